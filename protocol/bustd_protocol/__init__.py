@@ -1,0 +1,1 @@
+"""The protocol between bustd's monitor and its killer: no I/O, only the standard library and msgpack."""

@@ -1,0 +1,119 @@
+"""Bytes to messages and back: the one module that knows msgpack.
+
+A message is a msgpack array `[type, version, id, ...fields]` of fixed length whose elements are integers and byte
+strings and nothing else; SPEC.md has the whole of it.
+"""
+
+from __future__ import annotations
+
+import msgpack
+
+from . import limits
+from .errors import LocalProtocolError, RemoteProtocolError
+from .messages import LAYOUT, Choice, FieldKind, Int, Message, Verdict, outcome_of
+
+_BY_NUMBER = {number: (kind, fields) for kind, (number, fields) in LAYOUT.items()}
+_LONGEST_ARRAY = 2 + max(len(fields) for _, fields in LAYOUT.values())
+
+
+class _Unfit(Exception):
+    """A value that its field can't hold; turned into the error of whoever is at fault."""
+
+
+def encode(message: Message) -> bytes:
+    """The packet for `message`. Raises LocalProtocolError if a field holds what the protocol does not allow."""
+    number, fields = LAYOUT[type(message)]
+    try:
+        values = [_checked(kind, value) for kind, value in zip(fields, message, strict=True)]
+        _check_whole(message)
+    except _Unfit as unfit:
+        raise LocalProtocolError(f"{type(message).__name__}: {unfit}") from None
+    return pack([number, limits.VERSION, *values])
+
+
+def pack(value: object) -> bytes:
+    """msgpack of any plain value. The protocol's own packets come from `encode`."""
+    packed: bytes = msgpack.packb(value)
+    return packed
+
+
+def unpack(packed: bytes) -> object:
+    """What `pack` made, from a source that is trusted. The protocol's own packets go through `decode`."""
+    value: object = msgpack.unpackb(packed)
+    return value
+
+
+def decode(packet: bytes) -> Message:
+    """The message in `packet`. Raises RemoteProtocolError, and nothing else, for anything that is not exactly one."""
+    if not 0 < len(packet) <= limits.PACKET_BYTES:
+        raise RemoteProtocolError(f"a packet of {len(packet)} bytes")
+    try:
+        array = msgpack.unpackb(
+            packet,
+            raw=False,
+            strict_map_key=True,
+            ext_hook=_no_extension,
+            max_str_len=0,
+            max_bin_len=limits.COMM_BYTES,
+            max_array_len=_LONGEST_ARRAY,
+            max_map_len=0,
+            max_ext_len=0,
+        )
+    except ValueError as error:
+        raise RemoteProtocolError(f"not a message: {type(error).__name__}") from None
+    if type(array) is not list or len(array) < 3 or type(array[0]) is not int or type(array[1]) is not int:
+        raise RemoteProtocolError("not an array that starts with type, version and id")
+    if array[1] != limits.VERSION:
+        raise RemoteProtocolError(f"version {array[1]} instead of {limits.VERSION}")
+    if array[0] not in _BY_NUMBER:
+        raise RemoteProtocolError(f"unknown message type {array[0]}")
+    kind, fields = _BY_NUMBER[array[0]]
+    if len(array) != 2 + len(fields):
+        raise RemoteProtocolError(f"{kind.__name__} with {len(array)} elements instead of {2 + len(fields)}")
+    try:
+        message = kind._make(_restored(field, value) for field, value in zip(fields, array[2:], strict=True))
+        _check_whole(message)
+    except _Unfit as unfit:
+        raise RemoteProtocolError(f"{kind.__name__}: {unfit}") from None
+    return message
+
+
+def _no_extension(_code: int, _data: bytes) -> None:
+    raise ValueError("extension types are not part of the protocol")
+
+
+def _checked(kind: FieldKind, value: object) -> int | bytes:
+    """The value as it goes on the wire. `type(x) is`, because True is an int to isinstance."""
+    if isinstance(kind, Choice):
+        if type(value) is not kind.members:
+            raise _Unfit(f"{value!r} is no {kind.members.__name__}")
+        return int(value)
+    if isinstance(kind, Int):
+        if type(value) is not int:
+            raise _Unfit(f"{type(value).__name__} where an int belongs")
+        if not kind.low <= value <= kind.high:
+            raise _Unfit(f"{value} is not within {kind.low} to {kind.high}")
+        return value
+    if type(value) is not bytes:
+        raise _Unfit(f"{type(value).__name__} where bytes belong")
+    if len(value) > kind.longest:
+        raise _Unfit(f"{len(value)} bytes where {kind.longest} are the most")
+    return value
+
+
+def _restored(kind: FieldKind, value: object) -> object:
+    """The value as the message holds it, from what came off the wire."""
+    if not isinstance(kind, Choice):
+        return _checked(kind, value)
+    if type(value) is not int:
+        raise _Unfit(f"{type(value).__name__} where an int belongs")
+    try:
+        return kind.members(value)
+    except ValueError:
+        raise _Unfit(f"{value} is no {kind.members.__name__}") from None
+
+
+def _check_whole(message: Message) -> None:
+    """What no field can say alone: the reason of a verdict fixes its outcome."""
+    if isinstance(message, Verdict) and message.outcome is not outcome_of(message.reason):
+        raise _Unfit(f"outcome {message.outcome.name} with reason {message.reason.name}")

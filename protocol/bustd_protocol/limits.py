@@ -1,0 +1,30 @@
+"""The numbers that both ends of the protocol hold each other to."""
+
+from __future__ import annotations
+
+VERSION = 1
+"""The only protocol version there is."""
+
+PACKET_BYTES = 4096
+"""The largest packet; a longer one is a violation."""
+
+MESSAGES_PER_SECOND = 50
+"""What the killer accepts from one connection in any second."""
+
+HELLO_DEADLINE_MS = 2000
+"""A peer that has not said Hello by then is disconnected."""
+
+VERDICT_DEADLINE_MS = 1000
+"""How long the monitor waits for a Verdict before it takes the connection for lost."""
+
+COMM_BYTES = 64
+"""comm is at most 15 bytes for a program (proc_pid_comm(5)); kernel threads show up to 63."""
+
+CONDITION_BYTES = 16
+
+PID_MAX = 2**22
+"""The kernel's PID_MAX_LIMIT on 64-bit machines (proc_sys_kernel(5), pid_max)."""
+
+ID_MAX = 2**32 - 1
+UINT32_MAX = 2**32 - 1
+UINT63_MAX = 2**63 - 1

@@ -1,0 +1,253 @@
+"""The messages, their fields, and what each field may hold. Immutable; the codec checks them in both directions."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from . import limits
+from .record import NamedTuple
+
+
+class Signal(IntEnum):
+    """The two signals that can be asked for; the numbers are signal(7)'s."""
+
+    KILL = 9
+    TERM = 15
+
+
+class Scope(IntEnum):
+    """What dies with the victim: itself, its process group, or its control group."""
+
+    PROCESS = 0
+    GROUP = 1
+    CGROUP = 2
+
+
+class Outcome(IntEnum):
+    """What became of a request."""
+
+    SIGNALLED = 0
+    GONE = 1
+    REFUSED = 2
+    FAILED = 3
+
+
+class Reason(IntEnum):
+    """Why a request ended as it did. Closed: SPEC.md says what the monitor does on each."""
+
+    NONE = 0
+    GONE = 1
+    BUSY = 2
+    RATE = 3
+    HIDDEN = 4
+    NOT_LEADER = 5
+    PID1 = 6
+    SELF = 7
+    PARENT = 8
+    MONITOR = 9
+    KERNEL_THREAD = 10
+    START_TIME = 11
+    ADJ = 12
+    PROTECTED = 13
+    OUTSIDE = 14
+    SHRUNK = 15
+    NOT_SHORT = 16
+    UNSUPPORTED = 17
+    EPERM = 18
+    KERNEL = 19
+
+
+class Fate(IntEnum):
+    """How a kill ended: the victim is gone, or it would not die within the deadline."""
+
+    GONE = 0
+    STUCK = 1
+
+
+class Farewell(IntEnum):
+    """Why a side says Bye."""
+
+    SHUTDOWN = 0
+    UNABLE = 1
+
+
+DIFFERS_UID = 1
+DIFFERS_COMM = 2
+
+
+class MonitorHello(NamedTuple):
+    """The monitor's first message. `pid` is for the record: the killer knows its peer from the socket."""
+
+    id: int
+    lowest_version: int
+    highest_version: int
+    pid: int
+
+
+class KillerHello(NamedTuple):
+    """The killer's answer: its own limits, the kill in flight (`flight_id` 0: none) and the state of the rate limit."""
+
+    id: int
+    spoken_version: int
+    pid: int
+    claimed_percent: int
+    minimum_bytes: int
+    available_percent: int
+    pressured_available_percent: int
+    pressure_some_percent: int
+    term_grace_ms: int
+    stuck_ms: int
+    flight_id: int
+    flight_pid: int
+    flight_start_ticks: int
+    flight_signal: int
+    retry_after_ms: int
+
+
+class Ping(NamedTuple):
+    """Is the killer alive? Sent by the monitor."""
+
+    id: int
+
+
+class Pong(NamedTuple):
+    """The answer to the Ping with the same id."""
+
+    id: int
+
+
+class KillRequest(NamedTuple):
+    """Kill this process.
+
+    Identity is `pid` with `start_ticks` (field 22 of proc_pid_stat(5)); uid and comm are for the record.
+    """
+
+    id: int
+    pid: int
+    start_ticks: int
+    uid: int
+    comm: bytes
+    claimed_bytes: int
+    signal: Signal
+    scope: Scope
+    condition: bytes
+    monotonic_ms: int
+
+
+class Verdict(NamedTuple):
+    """What the killer did with the request of this id. `latency_us` runs from its receipt to the signal."""
+
+    id: int
+    outcome: Outcome
+    reason: Reason
+    differs: int = 0
+    held_bytes: int = 0
+    signalled_count: int = 0
+    retry_after_ms: int = 0
+    errno: int = 0
+    latency_us: int = 0
+
+
+class Exited(NamedTuple):
+    """The kill of this id is over: the victim is gone after `elapsed_ms`, or stuck."""
+
+    id: int
+    fate: Fate
+    elapsed_ms: int
+
+
+class Bye(NamedTuple):
+    """The sender is about to leave."""
+
+    id: int
+    farewell: Farewell
+
+
+Message = MonitorHello | KillerHello | Ping | Pong | KillRequest | Verdict | Exited | Bye
+
+
+class Int(NamedTuple):
+    """A field that holds an int of `low` to `high`, both included."""
+
+    low: int
+    high: int
+
+
+class Octets(NamedTuple):
+    """A field that holds up to `longest` bytes."""
+
+    longest: int
+
+
+class Choice(NamedTuple):
+    """A field that holds a member of one closed enumeration."""
+
+    members: type[IntEnum]
+
+
+FieldKind = Int | Octets | Choice
+
+_ID = Int(0, limits.ID_MAX)
+_PID = Int(1, limits.PID_MAX)
+_BYTE = Int(0, 255)
+_PERCENT = Int(0, 100)
+_UINT32 = Int(0, limits.UINT32_MAX)
+_UINT63 = Int(0, limits.UINT63_MAX)
+
+LAYOUT: dict[type[Message], tuple[int, tuple[FieldKind, ...]]] = {
+    MonitorHello: (1, (_ID, _BYTE, _BYTE, _PID)),
+    KillerHello: (
+        2,
+        (
+            _ID,
+            _BYTE,
+            _PID,
+            _PERCENT,
+            _UINT63,
+            _PERCENT,
+            _PERCENT,
+            _PERCENT,
+            _UINT32,
+            _UINT32,
+            _ID,
+            Int(0, limits.PID_MAX),
+            _UINT63,
+            Int(0, 64),
+            _UINT32,
+        ),
+    ),
+    Ping: (3, (_ID,)),
+    Pong: (4, (_ID,)),
+    KillRequest: (
+        5,
+        (
+            _ID,
+            _PID,
+            _UINT63,
+            _UINT32,
+            Octets(limits.COMM_BYTES),
+            _UINT63,
+            Choice(Signal),
+            Choice(Scope),
+            Octets(limits.CONDITION_BYTES),
+            _UINT63,
+        ),
+    ),
+    Verdict: (6, (_ID, Choice(Outcome), Choice(Reason), Int(0, 3), _UINT63, _UINT32, _UINT32, Int(0, 4095), _UINT32)),
+    Exited: (7, (_ID, Choice(Fate), _UINT32)),
+    Bye: (8, (_ID, Choice(Farewell))),
+}
+"""The type number of each message and the kind of each field, in the order of the message's own fields."""
+
+OUTCOME_OF: dict[Reason, Outcome] = {
+    Reason.NONE: Outcome.SIGNALLED,
+    Reason.GONE: Outcome.GONE,
+    Reason.EPERM: Outcome.FAILED,
+    Reason.KERNEL: Outcome.FAILED,
+}
+"""The outcome that goes with each reason; every other reason is a refusal."""
+
+
+def outcome_of(reason: Reason) -> Outcome:
+    """The only outcome that a Verdict with this reason can have."""
+    return OUTCOME_OF.get(reason, Outcome.REFUSED)

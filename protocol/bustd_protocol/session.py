@@ -1,0 +1,174 @@
+"""The state of one connection: a transition table that both ends walk alike. What is not in it is a violation.
+
+The killer answers requests one at a time and in order. `Exited` may cross a request on the wire, so both orders are in
+the table. A MonitorHello starts the session anew at any time: a monitor that re-executed itself speaks on a socket that
+its former self has used, and what the killer had sent to that former self is discarded until its KillerHello.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from . import limits
+from .errors import LocalProtocolError, RemoteProtocolError
+from .messages import Bye, Exited, KillerHello, KillRequest, Message, MonitorHello, Outcome, Ping, Pong, Verdict
+from .record import NamedTuple
+
+
+class Role(Enum):
+    """The two ends."""
+
+    MONITOR = "monitor"
+    KILLER = "killer"
+
+
+class Phase(Enum):
+    """Where a session stands."""
+
+    START = "start"
+    GREETED = "greeted"
+    IDLE = "idle"
+    ASKED = "asked"
+    FLYING = "flying"
+    FLYING_ASKED = "flying and asked"
+    CLOSED = "closed"
+
+
+class Cue(Enum):
+    """What a message means for the session."""
+
+    MONITOR_HELLO = "monitor's hello"
+    KILLER_HELLO = "killer's hello"
+    KILLER_HELLO_FLYING = "killer's hello with a kill in flight"
+    PING = "ping"
+    PONG = "pong"
+    REQUEST = "kill request"
+    SIGNALLED = "verdict: signalled"
+    NOT_SIGNALLED = "verdict: not signalled"
+    EXITED = "exited"
+    BYE = "bye"
+
+
+TRANSITIONS: dict[Phase, dict[Cue, Phase]] = {
+    Phase.START: {Cue.MONITOR_HELLO: Phase.GREETED, Cue.BYE: Phase.CLOSED},
+    Phase.GREETED: {
+        Cue.MONITOR_HELLO: Phase.GREETED,
+        Cue.KILLER_HELLO: Phase.IDLE,
+        Cue.KILLER_HELLO_FLYING: Phase.FLYING,
+        Cue.PONG: Phase.GREETED,
+        Cue.SIGNALLED: Phase.GREETED,
+        Cue.NOT_SIGNALLED: Phase.GREETED,
+        Cue.EXITED: Phase.GREETED,
+        Cue.BYE: Phase.CLOSED,
+    },
+    Phase.IDLE: {
+        Cue.MONITOR_HELLO: Phase.GREETED,
+        Cue.PING: Phase.IDLE,
+        Cue.PONG: Phase.IDLE,
+        Cue.REQUEST: Phase.ASKED,
+        Cue.BYE: Phase.CLOSED,
+    },
+    Phase.ASKED: {
+        Cue.MONITOR_HELLO: Phase.GREETED,
+        Cue.PING: Phase.ASKED,
+        Cue.PONG: Phase.ASKED,
+        Cue.SIGNALLED: Phase.FLYING,
+        Cue.NOT_SIGNALLED: Phase.IDLE,
+        Cue.BYE: Phase.CLOSED,
+    },
+    Phase.FLYING: {
+        Cue.MONITOR_HELLO: Phase.GREETED,
+        Cue.PING: Phase.FLYING,
+        Cue.PONG: Phase.FLYING,
+        Cue.REQUEST: Phase.FLYING_ASKED,
+        Cue.EXITED: Phase.IDLE,
+        Cue.BYE: Phase.CLOSED,
+    },
+    Phase.FLYING_ASKED: {
+        Cue.MONITOR_HELLO: Phase.GREETED,
+        Cue.PING: Phase.FLYING_ASKED,
+        Cue.PONG: Phase.FLYING_ASKED,
+        Cue.SIGNALLED: Phase.FLYING,
+        Cue.NOT_SIGNALLED: Phase.FLYING,
+        Cue.EXITED: Phase.ASKED,
+        Cue.BYE: Phase.CLOSED,
+    },
+    Phase.CLOSED: {},
+}
+"""The whole of it. Verdict, Exited and Pong must also carry the id of what they answer, except while GREETED."""
+
+
+class Session(NamedTuple):
+    """One connection's state: the phase, and the ids that the next answers must carry (0: none is due)."""
+
+    phase: Phase = Phase.START
+    asked_id: int = 0
+    flight_id: int = 0
+    ping_id: int = 0
+
+
+def sent(session: Session, role: Role, message: Message) -> Session:
+    """The session after `role`, which is this side, sends `message`. Raises LocalProtocolError if it must not."""
+    after = _advanced(session, role, message)
+    if isinstance(after, str):
+        raise LocalProtocolError(after)
+    return after
+
+
+def received(session: Session, role: Role, message: Message) -> Session:
+    """The session after `role`, the peer, has sent `message`. Raises RemoteProtocolError if it must not have."""
+    after = _advanced(session, role, message)
+    if isinstance(after, str):
+        raise RemoteProtocolError(after)
+    return after
+
+
+def _advanced(session: Session, sender: Role, message: Message) -> Session | str:
+    """The next session, or what is wrong with the message."""
+    cue = _cue(sender, message)
+    if cue is None:
+        return f"the {sender.value} may not send {type(message).__name__}"
+    phase = TRANSITIONS[session.phase].get(cue)
+    if phase is None:
+        return f"{cue.value} while {session.phase.value}"
+    if isinstance(message, MonitorHello):
+        if not message.lowest_version <= limits.VERSION <= message.highest_version:
+            return f"versions {message.lowest_version} to {message.highest_version}, without {limits.VERSION}"
+        return Session(phase)
+    if session.phase is Phase.GREETED and not isinstance(message, KillerHello):
+        return session._replace(phase=phase)
+    return _with_ids(session, message, phase)
+
+
+def _with_ids(session: Session, message: Message, phase: Phase) -> Session | str:
+    """Check the id of an answer against what is due, and note the id of what will have to be answered."""
+    if isinstance(message, KillerHello):
+        return Session(phase, flight_id=message.flight_id)
+    if isinstance(message, Ping):
+        return session._replace(phase=phase, ping_id=message.id)
+    if isinstance(message, KillRequest):
+        return session._replace(phase=phase, asked_id=message.id)
+    if isinstance(message, Bye):
+        return Session(phase)
+    due = {Pong: session.ping_id, Verdict: session.asked_id, Exited: session.flight_id}[type(message)]
+    if due == 0 or message.id != due:
+        return f"{type(message).__name__} with id {message.id} instead of {due}"
+    if isinstance(message, Pong):
+        return session._replace(phase=phase, ping_id=0)
+    if isinstance(message, Exited):
+        return session._replace(phase=phase, flight_id=0)
+    starts_flight = phase is Phase.FLYING and session.phase is Phase.ASKED
+    return session._replace(phase=phase, asked_id=0, flight_id=message.id if starts_flight else session.flight_id)
+
+
+def _cue(sender: Role, message: Message) -> Cue | None:
+    """What `message` means when `sender` sends it; None if it is not the sender's to send."""
+    if isinstance(message, Bye):
+        return Cue.BYE
+    if sender is Role.MONITOR:
+        return {MonitorHello: Cue.MONITOR_HELLO, Ping: Cue.PING, KillRequest: Cue.REQUEST}.get(type(message))
+    if isinstance(message, KillerHello):
+        return Cue.KILLER_HELLO_FLYING if message.flight_id else Cue.KILLER_HELLO
+    if isinstance(message, Verdict):
+        return Cue.SIGNALLED if message.outcome is Outcome.SIGNALLED else Cue.NOT_SIGNALLED
+    return {Pong: Cue.PONG, Exited: Cue.EXITED}.get(type(message))
