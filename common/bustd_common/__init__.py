@@ -1,0 +1,1 @@
+"""What the monitor and the killer must read alike: /proc, protection rules, configuration, logs, locked memory."""

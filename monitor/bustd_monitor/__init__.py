@@ -1,0 +1,1 @@
+"""bustd's monitor: senses memory, decides, ranks, and asks the killer. It holds no power of its own."""

@@ -1,0 +1,28 @@
+# The ways in. Each target is one small script, which also runs on its own.
+
+.DEFAULT_GOAL := help
+.PHONY: help run uninstall test bench dist clean
+
+help: ## say what there is
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' Makefile | \
+	while IFS='|' read -r target meaning; do printf '  %-16s %s\n' "$$target" "$$meaning"; done
+
+run: ## as root: install bustd under /opt/bustd and protect this machine, in the foreground (ARGS="-V -p 40")
+	@sh packaging/run.sh $(ARGS)
+
+uninstall: ## as root: take everything back that "make run" put on this machine
+	@sh packaging/uninstall.sh
+
+test: ## every check, in a virtual environment of the tree's own (ARGS="-k codec" for some of the tests)
+	@sh packaging/test-environment.sh
+	@sh tests/run.sh $(ARGS)
+
+bench: ## measure; prints a table and writes bench.json
+	@sh packaging/test-environment.sh
+	@.venv/bin/python -m tests.bench $(ARGS)
+
+dist: ## the wheel and the source archive, in dist/
+	@sh packaging/dist.sh
+
+clean: ## remove what the other targets left in the tree
+	@sh packaging/clean.sh

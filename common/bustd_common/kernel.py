@@ -1,0 +1,15 @@
+"""The oldest kernel that bustd can work on."""
+
+from __future__ import annotations
+
+OLDEST = (5, 4)
+"""pidfd_open(2) came with 5.3; 5.4 is the oldest long-term kernel that has it."""
+
+
+def too_old(release: str) -> bool:
+    """Whether a release as uname(2) tells it, such as `6.12.9-amd64`, is before Linux 5.4."""
+    numbers = []
+    for part in release.split(".")[:2]:
+        digits = part[: len(part) - len(part.lstrip("0123456789"))]
+        numbers.append(int(digits) if digits else 0)
+    return tuple(numbers) < OLDEST

@@ -1,0 +1,165 @@
+"""What the kernel says about one process and about the machine's memory: read anew for every request."""
+
+from __future__ import annotations
+
+import os
+import select
+
+from bustd_common import procfs
+from bustd_protocol.messages import Reason
+from bustd_protocol.record import NamedTuple
+
+_MOST_BYTES = 16384
+_DEEPEST_TREE = 128
+
+
+class Facts(NamedTuple):
+    """One process. Its bytes and unit come from the first living thread when the leader is a zombie."""
+
+    stat: procfs.Stat
+    uid: int
+    held_bytes: int
+    oom_score_adj: int
+    unit: str
+
+
+class Victim(NamedTuple):
+    """A process held by its pidfd, and facts that were read while the pidfd kept the PID from being reused."""
+
+    pid: int
+    pidfd: int
+    facts: Facts
+
+
+class Machine(NamedTuple):
+    """Memory of the whole machine, in bytes; pressure (PSI some avg10) in percent, 0 where PSI is off."""
+
+    meminfo: procfs.Meminfo
+    some_avg10: float
+
+
+def open_victim(pid: int, proc: str = "/proc") -> Victim | Reason:
+    """Check 4: take hold of `pid`, then read its facts. The caller closes the pidfd.
+
+    Reason.GONE, HIDDEN (it lives, but /proc does not show it) or NOT_LEADER (the id of a thread).
+    """
+    try:
+        pidfd = os.pidfd_open(pid)
+    except OSError as error:
+        if isinstance(error, ProcessLookupError):
+            return Reason.GONE
+        if os.path.exists(f"{proc}/{pid}/stat"):
+            return Reason.NOT_LEADER
+        raise
+    try:
+        facts = _read_facts(pid, proc)
+        # Only now: a pidfd that is still alive proves that every read was about this process and no successor.
+        if has_exited(pidfd):
+            facts, missing = None, Reason.GONE
+        else:
+            missing = Reason.HIDDEN
+    except BaseException:
+        os.close(pidfd)
+        raise
+    if facts is None:
+        os.close(pidfd)
+        return missing
+    return Victim(pid, pidfd, facts)
+
+
+def has_exited(pidfd: int) -> bool:
+    """Whether the process and all its threads are gone (pidfd_open(2)). A lone zombie has exited too."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def group_members(group: int, proc: str = "/proc") -> list[int]:
+    """The PIDs whose process group is `group`."""
+    members = []
+    for name in os.listdir(proc):
+        if name.isdigit():
+            stat = procfs.parse_stat(_read(f"{proc}/{name}/stat") or b"")
+            if stat is not None and stat.group == group and not stat.is_dead:
+                members.append(int(name))
+    return members
+
+
+def descends_from(stat: procfs.Stat, ancestor: int, proc: str = "/proc") -> bool:
+    """Whether `ancestor` is a parent, a parent's parent, and so on, of the process with this stat."""
+    for _ in range(_DEEPEST_TREE):
+        if stat.parent == ancestor:
+            return True
+        above = procfs.parse_stat(_read(f"{proc}/{stat.parent}/stat") or b"")
+        if above is None or stat.parent <= 1:
+            return False
+        stat = above
+    return False
+
+
+class MachineFiles:
+    """/proc/meminfo and /proc/pressure/memory, kept open: there may be no descriptor to be had in a crisis."""
+
+    def __init__(self, proc: str = "/proc") -> None:
+        self._meminfo = os.open(f"{proc}/meminfo", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self._pressure = os.open(f"{proc}/pressure/memory", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            self._pressure = -1
+
+    def read(self) -> Machine | None:
+        """A reading of this moment; None where /proc/meminfo makes no sense."""
+        meminfo = procfs.parse_meminfo(os.pread(self._meminfo, _MOST_BYTES, 0))
+        return None if meminfo is None else Machine(meminfo, self._some_avg10())
+
+    def _some_avg10(self) -> float:
+        if self._pressure < 0:
+            return 0.0
+        try:
+            pressure = procfs.parse_pressure(os.pread(self._pressure, 512, 0))
+        except OSError:  # EOPNOTSUPP: PSI is switched off
+            return 0.0
+        return 0.0 if pressure is None else pressure.some_avg10
+
+
+def _read_facts(pid: int, proc: str) -> Facts | None:
+    """The facts of a process, None if any of them can't be read or understood."""
+    root = f"{proc}/{pid}"
+    stat = procfs.parse_stat(_read(f"{root}/stat") or b"")
+    adj = _read(f"{root}/oom_score_adj")
+    if stat is None or adj is None:
+        return None
+    if stat.state == b"Z" and not stat.is_dead:
+        root = _living_thread(root)
+    status = procfs.parse_status(_read(f"{root}/status") or b"")
+    cgroup = _read(f"{root}/cgroup")
+    if status is None or cgroup is None:
+        return None
+    return Facts(stat, status.uid, status.held_bytes or 0, int(adj), procfs.parse_unit(cgroup))
+
+
+def _living_thread(root: str) -> str:
+    """The directory of the first thread that still has memory; the process's own if none is left."""
+    try:
+        threads = os.listdir(f"{root}/task")
+    except OSError:
+        return root
+    for thread in threads:
+        status = procfs.parse_status(_read(f"{root}/task/{thread}/status") or b"")
+        if status is not None and status.held_bytes is not None:
+            return f"{root}/task/{thread}"
+    return root
+
+
+def _read(path: str) -> bytes | None:
+    """A whole small file, None if it can't be read: a vanished or hidden process is a value, not an exception."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        return os.read(descriptor, _MOST_BYTES)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,76 @@
+"""The standalone pair: the privileged parent makes its unprivileged monitor, before it locks itself down."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import sys
+
+from bustd_protocol.record import NamedTuple
+
+from . import sysapi
+
+_FIRST_FD = 3
+_PATIENCE_MS = 2000
+
+
+class MonitorPlan(NamedTuple):
+    """How to start the monitor. `psi` are (name, descriptor) of PSI files that the launcher opened; uid -1: our own."""
+
+    uid: int
+    gid: int
+    arguments: tuple[str, ...]
+    psi: tuple[tuple[str, int], ...]
+
+
+def spawn_monitor(plan: MonitorPlan, log_fd: int) -> tuple[socket.socket, int]:
+    """Fork and execute the monitor with one end of a socketpair; returns the other end and the monitor's PID.
+
+    The descriptors come to it as systemd would pass them (sd_listen_fds(3)): one way in for both ways to start.
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            _become_monitor(plan, theirs.fileno(), log_fd)
+        except BaseException as error:
+            os.write(2, f"bustd-killer: the monitor can't be started: {error}\n".encode())
+            os._exit(71)
+    theirs.close()
+    for _, descriptor in plan.psi:
+        os.close(descriptor)
+    return ours, pid
+
+
+def _become_monitor(plan: MonitorPlan, link: int, log_fd: int) -> None:
+    """In the child: descriptors, then groups, gid, uid and execution, in that order."""
+    passed = [("killer", link), *plan.psi]
+    # Out of the way first, so that no dup2 below overwrites a descriptor that is still to be moved.
+    high = [os.dup2(descriptor, 64 + index, inheritable=False) for index, (_, descriptor) in enumerate(passed)]
+    os.dup2(log_fd, 2)
+    for index, descriptor in enumerate(high):
+        os.dup2(descriptor, _FIRST_FD + index)
+    environment = {
+        "PATH": os.defpath,
+        "LISTEN_PID": str(os.getpid()),
+        "LISTEN_FDS": str(len(passed)),
+        "LISTEN_FDNAMES": ":".join(name for name, _ in passed),
+    }
+    if plan.uid >= 0:
+        os.setgroups([])
+        os.setgid(plan.gid)
+        os.setuid(plan.uid)
+    sysapi.die_with_parent(signal.SIGTERM)
+    os.execve(sys.executable, [sys.executable, "-I", "-m", "bustd_monitor", *plan.arguments], environment)
+
+
+def end_monitor(pid: int, pidfd: int) -> int:
+    """Wait for the monitor, whose link has been closed, to leave; make it leave if it does not. Its exit code."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    if not poll.poll(_PATIENCE_MS):
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    os.close(pidfd)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

@@ -1,0 +1,62 @@
+"""Where the killer's listening socket comes from: systemd, or a path of its own."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+
+_FIRST_FD = 3
+_BACKLOG = 4
+
+
+class SocketError(Exception):
+    """There is no socket to serve, with the reason as one sentence."""
+
+
+def from_systemd() -> socket.socket:
+    """The socket that systemd passed (sd_listen_fds(3)): exactly one, AF_UNIX, SOCK_SEQPACKET, listening."""
+    count = os.environ.get("LISTEN_FDS")
+    if count is None or os.environ.get("LISTEN_PID") != str(os.getpid()):
+        raise SocketError("no socket: start it through bustd-killer.socket or `bustd run`, or give --socket PATH")
+    if count != "1":
+        raise SocketError(
+            f"systemd passed {count} sockets instead of one (bustd-killer.socket, ListenSequentialPacket=)"
+        )
+    os.set_inheritable(_FIRST_FD, False)
+    if not stat.S_ISSOCK(os.fstat(_FIRST_FD).st_mode):
+        raise SocketError("systemd passed something that is no socket")
+    listener = socket.socket(fileno=_FIRST_FD)
+    kind = listener.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE)
+    listens = listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    if listener.family != socket.AF_UNIX or kind != socket.SOCK_SEQPACKET or not listens:
+        listener.detach()
+        raise SocketError("systemd passed a socket that is not a listening AF_UNIX SOCK_SEQPACKET one")
+    listener.setblocking(False)
+    return listener
+
+
+def at_path(path: str, owner_uid: int) -> socket.socket:
+    """A new socket at `path`, mode 0600, owned by the monitor's uid. A stale one is replaced, a served one is not."""
+    try:
+        if stat.S_ISSOCK(os.stat(path).st_mode):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
+                if probe.connect_ex(path) == 0:
+                    raise SocketError(f"{path} is served by another killer")
+            os.unlink(path)
+    except FileNotFoundError:
+        pass
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    mask = os.umask(0o177)
+    try:
+        listener.bind(path)
+        if os.geteuid() == 0:
+            os.chown(path, owner_uid, -1)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise SocketError(f"{path}: {error.strerror}") from None
+    finally:
+        os.umask(mask)
+    listener.setblocking(False)
+    return listener

@@ -1,0 +1,44 @@
+"""The order in which the killer gives up everything but the one power that it needs."""
+
+from __future__ import annotations
+
+import gc
+import os
+
+from bustd_common.log import Log
+from bustd_common.memlock import lock_memory
+
+from . import sysapi
+
+_CAP_KILL = 1 << 5
+
+
+def lock_down(log: Log) -> None:
+    """Lock memory, then cut capabilities, then no new privileges, then no writes. Says what could not be had.
+
+    Memory first, because raising its limit takes a capability; Landlock last, because it needs no_new_privs.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    log(lock_memory())
+    sysapi.keep_only_cap_kill()
+    sysapi.gain_no_privileges()
+    excess = {name: mask for name, mask in sysapi.capability_sets().items() if mask & ~_CAP_KILL}
+    if excess and (os.geteuid() == 0 or set(excess) != {"CapBnd"}):
+        sets = ", ".join(f"{name} {mask:#x}" for name, mask in excess.items())
+        log(f"capabilities beyond CAP_KILL remain: {sets}")
+    try:
+        sysapi.deny_writes()
+        log("Landlock denies every write to the file system")
+    except OSError as error:
+        log(f"no Landlock on this kernel ({error.strerror}): root's files stay writable for the killer, see THREATS.md")
+
+
+def shield_from_the_kernel(log: Log) -> None:
+    """oom_score_adj -1000: the kernel must not take the killer first (proc_pid_oom_score_adj(5))."""
+    try:
+        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as adj:
+            adj.write("-1000")
+    except OSError as error:
+        log(f"oom_score_adj stays as it is ({error.strerror}): the kernel may choose the killer itself")

@@ -1,0 +1,93 @@
+"""Showing, before anything is served, that a kill works inside the very sandbox that will be there when it counts."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+
+from bustd_protocol.messages import KillRequest, Reason, Scope, Signal
+
+from . import aim, facts, flight, sysapi
+from .aim import Guard
+
+_PATIENCE_MS = 2000
+_POLICY = (Reason.NONE, Reason.OUTSIDE, Reason.ADJ, Reason.PROTECTED, Reason.SHRUNK, Reason.NOT_SHORT)
+
+
+class Unable(Exception):
+    """The kernel or the sandbox refuses what a kill needs: fatal, and said by name."""
+
+
+def start_subject() -> int:
+    """Fork the process to rehearse on; before the lockdown, because after it nothing is forked. Returns its PID."""
+    ready, said_ready = os.pipe2(os.O_CLOEXEC)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            sysapi.die_with_parent(signal.SIGKILL)
+            with open("/proc/self/oom_score_adj", "w", encoding="ascii") as adj:
+                adj.write("0")
+        finally:
+            os.close(said_ready)
+            signal.pause()
+            os._exit(0)
+    os.close(said_ready)
+    os.read(ready, 1)  # end of file: it is as it will be
+    os.close(ready)
+    return pid
+
+
+def rehearse(pid: int, guard: Guard) -> None:
+    """Checks 4 to 9 on the subject, policy (7 to 9) left aside, then kill and reap it. Raises Unable."""
+    try:
+        victim = facts.open_victim(pid)
+        if isinstance(victim, Reason):
+            raise Unable(f"/proc does not show the killer its own child {pid} ({victim.name.lower()}): is it hidepid?")
+        request = KillRequest(
+            0,
+            pid,
+            victim.facts.stat.start_ticks,
+            victim.facts.uid,
+            victim.facts.stat.comm,
+            0,
+            Signal.KILL,
+            Scope.PROCESS,
+            b"rehearsal",
+            0,
+        )
+        ruling = aim.first_refusal(victim, request, guard)
+        if ruling.reason not in _POLICY:
+            raise Unable(f"the facts of its own child {pid} make no sense: {ruling.reason.name.lower()} {ruling.why}")
+        if guard.machine.read() is None:
+            raise Unable("/proc/meminfo makes no sense")
+        for number in (0, Signal.KILL):
+            ruling = flight.send_signal(victim.pidfd, number)
+            if ruling.reason:
+                raise Unable(f"pidfd_send_signal: {ruling.why or ruling.reason.name.lower()}")
+        try:
+            sysapi.release_memory(victim.pidfd)
+        except OSError:
+            pass  # a help, not a need
+        poll = select.poll()
+        poll.register(victim.pidfd, select.POLLIN)
+        if not poll.poll(_PATIENCE_MS):
+            raise Unable(f"its own child {pid} outlived SIGKILL by {_PATIENCE_MS} ms")
+        os.close(victim.pidfd)
+    except OSError as error:
+        raise Unable(f"rehearsal: {error}") from error
+    os.waitpid(pid, 0)
+
+
+def prove_on(pid: int) -> str:
+    """The proof on the one process of another user that the killer knows, its monitor: what is wrong, or ""."""
+    try:
+        monitor = facts.open_victim(pid)
+    except OSError as error:
+        return f"pidfd_open on the monitor {pid}: {error}"
+    if isinstance(monitor, Reason):
+        hidden = "/proc hides the monitor from the killer: mount /proc without hidepid, or SupplementaryGroups= on both"
+        return hidden if monitor is Reason.HIDDEN else ""
+    ruling = flight.send_signal(monitor.pidfd, 0)
+    os.close(monitor.pidfd)
+    return f"signal 0 to the monitor {pid}: {ruling.why}" if ruling.reason in (Reason.EPERM, Reason.KERNEL) else ""

@@ -1,0 +1,94 @@
+"""System calls that the standard library lacks, and what python-prctl does: the only module with ctypes or prctl."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+import prctl
+
+_SYS_LANDLOCK_CREATE_RULESET = 444
+_SYS_LANDLOCK_RESTRICT_SELF = 446
+_SYS_PROCESS_MRELEASE = 448
+_LANDLOCK_CREATE_RULESET_VERSION = 1
+
+_EXECUTE = 1 << 0
+_WRITES = 1 << 1 | sum(1 << bit for bit in range(4, 13))
+_WRITES_SINCE_ABI = {2: 1 << 13, 3: 1 << 14}
+"""landlock(7): write, remove and make since ABI 1; REFER since 2; TRUNCATE since 3."""
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _syscall(number: int, *arguments: object) -> int:
+    """A raw system call with long arguments. Raises OSError."""
+    result: int = _libc.syscall(ctypes.c_long(number), *arguments)
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return result
+
+
+def release_memory(pidfd: int) -> None:
+    """process_mrelease(2): give back the memory of a process that has its SIGKILL, before it gets round to dying.
+
+    Raises OSError: EINVAL before the SIGKILL, ESRCH after the exit, ENOSYS before Linux 5.15: all ordinary.
+    """
+    _syscall(_SYS_PROCESS_MRELEASE, ctypes.c_int(pidfd), ctypes.c_uint(0))
+
+
+def deny_writes() -> None:
+    """landlock(7): from now on this process opens, makes and removes no file for writing, and executes none.
+
+    Needs no_new_privs. Raises OSError: ENOSYS or EOPNOTSUPP where the kernel (5.13 and later) has no Landlock.
+    """
+    abi = _syscall(
+        _SYS_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint(_LANDLOCK_CREATE_RULESET_VERSION)
+    )
+    handled = _EXECUTE | _WRITES | sum(bit for since, bit in _WRITES_SINCE_ABI.items() if abi >= since)
+    attributes = ctypes.c_uint64(handled)
+    ruleset = _syscall(
+        _SYS_LANDLOCK_CREATE_RULESET,
+        ctypes.byref(attributes),
+        ctypes.c_size_t(ctypes.sizeof(attributes)),
+        ctypes.c_uint(0),
+    )
+    try:
+        _syscall(_SYS_LANDLOCK_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint(0))
+    finally:
+        os.close(ruleset)
+
+
+def keep_only_cap_kill() -> None:
+    """Give up every capability but CAP_KILL. `capability_sets` tells what became of it."""
+    kept = (prctl.CAP_KILL,) if prctl.cap_permitted.kill else ()
+    try:
+        prctl.capbset.limit(*kept)
+    except PermissionError:
+        pass  # without CAP_SETPCAP it stays as it is: systemd has cut it already, an ordinary user can't use it
+    prctl.cap_inheritable.limit()
+    prctl.cap_effective.limit(*kept)
+    prctl.cap_permitted.limit(*kept)
+
+
+def capability_sets() -> dict[str, int]:
+    """The masks of this process as the kernel shows them: CapInh, CapPrm, CapEff, CapBnd, CapAmb (capabilities(7))."""
+    with open("/proc/self/status", "rb") as status:
+        lines = [line.split() for line in status if line.startswith(b"Cap")]
+    return {name.decode().rstrip(":"): int(mask, 16) for name, mask in lines}
+
+
+def gain_no_privileges() -> None:
+    """no_new_privs and not dumpable: nobody of the same user can trace this process or read its memory."""
+    prctl.set_no_new_privs(1)
+    prctl.set_dumpable(0)
+
+
+def name_process(name: str) -> None:
+    """comm, as ps shows it; at most 15 bytes."""
+    prctl.set_name(name)
+
+
+def die_with_parent(signal: int) -> None:
+    """Get `signal` when the parent dies. Cleared by a change of credentials, so call it after that."""
+    prctl.set_pdeathsig(signal)

@@ -1,0 +1,38 @@
+"""`bustd check`: are the configuration files in order? Says what the daemons would say, without starting them."""
+
+from __future__ import annotations
+
+import os
+
+from bustd_common import killer_toml
+from bustd_common.log import printable
+from bustd_monitor import config
+from bustd_monitor.deciding.agreement import outside_the_killers_limits
+
+
+def check(config_path: str | os.PathLike[str], killer_path: str | os.PathLike[str], *, required: bool = False) -> int:
+    """Print each problem, or that there is none, and what the killer would refuse. 1 if there are problems, else 0.
+
+    A file that is missing means the defaults, unless it is `required`. It needs no privilege, but the files have to be
+    readable for whoever calls it.
+    """
+    monitor = config.examine(config_path, required=required)
+    killer = killer_toml.examine(killer_path, required=required)
+    problems = monitor.problems + killer.problems
+    for problem in problems:
+        print(problem.line())
+    if problems:
+        print("1 problem" if len(problems) == 1 else f"{len(problems)} problems")
+        return 1
+    rules = killer_toml.config_of(killer.values)
+    for sentence in outside_the_killers_limits(
+        config.config_of(monitor.values),
+        rules.available_percent,
+        rules.pressured_available_percent,
+        rules.pressure_some_avg10,
+    ):
+        print(f"warning: {sentence}")
+    files = ", ".join(monitor.files + killer.files) or "none, so that everything has its default"
+    names = " and ".join(os.fspath(path).rpartition("/")[2] for path in (config_path, killer_path))
+    print(printable(f"{names} are in order (files read: {files})"))
+    return 0

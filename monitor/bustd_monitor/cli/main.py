@@ -1,0 +1,93 @@
+"""`bustd`: the command that people type."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from ..arguments import DEFAULT_CONFIG, DEFAULT_KILLER_CONFIG
+
+_COMMANDS = ("run", "check", "explain", "selftest")
+
+_EPILOG = """commands (the default is run):
+  run        start the monitor and the killer
+  check      read the configuration and name every problem in it
+  explain    show the conditions with their present values and who would die, and kill nothing
+  selftest   let the pair kill a child of its own, and show that nothing else dies
+
+exit codes:
+  0    all is well; bustd was stopped by a signal
+  1    check found problems; selftest failed
+  64   the command line makes no sense
+  69   this machine does not have or show what bustd needs (the sentence says what)
+  70   one half of the pair died
+  71   the rehearsal failed: the killer can't kill on this machine
+  73   the pid file or the log can't be written, or bustd is running already
+  77   no permission
+  78   the configuration is wrong"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:  # type: ignore[override]
+        """Wrong arguments: one line, and EX_USAGE."""
+        self.exit(os.EX_USAGE, f"bustd: {message} (bustd --help shows what there is)\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of the original, and ours."""
+    parser = _Parser(
+        prog="bustd",
+        usage="bustd [COMMAND] [OPTION]...",
+        description="Keeps this machine alive when memory runs out, by killing the one process that frees it.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", nargs="?", choices=_COMMANDS, default="run", help=argparse.SUPPRESS)
+    parser.add_argument("-V", "--verbose", action="store_true", help="log every reading and every sleep")
+    parser.add_argument("-n", "--no-daemon", action="store_true", help="stay in the foreground")
+    parser.add_argument("-g", "--kill-pgroup", action="store_true", help="kill the victim's whole process group")
+    parser.add_argument(
+        "-p", "--psi", type=float, metavar="N", help="PSI some avg10 that fires `pressure` (default 25.0)"
+    )
+    parser.add_argument(
+        "-u", "--unkillables", action="append", default=[], metavar="GLOBS", help="never kill these names: 'glob|glob'"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="decide and log, and never kill")
+    parser.add_argument("--config", metavar="FILE", help=f"instead of {DEFAULT_CONFIG}")
+    parser.add_argument("--killer-config", metavar="FILE", help=f"instead of {DEFAULT_KILLER_CONFIG}")
+    parser.add_argument("--user", default="bustd", metavar="NAME", help="whom the monitor runs as (default bustd)")
+    parser.add_argument(
+        "--only-descendants-of", type=int, metavar="PID", help="nothing outside of this process's subtree may die"
+    )
+    return parser
+
+
+def main() -> int:
+    """The entry point. Each command is imported only when it is asked for."""
+    options = parser().parse_args()
+    try:
+        if options.command == "check":
+            from .check import check
+
+            return check(options.config or DEFAULT_CONFIG, options.killer_config or DEFAULT_KILLER_CONFIG)
+        if options.command == "explain":
+            from .explain import explain
+
+            return explain(options)
+        if options.command == "selftest":
+            from .selftest import selftest
+
+            return selftest(options.user)
+        from .run import run
+
+        return run(options)
+    except KeyboardInterrupt:
+        return 128 + 2
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

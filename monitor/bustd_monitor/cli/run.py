@@ -1,0 +1,97 @@
+"""`bustd run`: check everything that can be checked, open what needs privilege, then become the killer of the pair."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pwd
+import resource
+import sys
+
+from bustd_common import kernel
+
+from ..sensing.sensor import Sensor, Unreadable
+from . import options as cli_options
+from .daemonize import CannotDaemonize, daemonize
+
+_PSI = "/proc/pressure/memory"
+
+
+def run(options: argparse.Namespace) -> int:
+    """Does not return where all is well: this process becomes the killer."""
+    uname = os.uname()
+    if kernel.too_old(uname.release):
+        return _refuse(os.EX_UNAVAILABLE, f"{uname.sysname} {uname.release} is too old: bustd needs Linux 5.4 or later")
+    settings = cli_options.load(options)
+    if settings is None:
+        return os.EX_CONFIG
+    try:
+        Sensor().close()
+    except Unreadable as error:
+        return _refuse(os.EX_UNAVAILABLE, str(error))
+    identity = (-1, -1)
+    if os.geteuid() == 0:
+        try:
+            account = pwd.getpwnam(options.user)
+        except KeyError:
+            return _refuse(
+                os.EX_UNAVAILABLE,
+                f"there is no user {options.user} for the monitor to run as: "
+                f"useradd --system --no-create-home --shell /usr/sbin/nologin {options.user}",
+            )
+        if account.pw_uid == 0:
+            return _refuse(os.EX_USAGE, "the monitor must not run as root: choose another --user")
+        identity = (account.pw_uid, account.pw_gid)
+    print(f"bustd on {uname.sysname} {uname.release}", flush=True)
+    if os.geteuid() != 0:
+        print(f"not root: only processes of uid {os.geteuid()} can be killed", flush=True)
+    if not options.no_daemon:
+        try:
+            daemonize()
+        except CannotDaemonize as error:
+            return _refuse(os.EX_CANTCREAT, str(error))
+    raise_memory_lock_limit()
+    words = killer_arguments(options, identity, _open_psi(), syslog=not options.no_daemon)
+    os.execve(sys.executable, [sys.executable, "-I", "-m", "bustd_killer", *words], {"PATH": os.defpath})
+
+
+def killer_arguments(
+    options: argparse.Namespace, identity: tuple[int, int], psi: list[tuple[str, int]], *, syslog: bool
+) -> list[str]:
+    """The killer's command line. `-u` protects in the killer too: the monitor is not to be trusted with it."""
+    words = ["--syslog"] if syslog else []
+    if options.killer_config:
+        words += ["--config", os.path.abspath(options.killer_config)]
+    if options.only_descendants_of:
+        words += ["--only-descendants-of", str(options.only_descendants_of)]
+    for glob in cli_options.unkillables(options):
+        words += ["--protect-name", glob]
+    for name, descriptor in psi:
+        words += ["--psi", f"{name}:{descriptor}"]
+    return [*words, "--monitor", f"{identity[0]}:{identity[1]}", "--", *cli_options.monitor_arguments(options)]
+
+
+def _open_psi() -> list[tuple[str, int]]:
+    """Open the PSI files while there may be privilege: CAP_SYS_RESOURCE at open time allows windows below 2 s."""
+    opened = []
+    for name in ("psi-some", "psi-full"):
+        try:
+            descriptor = os.open(_PSI, os.O_RDWR | os.O_NONBLOCK)
+        except OSError:
+            break  # the monitor says what is the matter with PSI
+        os.set_inheritable(descriptor, True)
+        opened.append((name, descriptor))
+    return opened
+
+
+def raise_memory_lock_limit() -> None:
+    """For the monitor, which will not be allowed to. Whether memory is locked, each daemon says itself."""
+    try:
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    except (OSError, ValueError):
+        return
+
+
+def _refuse(code: int, sentence: str) -> int:
+    sys.stderr.write(f"bustd: {sentence}\n")
+    return code

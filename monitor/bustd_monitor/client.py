@@ -1,0 +1,129 @@
+"""The monitor's end of the connection to the killer: connect, speak, notice that it is gone, connect again."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from bustd_protocol import codec, limits, session
+from bustd_protocol.errors import RemoteProtocolError
+from bustd_protocol.messages import KillerHello, Message, MonitorHello
+from bustd_protocol.session import Phase, Role, Session
+
+_FIRST_DELAY_MS, _LONGEST_DELAY_MS = 100, 10_000
+_HELLO_PATIENCE_MS = 5000
+
+
+class Lost(Exception):
+    """The connection is gone, with the reason. `is_final`: it was a socketpair, and there is no other."""
+
+
+class Client:
+    """One connection at a time, either to `path` or over `link`, the inherited end of a socketpair."""
+
+    def __init__(self, path: str, link: socket.socket | None = None) -> None:
+        self.is_pair = link is not None
+        self._path = path
+        self._link: socket.socket | None = None
+        self._session = Session()
+        self._last_id = 0
+        self._delay_ms = 0
+        self._next_try_ms = 0
+        self._hello_due_ms = 0
+        self._inherited = link
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the killer has said Hello and a request may be sent."""
+        return self._link is not None and self._session.phase not in (Phase.START, Phase.GREETED, Phase.CLOSED)
+
+    @property
+    def awaits_pong(self) -> bool:
+        """Whether a Ping has not been answered."""
+        return self._session.ping_id != 0
+
+    def fileno(self) -> int:
+        """The descriptor to poll, -1 while there is no connection."""
+        return -1 if self._link is None else self._link.fileno()
+
+    def due_ms(self) -> int | None:
+        """When `keep` must be called again (monotonic milliseconds), None while nothing is due."""
+        if self._link is None:
+            return self._next_try_ms
+        return None if self.is_ready else self._hello_due_ms
+
+    def keep(self, now_ms: int) -> str:
+        """Connect and say Hello if it is time to. Returns what went wrong, "" if nothing did. Raises Lost: give up."""
+        if self._link is not None:
+            if not self.is_ready and now_ms >= self._hello_due_ms:
+                return self.lose(now_ms, "it did not answer Hello")
+            return ""
+        if now_ms < self._next_try_ms:
+            return ""
+        if self._inherited is not None:
+            self._link, self._inherited = self._inherited, None
+        elif self.is_pair:
+            raise Lost("the killer is gone")
+        else:
+            self._link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._link.setblocking(False)
+        self._session = Session()
+        self._hello_due_ms = now_ms + _HELLO_PATIENCE_MS
+        try:
+            if not self.is_pair:
+                self._link.connect(self._path)
+            self.send(MonitorHello(self.next_id(), limits.VERSION, limits.VERSION, os.getpid()))
+        except (OSError, Lost) as error:
+            return self.lose(now_ms, f"{self._path}: {error.strerror if isinstance(error, OSError) else error}")
+        return ""
+
+    def next_id(self) -> int:
+        """A fresh id for a request, a ping or a Hello."""
+        self._last_id = self._last_id % limits.ID_MAX + 1
+        return self._last_id
+
+    def send(self, message: Message) -> None:
+        """Send without blocking. Raises Lost: a killer that does not read for so long is as good as gone."""
+        if self._link is None:
+            raise Lost("there is no connection to the killer")
+        self._session = session.sent(self._session, Role.MONITOR, message)
+        try:
+            self._link.send(codec.encode(message), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+        except OSError as error:
+            raise Lost(str(error.strerror)) from None
+
+    def receive(self) -> Message | None:
+        """The next message, None if there is none. Raises Lost, also when the killer breaks the protocol."""
+        if self._link is None:
+            return None
+        try:
+            packet, ancillary, flags, _ = self._link.recvmsg(limits.PACKET_BYTES)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise Lost(str(error.strerror)) from None
+        if not packet:
+            raise Lost("the killer has closed the connection")
+        try:
+            if ancillary or flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+                raise RemoteProtocolError("an oversized packet, or descriptors attached")
+            message = codec.decode(packet)
+            before = self._session.phase
+            self._session = session.received(self._session, Role.KILLER, message)
+        except RemoteProtocolError as error:
+            raise Lost(f"the killer violates the protocol: {error}") from None
+        if before is Phase.GREETED and not isinstance(message, KillerHello):
+            return None if self._session.phase is Phase.GREETED else message  # meant for our former self
+        if isinstance(message, KillerHello):
+            self._delay_ms = 0
+        return message
+
+    def lose(self, now_ms: int, why: str) -> str:
+        """Drop the connection. The next attempt is made at once, those after it with growing delay."""
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+        self._session = Session()
+        self._next_try_ms = now_ms + self._delay_ms
+        self._delay_ms = min(max(2 * self._delay_ms, _FIRST_DELAY_MS), _LONGEST_DELAY_MS)
+        return f"{why} (next attempt in {self._next_try_ms - now_ms} ms)" if not self.is_pair else why

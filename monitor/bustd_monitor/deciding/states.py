@@ -1,0 +1,228 @@
+"""The monitor's state machine: what it does on each reading and on each word of the killer. Pure.
+
+Each function takes the state and what happened, and returns the state after it and the actions to perform. The table
+of phases is the documentation; what a function does beyond it is who is asked for, and how long to hold back.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from bustd_protocol.messages import Exited, Fate, KillerHello, Reason, Signal, Verdict
+from bustd_protocol.reactions import REACTIONS, Reaction
+from bustd_protocol.record import NamedTuple
+
+from ..config import Conditions
+from ..ranking.order import Candidate
+from . import stalls
+from .conditions import Finding, findings
+from .reading import Reading
+from .stalls import Stalls
+
+READINGS_BEFORE_A_KILL = 2
+"""A program that has just come up kills nobody before it has seen so many."""
+
+_HOLD_MS = {Reaction.RANK_AGAIN: 100, Reaction.STAND_DOWN: 1000, Reaction.ALARM: 1000}
+_NOBODY_HOLD_MS = 1000
+_BUSY_HOLD_MS = 200
+
+
+class Phase(Enum):
+    """What the monitor is at."""
+
+    CALM = "calm"
+    WATCH = "watch"
+    ACT = "act"
+    SETTLE = "settle"
+
+
+class Cue(Enum):
+    """What can change that."""
+
+    QUIET = "no condition is scarce"
+    SCARCE = "a condition is scarce"
+    FIRES = "a condition fires"
+    OVER = "the second look, or the killer, says no"
+    NEXT = "refused; there is another candidate"
+    FLYING = "a kill is in flight"
+    EXITED = "the kill in flight is over"
+    LOST = "the killer is gone, or does not answer"
+
+
+TRANSITIONS: dict[Phase, dict[Cue, Phase]] = {
+    Phase.CALM: {
+        Cue.QUIET: Phase.CALM,
+        Cue.SCARCE: Phase.WATCH,
+        Cue.FIRES: Phase.ACT,
+        Cue.FLYING: Phase.SETTLE,
+        Cue.LOST: Phase.CALM,
+    },
+    Phase.WATCH: {
+        Cue.QUIET: Phase.CALM,
+        Cue.SCARCE: Phase.WATCH,
+        Cue.FIRES: Phase.ACT,
+        Cue.FLYING: Phase.SETTLE,
+        Cue.LOST: Phase.WATCH,
+    },
+    Phase.ACT: {Cue.NEXT: Phase.ACT, Cue.FLYING: Phase.SETTLE, Cue.OVER: Phase.WATCH, Cue.LOST: Phase.WATCH},
+    Phase.SETTLE: {Cue.FLYING: Phase.SETTLE, Cue.EXITED: Phase.WATCH, Cue.LOST: Phase.WATCH},
+}
+"""After SETTLE comes a fresh reading before anything else: WATCH asks for nobody by itself. After LOST the killer's
+next Hello tells whether a kill is in flight."""
+
+
+class Flight(NamedTuple):
+    """The kill in flight, as the killer told it."""
+
+    pid: int
+    start_ticks: int
+    signal: int
+
+
+class Asked(NamedTuple):
+    """What the killer was asked last."""
+
+    candidate: Candidate
+    signal: Signal
+
+
+class Rank(NamedTuple):
+    """Rank the processes, read once more, and come back with `on_ranking`."""
+
+    finding: Finding
+
+
+class Ask(NamedTuple):
+    """Ask the killer for this candidate."""
+
+    candidate: Candidate
+    finding: Finding
+    runners_up: tuple[Candidate, ...]
+
+
+class Escalate(NamedTuple):
+    """Ask for SIGKILL for the process in flight."""
+
+    flight: Flight
+    finding: Finding
+
+
+class Say(NamedTuple):
+    """A sentence for the log."""
+
+    sentence: str
+
+
+Action = Rank | Ask | Escalate | Say
+
+
+class State(NamedTuple):
+    """Everything that the monitor remembers between two events."""
+
+    phase: Phase = Phase.CALM
+    stalls: Stalls = Stalls()
+    readings: int = 0
+    hold_until_ms: int = 0
+    finding: Finding | None = None
+    queue: tuple[Candidate, ...] = ()
+    refused: frozenset[tuple[int, int]] = frozenset()
+    flight: Flight | None = None
+    found: tuple[Finding, ...] = ()
+
+
+Step = tuple[State, tuple[Action, ...]]
+
+
+def on_reading(state: State, reading: Reading, now_ms: int, conditions: Conditions) -> Step:
+    """A reading has come: maybe somebody must die, maybe the one in flight must die faster."""
+    after = stalls.advanced(state.stalls, reading, now_ms)
+    found = findings(reading, after, conditions)
+    state = state._replace(stalls=after, found=found, readings=min(state.readings + 1, READINGS_BEFORE_A_KILL))
+    firing = [finding for finding in found if finding.fires]
+    if state.phase is Phase.SETTLE:
+        return _maybe_escalated(state, firing)
+    if state.phase is Phase.ACT:
+        return state, ()
+    may_act = state.readings >= READINGS_BEFORE_A_KILL and now_ms >= state.hold_until_ms
+    if firing and may_act:
+        return _moved(state, Cue.FIRES)._replace(finding=firing[0]), (Rank(firing[0]),)
+    if any(finding.is_scarce for finding in found):
+        return _moved(state, Cue.SCARCE), ()
+    return _moved(state, Cue.QUIET)._replace(refused=frozenset()), ()
+
+
+def on_ranking(
+    state: State, candidates: tuple[Candidate, ...], reading: Reading, now_ms: int, conditions: Conditions
+) -> Step:
+    """The ranking is done, and the readings were taken once more: ask, unless the shortage is over."""
+    firing = [finding for finding in findings(reading, state.stalls, conditions) if finding.fires]
+    if not firing:
+        return _over(state, now_ms), (Say("the second look at the readings says that it is over: nobody is killed"),)
+    if not candidates:
+        return _over(state, now_ms + _NOBODY_HOLD_MS), (Say("memory is short and there is NOBODY TO KILL"),)
+    state = state._replace(finding=firing[0], queue=candidates[1:])
+    return state, (Ask(candidates[0], firing[0], candidates[1:4]),)
+
+
+def on_verdict(state: State, asked: Asked, verdict: Verdict, now_ms: int) -> Step:
+    """The killer's answer: do what SPEC.md says for its reason, and nothing else."""
+    if state.phase is not Phase.ACT:  # an escalation's
+        return state, ()
+    process, reaction = asked.candidate.process, REACTIONS[verdict.reason]
+    if verdict.reason is Reason.NONE:
+        flight = Flight(process.pid, process.start_ticks, asked.signal)
+        return _moved(state, Cue.FLYING)._replace(flight=flight, queue=()), ()
+    if reaction is Reaction.NEXT_CANDIDATE:
+        state = state._replace(refused=state.refused | {(process.pid, process.start_ticks)})
+        if state.queue and state.finding is not None:
+            ask = Ask(state.queue[0], state.finding, state.queue[1:4])
+            return _moved(state, Cue.NEXT)._replace(queue=state.queue[1:]), (ask,)
+        return _over(state, now_ms), ()
+    if reaction is Reaction.AWAIT_EXIT:
+        return _over(state, now_ms + _BUSY_HOLD_MS), ()
+    if reaction is Reaction.AWAIT_RATE:
+        return _over(state, now_ms + verdict.retry_after_ms), ()
+    said: tuple[Action, ...] = ()
+    if reaction is Reaction.ALARM:
+        said = (Say(f"CANNOT PROTECT THIS MACHINE: the killer says {verdict.reason.name.lower()}"),)
+    return _over(state, now_ms + _HOLD_MS[reaction]), said
+
+
+def on_exited(state: State, exited: Exited, now_ms: int) -> State:
+    """The kill in flight is over. A victim that is stuck is not asked for again."""
+    if state.phase is not Phase.SETTLE:
+        return state
+    flight, refused = state.flight, state.refused
+    if flight is not None and exited.fate is Fate.STUCK:
+        refused |= {(flight.pid, flight.start_ticks)}
+    return _moved(state, Cue.EXITED)._replace(flight=None, refused=refused, hold_until_ms=now_ms)
+
+
+def on_hello(state: State, hello: KillerHello) -> State:
+    """A killer answers: it may have a kill in flight from before."""
+    if hello.flight_id == 0:
+        return state
+    flight = Flight(hello.flight_pid, hello.flight_start_ticks, hello.flight_signal)
+    return _moved(state, Cue.FLYING)._replace(flight=flight)
+
+
+def on_lost(state: State, hold_until_ms: int) -> State:
+    """The killer is gone or does not answer: what was asked for is void, and what is in flight its Hello will tell."""
+    return _moved(state, Cue.LOST)._replace(flight=None, queue=(), finding=None, hold_until_ms=hold_until_ms)
+
+
+def _maybe_escalated(state: State, firing: list[Finding]) -> Step:
+    flight = state.flight
+    urgent = [finding for finding in firing if finding.signal is Signal.KILL]
+    if not urgent or flight is None or flight.signal == Signal.KILL:
+        return state, ()
+    flight = flight._replace(signal=Signal.KILL)
+    return state._replace(flight=flight), (Escalate(flight, urgent[0]),)
+
+
+def _over(state: State, hold_until_ms: int) -> State:
+    return _moved(state, Cue.OVER)._replace(queue=(), finding=None, hold_until_ms=hold_until_ms)
+
+
+def _moved(state: State, cue: Cue) -> State:
+    return state._replace(phase=TRANSITIONS[state.phase][cue])

@@ -1,0 +1,326 @@
+"""The monitor's loop: read, decide, perform, sleep. All decisions are made by `deciding`; here is only the I/O."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from collections.abc import Callable
+
+from bustd_common.log import Log
+from bustd_common.protection import Protection
+from bustd_protocol import limits
+from bustd_protocol.messages import (
+    Bye,
+    Exited,
+    KillerHello,
+    KillRequest,
+    Message,
+    Outcome,
+    Ping,
+    Scope,
+    Signal,
+    Verdict,
+)
+
+from .client import Client, Lost
+from .config import MonitorConfig
+from .deciding import agreement, conditions, pace, states
+from .deciding.conditions import Finding
+from .deciding.states import Action, Ask, Asked, Escalate, Phase, Rank, Say, State
+from .ranking.order import Candidate, Terms
+from .ranking.shortlist import Shortlist
+from .reporting import sentences
+from .sensing.sensor import Sensor
+from .sensing.triggers import Triggers
+
+EXIT_STOPPED, EXIT_KILLER_GONE = 0, 70
+
+_SETTLE_SLEEP_MS = 50
+_UNREACHABLE_HOLD_MS = 200
+_DRY_RUN_HOLD_MS = 10_000
+_UNREADABLE_SLEEP_MS = 1000
+_COMMANDS_EVERY_MS = 5000
+_SETTLE_SPARE_MS = 2000
+
+
+class Loop:
+    """Everything that is read or sent goes through what is passed in. `reload` gives a new configuration or None."""
+
+    def __init__(
+        self,
+        config: MonitorConfig,
+        advice: Protection,
+        *,
+        sensor: Sensor,
+        shortlist: Shortlist,
+        client: Client,
+        triggers: Triggers,
+        log: Log,
+        clock_ms: Callable[[], int],
+        clock_ns: Callable[[], int],
+        reload: Callable[[], MonitorConfig | None],
+        only_uid: int = -1,
+    ) -> None:
+        self._config = config
+        self._advice = advice
+        self._sensor = sensor
+        self._shortlist = shortlist
+        self._client = client
+        self._triggers = triggers
+        self._log = log
+        self._clock_ms = clock_ms
+        self._clock_ns = clock_ns
+        self._reload = reload
+        self._only_uid = only_uid
+        self._state = State()
+        self._asked: Asked | None = None
+        self._answer_due_ms: int | None = None
+        self._exit_patience_ms = 0
+        self._minimum_bytes = 0
+        self._pinged_ms = clock_ms()
+        self._commands_ms = -_COMMANDS_EVERY_MS
+        self._received: set[int] = set()
+        self._wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(self._wakeup[1], warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda received, _frame: self._received.add(received))
+
+    def run(self) -> int:
+        """Until a signal (0), or until the killer of a pair is gone (70)."""
+        while True:
+            now_ms = self._clock_ms()
+            try:
+                self._keep_connection(now_ms)
+            except Lost as error:
+                self._log(str(error))
+                return EXIT_KILLER_GONE
+            wait_ms = self._tick(now_ms)
+            ready = self._wait(wait_ms)
+            if self._wakeup[0] in ready:
+                os.read(self._wakeup[0], 64)
+            if self._received & {signal.SIGTERM, signal.SIGINT}:
+                self._log("stopping")
+                return EXIT_STOPPED
+            if signal.SIGHUP in self._received:
+                self._received.clear()
+                self._config = self._reload() or self._config
+            if self._client.fileno() in ready:
+                self._hear()
+
+    # --- readings
+
+    def _tick(self, now_ms: int) -> int:
+        """One reading and what follows from it; returns how long to sleep."""
+        reading = self._sensor.read(self._enough_free())
+        if reading is None:
+            self._log("/proc/meminfo makes no sense: nothing is decided on it")
+            return _UNREADABLE_SLEEP_MS
+        before = self._state.phase
+        self._state, actions = states.on_reading(self._state, reading, now_ms, self._config.conditions)
+        if self._config.verbose and self._state.phase is not before:
+            self._log(f"{before.value} -> {self._state.phase.value}: {sentences.readings(reading)}")
+        self._perform(actions)
+        if self._state.phase is Phase.WATCH and now_ms >= self._commands_ms + _COMMANDS_EVERY_MS:
+            self._commands_ms = now_ms
+            self._shortlist.remember_commands(self._config.victims)
+        self._maybe_ping(now_ms)
+        return self._sleep_ms(now_ms)
+
+    def _enough_free(self) -> int:
+        """So much free memory rules trouble out, in bytes; -1 makes the sensor read everything."""
+        if self._state.phase is not Phase.CALM:
+            return -1
+        return int(self._sensor.ram * conditions.enough_free_percent(self._config.conditions) / 100)
+
+    def _sleep_ms(self, now_ms: int) -> int:
+        """Until the next reading, or until something else is due."""
+        wait_ms = pace.sleep_ms(self._state.found, self._config.sleep)
+        if self._state.phase is Phase.SETTLE:
+            wait_ms = min(wait_ms, _SETTLE_SLEEP_MS)
+        if any(finding.fires for finding in self._state.found) and self._state.phase is Phase.WATCH:
+            wait_ms = max(self._state.hold_until_ms - now_ms, 0)
+        for due_ms in (self._client.due_ms(), self._answer_due_ms):
+            if due_ms is not None:
+                wait_ms = min(wait_ms, max(due_ms - now_ms, 0))
+        if self._config.verbose:
+            self._log(f"[adaptive-sleep] {wait_ms} ms")
+        return wait_ms
+
+    def _wait(self, wait_ms: int) -> set[int]:
+        """Sleep. A PSI descriptor without a working trigger returns at once for ever: it is dropped."""
+        poll = select.poll()
+        poll.register(self._wakeup[0], select.POLLIN)
+        for descriptor in self._triggers.descriptors:
+            poll.register(descriptor, select.POLLPRI)
+        if self._client.fileno() >= 0:
+            poll.register(self._client.fileno(), select.POLLIN)
+        ready = dict(poll.poll(wait_ms))
+        broken = [fd for fd in self._triggers.descriptors if ready.get(fd, 0) & select.POLLERR]
+        if broken:
+            self._log("a PSI trigger has stopped working: polling instead")
+            rest = tuple(fd for fd in self._triggers.descriptors if fd not in broken)
+            self._triggers = self._triggers._replace(descriptors=rest)
+            for descriptor in broken:
+                os.close(descriptor)
+        return set(ready)
+
+    # --- actions
+
+    def _perform(self, actions: tuple[Action, ...]) -> None:
+        for action in actions:
+            if isinstance(action, Say):
+                self._log(action.sentence)
+            elif isinstance(action, Rank):
+                self._rank()
+            elif isinstance(action, Ask):
+                self._ask(action.candidate, action.finding)
+            else:
+                self._escalate(action)
+
+    def _rank(self) -> None:
+        """Rank, look at the readings a second time, say what was found, and ask for the first."""
+        started_ns = self._clock_ns()
+        terms = Terms(self._config.victims, self._advice, self._minimum_bytes, self._only_uid)
+        ranking = self._shortlist.rank(terms, self._state.refused)
+        reading = self._sensor.read(-1)
+        now_ms = self._clock_ms()
+        if reading is None:
+            self._state = states.on_lost(self._state, now_ms + _UNREADABLE_SLEEP_MS)
+            return
+        self._state, actions = states.on_ranking(
+            self._state, ranking.candidates, reading, now_ms, self._config.conditions
+        )
+        took_us = (self._clock_ns() - started_ns) // 1000
+        for action in actions:
+            if isinstance(action, Ask):
+                self._log(sentences.decision(action, reading, took_us))
+        self._perform(actions)
+
+    def _ask(self, candidate: Candidate, finding: Finding) -> None:
+        """Send the request, unless this is a dry run or there is no killer to be had."""
+        now_ms = self._clock_ms()
+        if self._config.dry_run:
+            self._log("dry run: nothing is sent")
+            self._state = states.on_lost(self._state, now_ms + _DRY_RUN_HOLD_MS)
+            return
+        if not self._client.is_ready:
+            self._log("MEMORY IS SHORT AND THE KILLER CAN'T BE REACHED")
+            self._state = states.on_lost(self._state, now_ms + _UNREACHABLE_HOLD_MS)
+            return
+        process = candidate.process
+        scope = Scope.GROUP if self._config.victims.scope == "group" else Scope.PROCESS
+        self._asked = Asked(candidate, finding.signal)
+        self._request(
+            KillRequest(
+                self._client.next_id(),
+                process.pid,
+                process.start_ticks,
+                process.uid,
+                process.comm[: limits.COMM_BYTES],
+                process.held_bytes,
+                finding.signal,
+                scope,
+                finding.name.encode(),
+                now_ms,
+            )
+        )
+
+    def _escalate(self, action: Escalate) -> None:
+        """SIGKILL for the process in flight: the machine would not survive the grace of its SIGTERM."""
+        flight, now_ms = action.flight, self._clock_ms()
+        self._log(f"{action.finding.name} is urgent now: SIGKILL for {flight.pid}, which is in flight")
+        self._request(
+            KillRequest(
+                self._client.next_id(),
+                flight.pid,
+                flight.start_ticks,
+                0,
+                b"",
+                0,
+                Signal.KILL,
+                Scope.PROCESS,
+                action.finding.name.encode(),
+                now_ms,
+            )
+        )
+
+    def _request(self, request: KillRequest) -> None:
+        try:
+            self._client.send(request)
+            self._answer_due_ms = self._clock_ms() + limits.VERDICT_DEADLINE_MS
+        except Lost as error:
+            self._lose(str(error))
+
+    # --- the killer
+
+    def _keep_connection(self, now_ms: int) -> None:
+        """Connect if it is time to, and notice a killer that does not answer. Raises Lost: there is no other killer."""
+        if self._answer_due_ms is not None and now_ms >= self._answer_due_ms:
+            self._lose("the killer does not answer")
+        trouble = self._client.keep(now_ms)
+        if trouble:
+            self._log(f"no connection to the killer: {trouble}")
+
+    def _lose(self, why: str) -> None:
+        now_ms = self._clock_ms()
+        self._answer_due_ms = None
+        self._state = states.on_lost(self._state, now_ms)
+        self._log(f"lost the killer: {self._client.lose(now_ms, why)}")
+
+    def _hear(self) -> None:
+        """Everything that the killer has sent."""
+        try:
+            while (message := self._client.receive()) is not None:
+                self._heed(message)
+        except Lost as error:
+            self._lose(str(error))
+
+    def _heed(self, message: Message) -> None:
+        now_ms = self._clock_ms()
+        if isinstance(message, KillerHello):
+            self._meet(message)
+        elif isinstance(message, Verdict):
+            self._answer_due_ms = None
+            if message.outcome is Outcome.SIGNALLED:
+                self._answer_due_ms = now_ms + self._exit_patience_ms
+            self._log(sentences.verdict(message))
+            if self._asked is not None:
+                self._state, actions = states.on_verdict(self._state, self._asked, message, now_ms)
+                self._perform(actions)
+        elif isinstance(message, Exited):
+            self._answer_due_ms = None
+            self._log(sentences.exited(message, self._sensor.read(-1)))
+            self._state = states.on_exited(self._state, message, now_ms)
+        elif isinstance(message, Bye):
+            raise Lost(f"it said Bye: {message.farewell.name.lower()}")
+        else:
+            self._answer_due_ms = None  # a Pong
+
+    def _meet(self, hello: KillerHello) -> None:
+        """A killer has said Hello: its limits are known, and so is the kill that it has in flight."""
+        self._minimum_bytes = hello.minimum_bytes
+        self._exit_patience_ms = hello.term_grace_ms + hello.stuck_ms + _SETTLE_SPARE_MS
+        self._log(f"connected to the killer {hello.pid}")
+        for warning in agreement.outside_the_killers_limits(
+            self._config,
+            hello.available_percent,
+            hello.pressured_available_percent,
+            hello.pressure_some_percent,
+        ):
+            self._log(warning)
+        self._state = states.on_hello(self._state, hello)
+        if hello.flight_id:
+            self._log(f"the killer has {hello.flight_pid} in flight")
+            self._answer_due_ms = self._clock_ms() + self._exit_patience_ms
+
+    def _maybe_ping(self, now_ms: int) -> None:
+        """Now and then, at a reading that is due anyway: a killer that hangs must be noticed before the crisis."""
+        is_due = now_ms >= self._pinged_ms + self._config.killer.ping_seconds * 1000
+        if is_due and self._client.is_ready and self._answer_due_ms is None:
+            self._pinged_ms = now_ms
+            try:
+                self._client.send(Ping(self._client.next_id()))
+                self._answer_due_ms = now_ms + limits.VERDICT_DEADLINE_MS
+            except Lost as error:
+                self._lose(str(error))

@@ -1,0 +1,1 @@
+"""From the process table to the one whose death helps."""

@@ -1,0 +1,21 @@
+"""The user's rules `prefer`, `avoid` and `never`: which processes they match."""
+
+from __future__ import annotations
+
+from bustd_common.protection import Protection, matches_glob, protected_by
+
+from ..config import Matchers
+from ..sensing.processes import Process
+
+
+def matched_by(matchers: Matchers, process: Process) -> str:
+    """The first matcher that fits, in words; "" if none does. Command lines count only as far as they are known."""
+    simple = protected_by(
+        Protection(matchers.units, matchers.uids, matchers.names), process.unit, process.uid, process.comm
+    )
+    if simple:
+        return simple
+    for pattern in matchers.commands:
+        if process.command and matches_glob(pattern.encode(), process.command.encode("utf-8", "surrogateescape")):
+            return f"command {pattern}"
+    return ""

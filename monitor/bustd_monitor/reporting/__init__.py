@@ -1,0 +1,1 @@
+"""What people read: log lines and descriptions of processes."""

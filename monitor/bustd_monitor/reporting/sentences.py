@@ -1,0 +1,104 @@
+"""The sentences of the log. What they say about a victim is what the ranking knew: nothing is read anew in a crisis."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from bustd_common.log import printable
+from bustd_protocol.messages import DIFFERS_COMM, DIFFERS_UID, Exited, Fate, Outcome, Verdict
+
+from ..config import Conditions
+from ..deciding.conditions import floor_bytes, swap_floor_bytes
+from ..deciding.reading import Reading
+from ..deciding.states import Ask
+from ..sensing.processes import Process
+
+_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+def size(amount: float) -> str:
+    """Bytes for people: `812 MiB`, `23.1 GiB`."""
+    if amount >= 10 * 2**30:
+        return f"{amount / 2**30:.1f} GiB"
+    return f"{amount / 2**20:.0f} MiB" if amount >= 2**20 else f"{amount / 2**10:.0f} KiB"
+
+
+def readings(reading: Reading) -> str:
+    """The present values that the conditions look at."""
+    if reading.available is None:
+        return f"{size(reading.free)} of {size(reading.ram)} free"
+    percent = 100 * reading.available / reading.total
+    swap = f"{size(reading.swap_free)} of {size(reading.swap_total)} swap free" if reading.swap_total else "no swap"
+    return (
+        f"{size(reading.available)} of {size(reading.total)} available ({percent:.1f} %), {size(reading.free)} free, "
+        f"{swap}, {pressure(reading)}"
+    )
+
+
+def pressure(reading: Reading) -> str:
+    """PSI in words."""
+    if reading.pressure is None:
+        return "no PSI"
+    return f"PSI some {reading.pressure.some_avg10:.1f} % full {reading.pressure.full_avg10:.1f} %"
+
+
+def demands(name: str, reading: Reading, conditions: Conditions) -> str:
+    """What the condition demands, in the units of this machine."""
+    if name == "floor":
+        text = f"available at most {size(floor_bytes(reading, conditions.floor))}"
+        if reading.swap_total:
+            text += f" and free swap at most {size(swap_floor_bytes(reading, conditions.floor))}"
+        return f"{text}; SIGKILL at {conditions.floor.kill_fraction_percent:g} % of that"
+    if name == "stall":
+        stall = conditions.stall
+        return (
+            f"available at most {stall.available_percent:g} % ({size(reading.total * stall.available_percent / 100)}) "
+            f"and PSI full growing by {stall.full_ms_per_second} ms in each of {stall.seconds} s"
+        )
+    share = conditions.pressure
+    return (
+        f"free at most {share.free_percent:g} % ({size(reading.ram * share.free_percent / 100)}), "
+        f"PSI some avg10 at least {share.psi_some_avg10:g} and available at most {share.available_percent:g} %"
+    )
+
+
+def victim(process: Process) -> str:
+    """A process as the ranking knew it."""
+    age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - process.start_ticks / _TICKS_PER_SECOND
+    command = f", command {printable(process.command)}" if process.command else ""
+    return (
+        f"{process.pid} ({printable(process.comm)}) of uid {process.uid}, unit {process.unit or 'none'}, holding "
+        f"{size(process.held_bytes)}, {max(age_s, 0):.0f} s old{command}"
+    )
+
+
+def decision(ask: Ask, reading: Reading, took_us: int) -> str:
+    """The line of a kill: the condition, the numbers, the victim, who would have been next, and how long it took."""
+    chosen = ask.candidate
+    others = ", ".join(
+        f"{other.process.pid} ({printable(other.process.comm)}, {size(other.process.held_bytes)})"
+        for other in ask.runners_up
+    )
+    return (
+        f"{ask.finding.name} fires: {readings(reading)}; SIG{ask.finding.signal.name} for {victim(chosen.process)}, "
+        f"{chosen.why}; after it {others or 'nobody'}; decided in {took_us} us"
+    )
+
+
+def verdict(answer: Verdict) -> str:
+    """What the killer answered."""
+    if answer.outcome is not Outcome.SIGNALLED:
+        wait = f", again in {answer.retry_after_ms} ms" if answer.retry_after_ms else ""
+        return f"the killer: {answer.outcome.name.lower()}, {answer.reason.name.lower()}{wait}"
+    differs = [word for bit, word in ((DIFFERS_UID, "uid"), (DIFFERS_COMM, "name")) if answer.differs & bit]
+    changed = f", its {' and '.join(differs)} had changed" if differs else ""
+    return f"the killer: signalled {answer.signalled_count} in {answer.latency_us} us{changed}"
+
+
+def exited(report: Exited, reading: Reading | None) -> str:
+    """How a kill ended, and what it brought."""
+    now = f"; now {readings(reading)}" if reading is not None else ""
+    if report.fate is Fate.STUCK:
+        return f"the victim is STUCK: it lives {report.elapsed_ms} ms after its signal{now}"
+    return f"the victim is gone after {report.elapsed_ms} ms{now}"

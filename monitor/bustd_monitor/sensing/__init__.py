@@ -1,0 +1,1 @@
+"""From the kernel's files to values."""

@@ -1,0 +1,44 @@
+"""The cheapest look at memory that there is: sysinfo(2), about a microsecond."""
+
+from __future__ import annotations
+
+import ctypes
+
+from bustd_protocol.record import NamedTuple
+
+
+class _Raw(ctypes.Structure):
+    _fields_ = (
+        ("uptime", ctypes.c_long),
+        ("loads", ctypes.c_ulong * 3),
+        ("totalram", ctypes.c_ulong),
+        ("freeram", ctypes.c_ulong),
+        ("sharedram", ctypes.c_ulong),
+        ("bufferram", ctypes.c_ulong),
+        ("totalswap", ctypes.c_ulong),
+        ("freeswap", ctypes.c_ulong),
+        ("procs", ctypes.c_ushort),
+        ("pad", ctypes.c_ushort),
+        ("totalhigh", ctypes.c_ulong),
+        ("freehigh", ctypes.c_ulong),
+        ("mem_unit", ctypes.c_uint),
+        ("_padding", ctypes.c_char * 64),
+    )
+
+
+class Sysinfo(NamedTuple):
+    """Memory as the kernel counts it, in bytes. It knows nothing of what could be reclaimed."""
+
+    total: int
+    free: int
+
+
+_raw = _Raw()
+_reference = ctypes.byref(_raw)
+_call = ctypes.CDLL(None, use_errno=True).sysinfo
+
+
+def read_sysinfo() -> Sysinfo:
+    """A reading of this moment. sysinfo(2) can't fail with a valid buffer."""
+    _call(_reference)
+    return Sysinfo(_raw.totalram * _raw.mem_unit, _raw.freeram * _raw.mem_unit)

@@ -1,0 +1,101 @@
+#!/bin/sh
+# Makes sure that python-prctl can be compiled: a C compiler, the headers of libcap and of Python, and venv with pip.
+# Usage: build-requirements.sh PYTHON [RECORD]; the Debian packages that had to be installed are added to RECORD.
+set -eu
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+. "$here/functions.sh"
+python=${1:?which Python}
+record=${2:-}
+
+compiles() {
+    printf '%s\nint main(void) { return 0; }\n' "$1" | cc -x c -o "$scratch/program" - >/dev/null 2>&1
+}
+
+has_header() { # without a compiler, a look at where Debian keeps them
+    if command -v cc >/dev/null; then
+        printf '#include <%s>\n' "$1" | cc -E -x c -o "$scratch/header" - >/dev/null 2>&1
+    else
+        ls /usr/include/"$1" /usr/include/*/"$1" >/dev/null 2>&1
+    fi
+}
+
+python_says() {
+    "$python" -I -c "$1" >/dev/null 2>&1 </dev/null
+}
+
+# Sets `missing` (for a reader) and `packages` (for apt-get).
+look() {
+    missing="" packages=""
+    if ! compiles '#include <stdio.h>'; then
+        missing="$missing, a C compiler with its library (gcc, libc6-dev)"
+        packages="$packages gcc libc6-dev"
+    fi
+    if ! has_header sys/capability.h; then
+        missing="$missing, the headers of libcap (libcap-dev)"
+        packages="$packages libcap-dev"
+    fi
+    if ! python_says 'import os, sys, sysconfig
+sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))'; then
+        missing="$missing, the headers of $python ($debian_name-dev)"
+        packages="$packages $debian_name-dev"
+    fi
+    if ! python_says 'import ensurepip, venv'; then
+        missing="$missing, the venv module of $python ($debian_name-venv)"
+        packages="$packages $debian_name-venv"
+    fi
+    missing=${missing#, }
+    packages=${packages# }
+}
+
+# Why apt failed is of use to a reader; the address of the mirror is not, and may be somebody's own.
+without_addresses() {
+    sed -E -e 's#[a-z][a-z0-9+.-]*://[^[:space:]]*#(address)#g' \
+        -e "s#'[^' ]*\.[A-Za-z]{2,}(:[^' ]*)?'#(address)#g" \
+        -e 's#(([Rr]esolv|[Cc]onnect)(e|ing|ion|ed)?( to)?) [^([:space:]][^[:space:]]*[.:][^[:space:]]*#\1 (address)#g' \
+        -e 's#\[IP:[^]]*\]|\([0-9a-fA-F:.]{4,}\)|[0-9]+(\.[0-9]+){3}#(address)#g'
+}
+
+apt_get() {
+    DEBIAN_FRONTEND=noninteractive apt-get -q -y "$@" </dev/null >>"$scratch/apt" 2>&1
+}
+
+is_installed() {
+    dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null | grep -q '^ii'
+}
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+debian_name=python3
+case $python in /usr/bin/python3.*) debian_name=${python##*/} ;; esac
+
+look
+[ -n "$missing" ] || exit 0
+by_hand="missing to build python-prctl: $missing"
+command -v apt-get >/dev/null || die 69 "$by_hand; install what is named (the names are Debian's) and try again"
+[ "$(id -u)" -eq 0 ] || die 69 "$by_hand; run: sudo apt-get install $packages"
+case $python in
+/usr/bin/*) ;;
+*)
+    case $packages in
+    *"$debian_name"*) die 69 "$by_hand; $python is not Debian's, so complete it by hand or use another: make ... PYTHON=/usr/bin/python3" ;;
+    esac
+    ;;
+esac
+
+absent=""
+for package in $packages; do
+    is_installed "$package" || absent="$absent $package"
+done
+say "installing Debian packages to build python-prctl: $packages"
+apt_get update || : # one broken source among many need not matter; the next step tells
+# shellcheck disable=SC2086  # a list of package names
+if ! apt_get install --no-install-recommends $packages; then
+    without_addresses <"$scratch/apt" >&2
+    die 69 "apt-get could not install: $packages"
+fi
+if [ -n "$record" ]; then
+    # shellcheck disable=SC2086
+    printf '%s\n' $absent >>"$record"
+fi
+look
+[ -z "$missing" ] || die 69 "still missing after apt-get install: $missing"

@@ -1,0 +1,7 @@
+#!/bin/sh
+# Removes what make leaves in the tree; everything here is in .gitignore too.
+set -eu
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+cd "$(dirname -- "$here")"
+rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* bench.json
+find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,33 @@
+# shellcheck shell=sh
+# Sourced by the scripts beside it.
+
+# die STATUS SENTENCE: the statuses are those of sysexits.h.
+die() {
+    status=$1
+    shift
+    printf 'bustd: %s\n' "$*" >&2
+    exit "$status"
+}
+
+say() {
+    printf 'bustd: %s\n' "$*"
+}
+
+# quietly WHAT COMMAND...: silent when it works; when it fails, everything that it said.
+quietly() {
+    what=$1
+    shift
+    said=$(mktemp)
+    rc=0
+    "$@" >"$said" 2>&1 </dev/null || rc=$?
+    if [ "$rc" -ne 0 ]; then
+        cat "$said" >&2
+        printf 'bustd: %s failed with status %s; what it said is above\n' "$what" "$rc" >&2
+    fi
+    rm -f "$said"
+    return "$rc"
+}
+
+need_root() {
+    [ "$(id -u)" -eq 0 ] || die 77 "this needs root; run: sudo make $1"
+}

@@ -1,0 +1,6 @@
+#!/bin/sh
+# Installs what is not installed yet, then protects this machine until ctrl-C.
+set -eu
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+sh "$here/install.sh"
+exec /opt/bustd/bin/bustd --no-daemon "$@"

@@ -1,0 +1,36 @@
+#!/bin/sh
+# Makes .venv in the tree, with bustd in it (editable) and everything that the tests need. Root or not.
+set -eu
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+tree=$(dirname -- "$here")
+. "$here/functions.sh"
+cd "$tree"
+unset PYTHONHOME PYTHONPATH PYTHONSTARTUP || :
+export PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1
+
+stamp=.venv/.installed-from
+# The path too: a virtual environment does not survive a move.
+wanted=$({
+    printf '%s\n' "$tree" "${PYTHON:-}"
+    cat pyproject.toml
+} | sha256sum)
+works() {
+    .venv/bin/python -I -c "$1" >/dev/null 2>&1 </dev/null
+}
+if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && works 'import pip, pytest, msgpack, prctl, psutil'; then
+    exit 0
+fi
+
+python=$(sh "$here/find-python.sh")
+if [ -e .venv ] && [ ! -w .venv ]; then
+    die 77 "$tree/.venv is out of date and not yours to change; remove it: sudo rm -r $tree/.venv"
+fi
+sh "$here/build-requirements.sh" "$python"
+say "preparing the tests' own virtual environment in .venv with $python"
+# One without a stamp is somebody's own and is only completed; one of another place or Python is made anew.
+if [ -e "$stamp" ] || ! works 'import pip'; then
+    rm -rf .venv
+    quietly "making a virtual environment" "$python" -I -m venv .venv
+fi
+quietly "installing bustd and what its tests need" .venv/bin/python -I -m pip install --editable '.[test]'
+printf '%s\n' "$wanted" >"$stamp"

@@ -1,0 +1,85 @@
+#!/bin/sh
+# Takes back what packaging/install.sh and the standalone bustd put on this machine.
+set -eu
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+. "$here/functions.sh"
+need_root uninstall
+prefix=/opt/bustd
+record=$prefix/.installed-packages
+
+if [ -e "$prefix" ] && { [ -h "$prefix" ] || [ ! -e "$record" ]; }; then
+    die 73 "$prefix was not made by install.sh; nothing was removed"
+fi
+
+# A program of ours was started from there, or has one of our modules mapped.
+running=$({
+    grep -ls "^$prefix/" /proc/[0-9]*/cmdline || :
+    grep -ls " $prefix/" /proc/[0-9]*/maps || :
+} | cut -d / -f 3 | sort -nu | tr '\n' ' ')
+running=${running% }
+[ -z "$running" ] || die 75 "still running from $prefix: PID $running; stop it (kill $running) and try again"
+
+packages=""
+if [ -e "$record" ] && command -v dpkg-query >/dev/null; then
+    while read -r package; do
+        if dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null </dev/null | grep -q '^ii'; then
+            packages="$packages $package"
+        fi
+    done <"$record"
+fi
+
+removed=""
+for name in bustd.toml killer.toml; do
+    file=/etc/bustd/$name
+    [ -e "$file" ] || continue
+    if cmp -s "$file" "$prefix/.shipped/$name" || cmp -s "$file" "$here/$name"; then
+        rm -f "$file"
+        removed="$removed $file"
+    else
+        say "kept $file, which differs from the one that was shipped"
+    fi
+done
+[ ! -d /etc/bustd ] || rmdir /etc/bustd 2>/dev/null || say "kept /etc/bustd, which is not empty"
+
+link=/usr/local/bin/bustd
+if [ -h "$link" ] && [ "$(readlink "$link")" = "$prefix/bin/bustd" ]; then
+    rm -f "$link"
+    removed="$removed $link"
+fi
+for path in /run/bustd /run/bustd.* /run/bustd-* /var/log/bustd.log; do
+    if [ -e "$path" ] || [ -h "$path" ]; then
+        rm -rf "$path"
+        removed="$removed $path"
+    fi
+done
+
+case $(getent passwd bustd || :) in
+'') ;;
+*:/nonexistent:*/nologin)
+    if command -v userdel >/dev/null; then
+        quietly "removing the user bustd" userdel bustd
+    else # busybox
+        quietly "removing the user bustd" deluser bustd
+    fi
+    removed="$removed user:bustd"
+    ;;
+*) say "kept the user bustd, which is not as install.sh makes it" ;;
+esac
+if ! getent passwd bustd >/dev/null && getent group bustd >/dev/null; then
+    if command -v groupdel >/dev/null; then
+        quietly "removing the group bustd" groupdel bustd
+    else
+        quietly "removing the group bustd" delgroup bustd
+    fi
+    removed="$removed group:bustd"
+fi
+
+if [ -d "$prefix" ]; then # last, so that an uninstall that was interrupted can be run again
+    rm -rf "$prefix"
+    removed="$removed $prefix"
+fi
+if [ -n "$removed" ]; then say "removed:$removed"; else say "there is nothing to remove"; fi
+if [ -n "$packages" ]; then
+    say "these Debian packages were installed for bustd and are still there; to remove them:" \
+        "apt-get purge --auto-remove$packages"
+fi

@@ -1,0 +1,35 @@
+"""The last lines of `make test`: what was left out for lack of root, and how many tests passed, failed, were skipped.
+
+Usage: closing_lines.py RESULTS, the file that pytest --junitxml wrote.
+"""
+
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+NEEDS_ROOT = "needs root"  # what tests/conftest.py says when it skips a test
+
+
+def main(results: Path) -> int:
+    """Always 0: whether the run failed is for tests/run.sh to say."""
+    if not results.exists():
+        print("pytest ended before it could write its results\n0 passed, 1 failed, 0 skipped")
+        return 0
+    passed = failed = skipped = left_out = 0
+    for case in ElementTree.parse(results).iter("testcase"):
+        skip = case.find("skipped")
+        if case.find("failure") is not None or case.find("error") is not None:
+            failed += 1
+        elif skip is not None:
+            skipped += 1
+            left_out += skip.get("message", "") == NEEDS_ROOT
+        else:
+            passed += 1
+    if left_out:
+        print(f"left out for lack of root: {left_out} (to run them too: sudo make test)")
+    print(f"{passed} passed, {failed} failed, {skipped} skipped")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

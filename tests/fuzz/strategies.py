@@ -1,0 +1,187 @@
+"""What hypothesis draws from: honest messages by LAYOUT, and packets that are wrong in every way we could think of."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import msgpack
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from bustd_protocol import limits
+from bustd_protocol.codec import encode
+from bustd_protocol.messages import (
+    LAYOUT,
+    Choice,
+    FieldKind,
+    Int,
+    KillerHello,
+    KillRequest,
+    Message,
+    MonitorHello,
+    Ping,
+    Reason,
+    Verdict,
+    outcome_of,
+)
+from bustd_protocol.session import Role
+
+LONGEST_INPUT = 8192
+"""Twice the largest packet: what decode has to survive."""
+
+# Without a database every failure prints the seed that repeats it (`pytest --hypothesis-seed=N`).
+FUZZ = settings(max_examples=400, deadline=None, database=None, print_blob=True)
+
+
+def values_of(kind: FieldKind) -> st.SearchStrategy[int | bytes]:
+    """What a field of this kind may hold; the ends of its range come up often."""
+    if isinstance(kind, Choice):
+        return st.sampled_from(list(kind.members))
+    if isinstance(kind, Int):
+        return st.sampled_from([kind.low, kind.high]) | st.integers(kind.low, kind.high)
+    return st.sampled_from([b"", b"\xff" * kind.longest]) | st.binary(max_size=kind.longest)
+
+
+def messages_of(kind: type[Message]) -> st.SearchStrategy[Message]:
+    """Any message of one type that the protocol allows."""
+    drawn = st.tuples(*(values_of(field) for field in LAYOUT[kind][1])).map(kind._make)
+    if kind is Verdict:
+        return drawn.map(lambda verdict: verdict._replace(outcome=outcome_of(verdict.reason)))
+    return drawn
+
+
+def messages() -> st.SearchStrategy[Message]:
+    """Any message that the protocol allows."""
+    return st.one_of([messages_of(kind) for kind in LAYOUT])
+
+
+def unfit_values(kind: FieldKind) -> st.SearchStrategy[object]:
+    """What a field of this kind must never hold, on either side of the codec."""
+    wrong_type = st.sampled_from([None, True, False, 0.0, 1.0, float("nan"), "", "x", [], [0], {}, (1,)])
+    if isinstance(kind, Choice):
+        known = {int(member) for member in kind.members}
+        return wrong_type | st.binary(max_size=3) | st.integers(-(2**63), 2**64 - 1).filter(lambda n: n not in known)
+    if isinstance(kind, Int):
+        near = st.sampled_from([kind.low - 1, kind.high + 1, -(2**63), 2**64 - 1])
+        below = st.integers(-(2**63), kind.low - 1)
+        return wrong_type | st.binary(max_size=3) | near | below | st.integers(kind.high + 1, 2**64 - 1)
+    too_long = st.binary(min_size=kind.longest + 1, max_size=kind.longest + 300)
+    return wrong_type | st.integers(-(2**63), 2**64 - 1) | too_long
+
+
+def wire_list(message: Message) -> list[int | bytes]:
+    """The elements of the message's array, built here and not by the codec under test."""
+    number, _ = LAYOUT[type(message)]
+    plain = [int(value) if isinstance(value, IntEnum) else value for value in message]
+    return [number, limits.VERSION, *plain]
+
+
+def elements() -> st.SearchStrategy[object]:
+    """Anything that msgpack can carry: nested arrays, maps, extension types, timestamps, bools, floats, strings."""
+    leaves = st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-(2**63), 2**64 - 1),
+        st.sampled_from([-1, 0, 1, 2**31, 2**32, 2**63, 2**64 - 1]),
+        st.floats(),
+        st.text(max_size=8),
+        st.binary(max_size=100),
+        st.builds(msgpack.ExtType, st.integers(0, 127), st.binary(max_size=20)),
+        st.builds(msgpack.Timestamp, st.integers(-(2**40), 2**40), st.integers(0, 999_999_999)),
+    )
+    keys = st.integers(-5, 5) | st.text(max_size=3) | st.binary(max_size=3)
+    shallow = leaves | st.lists(leaves, max_size=18) | st.dictionaries(keys, leaves, max_size=2)
+    return leaves | shallow | st.lists(shallow, max_size=3) | st.dictionaries(keys, shallow, max_size=2)
+
+
+@st.composite
+def rebuilt_packets(draw: st.DrawFn) -> bytes:
+    """A valid message's array with some elements replaced, added or taken away; all of it is sound msgpack."""
+    array: list[object] = list(wire_list(draw(messages())))
+    for _ in range(draw(st.integers(1, 3))):
+        at = draw(st.integers(0, max(0, len(array) - 1)))
+        action = draw(st.sampled_from(["replace", "insert", "drop"]))
+        if action == "insert":
+            array.insert(at, draw(elements()))
+        elif action == "replace" and array:
+            array[at] = draw(elements())
+        elif array:
+            del array[at]
+    packet: bytes = msgpack.packb(array)
+    return packet[:LONGEST_INPUT]
+
+
+@st.composite
+def damaged_packets(draw: st.DrawFn) -> bytes:
+    """A valid packet with bytes flipped, cut off, put in, doubled, or followed by more."""
+    packet = bytearray(encode(draw(messages())))
+    for _ in range(draw(st.integers(1, 4))):
+        at = draw(st.integers(0, max(0, len(packet) - 1)))
+        action = draw(st.sampled_from(["flip", "cut", "insert", "trail", "double"]))
+        if action == "flip" and packet:
+            packet[at] ^= draw(st.integers(1, 255))
+        elif action == "cut":
+            del packet[at:]
+        elif action == "insert":
+            packet[at:at] = draw(st.binary(min_size=1, max_size=16))
+        elif action == "trail":
+            packet += draw(st.binary(min_size=1, max_size=16))
+        elif action == "double":
+            packet += packet[:200]
+    return bytes(packet[:LONGEST_INPUT])
+
+
+@st.composite
+def boastful_packets(draw: st.DrawFn) -> bytes:
+    """Headers that promise far more than follows: strings, arrays, maps and extensions of up to 4 GiB, and nesting."""
+    headers = {8: [0xC4, 0xC7, 0xD9], 16: [0xC5, 0xC8, 0xDA, 0xDC, 0xDE], 32: [0xC6, 0xC9, 0xDB, 0xDD, 0xDF]}
+    width = draw(st.sampled_from([8, 16, 32]))
+    length = draw(st.sampled_from([0, 1, 65, 2 ** (width - 1), 2**width - 1]) | st.integers(0, 2**width - 1))
+    promise = bytes([draw(st.sampled_from(headers[width]))]) + length.to_bytes(width // 8, "big")
+    prefix = draw(st.sampled_from([b"", b"\x93\x03\x01", b"\x91", b"\x81\x00", b"\x9c\x05\x01\x01"]))
+    nesting = draw(st.sampled_from([1, 2, 17, 500, 1500, 4096]))
+    return (prefix + promise * nesting + draw(st.binary(max_size=64)))[:LONGEST_INPUT]
+
+
+@st.composite
+def marked_packets(draw: st.DrawFn) -> bytes:
+    """A short array of raw pieces, each opened by any byte that msgpack gives a meaning to (fixext, floats, 0xc1)."""
+    pieces = draw(st.lists(st.tuples(st.integers(0, 255), st.binary(max_size=17)), min_size=1, max_size=16))
+    body = b"".join(bytes([mark]) + rest for mark, rest in pieces)
+    start = draw(st.sampled_from([b"", bytes([0x90 | min(15, len(pieces))]), b"\x93\x03\x01", b"\x94\x08\x01"]))
+    return (start + body)[:LONGEST_INPUT]
+
+
+def plainest(kind: type[Message]) -> Message:
+    """The message of this type with the least that each field may hold."""
+    return kind._make(
+        next(iter(field.members)) if isinstance(field, Choice) else field.low if isinstance(field, Int) else b""
+        for field in LAYOUT[kind][1]
+    )
+
+
+def small_id_messages() -> st.SearchStrategy[Message]:
+    """Messages of every type as the session sees them: what differs is the id (few, so that answers often meet their
+    questions), the kill in flight, the outcome and the versions."""
+    few = st.integers(0, 3)
+    verdicts = [plainest(Verdict)._replace(outcome=outcome_of(reason), reason=reason) for reason in Reason]
+    hello, answer = plainest(MonitorHello), plainest(KillerHello)
+    variants: dict[type[Message], st.SearchStrategy[Message]] = {
+        MonitorHello: st.builds(lambda low, high: hello._replace(lowest_version=low, highest_version=high), few, few),
+        KillerHello: st.builds(lambda flight: answer._replace(flight_id=flight, spoken_version=limits.VERSION), few),
+        Verdict: st.sampled_from(verdicts[:1] * 5 + verdicts),
+    }
+    drawn = st.one_of([variants.get(kind, st.just(plainest(kind))) for kind in LAYOUT])
+    return st.builds(lambda message, new_id: message._replace(id=new_id), drawn, few)
+
+
+def exchanges() -> st.SearchStrategy[list[tuple[Role, Message]]]:
+    """Messages in any order from either end, most of them not permitted where they stand."""
+    usual = small_id_messages().map(lambda message: (usual_sender(message), message))
+    either = st.tuples(st.sampled_from(list(Role)), small_id_messages())
+    return st.lists(usual | usual | usual | either, max_size=30)
+
+
+def usual_sender(message: Message) -> Role:
+    """The end that this kind of message comes from; Bye, which either may say, is given to the killer."""
+    return Role.MONITOR if isinstance(message, MonitorHello | Ping | KillRequest) else Role.KILLER

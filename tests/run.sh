@@ -1,0 +1,55 @@
+#!/bin/sh
+# Every check there is, in the environment that packaging/test-environment.sh made. All of them run, even when one fails.
+# With arguments: only pytest, with those arguments.
+set -eu
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+cd "$(dirname -- "$here")"
+bin=$PWD/.venv/bin
+[ -x "$bin/pytest" ] || {
+    echo "tests/run.sh: no test environment here; run: make test" >&2
+    exit 69
+}
+if [ $# -gt 0 ]; then
+    echo "== pytest alone, with $*: the linters and the coverage gate are left out"
+    exec "$bin/pytest" -p no:cacheprovider "$@"
+fi
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+# A cache that somebody else (root, by sudo make test) left here is not ours to write.
+cache() {
+    if [ -w "$1" ] || { [ ! -e "$1" ] && [ -w . ]; }; then printf '%s\n' "$1"; else printf '%s\n' "$scratch/$1"; fi
+}
+RUFF_CACHE_DIR=$(cache .ruff_cache)
+MYPY_CACHE_DIR=$(cache .mypy_cache)
+HYPOTHESIS_STORAGE_DIRECTORY=$(cache .hypothesis)
+COVERAGE_FILE=$scratch/coverage
+export RUFF_CACHE_DIR MYPY_CACHE_DIR HYPOTHESIS_STORAGE_DIRECTORY COVERAGE_FILE
+
+failed=""
+check() {
+    name=$1
+    shift
+    echo "== $name"
+    "$@" || failed="$failed, $name"
+}
+
+check "ruff check" "$bin/ruff" check .
+check "ruff format" "$bin/ruff" format --check .
+check "mypy --strict" "$bin/mypy"
+if command -v shellcheck >/dev/null; then
+    check "shellcheck" shellcheck -x -P SCRIPTDIR packaging/*.sh tests/*.sh .ci/run
+else
+    echo "== shellcheck is not installed: the shell scripts were not checked"
+fi
+# Otherwise the first daemon started by a test compiles its modules, and its memory is not what a user's would be.
+"$bin/python" -m compileall -q protocol common killer monitor || :
+check "pytest" "$bin/pytest" -p no:cacheprovider --junitxml="$scratch/results.xml" \
+    --cov=bustd_protocol --cov=bustd_common --cov=bustd_killer --cov=bustd_monitor \
+    --cov-branch --cov-report=term:skip-covered
+check "branch coverage" "$bin/python" tests/coverage_gate.py
+
+echo "== in short"
+if [ -n "$failed" ]; then echo "failed checks: ${failed#, }"; else echo "every check passed"; fi
+"$bin/python" tests/closing_lines.py "$scratch/results.xml"
+[ -z "$failed" ]

@@ -1,0 +1,107 @@
+import pytest
+
+from bustd_monitor.cli.check import check
+
+
+@pytest.fixture
+def paths(tmp_path):
+    return tmp_path / "bustd.toml", tmp_path / "killer.toml"
+
+
+@pytest.fixture
+def written(paths):
+    def write(monitor: str, killer: str):
+        for path, text in zip(paths, (monitor, killer), strict=True):
+            path.write_text(text)
+            path.chmod(0o644)
+        return paths
+
+    return write
+
+
+def test_files_that_are_in_order_are_named_and_the_status_is_0(written, capfd):
+    monitor, killer = written("verbose = true", "")
+    assert check(monitor, killer) == 0
+    assert capfd.readouterr() == (f"bustd.toml and killer.toml are in order (files read: {monitor}, {killer})\n", "")
+
+
+def test_drop_ins_are_among_the_files_read(written, capfd):
+    monitor, killer = written("", "")
+    drop_in = monitor.with_name("bustd.toml.d") / "a.toml"
+    drop_in.parent.mkdir()
+    drop_in.write_text("")
+    assert check(monitor, killer) == 0
+    assert f"(files read: {monitor}, {drop_in}, {killer})" in capfd.readouterr().out
+
+
+def test_no_file_at_all_is_in_order_and_said(paths, capfd):
+    assert check(*paths) == 0
+    assert "(files read: none, so that everything has its default)" in capfd.readouterr().out
+
+
+def test_a_file_that_was_asked_for_by_name_has_to_be_there(paths, capfd):
+    assert check(*paths, required=True) == 1
+    assert capfd.readouterr().out.splitlines() == [f"{path}: no such file" for path in paths] + ["2 problems"]
+
+
+def test_each_problem_has_a_line_of_its_own_and_the_status_is_1(written, capfd):
+    monitor, killer = written("[conditions.flor]\n", "[limits]\navailable_percent = 101\n")
+    assert check(monitor, killer) == 1
+    assert capfd.readouterr() == (
+        f"{monitor}: conditions.flor: unknown key; nearest known key: conditions.floor\n"
+        f"{killer}: limits.available_percent: expected a whole number from 1 to 100, found 101\n"
+        "2 problems\n",
+        "",
+    )
+
+
+def test_one_problem_is_counted_in_the_singular(written, capfd):
+    assert check(*written("verbose = 1", "")) == 1
+    assert capfd.readouterr().out.splitlines()[-1] == "1 problem"
+
+
+def test_a_contradiction_is_a_problem(written, capfd):
+    assert check(*written("[sleep]\nshortest_ms = 2000", "")) == 1
+    assert "expected at most sleep.watch_longest_ms (1000)" in capfd.readouterr().out
+
+
+def test_a_condition_outside_of_the_killers_limits_is_a_warning_and_no_problem(written, capfd):
+    assert check(*written("[conditions.floor]\navailable_percent = 30", "")) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("warning: conditions.floor can fire at 30 %")
+    assert "are in order" in lines[1]
+
+
+def test_the_killers_own_limits_decide_on_the_warning(written, capfd):
+    paths = written("[conditions.floor]\navailable_percent = 30", "[limits]\navailable_percent = 30")
+    assert check(*paths) == 0
+    assert "warning" not in capfd.readouterr().out
+
+
+def test_a_name_that_could_forge_a_line_is_escaped(tmp_path, capfd):
+    monitor = tmp_path / "a\nb.toml"
+    monitor.write_text("")
+    assert check(monitor, tmp_path / "killer.toml") == 0
+    assert capfd.readouterr().out.count("\n") == 1
+
+
+@pytest.mark.root
+def test_an_ordinary_user_is_told_which_file_he_cannot_read(public_path, as_nobody, capfd):
+    monitor, killer = public_path / "bustd.toml", public_path / "killer.toml"
+    killer.write_text("")
+    killer.chmod(0o600)
+    with as_nobody():
+        status = check(monitor, killer)
+    assert status == 1
+    assert capfd.readouterr().out == f"{killer}: can't be read: Permission denied\n1 problem\n"
+
+
+@pytest.mark.root
+def test_an_ordinary_user_can_check_files_that_belong_to_root(public_path, as_nobody, capfd):
+    monitor, killer = public_path / "bustd.toml", public_path / "killer.toml"
+    for path in (monitor, killer):
+        path.write_text("")
+        path.chmod(0o644)
+    with as_nobody():
+        assert check(monitor, killer) == 0
