@@ -15,19 +15,21 @@ def main(results: Path) -> int:
     if not results.exists():
         print("pytest ended before it could write its results\n0 passed, 1 failed, 0 skipped")
         return 0
-    passed = failed = skipped = left_out = 0
-    for case in ElementTree.parse(results).iter("testcase"):
+    seen, failed, skipped, left_out = set(), set(), set(), set()
+    for case in ElementTree.parse(results).iter("testcase"):  # a test that fails and cannot clean up is there twice
+        name = case.get("classname", ""), case.get("name", "")
+        seen.add(name)
         skip = case.find("skipped")
         if case.find("failure") is not None or case.find("error") is not None:
-            failed += 1
+            failed.add(name)
         elif skip is not None:
-            skipped += 1
-            left_out += skip.get("message", "") == NEEDS_ROOT
-        else:
-            passed += 1
+            skipped.add(name)
+            if skip.get("message") == NEEDS_ROOT:
+                left_out.add(name)
     if left_out:
-        print(f"left out for lack of root: {left_out} (to run them too: sudo make test)")
-    print(f"{passed} passed, {failed} failed, {skipped} skipped")
+        print(f"left out for lack of root: {len(left_out)} (to run them too: sudo make test)")
+    skipped -= failed
+    print(f"{len(seen - failed - skipped)} passed, {len(failed)} failed, {len(skipped)} skipped")
     return 0
 
 

@@ -40,6 +40,7 @@ def main() -> int:
         sys.stderr.write(f"bustd-monitor: {error}\n")
         return EX_USAGE
     log = Log("bustd-monitor")
+    _name_process()
     try:
         return _run(arguments, log)
     except ConfigError as error:
@@ -59,6 +60,15 @@ def main() -> int:
             time.sleep(_RESTART_DELAY_S)
             os.execv(sys.executable, [sys.executable, "-I", "-m", "bustd_monitor", *sys.argv[1:]])
         return EX_SOFTWARE
+
+
+def _name_process() -> None:
+    """comm, as ps shows it (proc_pid_comm(5)). What can't be written does not matter."""
+    try:
+        with open("/proc/self/comm", "wb") as comm:
+            comm.write(b"bustd-monitor")
+    except OSError:
+        return
 
 
 def _run(arguments: Arguments, log: Log) -> int:

@@ -1,0 +1,102 @@
+"""A real killer as a subprocess, listening on a socket of its own, with a policy that the test writes."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from . import install
+
+PERMISSIVE = """
+[peer]
+user = {peer_uid}
+[limits]
+available_percent = 100
+pressured_available_percent = 100
+{limits}
+[rate]
+{rate}
+[grace]
+{grace}
+[protect]
+{protect}
+"""
+"""Any machine counts as short of memory: what the other checks do can be seen on a healthy one."""
+
+
+class Killer:
+    """The process, its socket, and everything that it has logged."""
+
+    def __init__(self, process: subprocess.Popen[bytes], socket_path: Path, log_path: Path) -> None:
+        self.process = process
+        self.socket_path = socket_path
+        self.log_path = log_path
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace")
+
+
+@contextmanager
+def killer(
+    directory: Path,
+    *arguments: str,
+    peer_uid: int | None = None,
+    limits: str = "",
+    rate: str = "",
+    grace: str = "",
+    protect: str = "",
+    config: str | None = None,
+    only_descendants_of: int | None = None,
+) -> Iterator[Killer]:
+    """Start it, wait until it listens, and stop it at the end. Victims are restricted to the test's own processes."""
+    directory.mkdir(exist_ok=True)
+    directory.chmod(0o755)
+    if peer_uid is None:
+        peer_uid = os.geteuid()
+    text = config or PERMISSIVE.format(peer_uid=peer_uid, limits=limits, rate=rate, grace=grace, protect=protect)
+    config_path, socket_path, log_path = directory / "killer.toml", directory / "killer.sock", directory / "killer.log"
+    config_path.write_text(text)
+    config_path.chmod(0o644)
+    scope = ["--only-descendants-of", str(only_descendants_of or os.getpid())]
+    command = [install.python(), "-I", "-m", "bustd_killer", "--config", str(config_path)]
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(
+            [*command, "--socket", str(socket_path), *scope, *arguments],
+            stdin=subprocess.DEVNULL,
+            stderr=log,
+        )
+    try:
+        _await_socket(process, socket_path, log_path)
+        yield Killer(process, socket_path, log_path)
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise AssertionError(f"the killer did not stop:\n{log_path.read_text()}") from None
+
+
+def _await_socket(process: subprocess.Popen[bytes], socket_path: Path, log_path: Path) -> None:
+    """Until a connection is accepted or refused by policy: the socket is made before the lockdown."""
+    pidfd = os.pidfd_open(process.pid)
+    try:
+        for _ in range(500):
+            if socket_path.is_socket():
+                return
+            if select.select([pidfd], [], [], 0.01)[0]:
+                break
+    finally:
+        os.close(pidfd)
+    raise AssertionError(f"the killer did not come up:\n{log_path.read_text()}")

@@ -1,0 +1,96 @@
+"""Real processes that a test starts to be killed, and that it ends itself if nobody did."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import select
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from . import install
+
+NOBODY = pwd.getpwnam("nobody")
+
+_EATER = """
+import signal, sys, time
+if {ignore_term}: signal.signal(signal.SIGTERM, signal.SIG_IGN)
+with open("/proc/self/comm", "wb") as comm: comm.write({name!r})
+try: open("/proc/self/oom_score_adj", "w").write("{adj}")
+except PermissionError: pass
+kept = bytes([1]) * ({mib} << 20)
+print("ready", flush=True)
+time.sleep(120)
+"""
+
+
+def start(
+    mib: int = 32,
+    *,
+    name: bytes = b"leak",
+    adj: int = 0,
+    ignore_term: bool = False,
+    as_nobody: bool = False,
+    own_group: bool = False,
+) -> subprocess.Popen[bytes]:
+    """A process that holds `mib` MiB of its own memory; returns once it does."""
+    program = _EATER.format(mib=mib, name=name, adj=adj, ignore_term=ignore_term)
+    return start_program(program, as_nobody=as_nobody, own_group=own_group)
+
+
+def start_program(program: str, *, as_nobody: bool = False, own_group: bool = False) -> subprocess.Popen[bytes]:
+    """A Python program of the test's own; returns when it has printed a line."""
+    child = subprocess.Popen(
+        [install.python(), "-I", "-c", program],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        cwd="/",
+        process_group=0 if own_group else None,
+        user=NOBODY.pw_uid if as_nobody else None,
+        group=NOBODY.pw_gid if as_nobody else None,
+        extra_groups=[] if as_nobody else None,
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline(), "the victim did not come up"
+    return child
+
+
+def end(child: subprocess.Popen[bytes]) -> None:
+    """End and reap it, whatever became of it."""
+    if child.poll() is None:
+        child.kill()
+    child.wait()
+    for stream in (child.stdin, child.stdout, child.stderr):
+        if stream is not None:
+            stream.close()
+
+
+@contextmanager
+def victim(mib: int = 32, **how: object) -> Iterator[subprocess.Popen[bytes]]:
+    """`start`, and `end` at the end of the block."""
+    child = start(mib, **how)  # type: ignore[arg-type]
+    try:
+        yield child
+    finally:
+        end(child)
+
+
+def exits_within(child: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Wait on the pidfd, not on the clock."""
+    pidfd = os.pidfd_open(child.pid)
+    try:
+        return bool(select.select([pidfd], [], [], seconds)[0])
+    finally:
+        os.close(pidfd)
+
+
+def is_alive(child: subprocess.Popen[bytes]) -> bool:
+    """Whether it runs: asked of the kernel, now."""
+    return not exits_within(child, 0)
+
+
+def start_ticks(pid: int) -> int:
+    """Field 22 of /proc/PID/stat."""
+    with open(f"/proc/{pid}/stat", "rb") as stat:
+        return int(stat.read().rpartition(b")")[2].split()[19])
