@@ -230,7 +230,7 @@ def test_a_violation_never_repeats_bytes_of_the_peer() -> None:
 
 
 def test_a_packet_over_4096_bytes_is_a_violation_even_if_it_is_a_message_within() -> None:
-    # array32, and ints spelled in nine bytes each, do not get there: a message is never this long
+    # no message gets near it, however wasteful its spelling: what is refused is the length itself
     assert limits.PACKET_BYTES == 4096
     assert refusal_of(b"\x00" * 4097) == "a packet of 4097 bytes"
     assert refusal_of(encode(Ping(1)) + b"\x00" * 4093) == "a packet of 4097 bytes"

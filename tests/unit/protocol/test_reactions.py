@@ -1,4 +1,4 @@
-"""What the monitor does on each reason. A wrong row here kills an innocent, so the whole table is written down again."""
+"""What the monitor does on each reason. A wrong row kills an innocent, so the whole table is written down again."""
 
 from __future__ import annotations
 
