@@ -17,11 +17,14 @@ _PATIENCE_MS = 2000
 
 
 class MonitorPlan(NamedTuple):
-    """How to start the monitor. `psi` are (name, descriptor) of PSI files that the launcher opened; uid -1: our own."""
+    """How to start the monitor: `command` is what Python is given, `psi` names the PSI files that the launcher opened.
+
+    uid -1: our own.
+    """
 
     uid: int
     gid: int
-    arguments: tuple[str, ...]
+    command: tuple[str, ...]
     psi: tuple[tuple[str, int], ...]
 
 
@@ -63,7 +66,7 @@ def _become_monitor(plan: MonitorPlan, link: int, log_fd: int) -> None:
         os.setgid(plan.gid)
         os.setuid(plan.uid)
     sysapi.die_with_parent(signal.SIGTERM)
-    os.execve(sys.executable, [sys.executable, "-I", "-m", "bustd_monitor", *plan.arguments], environment)
+    os.execve(sys.executable, [sys.executable, "-I", *plan.command], environment)
 
 
 def end_monitor(pid: int, pidfd: int) -> int:

@@ -37,17 +37,19 @@ class Server:
         self._listener = listener
         self._peer = peer
         self._kills = Kills(log)
+        self._stopping = False
         self._wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self._wakeup[1], warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: None)
+            signal.signal(number, self._stop)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def serve(self) -> int:
         """Run until told to stop (0), or until the monitor of a socketpair is gone and the kill in flight over (70)."""
         while True:
             ready = self._wait()
-            if self._wakeup[0] in ready:
+            # The flag, not the wake-up: ctrl-C ends the monitor too, and its end of file may be what woke us.
+            if self._stopping:
                 self._say_goodbye()
                 return EXIT_STOPPED
             self._follow_kill()
@@ -58,6 +60,9 @@ class Server:
             self._drop_a_silent_peer()
             if self._listener is None and self._peer is None and self._kills.flight is None:
                 return EXIT_MONITOR_GONE
+
+    def _stop(self, *_: object) -> None:
+        self._stopping = True
 
     def _wait(self) -> set[int]:
         """Sleep until a descriptor is ready or a deadline has come. Nothing is due: no wake-up."""

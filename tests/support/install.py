@@ -53,6 +53,12 @@ def python() -> str:
     return str(home() / "bin" / "python3")
 
 
+def program(package: str) -> str:
+    """The file to run for a daemon."""
+    (path,) = home().glob(f"lib/python*/site-packages/{package}/__main__.py")
+    return str(path)
+
+
 def bustd(*words: str) -> list[str]:
     """The command line of `bustd` in the installation."""
     return [python(), "-I", "-m", "bustd_monitor.cli.main", *words]

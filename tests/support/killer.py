@@ -67,7 +67,7 @@ def killer(
     config_path.write_text(text)
     config_path.chmod(0o644)
     scope = ["--only-descendants-of", str(only_descendants_of or os.getpid())]
-    command = [install.python(), "-I", "-m", "bustd_killer", "--config", str(config_path)]
+    command = [install.python(), "-I", install.program("bustd_killer"), "--config", str(config_path)]
     with log_path.open("wb") as log:
         process = subprocess.Popen(
             [*command, "--socket", str(socket_path), *scope, *arguments],

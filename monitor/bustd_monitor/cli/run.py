@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import pwd
 import resource
@@ -52,7 +53,8 @@ def run(options: argparse.Namespace) -> int:
             return _refuse(os.EX_CANTCREAT, str(error))
     raise_memory_lock_limit()
     words = killer_arguments(options, identity, _open_psi(), syslog=not options.no_daemon)
-    os.execve(sys.executable, [sys.executable, "-I", "-m", "bustd_killer", *words], {"PATH": os.defpath})
+    command = [sys.executable, "-I", program("bustd_killer"), *words]
+    os.execve(sys.executable, command, {"PATH": os.defpath})
 
 
 def killer_arguments(
@@ -68,7 +70,22 @@ def killer_arguments(
         words += ["--protect-name", glob]
     for name, descriptor in psi:
         words += ["--psi", f"{name}:{descriptor}"]
-    return [*words, "--monitor", f"{identity[0]}:{identity[1]}", "--", *cli_options.monitor_arguments(options)]
+    return [
+        *words,
+        "--monitor",
+        f"{identity[0]}:{identity[1]}",
+        "--",
+        program("bustd_monitor"),
+        *cli_options.monitor_arguments(options),
+    ]
+
+
+def program(package: str) -> str:
+    """The file to run for a daemon. Its package is found and not imported: the commands need nothing of it."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError(f"{package} is not installed")
+    return os.path.join(spec.submodule_search_locations[0], "__main__.py")
 
 
 def _open_psi() -> list[tuple[str, int]]:

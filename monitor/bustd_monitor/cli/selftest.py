@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from .run import raise_memory_lock_limit
+from .run import program, raise_memory_lock_limit
 
 _LEAK_MIB = 64
 _PATIENCE_S = 20
@@ -79,9 +79,13 @@ def _trial(directory: Path, identity: str, leak: subprocess.Popen[str], bystande
     monitor = ["--config", f"{directory}/bustd.toml", "--killer-config", f"{directory}/killer.toml", *scope]
     if os.geteuid() != 0:
         monitor += ["--only-uid", str(os.geteuid())]
-    command = [sys.executable, "-I", "-m", "bustd_killer", "--config", f"{directory}/killer.toml", *scope]
+    command = [sys.executable, "-I", program("bustd_killer"), "--config", f"{directory}/killer.toml", *scope]
     with (directory / "log").open("wb") as log:
-        pair = subprocess.Popen([*command, "--monitor", identity, "--", *monitor], stdin=subprocess.DEVNULL, stderr=log)
+        pair = subprocess.Popen(
+            [*command, "--monitor", identity, "--", program("bustd_monitor"), *monitor],
+            stdin=subprocess.DEVNULL,
+            stderr=log,
+        )
     died = _exits_within(leak, _PATIENCE_S)
     others_live = bystander.poll() is None
     stopped = pair.poll() is None

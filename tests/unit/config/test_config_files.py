@@ -86,6 +86,12 @@ def test_a_later_file_overrides_single_values_and_appends_to_lists(main, drop_in
     assert reading.origins["floor.mib"] == str(main)
 
 
+def test_drop_ins_count_in_the_order_of_their_names_and_not_of_the_directory(main, drop_in):
+    for number in (7, 2, 9, 4, 1, 8, 3, 6, 5):
+        drop_in(f"{number}.toml", f'[never]\nunits = ["{number}"]')
+    assert read(main, SCHEMA).values["never"]["units"] == list("123456789")
+
+
 def test_drop_ins_count_without_a_main_file(main, drop_in):
     drop_in("x.toml", "verbose = true")
     assert read(main, SCHEMA).values == {"verbose": True}

@@ -1,0 +1,176 @@
+"""The start of the killer: arguments, configuration, the order of the start, the loop.
+
+Exit codes: 0 stopped by a signal; 64 wrong arguments; 69 the kernel is too old; 70 the monitor of the pair died; 71 the
+rehearsal failed; 78 the configuration or the socket is wrong. The monitor's own 69 and 78 are passed on.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+
+from bustd_common import kernel, killer_toml
+from bustd_common.log import Log
+from bustd_common.protection import Protection
+from bustd_protocol.record import NamedTuple
+
+from . import launcher, listening, lockdown, rehearsal, sysapi
+from .aim import Guard
+from .facts import MachineFiles
+from .launcher import MonitorPlan
+from .peer import Peer
+from .rules import Own
+from .server import Server
+
+EX_OK, EX_USAGE, EX_UNAVAILABLE, EX_SOFTWARE, EX_OSERR, EX_CONFIG = 0, 64, 69, 70, 71, 78
+DEFAULT_CONFIG = "/etc/bustd/killer.toml"
+_USAGE = """usage: python3 -I bustd_killer [--config PATH] [--socket PATH] [--only-descendants-of PID]
+           [--protect-name GLOB]... [--syslog]
+           [--monitor UID:GID [--psi NAME:FD]... -- MONITOR-PROGRAM ARGUMENT...]"""
+
+
+class Arguments(NamedTuple):
+    """The command line. `plan` None: serve a listening socket."""
+
+    config: str | None = None
+    socket_path: str = ""
+    only_descendants_of: int = 0
+    protect_names: tuple[bytes, ...] = ()
+    syslog: bool = False
+    plan: MonitorPlan | None = None
+
+
+class UsageError(Exception):
+    """The command line makes no sense, with the reason."""
+
+
+def parse_arguments(words: list[str]) -> Arguments:
+    """Read the command line, without argparse: its memory would be resident for ever. Raises UsageError."""
+    arguments = Arguments()
+    identity, psi = "", []
+    while words:
+        option, words = words[0], words[1:]
+        if option == "--":
+            break
+        if option == "--syslog":
+            arguments = arguments._replace(syslog=True)
+            continue
+        if not words:
+            raise UsageError(f"{option} is unknown or lacks its value")
+        value, words = words[0], words[1:]
+        if option == "--config":
+            arguments = arguments._replace(config=value)
+        elif option == "--socket":
+            arguments = arguments._replace(socket_path=value)
+        elif option == "--only-descendants-of":
+            arguments = arguments._replace(only_descendants_of=_number(option, value))
+        elif option == "--protect-name":
+            arguments = arguments._replace(protect_names=(*arguments.protect_names, os.fsencode(value)))
+        elif option == "--monitor":
+            identity = value
+        elif option == "--psi":
+            name, _, descriptor = value.partition(":")
+            psi.append((name, _number(option, descriptor)))
+        else:
+            raise UsageError(f"{option} is unknown")
+    if not identity:
+        if words or psi:
+            raise UsageError("--psi and arguments after -- go with --monitor")
+        return arguments
+    uid, _, gid = identity.partition(":")
+    if not words:
+        raise UsageError("--monitor needs the monitor's program after --")
+    plan = MonitorPlan(_number("--monitor", uid, -1), _number("--monitor", gid, -1), tuple(words), tuple(psi))
+    return arguments._replace(plan=plan)
+
+
+def _number(option: str, text: str, least: int = 1) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        raise UsageError(f"{option}: {text!r} is not a number") from None
+    if number < least:
+        raise UsageError(f"{option}: {text} is below {least}")
+    return number
+
+
+def main() -> int:
+    """Start in the one order that works: configuration, monitor, lockdown, rehearsal, and only then the loop."""
+    try:
+        arguments = parse_arguments(sys.argv[1:])
+    except UsageError as error:
+        sys.stderr.write(f"bustd-killer: {error}\n{_USAGE}\n")
+        return EX_USAGE
+    log = Log("bustd-killer", syslog=arguments.syslog)
+    sysapi.name_process("bustd-killer")
+    if kernel.too_old(os.uname().release):
+        log(f"Linux {os.uname().release} is too old: bustd needs 5.4 or later")
+        return EX_UNAVAILABLE
+    try:
+        config = _configuration(arguments)
+        guard = _guard(arguments, config)
+        if arguments.plan is None:
+            listener = _listener(arguments, config)
+            return _run(guard, log, listener=listener)
+        return _run_pair(guard, log, arguments.plan)
+    except killer_toml.ConfigError as error:
+        for problem in error.problems:
+            log(problem)
+        return EX_CONFIG
+    except listening.SocketError as error:
+        log(str(error))
+        return EX_CONFIG
+    except rehearsal.Unable as error:
+        log(f"CANNOT PROTECT THIS MACHINE: {error}")
+        return EX_OSERR
+    except OSError as error:
+        log(f"can't start: {error}")
+        return EX_OSERR
+
+
+def _configuration(arguments: Arguments) -> killer_toml.KillerConfig:
+    path, required = arguments.config or DEFAULT_CONFIG, arguments.config is not None
+    config = killer_toml.load(path, required=required)
+    if os.geteuid() != 0:
+        config = config._replace(peer_uid=os.geteuid())
+    return config
+
+
+def _guard(arguments: Arguments, config: killer_toml.KillerConfig) -> Guard:
+    names = config.protect_names + arguments.protect_names
+    protection = Protection(config.protect_units, config.protect_uids, names)
+    own = Own(os.getpid(), os.getppid(), 0)
+    return Guard(config, protection, MachineFiles(), own, arguments.only_descendants_of)
+
+
+def _listener(arguments: Arguments, config: killer_toml.KillerConfig) -> socket.socket:
+    if config.peer_uid is None:
+        raise listening.SocketError(
+            "there is no user bustd for the monitor: create it, or set user in [peer] of killer.toml"
+        )
+    if arguments.socket_path:
+        return listening.at_path(arguments.socket_path, config.peer_uid)
+    return listening.from_systemd()
+
+
+def _run(guard: Guard, log: Log, *, listener: socket.socket | None = None, peer: Peer | None = None) -> int:
+    lockdown.shield_from_the_kernel(log)
+    subject = rehearsal.start_subject()
+    lockdown.lock_down(log)
+    rehearsal.rehearse(subject, guard)
+    return Server(guard, log, listener=listener, peer=peer).serve()
+
+
+def _run_pair(guard: Guard, log: Log, plan: MonitorPlan) -> int:
+    """The privileged parent with its unprivileged child. Whatever ends the parent takes the child with it."""
+    link, pid = launcher.spawn_monitor(plan, log.fileno)
+    pidfd = os.pidfd_open(pid)
+    uid = plan.uid if plan.uid >= 0 else os.geteuid()
+    try:
+        code = _run(guard, log, peer=Peer(link, pid, uid, time.monotonic_ns() // 1_000_000))
+    finally:
+        link.close()
+        status = launcher.end_monitor(pid, pidfd)
+    return status if code == EX_SOFTWARE and status in (EX_UNAVAILABLE, EX_CONFIG) else code

@@ -1,0 +1,123 @@
+"""The start of the monitor: arguments, configuration, the order of the start, the loop.
+
+Exit codes: 0 stopped by a signal; 64 wrong arguments; 69 this machine does not show what bustd must see; 70 the killer
+of the pair is gone, or a bug; 78 the configuration is wrong.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import socket
+import sys
+import time
+
+from bustd_common import killer_toml
+from bustd_common.apart import ChildFailed
+from bustd_common.log import Log
+from bustd_common.memlock import lock_memory
+from bustd_common.protection import Protection
+from bustd_common.schema import ConfigError
+
+from . import config, sight
+from .arguments import Arguments, UsageError, overrides, parse_arguments
+from .client import Client
+from .handover import handed_over
+from .loop import Loop
+from .ranking.shortlist import Shortlist
+from .sensing.sensor import Sensor, Unreadable
+from .sensing.triggers import arm_triggers
+
+EX_USAGE, EX_UNAVAILABLE, EX_SOFTWARE, EX_CONFIG = 64, 69, 70, 78
+_RESTART_DELAY_S = 1
+
+
+def main() -> int:
+    """Run the monitor; a bug ends in one line of log, and in a pair in a new start on the same connection."""
+    try:
+        arguments = parse_arguments(sys.argv[1:])
+    except UsageError as error:
+        sys.stderr.write(f"bustd-monitor: {error}\n")
+        return EX_USAGE
+    log = Log("bustd-monitor")
+    _name_process()
+    try:
+        return _run(arguments, log)
+    except ConfigError as error:
+        for problem in error.problems:
+            log(problem)
+        return EX_CONFIG
+    except (Unreadable, ChildFailed) as error:
+        log(str(error))
+        return EX_UNAVAILABLE
+    except Exception as error:
+        frame = error.__traceback__
+        while frame is not None and frame.tb_next is not None:
+            frame = frame.tb_next
+        place = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else "?"
+        log(f"a bug, please report it: {type(error).__name__}: {error} at {place}")
+        if "killer" in handed_over():
+            time.sleep(_RESTART_DELAY_S)
+            os.execv(sys.executable, sys.orig_argv)
+        return EX_SOFTWARE
+
+
+def _name_process() -> None:
+    """comm, as ps shows it (proc_pid_comm(5)). What can't be written does not matter."""
+    try:
+        with open("/proc/self/comm", "wb") as comm:
+            comm.write(b"bustd-monitor")
+    except OSError:
+        return
+
+
+def _run(arguments: Arguments, log: Log) -> int:
+    """Start in the one order that works: everything is read, opened and said, then memory is locked, then the loop."""
+    settings = config.load(arguments.config, required=arguments.config_required, overrides=overrides(arguments))
+    rules = killer_toml.load(arguments.killer_config, required=arguments.killer_config_required)
+    advice = Protection(rules.protect_units, rules.protect_uids, rules.protect_names)
+    blindness = sight.hidden_processes(own_only=arguments.only_uid != -1)
+    if blindness:
+        raise Unreadable(blindness)
+    sensor = Sensor()
+    passed = handed_over()
+    triggers = arm_triggers(passed)
+    link = socket.socket(fileno=passed["killer"]) if "killer" in passed else None
+    log(triggers.how)
+    if sensor.pressure_trouble:
+        log(f"no PSI, only floor protects this machine: {sensor.pressure_trouble}")
+    if not sensor.sysinfo_is_usable:
+        log("sysinfo(2) and /proc/meminfo disagree (lxcfs): using /proc/meminfo alone")
+    if settings.dry_run:
+        log("dry run: everything is decided and logged, nothing is ever killed")
+
+    def reload() -> config.MonitorConfig | None:
+        """SIGHUP. On an error the old configuration stays in force."""
+        try:
+            again = config.load(arguments.config, required=arguments.config_required, overrides=overrides(arguments))
+        except (ConfigError, ChildFailed) as error:
+            problems = error.problems if isinstance(error, ConfigError) else [str(error)]
+            for problem in problems:
+                log(f"{problem}: the old configuration stays in force")
+            return None
+        log("the configuration has been read again")
+        return again
+
+    loop = Loop(
+        settings,
+        advice,
+        sensor=sensor,
+        shortlist=Shortlist(only_descendants_of=arguments.only_descendants_of),
+        client=Client(settings.killer.socket, link),
+        triggers=triggers,
+        log=log,
+        clock_ms=lambda: time.monotonic_ns() // 1_000_000,
+        clock_ns=time.monotonic_ns,
+        reload=reload,
+        only_uid=arguments.only_uid,
+    )
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    log(lock_memory())
+    return loop.run()
