@@ -7,9 +7,10 @@ shared descriptor would make the next `cat` on that terminal fail. A line that c
 from __future__ import annotations
 
 import os
-import socket
 import stat
 import time
+
+from .seqpacket import AF_UNIX, MSG_DONTWAIT, MSG_NOSIGNAL, SOCK_DGRAM, Socket
 
 _SYSLOG_SOCKET = "/dev/log"
 _DAEMON_NOTICE = b"<29>"
@@ -26,7 +27,7 @@ class Log:
         self._socket = _syslog_socket() if syslog else None
         self._to_syslog = self._socket is not None
         if self._socket is None and stat.S_ISSOCK(os.fstat(fileno).st_mode):
-            self._socket = socket.socket(fileno=os.dup(fileno))
+            self._socket = Socket(fileno=os.dup(fileno))
         elif self._socket is None:
             self.fileno = _without_blocking(fileno)
 
@@ -44,11 +45,11 @@ class Log:
         try:
             if self._to_syslog and self._socket is not None:
                 record = f"{self.program}[{os.getpid()}]: {line}".encode("utf-8", "backslashreplace")
-                self._socket.send(_DAEMON_NOTICE + record, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+                self._socket.send(_DAEMON_NOTICE + record, MSG_DONTWAIT | MSG_NOSIGNAL)
                 return True
             if self._socket is not None:
                 record = f"{self.program}: {line}\n".encode("utf-8", "backslashreplace")
-                return self._socket.send(record, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL) == len(record)
+                return self._socket.send(record, MSG_DONTWAIT | MSG_NOSIGNAL) == len(record)
             stamp = time.strftime("%Y-%m-%d %H:%M:%S")
             record = f"{stamp} {self.program}: {line}\n".encode("utf-8", "backslashreplace")
             return os.write(self.fileno, record) == len(record)
@@ -65,6 +66,14 @@ def printable(text: str | bytes) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
+def where(error: BaseException) -> str:
+    """The file and line that an exception came from: one line of log instead of a traceback."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "an unknown place"
+
+
 def _without_blocking(fileno: int) -> int:
     """A descriptor for the same pipe or terminal that never blocks; the same one where there is no such thing.
 
@@ -79,9 +88,9 @@ def _without_blocking(fileno: int) -> int:
         return fileno
 
 
-def _syslog_socket() -> socket.socket | None:
+def _syslog_socket() -> Socket | None:
     """A connection to the system log; None where there is none."""
-    link = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    link = Socket(AF_UNIX, SOCK_DGRAM)
     try:
         link.connect(_SYSLOG_SOCKET)
     except OSError:

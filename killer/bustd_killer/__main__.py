@@ -1,9 +1,13 @@
 """The killer's program: kept so small because a program, unlike a module, is compiled anew at every start.
 
-Run as a file, not with -m: runpy and what it imports would be resident for ever (0.3 MB).
+Run as a file with `python3 -I -S`: what -m and site import would be resident for ever (0.6 MB), and the code of other
+packages' .pth files would run in the daemon. Without site the packages beside this one must be found by their place.
 """
 
 import sys
+
+if sys.flags.no_site:
+    sys.path.append(__file__.rpartition("/bustd_killer/")[0])
 
 from bustd_killer.start import main
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 from bustd_common.killer_toml import KillerConfig
-
 from bustd_common.protection import Protection
 from bustd_protocol.messages import KillRequest, Reason, Scope
 from bustd_protocol.record import NamedTuple
@@ -52,15 +52,24 @@ def take_aim(request: KillRequest, guard: Guard) -> tuple[Victim, ...] | Ruling:
 
 def newcomers(group: int, known: set[int], guard: Guard) -> list[Victim]:
     """Members of the group that are not among the `known` PIDs and that may be signalled."""
-    found = []
+    found: list[Victim] = []
     for pid in facts.group_members(group):
-        victim = None if pid in known else facts.open_victim(pid)
+        try:
+            victim = Reason.NONE if pid in known else facts.open_victim(pid)
+        except OSError:  # EMFILE: those that are held already are signalled first
+            break
         if isinstance(victim, Victim):
             if _judge_member(victim, guard).reason:
                 os.close(victim.pidfd)
             else:
                 found.append(victim)
     return found
+
+
+def close_all(victims: Iterable[Victim]) -> None:
+    """Let go of the pidfds of victims that are not to be signalled after all."""
+    for victim in victims:
+        os.close(victim.pidfd)
 
 
 def first_refusal(victim: Victim, request: KillRequest, guard: Guard) -> Ruling:
@@ -94,15 +103,19 @@ def _judge_member(victim: Victim, guard: Guard) -> Ruling:
 
 def _whole_group(leader: Victim, guard: Guard) -> tuple[Victim, ...] | Ruling:
     """The victim with its process group: one member that may not die refuses the whole."""
-    victims = [leader]
-    for pid in facts.group_members(leader.facts.stat.group):
-        member = leader if pid == leader.pid else facts.open_victim(pid)
-        if member is leader or isinstance(member, Reason):
-            continue
-        victims.append(member)
-        refusal = _judge_member(member, guard)
-        if refusal.reason:
-            for victim in victims:
-                os.close(victim.pidfd)
-            return refusal._replace(why=f"{pid} of its group: {refusal.why or refusal.reason.name.lower()}")
+    victims, refusal = [leader], rules.PASSED
+    try:
+        for pid in facts.group_members(leader.facts.stat.group):
+            member = Reason.NONE if pid == leader.pid else facts.open_victim(pid)
+            if isinstance(member, Victim):
+                victims.append(member)
+                refusal = _judge_member(member, guard)
+                if refusal.reason:
+                    refusal = refusal._replace(why=f"{pid} of its group: {refusal.why or refusal.reason.name.lower()}")
+                    break
+    except OSError as error:  # EMFILE: a larger group than there are descriptors
+        refusal = Ruling(Reason.KERNEL, str(error), error.errno or 0)
+    if refusal.reason:
+        close_all(victims)
+        return refusal
     return tuple(victims)

@@ -127,7 +127,7 @@ def _read_facts(pid: int, proc: str) -> Facts | None:
     root = f"{proc}/{pid}"
     stat = procfs.parse_stat(_read(f"{root}/stat") or b"")
     adj = _read(f"{root}/oom_score_adj")
-    if stat is None or adj is None:
+    if stat is None or adj is None or not adj.strip().lstrip(b"-").isdigit():
         return None
     if stat.state == b"Z" and not stat.is_dead:
         root = _living_thread(root)

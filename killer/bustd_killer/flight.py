@@ -7,7 +7,6 @@ import os
 import signal
 
 from bustd_common.killer_toml import KillerConfig
-
 from bustd_common.log import Log, printable
 from bustd_protocol.messages import Exited, Fate, KillRequest, Reason, Scope, Signal, Verdict, outcome_of
 from bustd_protocol.record import NamedTuple
@@ -113,8 +112,7 @@ class Kills:
         first, config = target[0], guard.config
         ruling = send_signal(first.pidfd, request.signal)
         if ruling.reason:
-            for victim in target:
-                os.close(victim.pidfd)
+            aim.close_all(target)
             return self._verdict(request, ruling, first)
         pidfds = [victim.pidfd for victim in target]
         for pidfd in pidfds[1:]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import select
 import signal
-import socket
 import sys
 
+from bustd_common.seqpacket import Socket, pair
 from bustd_protocol.record import NamedTuple
 
 from . import sysapi
@@ -28,12 +28,12 @@ class MonitorPlan(NamedTuple):
     psi: tuple[tuple[str, int], ...]
 
 
-def spawn_monitor(plan: MonitorPlan, log_fd: int) -> tuple[socket.socket, int]:
+def spawn_monitor(plan: MonitorPlan, log_fd: int) -> tuple[Socket, int]:
     """Fork and execute the monitor with one end of a socketpair; returns the other end and the monitor's PID.
 
     The descriptors come to it as systemd would pass them (sd_listen_fds(3)): one way in for both ways to start.
     """
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours, theirs = pair()
     pid = os.fork()
     if pid == 0:
         try:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-import socket
 import stat
+
+from bustd_common.seqpacket import AF_UNIX, SO_ACCEPTCONN, SO_TYPE, SOCK_SEQPACKET, SOL_SOCKET, Socket
 
 _FIRST_FD = 3
 _BACKLOG = 4
@@ -14,7 +15,7 @@ class SocketError(Exception):
     """There is no socket to serve, with the reason as one sentence."""
 
 
-def from_systemd() -> socket.socket:
+def from_systemd() -> Socket:
     """The socket that systemd passed (sd_listen_fds(3)): exactly one, AF_UNIX, SOCK_SEQPACKET, listening."""
     count = os.environ.get("LISTEN_FDS")
     if count is None or os.environ.get("LISTEN_PID") != str(os.getpid()):
@@ -26,32 +27,34 @@ def from_systemd() -> socket.socket:
     os.set_inheritable(_FIRST_FD, False)
     if not stat.S_ISSOCK(os.fstat(_FIRST_FD).st_mode):
         raise SocketError("systemd passed something that is no socket")
-    listener = socket.socket(fileno=_FIRST_FD)
-    kind = listener.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE)
-    listens = listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-    if listener.family != socket.AF_UNIX or kind != socket.SOCK_SEQPACKET or not listens:
+    listener = Socket(fileno=_FIRST_FD)
+    kind = listener.getsockopt(SOL_SOCKET, SO_TYPE)
+    listens = listener.getsockopt(SOL_SOCKET, SO_ACCEPTCONN)
+    if listener.family != AF_UNIX or kind != SOCK_SEQPACKET or not listens:
         listener.detach()
         raise SocketError("systemd passed a socket that is not a listening AF_UNIX SOCK_SEQPACKET one")
     listener.setblocking(False)
     return listener
 
 
-def at_path(path: str, owner_uid: int) -> socket.socket:
+def at_path(path: str, owner_uid: int) -> Socket:
     """A new socket at `path`, mode 0600, owned by the monitor's uid. A stale one is replaced, a served one is not."""
     try:
         if stat.S_ISSOCK(os.stat(path).st_mode):
-            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
-                if probe.connect_ex(path) == 0:
-                    raise SocketError(f"{path} is served by another killer")
+            probe = Socket(AF_UNIX, SOCK_SEQPACKET)
+            is_served = probe.connect_ex(path) == 0
+            probe.close()
+            if is_served:
+                raise SocketError(f"{path} is served by another killer")
             os.unlink(path)
     except FileNotFoundError:
         pass
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener = Socket(AF_UNIX, SOCK_SEQPACKET)
     mask = os.umask(0o177)
     try:
         listener.bind(path)
         if os.geteuid() == 0:
-            os.chown(path, owner_uid, -1)
+            os.chown(path, owner_uid, -1, follow_symlinks=False)
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()

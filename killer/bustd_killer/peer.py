@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import socket
 import struct
 
+from bustd_common.seqpacket import MSG_CTRUNC, MSG_DONTWAIT, MSG_NOSIGNAL, MSG_TRUNC, SO_PEERCRED, SOL_SOCKET, Socket
 from bustd_protocol import codec, limits, session
 from bustd_protocol.errors import RemoteProtocolError
 from bustd_protocol.messages import Message
@@ -20,7 +20,7 @@ class Disconnected(Exception):
 class Peer:
     """One monitor. Everything that it sends is checked; whatever is wrong raises RemoteProtocolError."""
 
-    def __init__(self, link: socket.socket, pid: int, uid: int, now_ms: int) -> None:
+    def __init__(self, link: Socket, pid: int, uid: int, now_ms: int) -> None:
         link.setblocking(False)
         self.link = link
         self.pid = pid
@@ -38,7 +38,7 @@ class Peer:
             return None
         except OSError as error:
             raise Disconnected(str(error)) from None
-        if ancillary or flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+        if ancillary or flags & (MSG_TRUNC | MSG_CTRUNC):
             raise RemoteProtocolError("an oversized packet, or descriptors attached")
         if not packet:
             raise Disconnected("end of file")
@@ -53,7 +53,7 @@ class Peer:
         """Send without blocking. Raises Disconnected: a peer that does not read is gone for our purposes."""
         self.session = session.sent(self.session, Role.KILLER, message)
         try:
-            self.link.send(codec.encode(message), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+            self.link.send(codec.encode(message), MSG_DONTWAIT | MSG_NOSIGNAL)
         except OSError as error:
             raise Disconnected(str(error)) from None
 
@@ -72,7 +72,7 @@ class Peer:
         self.link.close()
 
 
-def credentials(link: socket.socket) -> tuple[int, int]:
+def credentials(link: Socket) -> tuple[int, int]:
     """PID and uid of whoever connected (SO_PEERCRED, unix(7)). A socketpair's names its creator instead."""
-    pid, uid, _ = _UCRED.unpack(link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+    pid, uid, _ = _UCRED.unpack(link.getsockopt(SOL_SOCKET, SO_PEERCRED, _UCRED.size))
     return pid, uid

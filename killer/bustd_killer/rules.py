@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bustd_common.killer_toml import KillerConfig
-
 from bustd_common.protection import Protection, protected_by
 from bustd_protocol.messages import DIFFERS_COMM, DIFFERS_UID, KillRequest, Reason, Scope, Signal
 from bustd_protocol.record import NamedTuple

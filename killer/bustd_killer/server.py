@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import select
 import signal
-import socket
 import time
 
 from bustd_common.log import Log
+from bustd_common.seqpacket import Socket
 from bustd_protocol import limits
 from bustd_protocol.errors import RemoteProtocolError
 from bustd_protocol.messages import Bye, Farewell, KillerHello, KillRequest, MonitorHello, Ping, Pong
@@ -29,7 +29,7 @@ class Server:
         guard: Guard,
         log: Log,
         *,
-        listener: socket.socket | None = None,
+        listener: Socket | None = None,
         peer: Peer | None = None,
     ) -> None:
         self._guard = guard
@@ -99,10 +99,10 @@ class Server:
         finally:
             self._kills.release_memory()
 
-    def _accept(self, listener: socket.socket) -> None:
+    def _accept(self, listener: Socket) -> None:
         """Check 1: the peer's uid. A second monitor waits in the backlog for as long as the first is served."""
         try:
-            link, _ = listener.accept()
+            link = listener.accept()
         except OSError as error:
             self._log(f"accept: {error}")
             return

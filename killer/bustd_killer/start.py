@@ -7,13 +7,14 @@ rehearsal failed; 78 the configuration or the socket is wrong. The monitor's own
 from __future__ import annotations
 
 import os
-import socket
 import sys
 import time
 
 from bustd_common import kernel, killer_toml
-from bustd_common.log import Log
+from bustd_common.apart import ChildFailed
+from bustd_common.log import Log, where
 from bustd_common.protection import Protection
+from bustd_common.seqpacket import Socket
 from bustd_protocol.record import NamedTuple
 
 from . import launcher, listening, lockdown, rehearsal, sysapi
@@ -119,6 +120,9 @@ def main() -> int:
         for problem in error.problems:
             log(problem)
         return EX_CONFIG
+    except ChildFailed as error:
+        log(str(error))
+        return EX_OSERR
     except listening.SocketError as error:
         log(str(error))
         return EX_CONFIG
@@ -128,6 +132,9 @@ def main() -> int:
     except OSError as error:
         log(f"can't start: {error}")
         return EX_OSERR
+    except Exception as error:
+        log(f"a bug, please report it: {type(error).__name__}: {error} at {where(error)}")
+        return EX_SOFTWARE
 
 
 def _configuration(arguments: Arguments) -> killer_toml.KillerConfig:
@@ -145,7 +152,7 @@ def _guard(arguments: Arguments, config: killer_toml.KillerConfig) -> Guard:
     return Guard(config, protection, MachineFiles(), own, arguments.only_descendants_of)
 
 
-def _listener(arguments: Arguments, config: killer_toml.KillerConfig) -> socket.socket:
+def _listener(arguments: Arguments, config: killer_toml.KillerConfig) -> Socket:
     if config.peer_uid is None:
         raise listening.SocketError(
             "there is no user bustd for the monitor: create it, or set user in [peer] of killer.toml"
@@ -155,7 +162,7 @@ def _listener(arguments: Arguments, config: killer_toml.KillerConfig) -> socket.
     return listening.from_systemd()
 
 
-def _run(guard: Guard, log: Log, *, listener: socket.socket | None = None, peer: Peer | None = None) -> int:
+def _run(guard: Guard, log: Log, *, listener: Socket | None = None, peer: Peer | None = None) -> int:
     lockdown.shield_from_the_kernel(log)
     subject = rehearsal.start_subject()
     lockdown.lock_down(log)

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import os
-import socket
 
+from bustd_common.seqpacket import (
+    AF_UNIX,
+    MSG_CTRUNC,
+    MSG_DONTWAIT,
+    MSG_NOSIGNAL,
+    MSG_TRUNC,
+    SOCK_SEQPACKET,
+    Socket,
+)
 from bustd_protocol import codec, limits, session
 from bustd_protocol.errors import RemoteProtocolError
 from bustd_protocol.messages import KillerHello, Message, MonitorHello
@@ -21,10 +29,10 @@ class Lost(Exception):
 class Client:
     """One connection at a time, either to `path` or over `link`, the inherited end of a socketpair."""
 
-    def __init__(self, path: str, link: socket.socket | None = None) -> None:
+    def __init__(self, path: str, link: Socket | None = None) -> None:
         self.is_pair = link is not None
         self._path = path
-        self._link: socket.socket | None = None
+        self._link: Socket | None = None
         self._session = Session()
         self._last_id = 0
         self._delay_ms = 0
@@ -65,7 +73,7 @@ class Client:
         elif self.is_pair:
             raise Lost("the killer is gone")
         else:
-            self._link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self._link = Socket(AF_UNIX, SOCK_SEQPACKET)
         self._link.setblocking(False)
         self._session = Session()
         self._hello_due_ms = now_ms + _HELLO_PATIENCE_MS
@@ -88,7 +96,7 @@ class Client:
             raise Lost("there is no connection to the killer")
         self._session = session.sent(self._session, Role.MONITOR, message)
         try:
-            self._link.send(codec.encode(message), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+            self._link.send(codec.encode(message), MSG_DONTWAIT | MSG_NOSIGNAL)
         except OSError as error:
             raise Lost(str(error.strerror)) from None
 
@@ -105,7 +113,7 @@ class Client:
         if not packet:
             raise Lost("the killer has closed the connection")
         try:
-            if ancillary or flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+            if ancillary or flags & (MSG_TRUNC | MSG_CTRUNC):
                 raise RemoteProtocolError("an oversized packet, or descriptors attached")
             message = codec.decode(packet)
             before = self._session.phase

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import gc
 import os
-import socket
 import sys
 import time
 
 from bustd_common import killer_toml
 from bustd_common.apart import ChildFailed
-from bustd_common.log import Log
+from bustd_common.log import Log, where
 from bustd_common.memlock import lock_memory
 from bustd_common.protection import Protection
 from bustd_common.schema import ConfigError
+from bustd_common.seqpacket import Socket
 
 from . import config, sight
 from .arguments import Arguments, UsageError, overrides, parse_arguments
@@ -51,11 +51,7 @@ def main() -> int:
         log(str(error))
         return EX_UNAVAILABLE
     except Exception as error:
-        frame = error.__traceback__
-        while frame is not None and frame.tb_next is not None:
-            frame = frame.tb_next
-        place = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else "?"
-        log(f"a bug, please report it: {type(error).__name__}: {error} at {place}")
+        log(f"a bug, please report it: {type(error).__name__}: {error} at {where(error)}")
         if "killer" in handed_over():
             time.sleep(_RESTART_DELAY_S)
             os.execv(sys.executable, sys.orig_argv)
@@ -82,7 +78,7 @@ def _run(arguments: Arguments, log: Log) -> int:
     sensor = Sensor()
     passed = handed_over()
     triggers = arm_triggers(passed)
-    link = socket.socket(fileno=passed["killer"]) if "killer" in passed else None
+    link = Socket(fileno=passed["killer"]) if "killer" in passed else None
     log(triggers.how)
     if sensor.pressure_trouble:
         log(f"no PSI, only floor protects this machine: {sensor.pressure_trouble}")

@@ -187,7 +187,8 @@ class Choice(NamedTuple):
 
 FieldKind = Int | Octets | Choice
 
-_ID = Int(0, limits.ID_MAX)
+_ID = Int(1, limits.ID_MAX)
+_ID_OR_NONE = Int(0, limits.ID_MAX)
 _PID = Int(1, limits.PID_MAX)
 _BYTE = Int(0, 255)
 _PERCENT = Int(0, 100)
@@ -209,7 +210,7 @@ LAYOUT: dict[type[Message], tuple[int, tuple[FieldKind, ...]]] = {
             _PERCENT,
             _UINT32,
             _UINT32,
-            _ID,
+            _ID_OR_NONE,
             Int(0, limits.PID_MAX),
             _UINT63,
             Int(0, 64),
@@ -235,7 +236,7 @@ LAYOUT: dict[type[Message], tuple[int, tuple[FieldKind, ...]]] = {
     ),
     Verdict: (6, (_ID, Choice(Outcome), Choice(Reason), Int(0, 3), _UINT63, _UINT32, _UINT32, Int(0, 4095), _UINT32)),
     Exited: (7, (_ID, Choice(Fate), _UINT32)),
-    Bye: (8, (_ID, Choice(Farewell))),
+    Bye: (8, (Int(0, 0), Choice(Farewell))),
 }
 """The type number of each message and the kind of each field, in the order of the message's own fields."""
 

@@ -79,10 +79,10 @@ def _trial(directory: Path, identity: str, leak: subprocess.Popen[str], bystande
     monitor = ["--config", f"{directory}/bustd.toml", "--killer-config", f"{directory}/killer.toml", *scope]
     if os.geteuid() != 0:
         monitor += ["--only-uid", str(os.geteuid())]
-    command = [sys.executable, "-I", program("bustd_killer"), "--config", f"{directory}/killer.toml", *scope]
+    command = [sys.executable, "-I", *program("bustd_killer"), "--config", f"{directory}/killer.toml", *scope]
     with (directory / "log").open("wb") as log:
         pair = subprocess.Popen(
-            [*command, "--monitor", identity, "--", program("bustd_monitor"), *monitor],
+            [*command, "--monitor", identity, "--", *program("bustd_monitor"), *monitor],
             stdin=subprocess.DEVNULL,
             stderr=log,
         )

@@ -1,0 +1,80 @@
+"""What an honest monitor asks for, and the proof that the killer still serves one."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bustd_common import procfs
+from bustd_protocol.messages import Exited, Fate, KillRequest, Outcome, Reason, Scope, Signal, Verdict
+
+from . import victims
+from .dialogue import Dialogue, peer
+from .killer import Killer
+
+_OF_THIS_TEST = 4000
+"""Ids from here on, so that they are not those of an earlier Hello."""
+
+_ids = iter(range(_OF_THIS_TEST, 2**32))
+
+
+def request_for(pid: int, **changes: object) -> KillRequest:
+    """A request that says what /proc says of the process, with `changes`."""
+    root = Path(f"/proc/{pid}")
+    stat = procfs.parse_stat((root / "stat").read_bytes())
+    status = procfs.parse_status((root / "status").read_bytes())
+    assert stat is not None
+    assert status is not None
+    request = KillRequest(
+        id=next(_ids),
+        pid=pid,
+        start_ticks=stat.start_ticks,
+        uid=status.uid,
+        comm=stat.comm,
+        claimed_bytes=status.held_bytes or 0,
+        signal=Signal.KILL,
+        scope=Scope.PROCESS,
+        condition=b"floor",
+        monotonic_ms=1,
+    )
+    return request._replace(**changes)  # type: ignore[arg-type]
+
+
+def refused(verdict: Verdict, reason: Reason) -> bool:
+    """Whether it is a refusal for this reason in which nothing was signalled."""
+    return verdict[1:3] == (Outcome.REFUSED, reason) and verdict.signalled_count == 0 and verdict.latency_us >= 0
+
+
+def dies_of(process: subprocess.Popen[bytes], number: int = signal.SIGKILL) -> bool:
+    """Whether it ends, soon, of this signal and nothing else."""
+    return victims.exits_within(process, 5) and process.wait() == -number
+
+
+def kill(monitor: Dialogue, process: subprocess.Popen[bytes], **changes: object) -> Verdict:
+    """An honest request of which the process dies; nothing about it differs."""
+    request = request_for(process.pid, **changes)
+    verdict = monitor.ask(request)
+    assert verdict[1:3] == (Outcome.SIGNALLED, Reason.NONE), verdict
+    assert dies_of(process, request.signal)
+    exited = monitor.hear()
+    assert isinstance(exited, Exited), exited
+    assert exited[:2] == (request.id, Fate.GONE)
+    return verdict
+
+
+def is_served(killer: Killer, process: subprocess.Popen[bytes]) -> bool:
+    """A monitor that does nothing wrong connects, says Hello, and the process dies at its request."""
+    with peer(killer.socket_path) as monitor:
+        verdict = kill(monitor, process)
+    return verdict.differs == 0 and verdict.signalled_count == 1 and killer.process.poll() is None
+
+
+@contextmanager
+def nobody_dies(*processes: subprocess.Popen[bytes]) -> Iterator[None]:
+    """The processes are alive at the end of the block: the kernel says so."""
+    yield
+    dead = [process.pid for process in processes if not victims.is_alive(process)]
+    assert not dead, f"dead: {dead}"

@@ -1,0 +1,260 @@
+"""The real daemons as a test runs them: the pair that `bustd` starts, or a killer and a monitor of their own.
+
+Thresholds are the test's, every process that may die descends from the test, and what a test starts is gone when its
+block ends: if it is not, the test fails, and what is left is ended by its PID.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import select
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from . import install, victims
+
+Policy = dict[str, object]
+"""A configuration file as dotted keys and their values."""
+
+ALWAYS: Policy = {
+    "conditions.floor.available_percent": 100,
+    "conditions.floor.available_mib": 2**30,
+    "conditions.floor.swap_percent": 100,
+    "conditions.floor.kill_fraction_percent": 0,
+    "conditions.pressure.enabled": False,
+    "conditions.stall.enabled": False,
+}
+"""bustd.toml: memory is always short, and a SIGTERM is always the answer."""
+
+NEVER: Policy = ALWAYS | {"conditions.floor.available_mib": 1}
+"""bustd.toml: memory is never short while the machine can run a test."""
+
+PERMISSIVE: Policy = {"limits.available_percent": 100, "limits.pressured_available_percent": 100}
+"""killer.toml: the machine always counts as short."""
+
+ONE_KILL: Policy = PERMISSIVE | {"rate.burst": 1, "rate.per_minute": 1}
+"""killer.toml: the same, for one kill: whoever the second would be lives."""
+
+_PATIENCE_S = 10.0
+
+
+class Crew(NamedTuple):
+    """Who runs what. `identity` is that of `bustd` and of the killer, `monitor_identity` that of a lone monitor."""
+
+    name: str
+    identity: dict[str, Any]
+    monitor_identity: dict[str, Any]
+    monitor_uid: int
+    victims_as_nobody: bool
+
+    @property
+    def is_root(self) -> bool:
+        """Whether the killer is root's and the monitor somebody else's."""
+        return self.name == "root"
+
+    def victim(self, mib: int = 48, **how: Any) -> Any:
+        """`victims.victim`, of a user whose processes this crew may kill: for root's crew, not root itself."""
+        return victims.victim(mib, **{"as_nobody": self.victims_as_nobody, **how})
+
+    @contextmanager
+    def program(self, text: str, **how: Any) -> Iterator[subprocess.Popen[bytes]]:
+        """`victims.start_program`, of the same user, until the end of the block."""
+        child = victims.start_program(text, **{"as_nobody": self.victims_as_nobody, **how})
+        try:
+            yield child
+        finally:
+            victims.end(child)
+
+
+_AS_NOBODY = {"user": victims.NOBODY.pw_uid, "group": victims.NOBODY.pw_gid, "extra_groups": []}
+CREWS = {
+    "root": Crew("root", {}, _AS_NOBODY, victims.NOBODY.pw_uid, True),
+    "nobody": Crew("nobody", _AS_NOBODY, _AS_NOBODY, victims.NOBODY.pw_uid, True),
+    "own": Crew("own", {}, {}, os.geteuid(), False),
+}
+
+
+class Running(NamedTuple):
+    """A daemon, or the pair (then `pid` is the killer's), in a session of its own, and what it has logged."""
+
+    process: subprocess.Popen[bytes]
+    log_path: Path
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace")
+
+    def await_line(self, pattern: str, *, seconds: float = _PATIENCE_S, after: int = 0) -> re.Match[str]:
+        """The first line that `pattern` (a regular expression) is in, from the character `after` of the log on."""
+        expression = re.compile(rf"^.*(?:{pattern}).*$", re.MULTILINE)
+        pidfd = os.pidfd_open(self.pid)
+        try:
+            for _ in range(int(seconds / 0.01)):
+                has_ended = bool(select.select([pidfd], [], [], 0.01)[0])
+                if match := expression.search(self.log(), after):
+                    return match
+                if has_ended:
+                    break
+        finally:
+            os.close(pidfd)
+        raise AssertionError(f"no line with {pattern!r} in the log:\n{self.log()}")
+
+    def monitor_pid(self) -> int:
+        """The PID of the monitor that the killer serves; waits until it does."""
+        return int(self.await_line(r"serving the monitor (\d+)")[1])
+
+    def await_ready(self) -> None:
+        """Until the killer has said Hello to the monitor of the pair."""
+        self.await_line("bustd-monitor: connected to the killer")
+
+    def ends(self, seconds: float = _PATIENCE_S) -> int:
+        """Its exit code, once it has ended and with it everything that it started."""
+        code = self.process.wait(seconds)
+        left = [pid for pid in session_members(self.pid) if not _is_gone_within(pid, 3)]
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+        assert not left, f"processes {left} are left:\n{self.log()}"
+        return code
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send the signal to the process; its exit code."""
+        self.process.send_signal(number)
+        return self.ends()
+
+
+def write_policy(path: Path, policy: Policy) -> Path:
+    """The file in TOML, readable for everybody."""
+    path.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in policy.items()))
+    path.chmod(0o644)
+    return path
+
+
+@contextmanager
+def pair(
+    crew: Crew,
+    place: Path,
+    *options: str,
+    monitor: Policy = ALWAYS,
+    killer: Policy = PERMISSIVE,
+    stderr: int | None = None,
+    python: str | None = None,
+) -> Iterator[Running]:
+    """`bustd -n OPTION...`; `python` is that of another installation. Stopped at the end, unless it has ended by then."""
+    words = ["--no-daemon", *files(place, monitor, killer), *scope(), *options]
+    if crew.is_root:
+        words += ["--user", "nobody"]
+    command = [python or install.python(), *install.bustd(*words)[1:]]
+    with started(command, crew.identity, place / "pair.log", stderr=stderr) as running:
+        yield running
+
+
+@contextmanager
+def lone_killer(crew: Crew, place: Path, *options: str, rules: Policy = PERMISSIVE) -> Iterator[Running]:
+    """A killer that listens at `place`/killer.sock, once it is there."""
+    config = write_policy(place / "killer.toml", {"peer.user": crew.monitor_uid, **rules})
+    command = [install.python(), "-I", "-m", "bustd_killer", "--config", str(config), *scope()]
+    with started([*command, "--socket", f"{place}/killer.sock", *options], crew.identity, place / "killer.log") as it:
+        it.await_line("Landlock")  # the last thing that the lockdown says
+        yield it
+
+
+@contextmanager
+def lone_monitor(
+    crew: Crew, place: Path, *options: str, policy: Policy = ALWAYS, advice: Policy | None = None, log: str = "monitor"
+) -> Iterator[Running]:
+    """A monitor for `lone_killer`. `advice` is the killer.toml that it reads: by default, one without any rule."""
+    policy = {"killer.socket": f"{place}/killer.sock", **policy}
+    words = ["--config", str(write_policy(place / f"{log}.toml", policy)), *scope()]
+    words += ["--killer-config", str(write_policy(place / f"{log}-advice.toml", advice or {}))]
+    if not crew.is_root:
+        words += ["--only-uid", str(crew.monitor_uid)]
+    command = [install.python(), "-I", "-m", "bustd_monitor", *words, *options]
+    with started(command, crew.monitor_identity, place / f"{log}.log") as running:
+        yield running
+
+
+@contextmanager
+def started(
+    command: list[str], identity: dict[str, Any], log_path: Path, *, stderr: int | None = None, **how: Any
+) -> Iterator[Running]:
+    """The command in a session of its own. At the end it is stopped, and must have left nothing and ended with 0."""
+    with log_path.open("ab") as log:
+        process = _popen(command, identity, log if stderr is None else stderr, **how)
+    running = Running(process, log_path)
+    try:
+        yield running
+        if process.returncode is None:
+            process.poll()
+            assert process.returncode is None, f"ended by itself with {process.returncode}:\n{running.log()}"
+            code = running.stop()
+            assert code == 0, f"stopped with {code}:\n{running.log()}"
+    finally:
+        for pid in {process.pid, *session_members(process.pid)} if process.poll() is None else ():
+            os.kill(pid, signal.SIGKILL)
+        process.wait()
+
+
+def _popen(command: list[str], identity: dict[str, Any], stderr: IO[bytes] | int, **how: Any) -> subprocess.Popen[bytes]:
+    environment = {"PATH": os.defpath}
+    defaults = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "env": environment, "cwd": "/"}
+    return subprocess.Popen(command, stderr=stderr, start_new_session=True, **{**defaults, **identity, **how})
+
+
+def files(place: Path, monitor: Policy, killer: Policy) -> list[str]:
+    """The two files, written, and the options of `bustd` that name them."""
+    config, rules = write_policy(place / "bustd.toml", monitor), write_policy(place / "killer.toml", killer)
+    return ["--config", str(config), "--killer-config", str(rules)]
+
+
+def scope() -> list[str]:
+    """The option that keeps everybody but this test's own processes alive."""
+    return ["--only-descendants-of", str(os.getpid())]
+
+
+def run(crew: Crew, *words: str, seconds: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`bustd WORD...` to its end, with what it printed."""
+    variables = {"PATH": os.defpath, **environment}
+    return subprocess.run(
+        install.bustd(*words), capture_output=True, text=True, timeout=seconds, env=variables, cwd="/", **crew.identity
+    )
+
+
+def session_members(session: int) -> list[int]:
+    """The PIDs in a session, zombies left out."""
+    members = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_bytes().rpartition(b")")[2].split()
+            except OSError:
+                continue
+            if int(fields[3]) == session and fields[0] != b"Z":
+                members.append(int(entry.name))
+    return members
+
+
+def available_bytes() -> int:
+    """MemAvailable, now."""
+    match = re.search(r"^MemAvailable: +(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
+    assert match is not None
+    return int(match[1]) * 1024
+
+
+def _is_gone_within(pid: int, seconds: float) -> bool:
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([pidfd], [], [], seconds)[0])
+    finally:
+        os.close(pidfd)
