@@ -28,6 +28,9 @@ pressured_available_percent = 100
 """
 """Any machine counts as short of memory: what the other checks do can be seen on a healthy one."""
 
+_ACCEPTS = 1 << 16
+"""__SO_ACCEPTCON, the flag of a listening socket."""
+
 
 class Killer:
     """The process, its socket, and everything that it has logged."""
@@ -56,6 +59,7 @@ def killer(
     protect: str = "",
     config: str | None = None,
     only_descendants_of: int | None = None,
+    process_group: int | None = None,
 ) -> Iterator[Killer]:
     """Start it, wait until it listens, and stop it at the end. Victims are restricted to the test's own processes."""
     directory.mkdir(exist_ok=True)
@@ -73,6 +77,7 @@ def killer(
             [*command, "--socket", str(socket_path), *scope, *arguments],
             stdin=subprocess.DEVNULL,
             stderr=log,
+            process_group=process_group,
         )
     try:
         _await_socket(process, socket_path, log_path)
@@ -89,14 +94,20 @@ def killer(
 
 
 def _await_socket(process: subprocess.Popen[bytes], socket_path: Path, log_path: Path) -> None:
-    """Until a connection is accepted or refused by policy: the socket is made before the lockdown."""
+    """Until connections are queued: the killer listens before its lockdown, and serves after it."""
     pidfd = os.pidfd_open(process.pid)
     try:
         for _ in range(500):
-            if socket_path.is_socket():
+            if _listens(socket_path):
                 return
             if select.select([pidfd], [], [], 0.01)[0]:
                 break
     finally:
         os.close(pidfd)
     raise AssertionError(f"the killer did not come up:\n{log_path.read_text()}")
+
+
+def _listens(socket_path: Path) -> bool:
+    """Whether somebody listens there (proc_net_unix(5)), found out without a connection that the killer would see."""
+    sockets = [line.split() for line in Path("/proc/self/net/unix").read_text().splitlines()]
+    return any(words[-1] == str(socket_path) and int(words[3], 16) & _ACCEPTS for words in sockets[1:])

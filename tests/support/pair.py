@@ -203,7 +203,9 @@ def started(
         process.wait()
 
 
-def _popen(command: list[str], identity: dict[str, Any], stderr: IO[bytes] | int, **how: Any) -> subprocess.Popen[bytes]:
+def _popen(
+    command: list[str], identity: dict[str, Any], stderr: IO[bytes] | int, **how: Any
+) -> subprocess.Popen[bytes]:
     environment = {"PATH": os.defpath}
     defaults = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "env": environment, "cwd": "/"}
     return subprocess.Popen(command, stderr=stderr, start_new_session=True, **{**defaults, **identity, **how})

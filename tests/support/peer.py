@@ -74,9 +74,7 @@ def join_group(step, state):
     return {}
 
 
-STEPS = {
-    step.__name__: step for step in (connect, send, send_descriptors, await_pipe_end, receive, close, join_group)
-}
+STEPS = {step.__name__: step for step in (connect, send, send_descriptors, await_pipe_end, receive, close, join_group)}
 
 
 def main():

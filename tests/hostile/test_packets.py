@@ -1,0 +1,109 @@
+"""Packets that are no message: each would kill the victim if the killer guessed what was meant."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import msgpack
+import pytest
+from bustd_protocol import codec, limits
+from bustd_protocol.messages import KillRequest
+
+from tests.support.dialogue import Heard, peer
+from tests.support.honest import is_served, nobody_dies, request_for
+from tests.support.killer import killer
+
+FIELDS = ("type", "version", *KillRequest._fields)
+
+
+def with_(**values: object) -> Callable[[list[object]], bytes]:
+    """The request with other values on the wire."""
+
+    def altered(request: list[object]) -> bytes:
+        return msgpack.packb([values.get(name, value) for name, value in zip(FIELDS, request, strict=True)])
+
+    return altered
+
+
+def padded_to(length: int) -> Callable[[list[object]], bytes]:
+    return lambda request: msgpack.packb(request).ljust(length, b"\0")
+
+
+NO_MESSAGE = "not a message"
+OVERSIZE = "an oversized packet, or descriptors attached"
+
+CASES: dict[str, tuple[Callable[[list[object]], bytes], str]] = {
+    "version 2": (with_(version=2), "version 2 instead of 1"),
+    "version 0": (with_(version=0), "version 0 instead of 1"),
+    "version true": (with_(version=True), "not an array that starts with type, version and id"),
+    "4097 bytes": (padded_to(limits.PACKET_BYTES + 1), OVERSIZE),
+    "100,000 bytes": (padded_to(100_000), OVERSIZE),
+    "4096 bytes, most of them after the message": (padded_to(limits.PACKET_BYTES), NO_MESSAGE),
+    "a byte after the message": (lambda request: msgpack.packb(request) + b"\xc0", NO_MESSAGE),
+    "two messages in one packet": (lambda request: msgpack.packb(request) * 2, NO_MESSAGE),
+    "half a message": (lambda request: msgpack.packb(request)[:-3], NO_MESSAGE),
+    "an extension type": (with_(pid=msgpack.ExtType(7, b"1234")), NO_MESSAGE),
+    "an empty extension type": (with_(pid=msgpack.ExtType(7, b"")), NO_MESSAGE),
+    "an extension type as the whole packet": (lambda request: msgpack.packb(msgpack.ExtType(5, b"1234")), NO_MESSAGE),
+    "a timestamp": (with_(monotonic_ms=msgpack.Timestamp(1, 0)), NO_MESSAGE),
+    "false as a number": (with_(scope=False), "KillRequest: bool where an int belongs"),
+    "true as an id": (with_(id=True), "KillRequest: bool where an int belongs"),
+    "a float": (with_(claimed_bytes=0.0), "KillRequest: float where an int belongs"),
+    "nil": (with_(uid=None), "KillRequest: NoneType where an int belongs"),
+    "text instead of bytes": (with_(comm="leak"), NO_MESSAGE),
+    "an array in the array": (with_(condition=[b"floor"]), "KillRequest: list where bytes belong"),
+    "a map instead of the array": (lambda request: msgpack.packb(dict(enumerate(request))), NO_MESSAGE),
+    "no array at all": (lambda request: b"\x05", "not an array that starts with type, version and id"),
+    "an array of two": (lambda request: msgpack.packb(request[:2]), "not an array that starts with"),
+    "a field too few": (lambda request: msgpack.packb(request[:-1]), "KillRequest with 11 elements instead of 12"),
+    "a field too many": (lambda request: msgpack.packb([*request, 0]), "KillRequest with 13 elements instead of 12"),
+    "an array that claims four billion elements": (lambda request: b"\xdd\xff\xff\xff\xff", NO_MESSAGE),
+    "four thousand arrays in each other": (lambda request: b"\x91" * 4000, NO_MESSAGE),
+    "unknown type": (with_(type=9), "unknown message type 9"),
+    "type 0": (with_(type=0), "unknown message type 0"),
+    "id 0": (with_(id=0), "KillRequest: 0 is not within 1 to 4294967295"),
+    "process 0": (with_(pid=0), "KillRequest: 0 is not within 1 to 4194304"),
+    "a negative process, which kill(2) takes for a group": (with_(pid=-1), "KillRequest: -1 is not within"),
+    "a process beyond the kernel's": (with_(pid=2**22 + 1), "KillRequest: 4194305 is not within"),
+    "a start time of 64 bits": (with_(start_ticks=2**63), "KillRequest: 9223372036854775808 is not within"),
+    "SIGSTOP": (with_(signal=19), "KillRequest: 19 is no Signal"),
+    "signal 0": (with_(signal=0), "KillRequest: 0 is no Signal"),
+    "unknown scope": (with_(scope=3), "KillRequest: 3 is no Scope"),
+    "a name of 65 bytes": (with_(comm=b"x" * 65), NO_MESSAGE),
+    "a condition of 17 bytes": (with_(condition=b"x" * 17), "KillRequest: 17 bytes where 16 are the most"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_malformed_packet_ends_the_connection_and_nothing_else(
+    place: Path, victim: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes], case: str
+) -> None:
+    spoil, sentence = CASES[case]
+    request: list[object] = list(msgpack.unpackb(codec.encode(request_for(victim.pid))))
+    with killer(place) as daemon:
+        with nobody_dies(victim, bystander), peer(daemon.socket_path) as liar:
+            liar.send(spoil(request))
+            assert liar.hear() is Heard.END
+        assert f"violation by pid {liar.pid}: {sentence}" in daemon.log()
+        assert is_served(daemon, victim)
+
+
+def test_an_empty_packet_is_the_end_of_the_connection(
+    place: Path, victim: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes]
+) -> None:
+    with killer(place) as daemon:
+        with nobody_dies(victim, bystander), peer(daemon.socket_path) as liar:
+            liar.send(b"", codec.encode(request_for(victim.pid)))
+            assert liar.hear() is Heard.END
+        assert f"the monitor {liar.pid} is gone: end of file" in daemon.log()
+        assert is_served(daemon, victim)
+
+
+def test_a_request_of_which_nothing_was_spoiled_would_have_killed(
+    place: Path, victim: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes]
+) -> None:
+    """The counter-check of every case above."""
+    unspoiled = with_()(list(msgpack.unpackb(codec.encode(request_for(victim.pid)))))
+    with killer(place) as daemon, nobody_dies(bystander), peer(daemon.socket_path) as honest:
+        honest.send(unspoiled)
+        assert victim.wait(5) == -9

@@ -1,0 +1,213 @@
+"""The pair, whole: a leak dies in time and as it should, and nobody else does."""
+
+import os
+import re
+import select
+import signal
+import time
+
+import pytest
+
+from tests.support import pair, victims
+from tests.support.pair import ALWAYS, ONE_KILL, PERMISSIVE, available_bytes
+
+MIB = 2**20
+MARGIN = 250 * MIB
+ATTEMPTS = 5
+
+GROWING = """
+import os, time
+def available():
+    with open("/proc/meminfo", "rb") as meminfo:
+        return int(meminfo.read().partition(b"MemAvailable:")[2].split()[0]) * 1024
+def grow(limit, past, most):
+    kept, crossed = [], False
+    while True:
+        now = available()
+        if now <= limit and not crossed:
+            crossed = True
+            print(time.monotonic_ns(), flush=True)
+        if now > limit - past and len(kept) < most:
+            kept.append(bytes([1]) * (8 << 20))
+        time.sleep(0.005)
+with open("/proc/self/comm", "wb") as comm: comm.write(b"leak")
+"""
+"""A leak that tells the moment in which available memory crosses `limit`, and goes on until it is `past` it."""
+
+
+def floor_at(limit: int) -> pair.Policy:
+    """The policy under which `floor` fires when available memory falls to `limit` bytes."""
+    return {**ALWAYS, "conditions.floor.available_mib": limit // MIB}
+
+
+def died_by(child, seconds: float = 5) -> int:
+    """The signal that ended it."""
+    assert victims.exits_within(child, seconds), "it lives"
+    return -child.wait()
+
+
+def test_a_leak_dies_within_a_second_of_crossing_the_floor_and_nobody_else_does(crew, place):
+    for attempt in range(ATTEMPTS):
+        with (
+            crew.victim(0, name=b"bystander") as bystander,
+            crew.victim(40, name=b"older") as older,
+        ):
+            limit = (available_bytes() - MARGIN) // MIB * MIB
+            with pair.pair(crew, place, monitor=floor_at(limit)) as bustd:
+                bustd.await_ready()
+                if available_bytes() < limit + MARGIN // 2 and attempt < ATTEMPTS - 1:
+                    continue  # somebody else on this machine has just taken the margin
+                text = f"{GROWING}\nprint('ready', flush=True)\ngrow({limit}, {MARGIN // 2}, 80)"
+                with crew.program(text) as leak:
+                    crossed_ns = int(leak.stdout.readline())
+                    assert victims.exits_within(leak, 5), bustd.log()
+                    seconds = (time.monotonic_ns() - crossed_ns) / 1e9
+                    assert leak.wait() == -signal.SIGTERM
+                bustd.await_line("the victim is gone after")
+                assert seconds < 1, bustd.log()
+                assert victims.is_alive(bystander)
+                assert victims.is_alive(older)
+                line = bustd.await_line("bustd-monitor: floor fires")[0]
+        assert re.search(r"floor fires: .* available \(\d+\.\d %\), .* free, .*PSI", line), "the numbers"
+        assert re.search(rf"SIGTERM for {leak.pid} \(leak\) of uid {crew.monitor_uid}, unit \S+, holding \d+ MiB", line)
+        assert re.search(rf"after it {older.pid} \(older, 4\d MiB\)", line), "the runner-up"
+        assert re.search(r"decided in \d+ us$", line)
+        assert re.search(r"the killer: signalled 1 in \d+ us", bustd.log())
+        assert f"signalled SIGTERM to {leak.pid} (leak, unit" in bustd.log()
+        return
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_whole_group_as_by_ctrl_c_leaves_no_process(crew, place, number):
+    with crew.victim() as leak, pair.pair(crew, place) as bustd:
+        assert died_by(leak) == signal.SIGTERM
+        monitor = bustd.monitor_pid()
+        os.killpg(bustd.pid, number)
+        assert bustd.ends(5) == 0
+        assert monitor not in pair.session_members(bustd.pid)
+
+
+def test_a_signal_to_the_killer_alone_leaves_no_process(crew, place):
+    with pair.pair(crew, place) as bustd:
+        bustd.await_ready()
+        assert bustd.stop(signal.SIGINT) == 0
+
+
+def test_of_two_the_larger_dies_and_the_other_is_the_runner_up(crew, place):
+    with (
+        crew.victim(24, name=b"smaller") as smaller,
+        crew.victim(48, name=b"larger") as larger,
+        crew.victim(0, name=b"tiny") as tiny,
+        pair.pair(crew, place, killer=ONE_KILL) as bustd,
+    ):
+        assert died_by(larger) == signal.SIGTERM
+        bustd.await_line("the killer: refused, rate, again in")
+        assert f"after it {smaller.pid} (smaller" in bustd.await_line("floor fires")[0]
+        assert victims.is_alive(smaller)
+        assert victims.is_alive(tiny)
+
+
+def test_whoever_ignores_sigterm_gets_sigkill_after_the_grace(crew, place):
+    with crew.victim(ignore_term=True) as leak:
+        with pair.pair(crew, place, killer={**PERMISSIVE, "grace.term_ms": 300}) as bustd:
+            bustd.await_line(r"the killer: signalled 1 in")
+            assert not victims.exits_within(leak, 0.1), "SIGKILL came before the grace was over"
+            assert died_by(leak) == signal.SIGKILL
+            elapsed = bustd.await_line(rf"{leak.pid} has not obeyed SIGTERM for (\d+) ms: SIGKILL")
+            bustd.await_line(r"the victim is gone after")
+        assert 300 <= int(elapsed[1]) < 400
+
+
+def test_below_the_second_threshold_it_is_sigkill_at_once(crew, place):
+    policy = {**ALWAYS, "conditions.floor.kill_fraction_percent": 100}
+    rules = {**PERMISSIVE, "grace.term_ms": 60_000}
+    with crew.victim(ignore_term=True) as leak, pair.pair(crew, place, monitor=policy, killer=rules) as bustd:
+        assert died_by(leak) == signal.SIGKILL
+        bustd.await_line(rf"SIGKILL for {leak.pid} \(leak\)")
+
+
+def test_whoever_goes_on_filling_memory_in_its_grace_gets_sigkill_for_it(crew, place):
+    """It ignores SIGTERM, and crosses the second threshold with the kill in flight: the monitor escalates."""
+    text = f"{GROWING}\nimport signal\nkept = bytes([1]) * (48 << 20)\nprint('ready', flush=True)\n"
+    second = available_bytes() - MARGIN
+    text += f"signal.signal(signal.SIGTERM, lambda *_: grow({second}, {MARGIN // 4}, 100))\nsignal.pause()"
+    total = available_bytes() + anonymous_bytes()
+    policy = {**ALWAYS, "conditions.floor.kill_fraction_percent": 100 * second / total}
+    rules = {**PERMISSIVE, "grace.term_ms": 60_000}
+    with crew.program(text) as leak, pair.pair(crew, place, monitor=policy, killer=rules) as bustd:
+        assert died_by(leak, 10) == signal.SIGKILL, bustd.log()
+        bustd.await_line(rf"SIGTERM for {leak.pid} \(leak\)")
+        bustd.await_line(rf"floor is urgent now: SIGKILL for {leak.pid}, which is in flight")
+        bustd.await_line("the victim is gone after")
+
+
+def anonymous_bytes() -> int:
+    with open("/proc/meminfo") as meminfo:
+        return next(int(line.split()[1]) * 1024 for line in meminfo if line.startswith("AnonPages:"))
+
+
+FAMILY = """
+import os, time
+with open("/proc/self/comm", "wb") as comm: comm.write(b"leak")
+child = os.fork()
+if child == 0:
+    time.sleep(120)
+kept = bytes([1]) * (48 << 20)
+print(child, flush=True)
+time.sleep(120)
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("--kill-pgroup",), ("-g",)])
+def test_the_process_group_dies_only_when_it_is_told_to(crew, place, options):
+    with crew.program(FAMILY.replace("print(child", "print('ready', child"), own_group=True) as leak:
+        child = next(pid for pid in pair.session_members(os.getsid(0)) if parent_of(pid) == leak.pid)
+        pidfd = os.pidfd_open(child)
+        try:
+            with pair.pair(crew, place, *options) as bustd:
+                assert died_by(leak) == signal.SIGTERM
+                signalled = 2 if options else 1
+                bustd.await_line(f"the killer: signalled {signalled} in")
+                bustd.await_line("the victim is gone after")
+                assert bool(select.select([pidfd], [], [], 2 * bool(options))[0]) == bool(options)
+        finally:
+            if not select.select([pidfd], [], [], 0)[0]:
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            os.close(pidfd)
+
+
+def parent_of(pid: int) -> int:
+    with open(f"/proc/{pid}/stat", "rb") as stat:
+        return int(stat.read().rpartition(b")")[2].split()[1])
+
+
+def test_a_dry_run_decides_and_says_so_and_kills_nobody(crew, place):
+    with crew.victim() as leak, pair.pair(crew, place, "--dry-run") as bustd:
+        bustd.await_line("dry run: everything is decided and logged, nothing is ever killed")
+        bustd.await_line(rf"floor fires: .* SIGTERM for {leak.pid} \(leak\).* decided in \d+ us")
+        bustd.await_line("dry run: nothing is sent")
+        assert not victims.exits_within(leak, 0.3)
+        assert "signalled" not in bustd.log()
+
+
+@pytest.mark.parametrize("option", ["-V", "--verbose"])
+def test_verbose_logs_every_sleep_and_every_phase(crew, place, option):
+    with pair.pair(crew, place, option, monitor=pair.NEVER) as bustd:
+        assert int(bustd.await_line(r"\[adaptive-sleep\] (\d+) ms$")[1]) <= 10_000
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/pressure/memory"), reason="no PSI on this machine")
+@pytest.mark.parametrize("option", ["-p", "--psi"])
+def test_the_pressure_that_fires_is_an_option(crew, place, option):
+    policy = {
+        "conditions.pressure.free_percent": 100,
+        "conditions.pressure.available_percent": 100,
+        "conditions.floor.enabled": False,
+        "conditions.stall.enabled": False,
+    }
+    with crew.victim() as leak, pair.pair(crew, place, option, "0", monitor=policy) as bustd:
+        assert died_by(leak) == signal.SIGTERM
+        bustd.await_line("pressure fires: ")
+    with crew.victim() as leak, pair.pair(crew, place, option, "100", monitor=policy) as bustd:
+        bustd.await_ready()
+        assert not victims.exits_within(leak, 0.3)
