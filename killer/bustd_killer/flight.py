@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 
 from bustd_common.killer_toml import KillerConfig
-from bustd_common.log import Log, printable
+from bustd_common.log import printable
 from bustd_protocol.messages import Exited, Fate, KillRequest, Reason, Scope, Signal, Verdict, outcome_of
 from bustd_protocol.record import NamedTuple
 
@@ -28,24 +27,36 @@ class Flight(NamedTuple):
     deadline_ms: int
 
 
+class Answer(NamedTuple):
+    """What the monitor is told, and what the log is told after that."""
+
+    verdict: Verdict
+    sentence: str
+
+
+class Ending(NamedTuple):
+    """Progress of the kill in flight: `exited` is None while it lasts, and the sentence is for the log."""
+
+    exited: Exited | None
+    sentence: str
+
+
 def send_signal(pidfd: int, number: int) -> Ruling:
     """Signal through the pidfd: it can't reach a successor of the PID. NONE, GONE, EPERM or KERNEL."""
     try:
         signal.pidfd_send_signal(pidfd, number)
     except ProcessLookupError:
         return Ruling(Reason.GONE)
-    except PermissionError as error:
-        return Ruling(Reason.EPERM, str(error), errno.EPERM)
     except OSError as error:
-        return Ruling(Reason.KERNEL, str(error), error.errno or 0)
-    return Ruling(Reason.NONE)
+        reason = Reason.EPERM if isinstance(error, PermissionError) else Reason.KERNEL
+        return Ruling(reason, str(error), error.errno or 0)
+    return rules.PASSED
 
 
 class Kills:
     """The in-flight slot and the rate limit. Times are monotonic milliseconds, passed in."""
 
-    def __init__(self, log: Log) -> None:
-        self._log = log
+    def __init__(self) -> None:
         self._signals_ms: tuple[int, ...] = ()
         self.flight: Flight | None = None
 
@@ -53,49 +64,43 @@ class Kills:
         """How long the rate limit still forbids a new kill."""
         return rules.rate_wait_ms(self._signals_ms, now_ms, config)
 
-    def answer(self, request: KillRequest, guard: Guard, now_ms: int) -> Verdict:
+    def answer(self, request: KillRequest, guard: Guard, now_ms: int) -> Answer:
         """Check 3, then take aim (checks 4 to 9), then signal."""
         flight = self.flight
         if flight is not None and rules.is_escalation(flight.key, request):
             self.flight = _with_sigkill(flight, now_ms, guard.config)
-            return self._verdict(request, Ruling(Reason.NONE, "escalated"), signalled_count=len(flight.pidfds))
+            return _answer(request, Ruling(Reason.NONE, "an escalation"), signalled_count=len(flight.pidfds))
         if flight is not None:
-            return self._verdict(request, Ruling(Reason.BUSY, f"{flight.key.pid} is in flight"))
+            return _answer(request, Ruling(Reason.BUSY, f"{flight.key.pid} is in flight"))
         wait_ms = self.retry_after_ms(now_ms, guard.config)
         if wait_ms:
-            return self._verdict(request, Ruling(Reason.RATE, f"for {wait_ms} ms"), retry_after_ms=wait_ms)
+            return _answer(request, Ruling(Reason.RATE, f"for {wait_ms} ms"), retry_after_ms=wait_ms)
         try:
             target = aim.take_aim(request, guard)
         except OSError as error:
-            return self._verdict(request, Ruling(Reason.KERNEL, str(error), error.errno or 0))
-        if isinstance(target, Ruling):
-            return self._verdict(request, target)
-        return self._strike(request, target, guard, now_ms)
+            target = Ruling(Reason.KERNEL, str(error), error.errno or 0)
+        return _answer(request, target) if isinstance(target, Ruling) else self._strike(request, target, guard, now_ms)
 
-    def follow(self, now_ms: int, config: KillerConfig) -> Exited | None:
-        """Look after the kill in flight: the report of its end, None while it lasts or when there is none."""
-        flight = self.flight
-        if flight is None:
+    def follow(self, now_ms: int, config: KillerConfig) -> Ending | None:
+        """Look after the kill in flight; None if there is nothing to say."""
+        if self.flight is None:
             return None
-        flight = _without_the_dead(flight)
-        elapsed_ms = now_ms - flight.signalled_ms
-        if not flight.pidfds:
-            self.flight = None
-            self._log(f"{flight.key.pid} is gone after {elapsed_ms} ms")
-            return Exited(flight.id, Fate.GONE, elapsed_ms)
-        if now_ms < flight.deadline_ms:
-            self.flight = flight
+        self.flight = flight = _without_the_dead(self.flight)
+        pid, elapsed_ms = flight.key.pid, now_ms - flight.signalled_ms
+        if flight.pidfds and now_ms < flight.deadline_ms:
             return None
-        if flight.signal is Signal.TERM:
-            self._log(f"{flight.key.pid} has not obeyed SIGTERM for {elapsed_ms} ms: SIGKILL")
+        if flight.pidfds and flight.signal is Signal.TERM:
             self.flight = _with_sigkill(flight, now_ms, config)
             self.release_memory()
-            return None
+            return Ending(None, f"{pid} has not obeyed SIGTERM for {elapsed_ms} ms: SIGKILL")
         self.flight = None
         for pidfd in flight.pidfds:
             os.close(pidfd)
-        self._log(f"{flight.key.pid} is STUCK: alive {elapsed_ms} ms after its signal")
-        return Exited(flight.id, Fate.STUCK, elapsed_ms)
+        if flight.pidfds:
+            return Ending(
+                Exited(flight.id, Fate.STUCK, elapsed_ms), f"{pid} is STUCK, {elapsed_ms} ms after its signal"
+            )
+        return Ending(Exited(flight.id, Fate.GONE, elapsed_ms), f"{pid} is gone after {elapsed_ms} ms")
 
     def release_memory(self) -> None:
         """Take the memory of victims that have their SIGKILL, however slow they are to die."""
@@ -107,13 +112,13 @@ class Kills:
             except OSError:
                 pass  # ESRCH: gone already; ENOSYS: before Linux 5.15; EAGAIN: it is dying by itself
 
-    def _strike(self, request: KillRequest, target: tuple[Victim, ...], guard: Guard, now_ms: int) -> Verdict:
+    def _strike(self, request: KillRequest, target: tuple[Victim, ...], guard: Guard, now_ms: int) -> Answer:
         """Signal the one that was asked for and, if that worked, what belongs to it."""
         first, config = target[0], guard.config
         ruling = send_signal(first.pidfd, request.signal)
         if ruling.reason:
             aim.close_all(target)
-            return self._verdict(request, ruling, first)
+            return _answer(request, ruling, first)
         pidfds = [victim.pidfd for victim in target]
         for pidfd in pidfds[1:]:
             send_signal(pidfd, request.signal)
@@ -123,38 +128,31 @@ class Kills:
         grace_ms = config.stuck_ms if request.signal is Signal.KILL else config.term_ms
         key = FlightKey(request.pid, request.start_ticks)
         self.flight = Flight(request.id, key, tuple(pidfds), request.signal, now_ms, now_ms + grace_ms)
-        return self._verdict(request, ruling, first, signalled_count=len(pidfds))
-
-    def _verdict(
-        self,
-        request: KillRequest,
-        ruling: Ruling,
-        victim: Victim | None = None,
-        *,
-        signalled_count: int = 0,
-        retry_after_ms: int = 0,
-    ) -> Verdict:
-        """The answer to a request, and its line in the log."""
-        outcome = outcome_of(ruling.reason)
-        unit = f", unit {victim.facts.unit or 'none'}, holding {victim.facts.held_bytes >> 20} MiB" if victim else ""
-        self._log(
-            f"{outcome.name.lower()} SIG{request.signal.name} to {request.pid} ({printable(request.comm)}{unit}) for "
-            f"{printable(request.condition)}{f': {_words(ruling)}' if ruling.reason or ruling.why else ''}"
-        )
-        return Verdict(
-            request.id,
-            outcome,
-            ruling.reason,
-            rules.differences(victim.facts, request) if victim else 0,
-            victim.facts.held_bytes if victim else 0,
-            signalled_count,
-            retry_after_ms,
-            ruling.errno,
-        )
+        return _answer(request, ruling, first, signalled_count=len(pidfds))
 
 
-def _words(ruling: Ruling) -> str:
-    return f"{ruling.reason.name.lower()} {ruling.why}".removeprefix("none ").strip()
+def _answer(
+    request: KillRequest,
+    ruling: Ruling,
+    victim: Victim | None = None,
+    signalled_count: int = 0,
+    retry_after_ms: int = 0,
+) -> Answer:
+    """The verdict on a request, and its line for the log."""
+    outcome, differs, held_bytes, known = outcome_of(ruling.reason), 0, 0, ""
+    if victim is not None:
+        differs, held_bytes = rules.differences(victim.facts, request), victim.facts.held_bytes
+        known = f", unit {victim.facts.unit or 'none'}, holding {held_bytes >> 20} MiB"
+    words = [ruling.reason.name.lower()] if ruling.reason else []
+    why = " ".join([*words, ruling.why]).strip()
+    sentence = (
+        f"{outcome.name.lower()} SIG{request.signal.name} to {request.pid} ({printable(request.comm)}{known}) "
+        f"for {printable(request.condition)}{f': {why}' if why else ''}"
+    )
+    reply = Verdict(
+        request.id, outcome, ruling.reason, differs, held_bytes, signalled_count, retry_after_ms, ruling.errno
+    )
+    return Answer(reply, sentence)
 
 
 def _with_sigkill(flight: Flight, now_ms: int, config: KillerConfig) -> Flight:
@@ -168,13 +166,10 @@ def _with_sigkill(flight: Flight, now_ms: int, config: KillerConfig) -> Flight:
 
 def _without_the_dead(flight: Flight) -> Flight:
     """Close and drop the pidfds of those that have exited."""
-    alive = []
-    for pidfd in flight.pidfds:
-        if facts.has_exited(pidfd):
-            os.close(pidfd)
-        else:
-            alive.append(pidfd)
-    return flight._replace(pidfds=tuple(alive))
+    dead = [pidfd for pidfd in flight.pidfds if facts.has_exited(pidfd)]
+    for pidfd in dead:
+        os.close(pidfd)
+    return flight._replace(pidfds=tuple(pidfd for pidfd in flight.pidfds if pidfd not in dead))
 
 
 def _signal_newcomers(request: KillRequest, target: tuple[Victim, ...], guard: Guard) -> list[int]:
@@ -183,10 +178,10 @@ def _signal_newcomers(request: KillRequest, target: tuple[Victim, ...], guard: G
     pidfds: list[int] = []
     for _ in range(aim.MOST_ROUNDS):
         found = aim.newcomers(target[0].facts.stat.group, known, guard)
-        if not found:
-            break
         for victim in found:
             send_signal(victim.pidfd, request.signal)
         known |= {victim.pid for victim in found}
         pidfds += [victim.pidfd for victim in found]
+        if not found:
+            break
     return pidfds

@@ -44,18 +44,9 @@ def rehearse(pid: int, guard: Guard) -> None:
         victim = facts.open_victim(pid)
         if isinstance(victim, Reason):
             raise Unable(f"/proc does not show the killer its own child {pid} ({victim.name.lower()}): is it hidepid?")
-        request = KillRequest(
-            0,
-            pid,
-            victim.facts.stat.start_ticks,
-            victim.facts.uid,
-            victim.facts.stat.comm,
-            0,
-            Signal.KILL,
-            Scope.PROCESS,
-            b"rehearsal",
-            0,
-        )
+        stat = victim.facts.stat
+        who, what = (pid, stat.start_ticks, victim.facts.uid, stat.comm, 0), (Signal.KILL, Scope.PROCESS)
+        request = KillRequest(0, *who, *what, b"rehearsal", 0)
         ruling = aim.first_refusal(victim, request, guard)
         if ruling.reason not in _POLICY:
             raise Unable(f"the facts of its own child {pid} make no sense: {ruling.reason.name.lower()} {ruling.why}")

@@ -24,19 +24,12 @@ EXIT_STOPPED, EXIT_MONITOR_GONE = 0, 70
 class Server:
     """Serves one monitor after the other from `listener`, or the one `peer` of a socketpair."""
 
-    def __init__(
-        self,
-        guard: Guard,
-        log: Log,
-        *,
-        listener: Socket | None = None,
-        peer: Peer | None = None,
-    ) -> None:
+    def __init__(self, guard: Guard, log: Log, listener: Socket | None, peer: Peer | None) -> None:
         self._guard = guard
         self._log = log
         self._listener = listener
         self._peer = peer
-        self._kills = Kills(log)
+        self._kills = Kills()
         self._stopping = False
         self._wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self._wakeup[1], warn_on_full_buffer=False)
@@ -84,19 +77,23 @@ class Server:
 
     def _follow_kill(self) -> None:
         """Report the end of the kill in flight to a monitor that knows of it."""
-        exited = self._kills.follow(_now_ms(), self._guard.config)
-        if exited is not None and self._peer is not None and self._peer.awaits_exit:
+        ending = self._kills.follow(_now_ms(), self._guard.config)
+        if ending is None:
+            return
+        self._log(ending.sentence)
+        if ending.exited is not None and self._peer is not None and self._peer.awaits_exit:
             try:
-                self._peer.send(exited)
+                self._peer.send(ending.exited)
             except Disconnected as error:
                 self._hang_up(f"the monitor {self._peer.pid} is gone: {error}")
 
     def _answer(self, peer: Peer, request: KillRequest, received_ns: int) -> None:
-        """The signal, then the verdict, and only then the victim's memory."""
-        verdict = self._kills.answer(request, self._guard, _now_ms())
+        """The signal, then the verdict, and only then the log and the victim's memory."""
+        verdict, sentence = self._kills.answer(request, self._guard, _now_ms())
         try:
             peer.send(verdict._replace(latency_us=(time.monotonic_ns() - received_ns) // 1000))
         finally:
+            self._log(sentence)
             self._kills.release_memory()
 
     def _accept(self, listener: Socket) -> None:
@@ -116,8 +113,8 @@ class Server:
     def _hear(self, peer: Peer) -> None:
         """One packet. A violation ends the connection, and only the connection."""
         try:
-            message = peer.receive(_now_ms())
             received_ns = time.monotonic_ns()
+            message = peer.receive(received_ns // 1_000_000)
             if isinstance(message, MonitorHello):
                 self._greet(peer, message)
             elif isinstance(message, Ping):
@@ -151,28 +148,15 @@ class Server:
         if inability:
             peer.send(Bye(0, Farewell.UNABLE))
             raise rehearsal.Unable(inability)
-        config, current = self._guard.config, self._kills.flight
+        config, flight = self._guard.config, self._kills.flight
         machine = self._guard.machine.read()
-        total = 0 if machine is None else machine.meminfo.total
-        peer.send(
-            KillerHello(
-                hello.id,
-                limits.VERSION,
-                os.getpid(),
-                config.claimed_percent,
-                rules.minimum_bytes(total, config),
-                config.available_percent,
-                config.pressured_available_percent,
-                int(config.pressure_some_avg10),
-                config.term_ms,
-                config.stuck_ms,
-                current.id if current else 0,
-                current.key.pid if current else 0,
-                current.key.start_ticks if current else 0,
-                int(current.signal) if current else 0,
-                self._kills.retry_after_ms(_now_ms(), config),
-            )
-        )
+        least = rules.minimum_bytes(machine.meminfo.total if machine else 0, config)
+        shares = (config.available_percent, config.pressured_available_percent, int(config.pressure_some_avg10))
+        kill = (flight.id, *flight.key, int(flight.signal)) if flight else (0, 0, 0, 0)
+        wait_ms = self._kills.retry_after_ms(_now_ms(), config)
+        times_ms = config.term_ms, config.stuck_ms
+        mine = (limits.VERSION, os.getpid(), config.claimed_percent, least, *shares, *times_ms, *kill, wait_ms)
+        peer.send(KillerHello(hello.id, *mine))
         self._log(f"serving the monitor {peer.pid}, uid {peer.uid}")
 
     def _say_goodbye(self) -> None:

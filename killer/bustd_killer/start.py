@@ -27,6 +27,7 @@ from .server import Server
 
 EX_OK, EX_USAGE, EX_UNAVAILABLE, EX_SOFTWARE, EX_OSERR, EX_CONFIG = 0, 64, 69, 70, 71, 78
 DEFAULT_CONFIG = "/etc/bustd/killer.toml"
+_OPTIONS = ("--config", "--socket", "--only-descendants-of", "--protect-name", "--monitor", "--psi")
 _USAGE = """usage: python3 -I bustd_killer [--config PATH] [--socket PATH] [--only-descendants-of PID]
            [--protect-name GLOB]... [--syslog]
            [--monitor UID:GID [--psi NAME:FD]... -- MONITOR-PROGRAM ARGUMENT...]"""
@@ -49,41 +50,34 @@ class UsageError(Exception):
 
 def parse_arguments(words: list[str]) -> Arguments:
     """Read the command line, without argparse: its memory would be resident for ever. Raises UsageError."""
-    arguments = Arguments()
-    identity, psi = "", []
-    while words:
-        option, words = words[0], words[1:]
-        if option == "--":
-            break
+    arguments, identity, psi = Arguments(), "", list[tuple[str, int]]()
+    while words and words[0] != "--":
+        option, *words = words
         if option == "--syslog":
             arguments = arguments._replace(syslog=True)
             continue
-        if not words:
-            raise UsageError(f"{option} is unknown or lacks its value")
-        value, words = words[0], words[1:]
-        if option == "--config":
-            arguments = arguments._replace(config=value)
-        elif option == "--socket":
-            arguments = arguments._replace(socket_path=value)
-        elif option == "--only-descendants-of":
-            arguments = arguments._replace(only_descendants_of=_number(option, value))
-        elif option == "--protect-name":
-            arguments = arguments._replace(protect_names=(*arguments.protect_names, os.fsencode(value)))
-        elif option == "--monitor":
+        if not words or option not in _OPTIONS:
+            raise UsageError(f"{option} {'lacks its value' if option in _OPTIONS else 'is unknown'}")
+        value, *words = words
+        name, _, number = value.rpartition(":")
+        if option == "--monitor":
             identity = value
         elif option == "--psi":
-            name, _, descriptor = value.partition(":")
-            psi.append((name, _number(option, descriptor)))
+            psi.append((name, _number(option, number)))
+        elif option == "--protect-name":
+            arguments = arguments._replace(protect_names=(*arguments.protect_names, os.fsencode(value)))
+        elif option == "--only-descendants-of":
+            arguments = arguments._replace(only_descendants_of=_number(option, value))
+        elif option == "--config":
+            arguments = arguments._replace(config=value)
         else:
-            raise UsageError(f"{option} is unknown")
+            arguments = arguments._replace(socket_path=value)
+    if bool(identity) != (len(words) > 1) or (psi and not identity):
+        raise UsageError("--monitor, --psi and the monitor's program after -- go together")
     if not identity:
-        if words or psi:
-            raise UsageError("--psi and arguments after -- go with --monitor")
         return arguments
     uid, _, gid = identity.partition(":")
-    if not words:
-        raise UsageError("--monitor needs the monitor's program after --")
-    plan = MonitorPlan(_number("--monitor", uid, -1), _number("--monitor", gid, -1), tuple(words), tuple(psi))
+    plan = MonitorPlan(_number("--monitor", uid, -1), _number("--monitor", gid, -1), tuple(words[1:]), tuple(psi))
     return arguments._replace(plan=plan)
 
 
@@ -113,24 +107,17 @@ def main() -> int:
         config = _configuration(arguments)
         guard = _guard(arguments, config)
         if arguments.plan is None:
-            listener = _listener(arguments, config)
-            return _run(guard, log, listener=listener)
+            return _run(guard, log, _listener(arguments, config), None)
         return _run_pair(guard, log, arguments.plan)
     except killer_toml.ConfigError as error:
         for problem in error.problems:
             log(problem)
         return EX_CONFIG
-    except ChildFailed as error:
-        log(str(error))
-        return EX_OSERR
     except listening.SocketError as error:
         log(str(error))
         return EX_CONFIG
-    except rehearsal.Unable as error:
+    except (rehearsal.Unable, ChildFailed, OSError) as error:
         log(f"CANNOT PROTECT THIS MACHINE: {error}")
-        return EX_OSERR
-    except OSError as error:
-        log(f"can't start: {error}")
         return EX_OSERR
     except Exception as error:
         log(f"a bug, please report it: {type(error).__name__}: {error} at {where(error)}")
@@ -162,12 +149,12 @@ def _listener(arguments: Arguments, config: killer_toml.KillerConfig) -> Socket:
     return listening.from_systemd()
 
 
-def _run(guard: Guard, log: Log, *, listener: Socket | None = None, peer: Peer | None = None) -> int:
+def _run(guard: Guard, log: Log, listener: Socket | None, peer: Peer | None) -> int:
     lockdown.shield_from_the_kernel(log)
     subject = rehearsal.start_subject()
     lockdown.lock_down(log)
     rehearsal.rehearse(subject, guard)
-    return Server(guard, log, listener=listener, peer=peer).serve()
+    return Server(guard, log, listener, peer).serve()
 
 
 def _run_pair(guard: Guard, log: Log, plan: MonitorPlan) -> int:
@@ -176,7 +163,7 @@ def _run_pair(guard: Guard, log: Log, plan: MonitorPlan) -> int:
     pidfd = os.pidfd_open(pid)
     uid = plan.uid if plan.uid >= 0 else os.geteuid()
     try:
-        code = _run(guard, log, peer=Peer(link, pid, uid, time.monotonic_ns() // 1_000_000))
+        code = _run(guard, log, None, Peer(link, pid, uid, time.monotonic_ns() // 1_000_000))
     finally:
         link.close()
         status = launcher.end_monitor(pid, pidfd)

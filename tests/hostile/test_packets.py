@@ -6,9 +6,9 @@ from pathlib import Path
 
 import msgpack
 import pytest
+
 from bustd_protocol import codec, limits
 from bustd_protocol.messages import KillRequest
-
 from tests.support.dialogue import Heard, peer
 from tests.support.honest import is_served, nobody_dies, request_for
 from tests.support.killer import killer

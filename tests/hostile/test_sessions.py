@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from bustd_protocol import codec, limits
 from bustd_protocol.messages import (
     Bye,
@@ -22,7 +23,6 @@ from bustd_protocol.messages import (
     Reason,
     Verdict,
 )
-
 from tests.support import victims
 from tests.support.dialogue import Dialogue, Heard, peer, stranger
 from tests.support.honest import is_served, kill, nobody_dies, request_for
@@ -121,13 +121,10 @@ def test_a_flood_ends_the_connection(
     with killer(place) as daemon:
         with nobody_dies(victim, bystander), peer(daemon.socket_path, greeted=False) as flooder:
             most = limits.MESSAGES_PER_SECOND
-            # Hello is the first, so that these are one more than allowed.
-            pings = [codec.encode(Ping(number)) for number in range(1, most + 1)]
-            flooder.send(
-                codec.encode(MonitorHello(1, 1, 1, flooder.pid)), *pings, codec.encode(request_for(victim.pid))
-            )
+            pings = range(2, most + 2)  # Hello is the first message, so that the last of these is one too many
+            flooder.say(MonitorHello(1, 1, 1, flooder.pid), *map(Ping, pings))
             assert isinstance(flooder.hear(), KillerHello)
-            assert [flooder.hear() for _ in range(most)] == [*map(Pong, range(1, most)), Heard.END]
+            assert [flooder.hear() for _ in range(most)] == [*map(Pong, pings[:-1]), Heard.END]
         assert f"violation by pid {flooder.pid}: more than {most} messages in a second" in daemon.log()
         assert is_served(daemon, victim)
 
@@ -145,21 +142,25 @@ def test_fifty_messages_in_a_second_are_no_flood(place: Path, victim: subprocess
 def test_a_silent_peer_is_dropped_and_the_monitor_behind_it_is_served(
     place: Path, victim: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes], leaves: bool
 ) -> None:
-    with killer(place) as daemon, nobody_dies(bystander):
-        with peer(daemon.socket_path, greeted=False) as silent, peer(daemon.socket_path, greeted=False) as honest:
-            honest.say(MonitorHello(1, 1, 1, honest.pid))
-            assert honest.hear(0.2) is Heard.NOTHING  # it waits in the backlog
-            assert victims.is_alive(victim)
-            if leaves:
-                silent.step("close")
-            hello = honest.hear(limits.HELLO_DEADLINE_MS / 1000 + 1)
-            assert isinstance(hello, KillerHello)
-            kill(honest, victim)
-            if leaves:
-                assert f"the monitor {silent.pid} is gone: end of file" in daemon.log()
-            else:
-                assert f"violation by pid {silent.pid}: no Hello within 2000 ms" in daemon.log()
-                assert is_cut_off(silent)
+    with (
+        killer(place) as daemon,
+        nobody_dies(bystander),
+        peer(daemon.socket_path, greeted=False) as silent,
+        peer(daemon.socket_path, greeted=False) as honest,
+    ):
+        honest.say(MonitorHello(1, 1, 1, honest.pid))
+        assert honest.hear(0.2) is Heard.NOTHING  # it waits in the backlog
+        assert victims.is_alive(victim)
+        if leaves:
+            silent.step("close")
+        hello = honest.hear(limits.HELLO_DEADLINE_MS / 1000 + 1)
+        assert isinstance(hello, KillerHello)
+        kill(honest, victim)
+        if leaves:
+            assert f"the monitor {silent.pid} is gone: end of file" in daemon.log()
+        else:
+            assert f"violation by pid {silent.pid}: no Hello within 2000 ms" in daemon.log()
+            assert is_cut_off(silent)
 
 
 def test_a_monitor_that_has_said_hello_may_be_silent_for_longer(place: Path, victim: subprocess.Popen[bytes]) -> None:
@@ -201,10 +202,12 @@ def test_a_peer_of_another_user_is_not_heard(
         assert daemon.socket_path.stat().st_uid == served
         assert daemon.socket_path.stat().st_mode & 0o777 == 0o600
         daemon.socket_path.chmod(0o666)  # as if somebody had opened it: the second look is at SO_PEERCRED
-        with nobody_dies(victim, bystander):
-            with peer(daemon.socket_path, greeted=False, as_nobody=liar_is_nobody) as liar:
-                liar.say(MonitorHello(1, 1, 1, liar.pid), request_for(victim.pid))
-                assert is_cut_off(liar)
+        with (
+            nobody_dies(victim, bystander),
+            peer(daemon.socket_path, greeted=False, as_nobody=liar_is_nobody) as liar,
+        ):
+            liar.say(MonitorHello(1, 1, 1, liar.pid), request_for(victim.pid))
+            assert is_cut_off(liar)
         sentence = f"refused a connection of uid {turned_away}, pid {liar.pid}: only uid {served} is served"
         assert sentence in daemon.log()
         with peer(daemon.socket_path, as_nobody=not liar_is_nobody) as honest:

@@ -1,0 +1,99 @@
+"""What a machine in trouble, or its processes, can put in the way: the kill comes in time, and hits the right one."""
+
+import os
+import socket
+import time
+from contextlib import closing, contextmanager
+
+import pytest
+
+from tests.support import pair, victims
+from tests.support.pair import ONE_KILL, PERMISSIVE
+
+NAMES = [
+    b"a) R 1 (b",
+    b") Z 0 0 0 0 0 0",
+    b"(",
+    b"two\nlines",
+    b"esc\x1b[31m\r\t",
+    b"\xff\xfe\x80",
+    "\U0001f4a5\U0001f4a5\U0001f4a5".encode(),
+    "\u202egnp.exe".encode(),
+    b"-- 100% %s %n",
+]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=lambda name: name.decode("utf-8", "replace").encode("unicode_escape").decode())
+def test_whatever_a_process_calls_itself_it_is_the_one_that_dies_and_the_log_stays_whole(crew, place, name):
+    with crew.victim(48, name=name) as leak, crew.victim(24, name=b"decoy") as decoy:
+        with pair.pair(crew, place, killer=ONE_KILL) as bustd:
+            assert victims.exits_within(leak, 5), bustd.log()
+            bustd.await_line("the killer: refused, rate")
+            bustd.await_line(rf"SIGTERM for {leak.pid} \(.*\) of uid {crew.monitor_uid}, .* decided in \d+ us$")
+            bustd.await_line(rf"signalled SIGTERM to {leak.pid} \(")
+            lines = bustd.log().splitlines()
+        assert victims.is_alive(decoy)
+    programs = {"bustd-killer:", "bustd-monitor:"}
+    assert all(len(line.split(" ", 3)) == 4 and line.split(" ", 3)[2] in programs for line in lines), lines
+    assert all(line.isprintable() for line in lines), lines
+
+
+@contextmanager
+def full_pipe():
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with closing(os.fdopen(reader, "rb")), closing(os.fdopen(writer, "wb", buffering=0)) as stream:
+        while stream.write(bytes(4096)) or stream.write(b"x"):
+            pass
+        os.set_blocking(writer, True)
+        yield writer
+
+
+@contextmanager
+def full_socket():
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        writer.setblocking(False)
+        try:
+            while writer.send(bytes(4096)) or writer.send(b"x"):
+                pass
+        except BlockingIOError:
+            writer.setblocking(True)
+        yield writer.fileno()
+
+
+@contextmanager
+def full_terminal():
+    reader, writer = os.openpty()
+    os.set_blocking(writer, False)
+    try:
+        while os.write(writer, b"x" * 256):
+            pass
+    except BlockingIOError:
+        os.set_blocking(writer, True)
+    try:
+        yield writer
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+@pytest.mark.parametrize("full", [full_pipe, full_socket, full_terminal])
+def test_a_log_that_nobody_reads_holds_nothing_up(crew, place, full):
+    with full() as stderr, crew.victim(48) as leak, pair.pair(crew, place, stderr=stderr) as bustd:
+        started = time.monotonic()
+        assert victims.exits_within(leak, 5), "the pair is stuck in its log"
+        assert time.monotonic() - started < 3
+        assert bustd.stop() == 0
+
+
+@pytest.mark.parametrize("full", [full_pipe, full_socket, full_terminal])
+def test_separate_daemons_are_not_held_up_either(crew, place, full):
+    """Here the monitor has no killer to open its log anew for it."""
+    rules, policy = PERMISSIVE, {**pair.ALWAYS, "killer.socket": f"{place}/killer.sock"}
+    command = [pair.install.python(), "-I", "-m", "bustd_monitor", *pair.scope()]
+    config = pair.write_policy(place / "monitor.toml", policy)
+    with full() as stderr, crew.victim(48) as leak, pair.lone_killer(crew, place, rules=rules):
+        words = ["--config", str(config), "--killer-config", str(place / "killer.toml")]
+        with pair.started([*command, *words], crew.monitor_identity, place / "unused", stderr=stderr):
+            assert victims.exits_within(leak, 5), "the monitor is stuck in its log"

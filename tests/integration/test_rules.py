@@ -1,0 +1,129 @@
+"""Who may die: the user's rules in the monitor, root's in the killer, and the next candidate on a refusal."""
+
+import pytest
+
+from tests.support import pair, victims
+from tests.support.pair import ALWAYS, ONE_KILL, PERMISSIVE
+
+HOLDER = """
+# {mark}
+import os, time
+with open("/proc/self/comm", "wb") as comm: comm.write(b"{mark}")
+kept = bytes([1]) * ({mib} << 20)
+print("ready", flush=True)
+time.sleep(120)
+"""
+MATCHERS = {"names": ["small*"], "commands": ["*# small*"]}
+
+
+def holder(crew, mark: str, mib: int, **how):
+    """A victim that can be told by its name and by its command line."""
+    return crew.program(HOLDER.format(mark=mark, mib=mib), **how)
+
+
+@pytest.mark.parametrize("how", ["names", "commands"])
+def test_the_preferred_goes_first(crew, place, how):
+    policy = {**ALWAYS, f"victims.prefer.{how}": MATCHERS[how]}
+    with holder(crew, "small", 24) as small, holder(crew, "large", 48) as large:
+        with pair.pair(crew, place, monitor=policy, killer=ONE_KILL) as bustd:
+            assert victims.exits_within(small, 5), bustd.log()
+            bustd.await_line("the killer: refused, rate")
+            assert f"preferred by {how.rstrip('s')}" in bustd.await_line("floor fires")[0]
+        assert victims.is_alive(large)
+
+
+@pytest.mark.parametrize("how", ["names", "commands"])
+def test_the_avoided_goes_last(crew, place, how):
+    policy = {**ALWAYS, f"victims.avoid.{how}": MATCHERS[how]}
+    with holder(crew, "small", 48) as small, holder(crew, "other", 24) as other:
+        with pair.pair(crew, place, monitor=policy) as bustd:
+            assert victims.exits_within(other, 5), bustd.log()
+            assert f"after it {small.pid}" in bustd.await_line("floor fires")[0]
+            assert victims.exits_within(small, 5), "avoided is not protected"
+
+
+@pytest.mark.parametrize("how", ["names", "commands"])
+def test_whom_never_names_is_not_even_asked_for(crew, place, how):
+    policy = {**ALWAYS, f"victims.never.{how}": MATCHERS[how]}
+    with holder(crew, "small", 48) as small, holder(crew, "other", 24) as other:
+        with pair.pair(crew, place, monitor=policy) as bustd:
+            assert victims.exits_within(other, 5), bustd.log()
+            bustd.await_line("NOBODY TO KILL")
+            assert str(small.pid) not in bustd.log()
+        assert victims.is_alive(small)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("rule", ["prefer", "avoid", "never"])
+def test_rules_by_user(place, rule):
+    """The larger is root's: each rule that names root, or nobody, turns the order of the two around."""
+    crew = pair.CREWS["root"]
+    named = "nobody" if rule == "prefer" else "root"
+    policy = {**ALWAYS, f"victims.{rule}.users": [named]}
+    with holder(crew, "roots", 48, as_nobody=False) as roots, holder(crew, "nobodys", 24) as nobodys:
+        with pair.pair(crew, place, monitor=policy, killer=ONE_KILL) as bustd:
+            assert victims.exits_within(nobodys, 5), bustd.log()
+            bustd.await_line("NOBODY TO KILL" if rule == "never" else "the killer: refused, rate")
+        assert victims.is_alive(roots)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("protected", ["root", "nobody"])
+def test_the_killers_rules_by_user_bind_the_monitor_too(place, protected):
+    crew = pair.CREWS["root"]
+    with holder(crew, "roots", 24, as_nobody=False) as roots, holder(crew, "nobodys", 24) as nobodys:
+        dies, lives = (nobodys, roots) if protected == "root" else (roots, nobodys)
+        with pair.pair(crew, place, killer={**PERMISSIVE, "protect.users": [protected]}) as bustd:
+            assert victims.exits_within(dies, 5), bustd.log()
+            bustd.await_line("NOBODY TO KILL")
+        assert victims.is_alive(lives)
+
+
+@pytest.mark.parametrize("options", [("-u", "none|leak*"), ("--unkillables", "leak"), ("-u", "no", "-u", "?eak")])
+def test_unkillables_live_although_they_are_the_largest(crew, place, options):
+    with crew.victim(48) as leak, crew.victim(24, name=b"other") as other:
+        with pair.pair(crew, place, *options) as bustd:
+            assert victims.exits_within(other, 5), bustd.log()
+            bustd.await_line("NOBODY TO KILL")
+            assert "protected" not in bustd.log(), "the monitor need not be told by the killer"
+        assert victims.is_alive(leak)
+
+
+def test_the_killer_itself_refuses_what_a_monitor_without_the_option_asks_for(crew, place):
+    with crew.victim(48) as leak, crew.victim(24, name=b"other") as other:
+        with (
+            pair.lone_killer(crew, place, "--protect-name", "nothing", "--protect-name", "leak*") as killer,
+            pair.lone_monitor(crew, place) as monitor,
+        ):
+            monitor.await_line(rf"SIGTERM for {leak.pid} \(leak\)")
+            monitor.await_line("the killer: refused, protected")
+            killer.await_line(rf"refused SIGTERM to {leak.pid} \(leak\) for floor: protected name leak\*")
+            assert victims.exits_within(other, 5), monitor.log()
+        assert victims.is_alive(leak)
+
+
+def test_on_a_refusal_the_next_candidate_is_asked_for_and_the_refused_one_not_again(crew, place):
+    rules = {**ONE_KILL, "protect.names": ["first*", "second"]}
+    with (
+        crew.victim(60, name=b"first-one") as first,
+        crew.victim(48, name=b"second") as second,
+        crew.victim(36, name=b"third") as third,
+        crew.victim(24, name=b"fourth") as fourth,
+    ):
+        with pair.lone_killer(crew, place, rules=rules) as killer, pair.lone_monitor(crew, place) as monitor:
+            assert victims.exits_within(third, 5), monitor.log()
+            monitor.await_line("the killer: refused, rate")
+            asked = [line.split(" SIGTERM for ")[1].split()[0] for line in monitor.log().splitlines() if "fires" in line]
+            refused = [line for line in killer.log().splitlines() if ": protected name" in line]
+        assert asked[:3] == [str(first.pid), str(second.pid), str(third.pid)]
+        assert asked.count(str(first.pid)) == asked.count(str(second.pid)) == len(refused) // 2 == 1
+        assert all(victims.is_alive(child) for child in (first, second, fourth))
+
+
+def test_an_oom_score_adj_moves_the_place(crew, place):
+    with crew.victim(40, name=b"larger") as larger, crew.victim(24, name=b"willing", adj=500) as willing:
+        with pair.pair(crew, place, killer=ONE_KILL) as bustd:
+            assert victims.exits_within(willing, 5), bustd.log()
+            assert "(oom_score_adj 500)" in bustd.await_line("floor fires")[0]
+            bustd.await_line("the killer: refused, rate")
+        assert victims.is_alive(larger)
