@@ -24,6 +24,9 @@ READINGS_BEFORE_A_KILL = 2
 
 _HOLD_MS = {Reaction.RANK_AGAIN: 100, Reaction.STAND_DOWN: 1000, Reaction.ALARM: 1000}
 _NOBODY_HOLD_MS = 1000
+_LONGEST_QUEUE = 16
+_QUEUE_HOLD_MS = 500
+"""The killer hangs up on more than 50 messages a second: so many candidates at most in so long."""
 _BUSY_HOLD_MS = 200
 
 
@@ -160,7 +163,7 @@ def on_ranking(
         return _over(state, now_ms), (Say("the second look at the readings says that it is over: nobody is killed"),)
     if not candidates:
         return _over(state, now_ms + _NOBODY_HOLD_MS), (Say("memory is short and there is NOBODY TO KILL"),)
-    state = state._replace(finding=firing[0], queue=candidates[1:])
+    state = state._replace(finding=firing[0], queue=candidates[1:_LONGEST_QUEUE])
     return state, (Ask(candidates[0], firing[0], candidates[1:4]),)
 
 
@@ -177,7 +180,7 @@ def on_verdict(state: State, asked: Asked, verdict: Verdict, now_ms: int) -> Ste
         if state.queue and state.finding is not None:
             ask = Ask(state.queue[0], state.finding, state.queue[1:4])
             return _moved(state, Cue.NEXT)._replace(queue=state.queue[1:]), (ask,)
-        return _over(state, now_ms), ()
+        return _over(state, now_ms + _QUEUE_HOLD_MS), ()
     if reaction is Reaction.AWAIT_EXIT:
         return _over(state, now_ms + _BUSY_HOLD_MS), ()
     if reaction is Reaction.AWAIT_RATE:
