@@ -103,7 +103,7 @@ class Loop:
                 self._log("stopping")
                 return EXIT_STOPPED
             if signal.SIGHUP in self._received:
-                self._received.clear()
+                self._received.discard(signal.SIGHUP)
                 self._config = self._reload() or self._config
             if self._client.fileno() in ready:
                 self._hear()
@@ -112,7 +112,7 @@ class Loop:
 
     def _tick(self, now_ms: int) -> int:
         """One reading and what follows from it; returns how long to sleep."""
-        reading = self._sensor.read(self._enough_free())
+        reading = self._sensor.read(self._enough_available_percent())
         if reading is None:
             self._log("/proc/meminfo makes no sense: nothing is decided on it")
             return _UNREADABLE_SLEEP_MS
@@ -127,11 +127,10 @@ class Loop:
         self._maybe_ping(now_ms)
         return self._sleep_ms(now_ms)
 
-    def _enough_free(self) -> int:
-        """So much free memory rules trouble out, in bytes; -1 makes the sensor read everything."""
-        if self._state.phase is not Phase.CALM:
-            return -1
-        return int(self._sensor.ram * conditions.enough_free_percent(self._config.conditions) / 100)
+    def _enough_available_percent(self) -> float:
+        """So much available memory rules trouble out, while there was none."""
+        is_calm = self._state.phase is Phase.CALM
+        return conditions.enough_available_percent(self._config.conditions) if is_calm else 100
 
     def _sleep_ms(self, now_ms: int) -> int:
         """Until the next reading, or until something else is due."""
@@ -183,7 +182,7 @@ class Loop:
         started_ns = self._clock_ns()
         terms = Terms(self._config.victims, self._advice, self._minimum_bytes, self._only_uid)
         ranking = self._shortlist.rank(terms, self._state.refused)
-        reading = self._sensor.read(-1)
+        reading = self._sensor.read()
         now_ms = self._clock_ms()
         if reading is None:
             self._state = states.on_lost(self._state, now_ms + _UNREADABLE_SLEEP_MS)
@@ -290,7 +289,7 @@ class Loop:
                 self._perform(actions)
         elif isinstance(message, Exited):
             self._answer_due_ms = None
-            self._log(sentences.exited(message, self._sensor.read(-1)))
+            self._log(sentences.exited(message, self._sensor.read()))
             self._state = states.on_exited(self._state, message, now_ms)
         elif isinstance(message, Bye):
             raise Lost(f"it said Bye: {message.farewell.name.lower()}")

@@ -69,7 +69,7 @@ def _two_readings(sensor: Sensor) -> tuple[Stalls, Reading]:
     """Two readings a second apart, because stalls are judged by their growth."""
     stalls, reading = Stalls(), None
     for pause_s in (_BETWEEN_READINGS_S, 0):
-        reading = sensor.read(-1)
+        reading = sensor.read()
         if reading is None:
             raise Unreadable("/proc/meminfo makes no sense")
         stalls = advanced(stalls, reading, time.monotonic_ns() // 1_000_000)

@@ -37,22 +37,14 @@ def findings(reading: Reading, stalls: Stalls, conditions: Conditions) -> tuple[
     return tuple(found)
 
 
-def enough_free_percent(conditions: Conditions) -> float:
-    """The share of RAM that, while it is free, rules every condition out without a look at anything but sysinfo.
-
-    Available memory is at least what is free less the kernel's reserves, which stay below 3 % of RAM.
-    """
-    shares = [
-        conditions.floor.available_percent if conditions.floor.enabled else 0,
-        conditions.stall.available_percent if conditions.stall.enabled else 0,
-        min(conditions.pressure.free_percent, conditions.pressure.available_percent)
-        if conditions.pressure.enabled
-        else 0,
-    ]
-    return max(shares) + _RESERVES_PERCENT
-
-
-_RESERVES_PERCENT = 3
+def enough_available_percent(conditions: Conditions) -> float:
+    """The share of RAM that, while it is available, rules every condition out without a look at anything else."""
+    floor, stall, pressure = conditions.floor, conditions.stall, conditions.pressure
+    return max(
+        floor.available_percent if floor.enabled else 0,
+        stall.available_percent if stall.enabled else 0,
+        min(pressure.free_percent, pressure.available_percent) if pressure.enabled else 0,
+    )
 
 
 def floor_bytes(reading: Reading, floor: Floor) -> int:
@@ -67,8 +59,6 @@ def swap_floor_bytes(reading: Reading, floor: Floor) -> int:
 
 def _floor(reading: Reading, floor: Floor) -> Finding:
     """Memory is all but gone, and swap with it: SIGTERM, and at half of that SIGKILL."""
-    if reading.available is None:
-        return Finding("floor", False, False, _free_headroom(reading, floor.available_percent), Signal.TERM, False)
     least, least_swap = floor_bytes(reading, floor), swap_floor_bytes(reading, floor)
     short = reading.available <= least and reading.swap_free <= least_swap
     kill_share = floor.kill_fraction_percent / 100
@@ -79,8 +69,6 @@ def _floor(reading: Reading, floor: Floor) -> Finding:
 
 def _stall(reading: Reading, stalls: Stalls, stall: Stall) -> Finding:
     """Programs stand still and memory is scarce, however much swap is free."""
-    if reading.available is None:
-        return Finding("stall", False, False, _free_headroom(reading, stall.available_percent), Signal.TERM, True)
     least = int(reading.total * stall.available_percent / 100)
     scarce = reading.available <= least
     recent = stalls.full_ms[-stall.seconds :]
@@ -91,15 +79,8 @@ def _stall(reading: Reading, stalls: Stalls, stall: Stall) -> Finding:
 def _pressure(reading: Reading, pressure: Pressure) -> Finding:
     """The original's condition: little is free and programs stall; and it is not just a full page cache."""
     least_free = int(reading.ram * pressure.free_percent / 100)
-    if reading.available is None:
-        return Finding("pressure", False, False, max(reading.free - least_free, 0), Signal.TERM, True)
     least_available = int(reading.total * pressure.available_percent / 100)
     scarce = reading.free <= least_free and reading.available <= least_available
     stalled = reading.pressure is not None and reading.pressure.some_avg10 >= pressure.psi_some_avg10
     headroom = max(reading.free - least_free, reading.available - least_available, 0)
     return Finding("pressure", scarce, scarce and stalled, headroom, Signal.TERM, True)
-
-
-def _free_headroom(reading: Reading, percent: float) -> int:
-    """Headroom by free memory alone: `percent` of RAM is at least `percent` of what user space can have."""
-    return max(reading.free - int(reading.ram * (percent + _RESERVES_PERCENT) / 100), 0)

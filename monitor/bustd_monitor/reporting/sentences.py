@@ -26,8 +26,6 @@ def size(amount: float) -> str:
 
 def readings(reading: Reading) -> str:
     """The present values that the conditions look at."""
-    if reading.available is None:
-        return f"{size(reading.free)} of {size(reading.ram)} free"
     percent = 100 * reading.available / reading.total
     swap = f"{size(reading.swap_free)} of {size(reading.swap_total)} swap free" if reading.swap_total else "no swap"
     return (

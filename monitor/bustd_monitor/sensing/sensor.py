@@ -7,6 +7,7 @@ import os
 from bustd_common import procfs
 
 from ..deciding.reading import Reading
+from .reserves import reserved_bytes
 from .sysinfo import read_sysinfo
 
 _MEMINFO_BYTES = 8192
@@ -30,8 +31,7 @@ class Sensor:
             raise Unreadable(f"{proc}/meminfo has no MemTotal")
         if meminfo.available is None:
             raise Unreadable(f"{proc}/meminfo has no MemAvailable: free memory alone says nothing about trouble")
-        self.ram = meminfo.total
-        """MemTotal, in bytes."""
+        self._reserve = reserved_bytes(meminfo.total, proc)
         self.sysinfo_is_usable = read_sysinfo().total == meminfo.total
         """False under lxcfs, which shows a container its own meminfo while sysinfo speaks of the whole machine."""
         self._pressure = -1
@@ -44,15 +44,16 @@ class Sensor:
         except OSError as error:
             self.pressure_trouble = f"{proc}/pressure/memory: {error.strerror} (boot with psi=1)"
 
-    def read(self, free_is_enough_above: int) -> Reading | None:
+    def read(self, enough_available_percent: float = 100) -> Reading | None:
         """A reading of this moment; None if /proc/meminfo makes no sense just now.
 
-        While more than `free_is_enough_above` bytes are free, sysinfo alone rules trouble out, and nothing else is
-        read. (-1 makes it read everything.)
+        Free memory less the kernel's reserve is available, whatever else is. While that is more than
+        `enough_available_percent` of RAM, sysinfo alone rules trouble out, and nothing else is read. By default
+        everything is.
         """
         quick = read_sysinfo() if self.sysinfo_is_usable else None
-        if quick is not None and quick.free > free_is_enough_above >= 0:
-            return Reading(quick.total, quick.free, quick.total, None, 0, 0, None)
+        if quick is not None and (quick.free - self._reserve) * 100 > quick.total * enough_available_percent:
+            return Reading(quick.total, quick.free, quick.total, quick.free - self._reserve, 0, 0, None)
         meminfo = self._read_meminfo()
         if meminfo is None or meminfo.available is None:
             return None
