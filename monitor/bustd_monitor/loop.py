@@ -10,25 +10,14 @@ from collections.abc import Callable
 from bustd_common.log import Log
 from bustd_common.protection import Protection
 from bustd_protocol import limits
-from bustd_protocol.messages import (
-    Bye,
-    Exited,
-    KillerHello,
-    KillRequest,
-    Message,
-    Outcome,
-    Ping,
-    Scope,
-    Signal,
-    Verdict,
-)
+from bustd_protocol.messages import Bye, Exited, KillerHello, KillRequest, Message, Outcome, Ping, Verdict
 
 from .client import Client, Lost
 from .config import MonitorConfig
 from .deciding import agreement, conditions, pace, states
-from .deciding.conditions import Finding
+from .deciding.requests import escalation, kill_request
 from .deciding.states import Action, Ask, Asked, Escalate, Phase, Rank, Say, State
-from .ranking.order import Candidate, Terms
+from .ranking.order import Terms
 from .ranking.shortlist import Shortlist
 from .reporting import sentences
 from .sensing.sensor import Sensor
@@ -173,7 +162,7 @@ class Loop:
             elif isinstance(action, Rank):
                 self._rank()
             elif isinstance(action, Ask):
-                self._ask(action.candidate, action.finding)
+                self._ask(action)
             else:
                 self._escalate(action)
 
@@ -196,7 +185,7 @@ class Loop:
                 self._log(sentences.decision(action, reading, took_us))
         self._perform(actions)
 
-    def _ask(self, candidate: Candidate, finding: Finding) -> None:
+    def _ask(self, ask: Ask) -> None:
         """Send the request, unless this is a dry run or there is no killer to be had."""
         now_ms = self._clock_ms()
         if self._config.dry_run:
@@ -207,42 +196,13 @@ class Loop:
             self._log("MEMORY IS SHORT AND THE KILLER CAN'T BE REACHED")
             self._state = states.on_lost(self._state, now_ms + _UNREACHABLE_HOLD_MS)
             return
-        process = candidate.process
-        scope = Scope.GROUP if self._config.victims.scope == "group" else Scope.PROCESS
-        self._asked = Asked(candidate, finding.signal)
-        self._request(
-            KillRequest(
-                self._client.next_id(),
-                process.pid,
-                process.start_ticks,
-                process.uid,
-                process.comm[: limits.COMM_BYTES],
-                process.held_bytes,
-                finding.signal,
-                scope,
-                finding.name.encode(),
-                now_ms,
-            )
-        )
+        self._asked = Asked(ask.candidate, ask.finding.signal)
+        self._request(kill_request(self._client.next_id(), ask, self._config.victims.scope, now_ms))
 
     def _escalate(self, action: Escalate) -> None:
         """SIGKILL for the process in flight: the machine would not survive the grace of its SIGTERM."""
-        flight, now_ms = action.flight, self._clock_ms()
-        self._log(f"{action.finding.name} is urgent now: SIGKILL for {flight.pid}, which is in flight")
-        self._request(
-            KillRequest(
-                self._client.next_id(),
-                flight.pid,
-                flight.start_ticks,
-                0,
-                b"",
-                0,
-                Signal.KILL,
-                Scope.PROCESS,
-                action.finding.name.encode(),
-                now_ms,
-            )
-        )
+        self._log(f"{action.finding.name} is urgent now: SIGKILL for {action.flight.pid}, which is in flight")
+        self._request(escalation(self._client.next_id(), action, self._clock_ms()))
 
     def _request(self, request: KillRequest) -> None:
         try:

@@ -1,0 +1,25 @@
+"""The two requests that the monitor makes, from what was decided. Pure."""
+
+from __future__ import annotations
+
+from bustd_protocol import limits
+from bustd_protocol.messages import KillRequest, Scope, Signal
+
+from .states import Ask, Escalate
+
+_SCOPES = {"process": Scope.PROCESS, "group": Scope.GROUP}
+
+
+def kill_request(request_id: int, ask: Ask, scope: str, now_ms: int) -> KillRequest:
+    """Kill this candidate, and with scope `group` its process group."""
+    process, finding = ask.candidate.process, ask.finding
+    identity = (process.pid, process.start_ticks, process.uid, process.comm[: limits.COMM_BYTES])
+    how = (finding.signal, _SCOPES[scope], finding.name.encode())
+    return KillRequest(request_id, *identity, process.held_bytes, *how, now_ms)
+
+
+def escalation(request_id: int, action: Escalate, now_ms: int) -> KillRequest:
+    """SIGKILL for the process in flight: its PID and start time are all that counts."""
+    flight, condition = action.flight, action.finding.name.encode()
+    identity = (flight.pid, flight.start_ticks, 0, b"")
+    return KillRequest(request_id, *identity, 0, Signal.KILL, Scope.PROCESS, condition, now_ms)
