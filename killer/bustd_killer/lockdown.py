@@ -36,7 +36,7 @@ def lock_down(log: Log) -> None:
 
 
 def shield_from_the_kernel(log: Log) -> None:
-    """oom_score_adj -1000: the kernel must not take the killer first (proc_pid_oom_score_adj(5))."""
+    """oom_score_adj -1000: the kernel must not take the killer first, nor the monitor, which inherits it."""
     try:
         with open("/proc/self/oom_score_adj", "w", encoding="ascii") as adj:
             adj.write("-1000")

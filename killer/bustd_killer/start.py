@@ -106,6 +106,7 @@ def main() -> int:
     try:
         config = _configuration(arguments)
         guard = _guard(arguments, config)
+        lockdown.shield_from_the_kernel(log)
         if arguments.plan is None:
             return _run(guard, log, _listener(arguments, config), None)
         return _run_pair(guard, log, arguments.plan)
@@ -150,7 +151,6 @@ def _listener(arguments: Arguments, config: killer_toml.KillerConfig) -> Socket:
 
 
 def _run(guard: Guard, log: Log, listener: Socket | None, peer: Peer | None) -> int:
-    lockdown.shield_from_the_kernel(log)
     subject = rehearsal.start_subject()
     lockdown.lock_down(log)
     rehearsal.rehearse(subject, guard)

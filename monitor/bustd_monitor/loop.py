@@ -180,10 +180,10 @@ class Loop:
             self._state, ranking.candidates, reading, now_ms, self._config.conditions
         )
         took_us = (self._clock_ns() - started_ns) // 1000
-        for action in actions:
-            if isinstance(action, Ask):
-                self._log(sentences.decision(action, reading, took_us))
         self._perform(actions)
+        for action in actions:
+            if isinstance(action, Ask):  # said only now: the request must not wait for the log
+                self._log(sentences.decision(action, reading, took_us))
 
     def _ask(self, ask: Ask) -> None:
         """Send the request, unless this is a dry run or there is no killer to be had."""
@@ -247,6 +247,9 @@ class Loop:
             if self._asked is not None:
                 self._state, actions = states.on_verdict(self._state, self._asked, message, now_ms)
                 self._perform(actions)
+                for action in actions:
+                    if isinstance(action, Ask):
+                        self._log(f"asking for the next: {sentences.victim(action.candidate.process)}")
         elif isinstance(message, Exited):
             self._answer_due_ms = None
             self._log(sentences.exited(message, self._sensor.read()))
