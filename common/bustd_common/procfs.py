@@ -7,10 +7,11 @@ proc_pid_status(5), proc_pid_cgroup(5), proc_meminfo(5), Documentation/accountin
 
 from __future__ import annotations
 
+from bustd_protocol import limits
 from bustd_protocol.record import NamedTuple
 
 PF_KTHREAD = 0x00200000
-_LARGEST_KIB = 2**53
+_LARGEST_KIB = 2**50
 """More kibibytes than any machine has: lxcfs prints negative amounts as 18446744073709551360 kB."""
 
 
@@ -71,7 +72,7 @@ def parse_stat(data: bytes) -> Stat | None:
     if not 0 < start < end or len(rest) < 20:
         return None
     try:
-        return Stat(
+        stat = Stat(
             data[start + 1 : end],
             rest[0],
             parent=int(rest[1]),
@@ -83,13 +84,14 @@ def parse_stat(data: bytes) -> Stat | None:
         )
     except ValueError:
         return None
+    return stat if rest[19].isdigit() and stat.start_ticks <= limits.UINT63_MAX else None
 
 
 def parse_status(data: bytes) -> Status | None:
     """Read /proc/PID/status. Held bytes are RssAnon plus VmSwap: shared memory does not come back with a death."""
     at = data.find(b"\nUid:")
     uids = data[at + 5 : at + 80].split()
-    if at < 0 or len(uids) < 2 or not uids[1].isdigit():
+    if at < 0 or len(uids) < 2 or not uids[1].isdigit() or int(uids[1]) > limits.UINT32_MAX:
         return None
     anonymous = field_bytes(data, b"RssAnon:")
     if anonymous is None:
@@ -123,7 +125,9 @@ def parse_pressure(data: bytes) -> Pressure | None:
             values[words[0]] = dict(word.partition(b"=")[::2] for word in words[1:])
     try:
         some, full = values[b"some"], values.get(b"full", {b"avg10": b"0", b"total": b"0"})
-        return Pressure(_percent(some[b"avg10"]), int(some[b"total"]), _percent(full[b"avg10"]), int(full[b"total"]))
+        return Pressure(
+            _percent(some[b"avg10"]), _total(some[b"total"]), _percent(full[b"avg10"]), _total(full[b"total"])
+        )
     except (KeyError, ValueError):
         return None
 
@@ -135,7 +139,9 @@ def parse_unit(data: bytes) -> str:
     `user@1000.service` is `user@1000.service`. The unified hierarchy counts; systemd's named one where that is empty.
     """
     paths = {}
-    for line in data.splitlines():
+    # Not splitlines: a user may put a carriage return into the name of his own control group, and what follows it
+    # would be a line that he wrote himself.
+    for line in data.split(b"\n"):
         hierarchy, _, rest = line.partition(b":")
         controllers, _, path = rest.partition(b":")
         if hierarchy == b"0" or controllers == b"name=systemd":
@@ -148,13 +154,13 @@ def parse_unit(data: bytes) -> str:
 
 
 def field_bytes(data: bytes, name: bytes) -> int | None:
-    """The amount in the line `name  N kB`, in bytes: None if there is no such line, 0 if it is absurd."""
+    """The amount in the line `name  N kB`, in bytes: None if there is no such line or no number, 0 if it is absurd."""
     at = 0 if data.startswith(name) else data.find(b"\n" + name) + 1
     if at == 0 and not data.startswith(name):
         return None
     words = data[at + len(name) : at + len(name) + 48].split(None, 1)
     if not words or not words[0].isdigit():
-        return 0
+        return None
     kib = int(words[0])
     return 0 if kib > _LARGEST_KIB else kib * 1024
 
@@ -163,3 +169,10 @@ def _percent(text: bytes) -> float:
     """A share of time, held within 0 to 100 (`nan` included)."""
     value = float(text)
     return min(max(value, 0.0), 100.0) if value == value else 0.0
+
+
+def _total(text: bytes) -> int:
+    """Microseconds since boot. Raises ValueError for what is no such number."""
+    if not text.isdigit():
+        raise ValueError("not a total")
+    return int(text)

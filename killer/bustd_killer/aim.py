@@ -53,16 +53,16 @@ def take_aim(request: KillRequest, guard: Guard) -> tuple[Victim, ...] | Ruling:
 def newcomers(group: int, known: set[int], guard: Guard) -> list[Victim]:
     """Members of the group that are not among the `known` PIDs and that may be signalled."""
     found: list[Victim] = []
-    for pid in facts.group_members(group):
-        try:
+    try:
+        for pid in facts.group_members(group):
             victim = Reason.NONE if pid in known else facts.open_victim(pid)
-        except OSError:  # EMFILE: those that are held already are signalled first
-            break
-        if isinstance(victim, Victim):
-            if _judge_member(victim, guard).reason:
-                os.close(victim.pidfd)
-            else:
-                found.append(victim)
+            if isinstance(victim, Victim):
+                if _judge_member(victim, guard).reason:
+                    os.close(victim.pidfd)
+                else:
+                    found.append(victim)
+    except OSError:  # EMFILE: those that are held already are signalled first
+        pass
     return found
 
 
@@ -110,9 +110,11 @@ def _whole_group(leader: Victim, guard: Guard) -> tuple[Victim, ...] | Ruling:
             if isinstance(member, Victim):
                 victims.append(member)
                 refusal = _judge_member(member, guard)
-                if refusal.reason:
-                    refusal = refusal._replace(why=f"{pid} of its group: {refusal.why or refusal.reason.name.lower()}")
-                    break
+            elif member is Reason.HIDDEN:  # it lives, and whether it is protected nobody can tell
+                refusal = Ruling(member)
+            if refusal.reason:
+                refusal = refusal._replace(why=f"{pid} of its group: {refusal.why or refusal.reason.name.lower()}")
+                break
     except OSError as error:  # EMFILE: a larger group than there are descriptors
         refusal = Ruling(Reason.KERNEL, str(error), error.errno or 0)
     if refusal.reason:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 
@@ -11,6 +12,8 @@ from bustd_protocol.record import NamedTuple
 
 _MOST_BYTES = 16384
 _DEEPEST_TREE = 128
+_ERRNOS_OF_A_THREAD = (errno.EINVAL, errno.ENOENT)
+"""What pidfd_open(2) says of an id that is a thread's: ENOENT on recent kernels (seen on 6.18), EINVAL before."""
 
 
 class Facts(NamedTuple):
@@ -46,9 +49,9 @@ def open_victim(pid: int, proc: str = "/proc") -> Victim | Reason:
     try:
         pidfd = os.pidfd_open(pid)
     except OSError as error:
-        if isinstance(error, ProcessLookupError):
+        if error.errno == errno.ESRCH:
             return Reason.GONE
-        if os.path.exists(f"{proc}/{pid}/stat"):
+        if error.errno in _ERRNOS_OF_A_THREAD:
             return Reason.NOT_LEADER
         raise
     try:
@@ -86,11 +89,14 @@ def group_members(group: int, proc: str = "/proc") -> list[int]:
 
 
 def descends_from(stat: procfs.Stat, ancestor: int, proc: str = "/proc") -> bool:
-    """Whether `ancestor` is a parent, a parent's parent, and so on, of the process with this stat."""
+    """Whether `ancestor` is a parent, a parent's parent, and so on, of the process with this stat; not if in doubt."""
     for _ in range(_DEEPEST_TREE):
         if stat.parent == ancestor:
             return True
-        above = procfs.parse_stat(_read(f"{proc}/{stat.parent}/stat") or b"")
+        try:
+            above = procfs.parse_stat(_read(f"{proc}/{stat.parent}/stat") or b"")
+        except OSError:
+            return False
         if above is None or stat.parent <= 1:
             return False
         stat = above
@@ -155,7 +161,9 @@ def _read(path: str) -> bytes | None:
     """A whole small file, None if it can't be read: a vanished or hidden process is a value, not an exception."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):  # this says nothing about the process
+            raise
         return None
     try:
         return os.read(descriptor, _MOST_BYTES)

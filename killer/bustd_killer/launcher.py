@@ -55,6 +55,7 @@ def _become_monitor(plan: MonitorPlan, link: int, log_fd: int) -> None:
     os.dup2(log_fd, 2)
     for index, descriptor in enumerate(high):
         os.dup2(descriptor, _FIRST_FD + index)
+    os.closerange(_FIRST_FD + len(passed), os.sysconf("SC_OPEN_MAX"))
     environment = {
         "PATH": os.defpath,
         "LISTEN_PID": str(os.getpid()),

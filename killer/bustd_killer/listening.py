@@ -39,16 +39,7 @@ def from_systemd() -> Socket:
 
 def at_path(path: str, owner_uid: int) -> Socket:
     """A new socket at `path`, mode 0600, owned by the monitor's uid. A stale one is replaced, a served one is not."""
-    try:
-        if stat.S_ISSOCK(os.stat(path).st_mode):
-            probe = Socket(AF_UNIX, SOCK_SEQPACKET)
-            is_served = probe.connect_ex(path) == 0
-            probe.close()
-            if is_served:
-                raise SocketError(f"{path} is served by another killer")
-            os.unlink(path)
-    except FileNotFoundError:
-        pass
+    _clear_stale(path)
     listener = Socket(AF_UNIX, SOCK_SEQPACKET)
     mask = os.umask(0o177)
     try:
@@ -58,8 +49,24 @@ def at_path(path: str, owner_uid: int) -> Socket:
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
-        raise SocketError(f"{path}: {error.strerror}") from None
+        raise SocketError(f"{path}: {error.strerror or error}") from None
     finally:
         os.umask(mask)
     listener.setblocking(False)
     return listener
+
+
+def _clear_stale(path: str) -> None:
+    """Remove a socket that nobody serves. Raises SocketError if somebody does."""
+    probe = Socket(AF_UNIX, SOCK_SEQPACKET)
+    try:
+        if stat.S_ISSOCK(os.stat(path, follow_symlinks=False).st_mode):
+            if probe.connect_ex(path) == 0:
+                raise SocketError(f"{path} is served by another killer")
+            os.unlink(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise SocketError(f"{path}: {error.strerror or error}") from None
+    finally:
+        probe.close()

@@ -45,11 +45,6 @@ class Client:
         """Whether the killer has said Hello and a request may be sent."""
         return self._link is not None and self._session.phase not in (Phase.START, Phase.GREETED, Phase.CLOSED)
 
-    @property
-    def awaits_pong(self) -> bool:
-        """Whether a Ping has not been answered."""
-        return self._session.ping_id != 0
-
     def fileno(self) -> int:
         """The descriptor to poll, -1 while there is no connection."""
         return -1 if self._link is None else self._link.fileno()
@@ -82,7 +77,7 @@ class Client:
                 self._link.connect(self._path)
             self.send(MonitorHello(self.next_id(), limits.VERSION, limits.VERSION, os.getpid()))
         except (OSError, Lost) as error:
-            return self.lose(now_ms, f"{self._path}: {error.strerror if isinstance(error, OSError) else error}")
+            return self.lose(now_ms, f"{self._path}: {getattr(error, 'strerror', None) or error}")
         return ""
 
     def next_id(self) -> int:
@@ -116,12 +111,11 @@ class Client:
             if ancillary or flags & (MSG_TRUNC | MSG_CTRUNC):
                 raise RemoteProtocolError("an oversized packet, or descriptors attached")
             message = codec.decode(packet)
-            before = self._session.phase
             self._session = session.received(self._session, Role.KILLER, message)
         except RemoteProtocolError as error:
             raise Lost(f"the killer violates the protocol: {error}") from None
-        if before is Phase.GREETED and not isinstance(message, KillerHello):
-            return None if self._session.phase is Phase.GREETED else message  # meant for our former self
+        if self._session.phase is Phase.GREETED:
+            return None  # it was meant for our former self
         if isinstance(message, KillerHello):
             self._delay_ms = 0
         return message

@@ -65,6 +65,7 @@ class Loop:
         self._state = State()
         self._asked: Asked | None = None
         self._answer_due_ms: int | None = None
+        self._pong_due_ms: int | None = None
         self._exit_patience_ms = 0
         self._minimum_bytes = 0
         self._pinged_ms = clock_ms()
@@ -128,7 +129,7 @@ class Loop:
             wait_ms = min(wait_ms, _SETTLE_SLEEP_MS)
         if any(finding.fires for finding in self._state.found) and self._state.phase is Phase.WATCH:
             wait_ms = max(self._state.hold_until_ms - now_ms, 0)
-        for due_ms in (self._client.due_ms(), self._answer_due_ms):
+        for due_ms in (self._client.due_ms(), self._answer_due_ms, self._pong_due_ms):
             if due_ms is not None:
                 wait_ms = min(wait_ms, max(due_ms - now_ms, 0))
         if self._config.verbose:
@@ -215,7 +216,8 @@ class Loop:
 
     def _keep_connection(self, now_ms: int) -> None:
         """Connect if it is time to, and notice a killer that does not answer. Raises Lost: there is no other killer."""
-        if self._answer_due_ms is not None and now_ms >= self._answer_due_ms:
+        due_ms = [due for due in (self._answer_due_ms, self._pong_due_ms) if due is not None]
+        if due_ms and now_ms >= min(due_ms):
             self._lose("the killer does not answer")
         trouble = self._client.keep(now_ms)
         if trouble:
@@ -223,7 +225,7 @@ class Loop:
 
     def _lose(self, why: str) -> None:
         now_ms = self._clock_ms()
-        self._answer_due_ms = None
+        self._answer_due_ms = self._pong_due_ms = None
         self._state = states.on_lost(self._state, now_ms)
         self._log(f"lost the killer: {self._client.lose(now_ms, why)}")
 
@@ -257,7 +259,7 @@ class Loop:
         elif isinstance(message, Bye):
             raise Lost(f"it said Bye: {message.farewell.name.lower()}")
         else:
-            self._answer_due_ms = None  # a Pong
+            self._pong_due_ms = None
 
     def _meet(self, hello: KillerHello) -> None:
         """A killer has said Hello: its limits are known, and so is the kill that it has in flight."""
@@ -279,10 +281,10 @@ class Loop:
     def _maybe_ping(self, now_ms: int) -> None:
         """Now and then, at a reading that is due anyway: a killer that hangs must be noticed before the crisis."""
         is_due = now_ms >= self._pinged_ms + self._config.killer.ping_seconds * 1000
-        if is_due and self._client.is_ready and self._answer_due_ms is None:
+        if is_due and self._client.is_ready and self._pong_due_ms is None:
             self._pinged_ms = now_ms
             try:
                 self._client.send(Ping(self._client.next_id()))
-                self._answer_due_ms = now_ms + limits.VERDICT_DEADLINE_MS
+                self._pong_due_ms = now_ms + limits.VERDICT_DEADLINE_MS
             except Lost as error:
                 self._lose(str(error))

@@ -102,6 +102,7 @@ class Session(NamedTuple):
     """One connection's state: the phase, and the ids that the next answers must carry (0: none is due)."""
 
     phase: Phase = Phase.START
+    hello_id: int = 0
     asked_id: int = 0
     flight_id: int = 0
     ping_id: int = 0
@@ -134,16 +135,25 @@ def _advanced(session: Session, sender: Role, message: Message) -> Session | str
     if isinstance(message, MonitorHello):
         if not message.lowest_version <= limits.VERSION <= message.highest_version:
             return f"versions {message.lowest_version} to {message.highest_version}, without {limits.VERSION}"
-        return Session(phase)
-    if session.phase is Phase.GREETED and not isinstance(message, KillerHello):
-        return session._replace(phase=phase)
+        return Session(phase, hello_id=message.id)
+    if session.phase is Phase.GREETED and not isinstance(message, Bye) and _is_stale(session, message):
+        return session
     return _with_ids(session, message, phase)
+
+
+def _is_stale(session: Session, message: Message) -> bool:
+    """Whether the killer sent this to a former self of the monitor: anything but the answer to the last Hello."""
+    return not (isinstance(message, KillerHello) and message.id == session.hello_id)
 
 
 def _with_ids(session: Session, message: Message, phase: Phase) -> Session | str:
     """Check the id of an answer against what is due, and note the id of what will have to be answered."""
     if isinstance(message, KillerHello):
+        if message.spoken_version != limits.VERSION:
+            return f"the killer would speak version {message.spoken_version} instead of {limits.VERSION}"
         return Session(phase, flight_id=message.flight_id)
+    if isinstance(message, Ping) and session.ping_id:
+        return f"a second ping before the pong of {session.ping_id}"
     if isinstance(message, Ping):
         return session._replace(phase=phase, ping_id=message.id)
     if isinstance(message, KillRequest):

@@ -63,7 +63,7 @@ def test_the_killers_own_messages_are_not_the_monitors_to_send(
         with nobody_dies(victim, bystander), peer(daemon.socket_path, greeted=greeted) as liar:
             liar.say(make(request), request)
             assert is_cut_off(liar)
-        assert f"violation by pid {liar.pid}: {sentence}" in daemon.log()
+        assert daemon.has_said(f"violation by pid {liar.pid}: {sentence}")
         assert is_served(daemon, victim)
 
 
@@ -75,7 +75,7 @@ def test_before_hello_nothing_is_answered(
         with nobody_dies(victim, bystander), peer(daemon.socket_path, greeted=False) as liar:
             liar.say(request_for(victim.pid) if word == "request" else Ping(1))
             assert is_cut_off(liar)
-        assert f"violation by pid {liar.pid}: {sentence}" in daemon.log()
+        assert daemon.has_said(f"violation by pid {liar.pid}: {sentence}")
         assert is_served(daemon, victim)
 
 
@@ -87,7 +87,7 @@ def test_a_hello_without_version_1_is_no_hello(
         with nobody_dies(victim, bystander), peer(daemon.socket_path, greeted=False) as liar:
             liar.say(MonitorHello(1, lowest, highest, liar.pid), request_for(victim.pid))
             assert is_cut_off(liar)
-        assert f"violation by pid {liar.pid}: versions {lowest} to {highest}, without 1" in daemon.log()
+        assert daemon.has_said(f"violation by pid {liar.pid}: versions {lowest} to {highest}, without 1")
         assert is_served(daemon, victim)
 
 
@@ -98,7 +98,7 @@ def test_after_bye_nothing_is_carried_out(
         with nobody_dies(victim, bystander), peer(daemon.socket_path) as liar:
             liar.say(Bye(0, Farewell.SHUTDOWN), request_for(victim.pid))
             assert is_cut_off(liar)
-        assert f"the monitor {liar.pid} is gone: it said Bye" in daemon.log()
+        assert daemon.has_said(f"the monitor {liar.pid} is gone: it said Bye")
         assert is_served(daemon, victim)
 
 
@@ -112,7 +112,7 @@ def test_a_pid_in_hello_is_only_for_the_record(
             assert isinstance(liar.hear(), KillerHello)
             assert liar.ask(request_for(liar.pid)).reason is Reason.MONITOR
             kill(liar, victim)
-        assert f"serving the monitor {liar.pid}, uid {os.geteuid()}" in daemon.log()
+        assert daemon.has_said(f"serving the monitor {liar.pid}, uid {os.geteuid()}")
 
 
 def test_a_flood_ends_the_connection(
@@ -125,7 +125,7 @@ def test_a_flood_ends_the_connection(
             flooder.say(MonitorHello(1, 1, 1, flooder.pid), *map(Ping, pings))
             assert isinstance(flooder.hear(), KillerHello)
             assert [flooder.hear() for _ in range(most)] == [*map(Pong, pings[:-1]), Heard.END]
-        assert f"violation by pid {flooder.pid}: more than {most} messages in a second" in daemon.log()
+        assert daemon.has_said(f"violation by pid {flooder.pid}: more than {most} messages in a second")
         assert is_served(daemon, victim)
 
 
@@ -157,9 +157,9 @@ def test_a_silent_peer_is_dropped_and_the_monitor_behind_it_is_served(
         assert isinstance(hello, KillerHello)
         kill(honest, victim)
         if leaves:
-            assert f"the monitor {silent.pid} is gone: end of file" in daemon.log()
+            assert daemon.has_said(f"the monitor {silent.pid} is gone: end of file")
         else:
-            assert f"violation by pid {silent.pid}: no Hello within 2000 ms" in daemon.log()
+            assert daemon.has_said(f"violation by pid {silent.pid}: no Hello within 2000 ms")
             assert is_cut_off(silent)
 
 
@@ -185,7 +185,7 @@ def test_descriptors_are_a_violation_and_the_killer_keeps_none(
             liar.step("send_descriptors", packet=body.hex(), count=count)
             assert is_cut_off(liar)
             assert liar.step("await_pipe_end", seconds=2)["ended"], "the killer has kept a descriptor"
-        assert f"violation by pid {liar.pid}: an oversized packet, or descriptors attached" in daemon.log()
+        assert daemon.has_said(f"violation by pid {liar.pid}: an oversized packet, or descriptors attached")
         with peer(daemon.socket_path) as honest:
             assert os.geteuid() != 0 or descriptors_of(daemon) == before
             kill(honest, victim)
@@ -209,7 +209,7 @@ def test_a_peer_of_another_user_is_not_heard(
             liar.say(MonitorHello(1, 1, 1, liar.pid), request_for(victim.pid))
             assert is_cut_off(liar)
         sentence = f"refused a connection of uid {turned_away}, pid {liar.pid}: only uid {served} is served"
-        assert sentence in daemon.log()
+        assert daemon.has_said(sentence)
         with peer(daemon.socket_path, as_nobody=not liar_is_nobody) as honest:
             kill(honest, victim)
 

@@ -24,7 +24,7 @@ NAMES = [
 ]
 
 
-@pytest.mark.parametrize("name", NAMES, ids=lambda name: name.decode("utf-8", "replace").encode("unicode_escape").decode())
+@pytest.mark.parametrize("name", NAMES, ids=ascii)
 def test_whatever_a_process_calls_itself_it_is_the_one_that_dies_and_the_log_stays_whole(crew, place, name):
     with crew.victim(48, name=name) as leak, crew.victim(24, name=b"decoy") as decoy:
         with pair.pair(crew, place, killer=ONE_KILL) as bustd:
@@ -91,7 +91,7 @@ def test_a_log_that_nobody_reads_holds_nothing_up(crew, place, full):
 def test_separate_daemons_are_not_held_up_either(crew, place, full):
     """Here the monitor has no killer to open its log anew for it."""
     rules, policy = PERMISSIVE, {**pair.ALWAYS, "killer.socket": f"{place}/killer.sock"}
-    command = [pair.install.python(), "-I", "-m", "bustd_monitor", *pair.scope()]
+    command = [*pair.daemon("bustd_monitor"), *pair.scope()]
     config = pair.write_policy(place / "monitor.toml", policy)
     with full() as stderr, crew.victim(48) as leak, pair.lone_killer(crew, place, rules=rules):
         words = ["--config", str(config), "--killer-config", str(place / "killer.toml")]

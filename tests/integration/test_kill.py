@@ -5,6 +5,7 @@ import re
 import select
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -21,18 +22,14 @@ def available():
     with open("/proc/meminfo", "rb") as meminfo:
         return int(meminfo.read().partition(b"MemAvailable:")[2].split()[0]) * 1024
 def grow(limit, past, most):
-    kept, crossed = [], False
+    kept = []
     while True:
-        now = available()
-        if now <= limit and not crossed:
-            crossed = True
-            print(time.monotonic_ns(), flush=True)
-        if now > limit - past and len(kept) < most:
+        if available() > limit - past and len(kept) < most:
             kept.append(bytes([1]) * (8 << 20))
         time.sleep(0.005)
 with open("/proc/self/comm", "wb") as comm: comm.write(b"leak")
 """
-"""A leak that tells the moment in which available memory crosses `limit`, and goes on until it is `past` it."""
+"""A leak that goes on until available memory is `past` below `limit`, or it holds `most` chunks of 8 MiB."""
 
 
 def floor_at(limit: int) -> pair.Policy:
@@ -48,26 +45,24 @@ def died_by(child, seconds: float = 5) -> int:
 
 def test_a_leak_dies_within_a_second_of_crossing_the_floor_and_nobody_else_does(crew, place):
     for attempt in range(ATTEMPTS):
+        limit = (available_bytes() - MARGIN) // MIB * MIB
         with (
             crew.victim(0, name=b"bystander") as bystander,
             crew.victim(40, name=b"older") as older,
+            pair.pair(crew, place, monitor=floor_at(limit)) as bustd,
         ):
-            limit = (available_bytes() - MARGIN) // MIB * MIB
-            with pair.pair(crew, place, monitor=floor_at(limit)) as bustd:
-                bustd.await_ready()
-                if available_bytes() < limit + MARGIN // 2 and attempt < ATTEMPTS - 1:
-                    continue  # somebody else on this machine has just taken the margin
-                text = f"{GROWING}\nprint('ready', flush=True)\ngrow({limit}, {MARGIN // 2}, 80)"
-                with crew.program(text) as leak:
-                    crossed_ns = int(leak.stdout.readline())
-                    assert victims.exits_within(leak, 5), bustd.log()
-                    seconds = (time.monotonic_ns() - crossed_ns) / 1e9
-                    assert leak.wait() == -signal.SIGTERM
-                bustd.await_line("the victim is gone after")
-                assert seconds < 1, bustd.log()
-                assert victims.is_alive(bystander)
-                assert victims.is_alive(older)
-                line = bustd.await_line("bustd-monitor: floor fires")[0]
+            bustd.await_ready()
+            text = f"{GROWING}\nprint('ready', flush=True)\ngrow({limit}, {MARGIN // 2}, 80)"
+            with crew.program(text) as leak:
+                seconds = seconds_from_crossing_to_death(leak, limit)
+            if available_bytes() < limit + MARGIN // 2 and attempt < ATTEMPTS - 1:
+                continue  # somebody else on this machine takes the margin, so that nothing can be said
+            bustd.await_line("the victim is gone after")
+            assert leak.returncode == -signal.SIGTERM, bustd.log()
+            assert seconds < 1, bustd.log()
+            assert victims.is_alive(bystander)
+            assert victims.is_alive(older)
+            line = bustd.await_line(rf"bustd-monitor: floor fires: .* for {leak.pid} ")[0]
         assert re.search(r"floor fires: .* available \(\d+\.\d %\), .* free, .*PSI", line), "the numbers"
         assert re.search(rf"SIGTERM for {leak.pid} \(leak\) of uid {crew.monitor_uid}, unit \S+, holding \d+ MiB", line)
         assert re.search(rf"after it {older.pid} \(older, 4\d MiB\)", line), "the runner-up"
@@ -75,6 +70,18 @@ def test_a_leak_dies_within_a_second_of_crossing_the_floor_and_nobody_else_does(
         assert re.search(r"the killer: signalled 1 in \d+ us", bustd.log())
         assert f"signalled SIGTERM to {leak.pid} (leak, unit" in bustd.log()
         return
+
+
+def seconds_from_crossing_to_death(leak, limit: int) -> float:
+    """Measured from here: a leak may die before it has noticed itself."""
+    crossed = None
+    for _ in range(5000):
+        is_over = victims.exits_within(leak, 0.002)
+        if crossed is None and (is_over or available_bytes() <= limit):
+            crossed = time.monotonic()
+        if is_over:
+            return time.monotonic() - crossed
+    return float("inf")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -140,8 +147,8 @@ def test_whoever_goes_on_filling_memory_in_its_grace_gets_sigkill_for_it(crew, p
 
 
 def anonymous_bytes() -> int:
-    with open("/proc/meminfo") as meminfo:
-        return next(int(line.split()[1]) * 1024 for line in meminfo if line.startswith("AnonPages:"))
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("AnonPages:"))
 
 
 FAMILY = """
@@ -188,7 +195,7 @@ def test_verbose_logs_every_sleep_and_every_phase(crew, place, option):
         assert int(bustd.await_line(r"\[adaptive-sleep\] (\d+) ms$")[1]) <= 10_000
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/pressure/memory"), reason="no PSI on this machine")
+@pytest.mark.skipif(not Path("/proc/pressure/memory").exists(), reason="no PSI on this machine")
 @pytest.mark.parametrize("option", ["-p", "--psi"])
 def test_the_pressure_that_fires_is_an_option(crew, place, option):
     policy = {

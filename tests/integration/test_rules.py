@@ -37,11 +37,14 @@ def test_the_preferred_goes_first(crew, place, how):
 @pytest.mark.parametrize("how", ["names", "commands"])
 def test_the_avoided_goes_last(crew, place, how):
     policy = {**ALWAYS, f"victims.avoid.{how}": MATCHERS[how]}
-    with holder(crew, "small", 48) as small, holder(crew, "other", 24) as other:
-        with pair.pair(crew, place, monitor=policy) as bustd:
-            assert victims.exits_within(other, 5), bustd.log()
-            assert f"after it {small.pid}" in bustd.await_line("floor fires")[0]
-            assert victims.exits_within(small, 5), "avoided is not protected"
+    with (
+        holder(crew, "small", 48) as small,
+        holder(crew, "other", 24) as other,
+        pair.pair(crew, place, monitor=policy) as bustd,
+    ):
+        assert victims.exits_within(other, 5), bustd.log()
+        assert f"after it {small.pid}" in bustd.await_line("floor fires")[0]
+        assert victims.exits_within(small, 5), "avoided is not protected"
 
 
 @pytest.mark.parametrize("how", ["names", "commands"])

@@ -21,7 +21,7 @@ _OF_THIS_TEST = 4000
 _ids = iter(range(_OF_THIS_TEST, 2**32))
 
 
-def request_for(pid: int, **changes: object) -> KillRequest:
+def request_for(pid: int, /, **changes: object) -> KillRequest:
     """A request that says what /proc says of the process, with `changes`."""
     root = Path(f"/proc/{pid}")
     stat = procfs.parse_stat((root / "stat").read_bytes())

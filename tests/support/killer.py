@@ -6,7 +6,8 @@ import os
 import select
 import signal
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -47,6 +48,18 @@ class Killer:
     def log(self) -> str:
         return self.log_path.read_text(errors="replace")
 
+    def has_said(self, sentence: str, seconds: float = 3.0) -> bool:
+        """Whether the log has it, soon: the killer answers first and logs then."""
+        deadline = time.monotonic() + seconds
+        pidfd = os.pidfd_open(self.pid)
+        try:
+            while sentence not in self.log():
+                if time.monotonic() > deadline or select.select([pidfd], [], [], 0.01)[0]:
+                    return sentence in self.log()
+            return True
+        finally:
+            os.close(pidfd)
+
 
 @contextmanager
 def killer(
@@ -60,8 +73,12 @@ def killer(
     config: str | None = None,
     only_descendants_of: int | None = None,
     process_group: int | None = None,
+    through: Sequence[str] = (),
 ) -> Iterator[Killer]:
-    """Start it, wait until it listens, and stop it at the end. Victims are restricted to the test's own processes."""
+    """Start it, wait until it listens, and stop it at the end. Victims are restricted to the test's own processes.
+
+    `through` is a command that starts the killer as its child: then the process group is that parent's.
+    """
     directory.mkdir(exist_ok=True)
     directory.chmod(0o755)
     if peer_uid is None:
@@ -74,7 +91,7 @@ def killer(
     command = [install.python(), "-I", install.program("bustd_killer"), "--config", str(config_path)]
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            [*command, "--socket", str(socket_path), *scope, *arguments],
+            [*through, *command, "--socket", str(socket_path), *scope, *arguments],
             stdin=subprocess.DEVNULL,
             stderr=log,
             process_group=process_group,

@@ -6,12 +6,15 @@ block ends: if it is not, the test fails, and what is left is ended by its PID.
 
 from __future__ import annotations
 
+import compileall
 import json
 import os
 import re
 import select
+import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -93,20 +96,9 @@ class Running(NamedTuple):
     def log(self) -> str:
         return self.log_path.read_text(errors="replace")
 
-    def await_line(self, pattern: str, *, seconds: float = _PATIENCE_S, after: int = 0) -> re.Match[str]:
-        """The first line that `pattern` (a regular expression) is in, from the character `after` of the log on."""
-        expression = re.compile(rf"^.*(?:{pattern}).*$", re.MULTILINE)
-        pidfd = os.pidfd_open(self.pid)
-        try:
-            for _ in range(int(seconds / 0.01)):
-                has_ended = bool(select.select([pidfd], [], [], 0.01)[0])
-                if match := expression.search(self.log(), after):
-                    return match
-                if has_ended:
-                    break
-        finally:
-            os.close(pidfd)
-        raise AssertionError(f"no line with {pattern!r} in the log:\n{self.log()}")
+    def await_line(self, pattern: str, *, after: int = 0) -> re.Match[str]:
+        """`await_line` in its own log."""
+        return await_line(self.log_path, self.pid, pattern, after=after)
 
     def monitor_pid(self) -> int:
         """The PID of the monitor that the killer serves; waits until it does."""
@@ -119,14 +111,18 @@ class Running(NamedTuple):
     def ends(self, seconds: float = _PATIENCE_S) -> int:
         """Its exit code, once it has ended and with it everything that it started."""
         code = self.process.wait(seconds)
-        left = [pid for pid in session_members(self.pid) if not _is_gone_within(pid, 3)]
-        for pid in left:
-            os.kill(pid, signal.SIGKILL)
+        left = end_session(self.pid)
         assert not left, f"processes {left} are left:\n{self.log()}"
         return code
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """Send the signal to the process; its exit code."""
+        """Send the signal to the process, as soon as it handles it; its exit code."""
+        pidfd = os.pidfd_open(self.pid)
+        try:
+            while not _catches_sigterm(self.pid) and not select.select([pidfd], [], [], 0.01)[0]:
+                pass
+        finally:
+            os.close(pidfd)
         self.process.send_signal(number)
         return self.ends()
 
@@ -148,7 +144,7 @@ def pair(
     stderr: int | None = None,
     python: str | None = None,
 ) -> Iterator[Running]:
-    """`bustd -n OPTION...`; `python` is that of another installation. Stopped at the end, unless it has ended by then."""
+    """`bustd -n OPTION...`, stopped at the end unless it has ended by then; `python`: that of another installation."""
     words = ["--no-daemon", *files(place, monitor, killer), *scope(), *options]
     if crew.is_root:
         words += ["--user", "nobody"]
@@ -161,7 +157,7 @@ def pair(
 def lone_killer(crew: Crew, place: Path, *options: str, rules: Policy = PERMISSIVE) -> Iterator[Running]:
     """A killer that listens at `place`/killer.sock, once it is there."""
     config = write_policy(place / "killer.toml", {"peer.user": crew.monitor_uid, **rules})
-    command = [install.python(), "-I", "-m", "bustd_killer", "--config", str(config), *scope()]
+    command = [*daemon("bustd_killer"), "--config", str(config), *scope()]
     with started([*command, "--socket", f"{place}/killer.sock", *options], crew.identity, place / "killer.log") as it:
         it.await_line("Landlock")  # the last thing that the lockdown says
         yield it
@@ -177,8 +173,7 @@ def lone_monitor(
     words += ["--killer-config", str(write_policy(place / f"{log}-advice.toml", advice or {}))]
     if not crew.is_root:
         words += ["--only-uid", str(crew.monitor_uid)]
-    command = [install.python(), "-I", "-m", "bustd_monitor", *words, *options]
-    with started(command, crew.monitor_identity, place / f"{log}.log") as running:
+    with started([*daemon("bustd_monitor"), *words, *options], crew.monitor_identity, place / f"{log}.log") as running:
         yield running
 
 
@@ -211,6 +206,11 @@ def _popen(
     return subprocess.Popen(command, stderr=stderr, start_new_session=True, **{**defaults, **identity, **how})
 
 
+def daemon(package: str) -> list[str]:
+    """The command line of a daemon, as `bustd` has it."""
+    return [install.python(), "-I", "-S", install.program(package)]
+
+
 def files(place: Path, monitor: Policy, killer: Policy) -> list[str]:
     """The two files, written, and the options of `bustd` that name them."""
     config, rules = write_policy(place / "bustd.toml", monitor), write_policy(place / "killer.toml", killer)
@@ -230,6 +230,26 @@ def run(crew: Crew, *words: str, seconds: float = 60, **environment: str) -> sub
     )
 
 
+def await_line(log_path: Path, pid: int, pattern: str, *, after: int = 0) -> re.Match[str]:
+    """The first line that `pattern` (a regular expression) is in, from the character `after` of the log on.
+
+    Waits for it as long as the process `pid` lives, and not for ever.
+    """
+    expression = re.compile(rf"^.*(?:{pattern}).*$", re.MULTILINE)
+    pidfd = os.pidfd_open(pid)
+    try:
+        for _ in range(int(_PATIENCE_S / 0.01)):
+            has_ended = bool(select.select([pidfd], [], [], 0.01)[0])
+            log = log_path.read_text(errors="replace")
+            if match := expression.search(log, after):
+                return match
+            if has_ended:
+                break
+    finally:
+        os.close(pidfd)
+    raise AssertionError(f"no line with {pattern!r} in the log:\n{log}")
+
+
 def session_members(session: int) -> list[int]:
     """The PIDs in a session, zombies left out."""
     members = []
@@ -244,11 +264,25 @@ def session_members(session: int) -> list[int]:
     return members
 
 
+def end_session(session: int) -> list[int]:
+    """Those in the session that do not go by themselves; they are killed."""
+    left = [pid for pid in session_members(session) if not _is_gone_within(pid, 3)]
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    return left
+
+
 def available_bytes() -> int:
     """MemAvailable, now."""
     match = re.search(r"^MemAvailable: +(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
     assert match is not None
     return int(match[1]) * 1024
+
+
+def _catches_sigterm(pid: int) -> bool:
+    """Whether it has a handler for it (proc_pid_status(5), SigCgt): before that it dies of a stop, as any program."""
+    match = re.search(r"^SigCgt:\t(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return match is not None and bool(int(match[1], 16) >> (signal.SIGTERM - 1) & 1)
 
 
 def _is_gone_within(pid: int, seconds: float) -> bool:
@@ -260,3 +294,18 @@ def _is_gone_within(pid: int, seconds: float) -> bool:
         return bool(select.select([pidfd], [], [], seconds)[0])
     finally:
         os.close(pidfd)
+
+
+@contextmanager
+def planted(additions: dict[str, str]) -> Iterator[str]:
+    """The interpreter of an installation of its own, whose modules have these lines at their ends."""
+    with tempfile.TemporaryDirectory(prefix="bustd-test-planted-") as name:
+        home = Path(name) / "install"
+        Path(name).chmod(0o755)
+        shutil.copytree(install.home(), home, symlinks=True)
+        (site,) = home.glob("lib/python*/site-packages")
+        for module, addition in additions.items():
+            with (site / module).open("a") as file:
+                file.write(addition)
+            compileall.compile_file(site / module, quiet=2)
+        yield str(home / "bin" / "python3")

@@ -8,6 +8,7 @@ import select
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from . import install
 
@@ -33,20 +34,23 @@ def start(
     ignore_term: bool = False,
     as_nobody: bool = False,
     own_group: bool = False,
+    group: int | None = None,
 ) -> subprocess.Popen[bytes]:
     """A process that holds `mib` MiB of its own memory; returns once it does."""
     program = _EATER.format(mib=mib, name=name, adj=adj, ignore_term=ignore_term)
-    return start_program(program, as_nobody=as_nobody, own_group=own_group)
+    return start_program(program, as_nobody=as_nobody, own_group=own_group, group=group)
 
 
-def start_program(program: str, *, as_nobody: bool = False, own_group: bool = False) -> subprocess.Popen[bytes]:
-    """A Python program of the test's own; returns when it has printed a line."""
+def start_program(
+    program: str, *, as_nobody: bool = False, own_group: bool = False, group: int | None = None
+) -> subprocess.Popen[bytes]:
+    """A Python program of the test's own, in the process group `group`; returns when it has printed a line."""
     child = subprocess.Popen(
         [install.python(), "-I", "-c", program],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         cwd="/",
-        process_group=0 if own_group else None,
+        process_group=0 if own_group else group,
         user=NOBODY.pw_uid if as_nobody else None,
         group=NOBODY.pw_gid if as_nobody else None,
         extra_groups=[] if as_nobody else None,
@@ -92,5 +96,4 @@ def is_alive(child: subprocess.Popen[bytes]) -> bool:
 
 def start_ticks(pid: int) -> int:
     """Field 22 of /proc/PID/stat."""
-    with open(f"/proc/{pid}/stat", "rb") as stat:
-        return int(stat.read().rpartition(b")")[2].split()[19])
+    return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])

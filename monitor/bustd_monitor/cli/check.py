@@ -6,18 +6,27 @@ import os
 
 from bustd_common import killer_toml
 from bustd_common.log import printable
+from bustd_common.schema import Values
 from bustd_monitor import config
 from bustd_monitor.deciding.agreement import outside_the_killers_limits
 
 
-def check(config_path: str | os.PathLike[str], killer_path: str | os.PathLike[str], *, required: bool = False) -> int:
+def check(
+    config_path: str | os.PathLike[str],
+    killer_path: str | os.PathLike[str],
+    *,
+    required: bool = False,
+    killer_required: bool | None = None,
+    overrides: Values | None = None,
+) -> int:
     """Print each problem, or that there is none, and what the killer would refuse. 1 if there are problems, else 0.
 
-    A file that is missing means the defaults, unless it is `required`. It needs no privilege, but the files have to be
-    readable for whoever calls it.
+    A file that is missing means the defaults, unless it is `required` (`killer_required`: where that differs for the
+    second). `overrides` come from the command line. It needs no privilege, but the files have to be readable for
+    whoever calls it.
     """
-    monitor = config.examine(config_path, required=required)
-    killer = killer_toml.examine(killer_path, required=required)
+    monitor = config.examine(config_path, required=required, overrides=overrides)
+    killer = killer_toml.examine(killer_path, required=required if killer_required is None else killer_required)
     problems = monitor.problems + killer.problems
     for problem in problems:
         print(problem.line())

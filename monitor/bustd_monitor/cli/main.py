@@ -6,7 +6,8 @@ import argparse
 import os
 import sys
 
-from ..arguments import DEFAULT_CONFIG, DEFAULT_KILLER_CONFIG
+from ..arguments import DEFAULT_CONFIG, DEFAULT_KILLER_CONFIG, overrides, parse_arguments
+from .options import monitor_arguments
 
 _COMMANDS = ("run", "check", "explain", "selftest")
 
@@ -22,7 +23,7 @@ exit codes:
   64   the command line makes no sense
   69   this machine does not have or show what bustd needs (the sentence says what)
   70   one half of the pair died
-  71   the rehearsal failed: the killer can't kill on this machine
+  71   the system refuses what bustd needs; the rehearsal failed: the killer can't kill on this machine
   73   the pid file or the log can't be written, or bustd is running already
   77   no permission
   78   the configuration is wrong"""
@@ -54,39 +55,78 @@ def parser() -> argparse.ArgumentParser:
         "-u", "--unkillables", action="append", default=[], metavar="GLOBS", help="never kill these names: 'glob|glob'"
     )
     parser.add_argument("--dry-run", action="store_true", help="decide and log, and never kill")
-    parser.add_argument("--config", metavar="FILE", help=f"instead of {DEFAULT_CONFIG}")
-    parser.add_argument("--killer-config", metavar="FILE", help=f"instead of {DEFAULT_KILLER_CONFIG}")
+    parser.add_argument("--config", type=_path, metavar="FILE", help=f"instead of {DEFAULT_CONFIG}")
+    parser.add_argument("--killer-config", type=_path, metavar="FILE", help=f"instead of {DEFAULT_KILLER_CONFIG}")
     parser.add_argument("--user", default="bustd", metavar="NAME", help="whom the monitor runs as (default bustd)")
     parser.add_argument(
-        "--only-descendants-of", type=int, metavar="PID", help="nothing outside of this process's subtree may die"
+        "--only-descendants-of", type=_pid, metavar="PID", help="nothing outside of this process's subtree may die"
     )
     return parser
 
 
+def _path(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("the name of a file is missing")
+    return text
+
+
+def _pid(text: str) -> int:
+    """A script whose variable is empty or 0 must not end up with a killer that may kill everybody."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a PID")
+    return int(text)
+
+
 def main() -> int:
-    """The entry point. Each command is imported only when it is asked for."""
-    options = parser().parse_args()
+    """The entry point."""
+    _open_standard_streams()
     try:
-        if options.command == "check":
-            from .check import check
-
-            return check(options.config or DEFAULT_CONFIG, options.killer_config or DEFAULT_KILLER_CONFIG)
-        if options.command == "explain":
-            from .explain import explain
-
-            return explain(options)
-        if options.command == "selftest":
-            from .selftest import selftest
-
-            return selftest(options.user)
-        from .run import run
-
-        return run(options)
+        try:
+            return _perform(parser().parse_args())
+        finally:
+            sys.stdout.flush()
     except KeyboardInterrupt:
         return 128 + 2
     except BrokenPipeError:
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what is still in the buffer when Python ends
         return 0
+    except OSError as error:
+        sys.stderr.write(f"bustd: {error}\n")
+        return os.EX_OSERR
+
+
+def _perform(options: argparse.Namespace) -> int:
+    """Each command is imported only when it is asked for."""
+    if options.command == "check":
+        from .check import check
+
+        return check(
+            options.config or DEFAULT_CONFIG,
+            options.killer_config or DEFAULT_KILLER_CONFIG,
+            required=options.config is not None,
+            killer_required=options.killer_config is not None,
+            overrides=overrides(parse_arguments(monitor_arguments(options))),
+        )
+    if options.command == "explain":
+        from .explain import explain
+
+        return explain(options)
+    if options.command == "selftest":
+        from .selftest import selftest
+
+        return selftest(options.user)
+    from .run import run
+
+    return run(options)
+
+
+def _open_standard_streams() -> None:
+    """Whichever of 0, 1 and 2 is closed would become a file that is opened later, and the log would go there."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    sys.stdout = sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
 
 
 if __name__ == "__main__":

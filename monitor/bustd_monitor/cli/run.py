@@ -18,6 +18,31 @@ from .daemonize import CannotDaemonize, daemonize
 _PSI = "/proc/pressure/memory"
 
 
+class CannotRun(Exception):
+    """Nothing is started: the exit code, and why."""
+
+    def __init__(self, code: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+def identity_of(user: str) -> tuple[int, int]:
+    """Uid and gid of the monitor; -1 for both where this process is not root and can't change its own."""
+    if os.geteuid() != 0:
+        return -1, -1
+    try:
+        account = pwd.getpwnam(user)
+    except KeyError:
+        raise CannotRun(
+            os.EX_UNAVAILABLE,
+            f"there is no user {user} for the monitor to run as: "
+            f"useradd --system --no-create-home --shell /usr/sbin/nologin {user}",
+        ) from None
+    if account.pw_uid == 0:
+        raise CannotRun(os.EX_USAGE, "the monitor must not run as root: choose another --user")
+    return account.pw_uid, account.pw_gid
+
+
 def run(options: argparse.Namespace) -> int:
     """Does not return where all is well: this process becomes the killer."""
     uname = os.uname()
@@ -30,19 +55,10 @@ def run(options: argparse.Namespace) -> int:
         Sensor().close()
     except Unreadable as error:
         return _refuse(os.EX_UNAVAILABLE, str(error))
-    identity = (-1, -1)
-    if os.geteuid() == 0:
-        try:
-            account = pwd.getpwnam(options.user)
-        except KeyError:
-            return _refuse(
-                os.EX_UNAVAILABLE,
-                f"there is no user {options.user} for the monitor to run as: "
-                f"useradd --system --no-create-home --shell /usr/sbin/nologin {options.user}",
-            )
-        if account.pw_uid == 0:
-            return _refuse(os.EX_USAGE, "the monitor must not run as root: choose another --user")
-        identity = (account.pw_uid, account.pw_gid)
+    try:
+        identity = identity_of(options.user)
+    except CannotRun as error:
+        return _refuse(error.code, str(error))
     print(f"bustd on {uname.sysname} {uname.release}", flush=True)
     if os.geteuid() != 0:
         print(f"not root: only processes of uid {os.geteuid()} can be killed", flush=True)

@@ -67,8 +67,8 @@ CASES: list[tuple[Message, str]] = [
     (Verdict(5, Outcome.FAILED, Reason.EPERM, errno=1), "9b 06 01 05 03 12 00 00 00 00 01 00"),
     (Exited(5, Fate.GONE, 43), "95 07 01 05 00 2b"),
     (Exited(5, Fate.STUCK, 5000), "95 07 01 05 01 cd 13 88"),
-    (Bye(6, Farewell.SHUTDOWN), "94 08 01 06 00"),
-    (Bye(6, Farewell.UNABLE), "94 08 01 06 01"),
+    (Bye(0, Farewell.SHUTDOWN), "94 08 01 00 00"),
+    (Bye(0, Farewell.UNABLE), "94 08 01 00 01"),
 ]
 NAMES = [f"{type(message).__name__}-{at}" for at, (message, _) in enumerate(CASES)]
 
@@ -93,6 +93,14 @@ VIOLATIONS: dict[str, str] = {
     "a 64-bit float as id": "93 03 01 cb 3f f0 00 00 00 00 00 00",
     "minus one as id": "93 03 01 ff",
     "the least int as id": "93 03 01 d3 80 00 00 00 00 00 00 00",
+    "a hello with id 0, which no answer could carry": "96 01 01 00 01 01 01",
+    "an answered hello with id 0": f"dc 00 11 02 01 00 01 01 {'00 ' * 12}",
+    "a ping with id 0, which no pong could carry": "93 03 01 00",
+    "a pong with id 0": "93 04 01 00",
+    "a request with id 0, which no verdict could carry": "9c 05 01 00 01 00 00 c4 00 00 09 00 c4 00 00",
+    "a verdict with id 0": "9b 06 01 00 00 00 00 00 00 00 00 00",
+    "an exit with id 0": "95 07 01 00 00 00",
+    "a farewell with an id other than 0": "94 08 01 01 00",
     "an id of 2**32": "93 03 01 cf 00 00 00 01 00 00 00 00",
     "an id of 2**64 - 1": "93 03 01 cf ff ff ff ff ff ff ff ff",
     "a string as id": "93 03 01 a1 31",
@@ -112,6 +120,8 @@ VIOLATIONS: dict[str, str] = {
     "the marker that msgpack never uses": "93 03 01 c1",
     "an element too few": "92 03 01",
     "an element too many": "94 03 01 01 00",
+    "an exit without its time": "94 07 01 05 00",
+    "a request without its last field": "9b 05 01 05 01 00 00 c4 00 00 09 00 c4 00",
     "no element": "90",
     "a byte after the message": "93 03 01 01 00",
     "a second message": "93 03 01 01 93 03 01 02",
@@ -218,9 +228,7 @@ def test_a_violation_says_what_was_wrong() -> None:
     assert refusal_of(bytes.fromhex("93 09 01 01")) == "unknown message type 9"
     assert refusal_of(bytes.fromhex("93 03 01 c3")) == "Ping: bool where an int belongs"
     assert refusal_of(bytes.fromhex("94 03 01 01 00")) == "Ping with 4 elements instead of 3"
-    assert (
-        refusal_of(bytes.fromhex("9b 06 01 05 02 00 00 00 00 00 00 00")) == "Verdict: outcome REFUSED with reason NONE"
-    )
+    assert refusal_of(bytes.fromhex("94 08 01 00 02")) == "Bye: 2 is no Farewell"
 
 
 def test_a_violation_never_repeats_bytes_of_the_peer() -> None:

@@ -73,7 +73,7 @@ def field_table(message: str) -> list[Row]:
 def kind_and_range(kind: FieldKind) -> tuple[str, str]:
     """A field's kind as the page writes it."""
     if isinstance(kind, Int):
-        return "int", f"{kind.low} to {kind.high}"
+        return "int", f"{kind.low} to {kind.high}" if kind.low < kind.high else str(kind.low)
     if isinstance(kind, Choice):
         if kind.members is Reason:
             return "Reason", f"{min(Reason)} to {max(Reason)}"

@@ -1,0 +1,117 @@
+"""Measure, print the table, write it as JSON. Exit code 0, or 1 when something could not be measured."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+from ..support import install
+from . import daemons, decision, idle, kill, machine, memory, peers, table, tick
+from .peers import Peer
+from .table import Figure
+
+
+class Settings(NamedTuple):
+    """How much is measured."""
+
+    ticks: int = 20_000
+    cold_ticks: int = 40
+    victims: int = 1000
+    crowds: tuple[int, ...] = (100, 1000, 5000)
+    decisions: int = 11
+    idle_seconds: float = 60.0
+    settle_seconds: float = 3.0
+    may_download: bool = True
+
+
+_SECTIONS = ("tick", "kill", "decision", "idle")
+_QUICK = Settings(500, 3, 20, (100,), 3, 2.0, 0.5, may_download=False)
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--json", type=Path, default=Path("bench.json"), metavar="FILE", help="default bench.json")
+    parser.add_argument("--idle-seconds", type=float, metavar="N", help="default 60")
+    parser.add_argument("--quick", action="store_true", help="a little of everything, to see that it works")
+    parser.add_argument(
+        "--only", action="append", choices=_SECTIONS, help="leave the rest out; memory belongs to idle; repeatable"
+    )
+    options = parser.parse_args()
+    settings = _QUICK if options.quick else Settings()
+    if options.idle_seconds is not None:
+        settings = settings._replace(idle_seconds=options.idle_seconds)
+    # So that a SIGTERM unwinds the stack too, and ends whatever was started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    facts = machine.facts()
+    try:
+        with tempfile.TemporaryDirectory(prefix="bustd-bench-") as directory:
+            figures = _figures(settings, options.only or list(_SECTIONS), Path(directory))
+    finally:
+        install.remove()
+    facts["load after"] = machine.load()
+    print(table.text(facts, figures))
+    table.write_json(options.json, facts, settings._asdict(), figures)
+    left_out = sum(bool(figure.why_not) for figure in figures)
+    missed = sum(figure.is_met is False for figure in figures)
+    print(f"\n{len(figures)} figures in {options.json}; targets missed: {missed}; not measured: {left_out}")
+    return 1 if left_out else 0
+
+
+def _figures(settings: Settings, only: list[str], directory: Path) -> list[Figure]:
+    directory.chmod(0o755)
+    sections: dict[str, tuple[str, Callable[[], list[Figure]]]] = {
+        "tick": ("ticks", lambda: tick.measure(settings.ticks, settings.cold_ticks)),
+        "kill": (f"{settings.victims} kills", lambda: kill.measure(settings.victims, directory)),
+        "decision": ("decisions", lambda: decision.measure(settings.crowds, settings.decisions)),
+        "idle": (f"{settings.idle_seconds:.0f} idle seconds, memory", lambda: _idle(settings, directory)),
+    }
+    return [figure for key in only for figure in _section(key, *sections[key])]
+
+
+def _section(key: str, what: str, measure: Callable[[], list[Figure]]) -> list[Figure]:
+    """One section's figures; where it failed, one that says why: the others are worth having all the same."""
+    print(f"measuring: {what}", file=sys.stderr, flush=True)
+    try:
+        return measure()
+    except Exception as error:
+        return [Figure(key, what, why_not=" ".join(f"{type(error).__name__}: {error}".split()))]
+
+
+def _idle(settings: Settings, directory: Path) -> list[Figure]:
+    """nohang on its own, the pair on its own, and then everybody together: first they idle, then memory is counted."""
+    daemons.give_interpreter_of_their_own()
+    found: dict[str, Peer] = {}
+    missing: dict[str, str] = {}
+    for name in ("earlyoom", "nohang"):
+        try:
+            found[name] = peers.find(name, directory, may_download=settings.may_download)
+        except peers.Missing as error:
+            missing[name] = str(error)
+    alone = []
+    if "nohang" in found:
+        with daemons.nohang(found["nohang"], directory) as pids:
+            time.sleep(settings.settle_seconds)
+            alone += memory.measure_alone("nohang", pids)
+    with ExitStack() as running:
+        pids = dict(running.enter_context(daemons.idle_pair(directory / "pair")))
+        time.sleep(settings.settle_seconds)
+        alone += memory.measure_alone("pair", pids)
+        if "earlyoom" in found:
+            pids |= running.enter_context(daemons.earlyoom(found["earlyoom"]))
+        if "nohang" in found:
+            pids |= running.enter_context(daemons.nohang(found["nohang"], directory))
+        time.sleep(settings.settle_seconds)
+        idle_figures = idle.measure(pids, settings.idle_seconds, missing)
+        return [*idle_figures, *memory.measure(pids, missing), *alone]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""From a request to the signal, on real victims: a real killer behind its socket, and the monitor's own client."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from bustd_monitor.client import Client
+from bustd_protocol.messages import Exited, KillRequest, Message, Outcome, Scope, Signal, Verdict
+
+from ..support import victims
+from ..support.killer import killer
+from . import crowd, quiet
+from .table import Figure, against, of_samples
+
+_TARGET_US = 1000
+_VICTIMS_PER_KILLER = 50
+"""A new killer for so many, so that its memory of past kills is never longer than with the rate that it ships with."""
+_APART_S = 0.025
+"""The protocol allows 50 messages a second."""
+_PATIENCE_S = 5.0
+_RATE = f"burst = {_VICTIMS_PER_KILLER}\ninterval_ms = 0\nper_minute = 60"
+_LIMITS = "claimed_percent = 0\nminimum_mib = 0\nminimum_percent = 0"
+"""A sleeping process holds next to nothing, and is killed all the same."""
+
+
+class Kill(NamedTuple):
+    """One kill: the killer's own figure, and what the client saw from sending to the verdict, in microseconds."""
+
+    latency_us: int
+    round_trip_us: float
+
+
+def measure(count: int, directory: Path) -> list[Figure]:
+    """Kill `count` processes one after the other. All of them are this process's children, and nobody else may die."""
+    kills: list[Kill] = []
+    first: list[Kill] = []
+    for start in range(0, count, _VICTIMS_PER_KILLER):
+        batch = _batch(min(_VICTIMS_PER_KILLER, count - start), directory / f"killer-{start}")
+        first.append(batch[0])
+        kills += batch
+    latency = of_samples(
+        "kill_latency", "request to signal, in the killer", "µs", [float(kill.latency_us) for kill in kills]
+    )
+    latency = against(latency._replace(note=f"{count} victims"), latency.p99 or 0, _TARGET_US, f"p99 ≤ {_TARGET_US} µs")
+    round_trips = [kill.round_trip_us for kill in kills]
+    return [
+        latency,
+        of_samples("kill_round_trip", "request to verdict, at the client", "µs", round_trips),
+        of_samples(
+            "kill_first_latency",
+            "request to signal, a killer's first",
+            "µs",
+            [float(kill.latency_us) for kill in first],
+            note=f"{len(first)} killers",
+        ),
+    ]
+
+
+def _batch(count: int, directory: Path) -> list[Kill]:
+    with (
+        crowd.sleepers(count) as pids,
+        killer(directory, rate=_RATE, limits=_LIMITS, only_descendants_of=os.getpid()) as running,
+    ):
+        client = Client(str(running.socket_path))
+        try:
+            _connect(client)
+            kills = []
+            with quiet.no_collection():
+                for pid in pids:
+                    kills.append(_kill(client, pid))
+                    time.sleep(_APART_S)
+        finally:
+            client.lose(0, "")
+    return kills
+
+
+def _connect(client: Client) -> None:
+    deadline = time.monotonic() + _PATIENCE_S
+    trouble = ""
+    while not client.is_ready:
+        trouble = client.keep(time.monotonic_ns() // 1_000_000) or trouble
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"no connection to the killer: {trouble}")
+        if client.fileno() >= 0 and select.select([client.fileno()], [], [], 0.1)[0]:
+            client.receive()
+
+
+def _kill(client: Client, pid: int) -> Kill:
+    """Ask for one, take the verdict, and wait for the report of its end. Raises RuntimeError if it is not killed."""
+    ticks, now_ms = victims.start_ticks(pid), time.monotonic_ns() // 1_000_000
+    request = KillRequest(
+        client.next_id(), pid, ticks, os.geteuid(), b"sleep", 0, Signal.TERM, Scope.PROCESS, b"bench", now_ms
+    )
+    sent_ns = time.perf_counter_ns()
+    client.send(request)
+    verdict = _next(client)
+    round_trip_us = (time.perf_counter_ns() - sent_ns) / 1000
+    if not isinstance(verdict, Verdict) or verdict.outcome is not Outcome.SIGNALLED:
+        raise RuntimeError(f"the killer did not kill {pid}: {verdict}")
+    exited = _next(client)
+    if not isinstance(exited, Exited):
+        raise RuntimeError(f"no report of the end of {pid}: {exited}")
+    return Kill(verdict.latency_us, round_trip_us)
+
+
+def _next(client: Client) -> Message:
+    poll = select.poll()
+    poll.register(client.fileno(), select.POLLIN)
+    deadline = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < deadline:
+        poll.poll(1000)
+        message = client.receive()
+        if message is not None:
+            return message
+    raise RuntimeError("the killer does not answer")

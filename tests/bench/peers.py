@@ -1,0 +1,48 @@
+"""The daemons that bustd is compared with, as Debian packages them. Nothing is installed: that would start services."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+_PROGRAMS = {"earlyoom": "usr/bin/earlyoom", "nohang": "usr/sbin/nohang"}
+
+
+class Peer(NamedTuple):
+    """A package: where its files are ("/" if it is installed)."""
+
+    name: str
+    root: Path
+
+    @property
+    def program(self) -> Path:
+        return self.root / _PROGRAMS[self.name]
+
+
+class Missing(Exception):
+    """The package is not to be had, with the reason."""
+
+
+def find(name: str, directory: Path, *, may_download: bool) -> Peer:
+    """The package as it is installed, or unpacked into `directory`. Raises Missing."""
+    installed = Peer(name, Path("/"))
+    if os.access(installed.program, os.X_OK):
+        return installed
+    if not may_download or not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
+        raise Missing("not installed")
+    home = directory / name
+    home.mkdir()
+    try:
+        _quietly(["apt-get", "-qq", "download", name], home)
+        (package,) = home.glob("*.deb")
+        _quietly(["dpkg-deb", "-x", str(package), str(home)], home)
+    except (subprocess.SubprocessError, ValueError, OSError) as error:
+        raise Missing(f"not installed, and apt-get download {name} does not work here (apt-get update?)") from error
+    return Peer(name, home)
+
+
+def _quietly(command: list[str], directory: Path) -> None:
+    subprocess.run(command, cwd=directory, check=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=120)

@@ -1,0 +1,79 @@
+"""A tick of the monitor: what it does each time that it wakes, through its own sensor and deciding code."""
+
+from __future__ import annotations
+
+import time
+
+from bustd_monitor import config
+from bustd_monitor.config import MonitorConfig
+from bustd_monitor.deciding import conditions, pace, states
+from bustd_monitor.deciding.states import Phase, State
+from bustd_monitor.sensing.sensor import Sensor
+
+from . import quiet
+from .table import Figure, against, of_samples
+
+_TARGET_US = 50
+_APART_MS = 1000
+"""Readings a second apart, as in `watch`: each one adds to the stalls that are remembered."""
+
+
+_COLD_APART_S = 0.3
+
+
+def measure(count: int, cold_count: int) -> list[Figure]:
+    """Both ticks, `count` times each, one right after the other; and the calm one as it is in life, after a sleep."""
+    sensor = Sensor()
+    try:
+        with quiet.no_collection():
+            calm = _ticks(sensor, config.config_of({}), Phase.CALM, count)
+            watch = _ticks(sensor, _always_scarce(), Phase.WATCH, count)
+            cold = _ticks(sensor, config.config_of({}), Phase.CALM, cold_count, _COLD_APART_S)
+        cheap = sensor.read(conditions.enough_available_percent(config.config_of({}).conditions))
+    finally:
+        sensor.close()
+    # With a full page cache little is free, and a calm machine is read as closely as any other.
+    was_cheap = cheap is not None and cheap.total == cheap.ram
+    note = "" if was_cheap else "not by sysinfo alone: too little memory is free here"
+    return [
+        _judged("tick_calm", "tick of the monitor, calm (sysinfo)", calm)._replace(note=note),
+        _judged("tick_watch", "tick of the monitor, watch (meminfo, PSI)", watch),
+        of_samples("tick_cold", "tick of the monitor, calm, after a sleep", "µs", cold, note="caches are cold"),
+    ]
+
+
+def _judged(key: str, what: str, samples_us: list[float]) -> Figure:
+    figure = of_samples(key, what, "µs", samples_us)
+    return against(figure, figure.value, _TARGET_US)
+
+
+def _always_scarce() -> MonitorConfig:
+    """Conditions that hold this machine in `watch` and fire only if all of its tasks stall all of the time."""
+    return config.config_of(
+        {
+            "conditions": {
+                "pressure": {"free_percent": 100, "available_percent": 100, "psi_some_avg10": 100},
+                "stall": {"available_percent": 100, "full_ms_per_second": 1000, "seconds": 60},
+            }
+        }
+    )
+
+
+def _ticks(sensor: Sensor, settings: MonitorConfig, phase: Phase, count: int, apart_s: float = 0) -> list[float]:
+    """Microseconds of each tick: reading, decision, length of the next sleep. What bustd_monitor.loop does in one."""
+    samples = []
+    state, now_ms = State(phase=phase), 0
+    for _ in range(count):
+        if apart_s:
+            time.sleep(apart_s)
+        started_ns = time.perf_counter_ns()
+        is_calm = state.phase is Phase.CALM
+        reading = sensor.read(conditions.enough_available_percent(settings.conditions) if is_calm else 100)
+        assert reading is not None, "/proc/meminfo makes no sense"
+        state, actions = states.on_reading(state, reading, now_ms, settings.conditions)
+        pace.sleep_ms(state.found, settings.sleep)
+        samples.append((time.perf_counter_ns() - started_ns) / 1000)
+        now_ms += _APART_MS
+        if state.phase is not phase or actions:
+            raise RuntimeError(f"memory is too short here: {state.phase.value} instead of {phase.value}")
+    return samples

@@ -1,0 +1,169 @@
+"""What test_reuse.py runs as process 1 of a PID namespace: `python -m tests.hostile.in_namespace SCENARIO PLACE`.
+
+A scenario that fails raises.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from bustd_common import procfs
+from bustd_killer import facts, flight
+from bustd_killer.facts import Victim
+from bustd_killer.rules import Ruling
+from bustd_protocol.messages import Bye, Farewell, MonitorHello, Outcome, Reason
+from tests.support import pid_namespace, victims
+from tests.support.dialogue import peer
+from tests.support.honest import kill, nobody_dies, refused, request_for
+from tests.support.in_process import guard, kills
+from tests.support.killer import killer
+
+SCENARIOS: dict[str, Callable[[Path], None]] = {}
+
+
+def scenario(function: Callable[[Path], None]) -> Callable[[Path], None]:
+    SCENARIOS[function.__name__] = function
+    return function
+
+
+def succeed(old: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
+    """End the process and give its PID to a new one, which has started at another clock tick."""
+    ticks = victims.start_ticks(old.pid)
+    victims.end(old)
+    successor = pid_namespace.start_as(old.pid, name=b"successor")
+    assert victims.start_ticks(successor.pid) != ticks
+    return successor
+
+
+def hide_processes(level: int = 2) -> None:
+    """Only group 4242, and whoever may trace them, sees the processes of others (proc(5), hidepid)."""
+    subprocess.run(["mount", "-o", f"remount,hidepid={level},gid=4242", "/proc"], check=True)
+
+
+@scenario
+def between_reading_and_asking(place: Path) -> None:
+    """First there is nobody with that PID, then somebody else."""
+    old = victims.start()
+    with killer(place) as daemon, peer(daemon.socket_path) as monitor:
+        request = request_for(old.pid)
+        victims.end(old)
+        assert monitor.ask(request).outcome is Outcome.GONE
+        successor = pid_namespace.start_as(old.pid)
+        assert victims.start_ticks(successor.pid) != request.start_ticks
+        with nobody_dies(successor):
+            assert refused(monitor.ask(request._replace(id=1)), Reason.START_TIME)
+            assert refused(monitor.ask(request._replace(id=2, comm=b"leak", uid=0)), Reason.START_TIME)
+        kill(monitor, successor)
+
+
+@scenario
+def while_the_kill_is_in_flight(place: Path) -> None:
+    """An escalation names the one in flight by its start time too: a successor of its PID is somebody else."""
+    with killer(place, grace="term_ms = 60_000") as daemon, peer(daemon.socket_path) as monitor:
+        old = victims.start()
+        request = request_for(old.pid)
+        kill(monitor, old)
+        successor = pid_namespace.start_as(old.pid)
+        with nobody_dies(successor):
+            assert refused(monitor.ask(request._replace(id=1)), Reason.START_TIME)
+        kill(monitor, successor)
+
+
+@scenario
+def before_the_pidfd(place: Path) -> None:
+    """The facts are those of whoever the pidfd holds: were they read before it, they would be another's."""
+    old = victims.start()
+    really_open, started = os.pidfd_open, []
+
+    def too_late(pid: int) -> int:
+        os.pidfd_open = really_open
+        started.append(succeed(old))
+        return really_open(pid)
+
+    os.pidfd_open = too_late
+    victim = facts.open_victim(old.pid)
+    (successor,) = started
+    assert isinstance(victim, Victim)
+    assert victim.facts.stat.start_ticks == victims.start_ticks(successor.pid)
+    assert victim.facts.stat.comm == b"successor"
+
+
+@scenario
+def while_the_facts_are_read(place: Path) -> None:
+    """After any of the reads: what was read is then of two processes, and of no use."""
+    really_read = facts._read
+    for last in range(4):
+        old = victims.start(20)
+        reads, started = iter(range(100)), []
+
+        def read(path: str) -> bytes | None:
+            data = really_read(path)
+            if next(reads) == last:  # noqa: B023
+                started.append(succeed(old))  # noqa: B023
+            return data
+
+        facts._read = read
+        assert facts.open_victim(old.pid) is Reason.GONE
+        facts._read = really_read
+        (successor,) = started
+        assert victims.is_alive(successor)
+
+
+@scenario
+def between_the_facts_and_the_signal(place: Path) -> None:
+    """The signal goes to the process that was judged, or to nobody."""
+    old = victims.start()
+    really_send, started = flight.send_signal, []
+
+    def too_late(pidfd: int, number: int) -> Ruling:
+        started.append(succeed(old))
+        return really_send(pidfd, number)
+
+    flight.send_signal = too_late
+    with kills() as slot:
+        assert slot.answer(request_for(old.pid), guard(), 0).verdict.outcome is Outcome.GONE
+    assert victims.is_alive(started[0])
+
+
+@scenario
+def hidden_after_the_start(place: Path) -> None:
+    """A process that lives and is not to be seen is neither gone nor anybody's victim."""
+    with victims.victim(as_nobody=True) as hidden, killer(place) as daemon, peer(daemon.socket_path) as monitor:
+        request = request_for(hidden.pid)
+        with nobody_dies(hidden):
+            hide_processes()
+            assert refused(monitor.ask(request), Reason.HIDDEN)
+            assert daemon.has_said("for floor: hidden\n")
+            hide_processes(0)
+        kill(monitor, hidden)
+
+
+@scenario
+def hidden_before_hello(place: Path) -> None:
+    """The killer sees at Hello that it is blind, says so, and stops."""
+    with victims.victim(as_nobody=True) as hidden, killer(place, peer_uid=victims.NOBODY.pw_uid) as daemon:
+        with nobody_dies(hidden), peer(daemon.socket_path, as_nobody=True) as monitor:  # greeted: it serves
+            hide_processes()
+            monitor.say(MonitorHello(monitor.next_id(), 1, 1, monitor.pid))
+            assert monitor.hear() == Bye(0, Farewell.UNABLE)
+            assert daemon.process.wait(5) == 71
+        assert "CANNOT PROTECT THIS MACHINE: /proc hides the monitor from the killer" in daemon.log()
+
+
+@scenario
+def hidden_before_the_start(place: Path) -> None:
+    """A killer that can't see its own child does not serve."""
+    hide_processes()
+    with killer(place) as daemon:
+        assert daemon.process.wait(5) == 71
+        assert "CANNOT PROTECT THIS MACHINE: /proc does not show the killer its own child" in daemon.log()
+
+
+if __name__ == "__main__":
+    assert os.getpid() == 1, "this ends and reuses PIDs: only in a namespace"
+    assert procfs.parse_stat(Path("/proc/1/stat").read_bytes()) is not None
+    pid_namespace.use_the_installation_outside()
+    SCENARIOS[sys.argv[1]](Path(sys.argv[2]))
+    print("done")

@@ -1,0 +1,271 @@
+"""One kill in flight: what else is asked meanwhile, who asks, and victims that do not want to die."""
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bustd_killer import aim, flight
+from bustd_killer.rules import PASSED
+from bustd_protocol.messages import Exited, Fate, Outcome, Ping, Pong, Reason, Signal
+from tests.support import victims
+from tests.support.dialogue import Heard, peer
+from tests.support.honest import dies_of, is_served, kill, nobody_dies, refused, request_for
+from tests.support.in_process import guard, kills
+from tests.support.killer import killer
+
+STUCK = """
+import ctypes, os, signal, sys
+PTRACE_SEIZE, PTRACE_O_TRACEEXIT = 0x4206, 0x40
+kept = bytes([1]) * (32 << 20)
+ready, said_ready = os.pipe()
+child = os.fork()
+if child == 0:
+    kept = bytes([1]) * (32 << 20)
+    os.write(said_ready, b"x")
+    while True: signal.pause()
+os.read(ready, 1)
+libc = ctypes.CDLL(None, use_errno=True)
+failed = libc.ptrace(PTRACE_SEIZE, child, None, ctypes.c_void_p(PTRACE_O_TRACEEXIT))
+print("failed" if failed else "ready", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def stubborn() -> Iterator[subprocess.Popen[bytes]]:
+    with victims.victim(name=b"stubborn", ignore_term=True) as process:
+        yield process
+
+
+def test_while_a_kill_is_in_flight_another_is_refused(
+    place: Path, stubborn: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes]
+) -> None:
+    with killer(place, grace="term_ms = 60_000") as daemon, peer(daemon.socket_path) as monitor:
+        first = request_for(stubborn.pid, signal=Signal.TERM)
+        with nobody_dies(stubborn, bystander):
+            assert monitor.ask(first).outcome is Outcome.SIGNALLED
+            assert refused(monitor.ask(request_for(bystander.pid)), Reason.BUSY)
+            assert refused(monitor.ask(request_for(bystander.pid, signal=Signal.TERM)), Reason.BUSY)
+            assert refused(monitor.ask(request_for(stubborn.pid, signal=Signal.TERM)), Reason.BUSY)
+            impostor = request_for(stubborn.pid, start_ticks=first.start_ticks + 1)
+            assert refused(monitor.ask(impostor), Reason.BUSY)
+            assert daemon.has_said(f"to {bystander.pid} (bystander) for floor: busy {stubborn.pid} is in flight\n")
+        assert monitor.ask(request_for(stubborn.pid)).outcome is Outcome.SIGNALLED
+        assert dies_of(stubborn)
+        assert isinstance(monitor.hear(), Exited)
+        kill(monitor, bystander)
+
+
+def test_sigkill_for_the_one_in_flight_is_an_escalation_and_free_of_the_rate(
+    place: Path, stubborn: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes]
+) -> None:
+    rate = "burst = 1\ninterval_ms = 2500"
+    with killer(place, rate=rate, grace="term_ms = 60_000") as daemon:
+        with peer(daemon.socket_path) as monitor, nobody_dies(bystander):
+            first = request_for(stubborn.pid, signal=Signal.TERM)
+            assert monitor.ask(first).outcome is Outcome.SIGNALLED
+            escalation = monitor.ask(request_for(stubborn.pid))
+            assert escalation[1:3] == (Outcome.SIGNALLED, Reason.NONE)
+            assert escalation.signalled_count == 1
+            assert dies_of(stubborn)
+            exited = monitor.hear()
+            assert isinstance(exited, Exited)
+            assert exited[:2] == (first.id, Fate.GONE)
+            assert daemon.has_said(f"signalled SIGKILL to {stubborn.pid} (stubborn) for floor: an escalation\n")
+            refusal = monitor.ask(request_for(bystander.pid))
+            assert refused(refusal, Reason.RATE)
+            assert refusal.retry_after_ms <= 2500  # for two kills it would be more
+            assert monitor.hear(refusal.retry_after_ms / 1000) is Heard.NOTHING
+        assert is_served(daemon, bystander)
+
+
+@pytest.mark.parametrize("stays", [True, False], ids=["the monitor stays", "the monitor has gone"])
+@pytest.mark.parametrize("stopped", [False, True], ids=["ignores it", "is stopped"])
+def test_sigterm_that_is_not_obeyed_becomes_sigkill_by_itself(
+    place: Path, bystander: subprocess.Popen[bytes], stays: bool, stopped: bool
+) -> None:
+    with (
+        victims.victim(name=b"stubborn", ignore_term=not stopped) as stubborn,
+        killer(place, grace="term_ms = 300") as daemon,
+    ):
+        if stopped:
+            stubborn.send_signal(signal.SIGSTOP)
+        with peer(daemon.socket_path) as monitor, nobody_dies(bystander):
+            request = request_for(stubborn.pid, signal=Signal.TERM)
+            assert monitor.ask(request).outcome is Outcome.SIGNALLED
+            if not stays:
+                monitor.step("close")
+            assert not victims.exits_within(stubborn, 0.2)
+            assert dies_of(stubborn)
+            if stays:
+                exited = monitor.hear()
+                assert isinstance(exited, Exited)
+                assert exited[:2] == (request.id, Fate.GONE)
+                assert 300 <= exited.elapsed_ms < 2000
+        assert daemon.has_said(f"{stubborn.pid} has not obeyed SIGTERM for 30")
+        assert is_served(daemon, bystander)
+
+
+def test_a_victim_that_obeys_gets_no_sigkill(place: Path, victim: subprocess.Popen[bytes]) -> None:
+    with killer(place, grace="term_ms = 300") as daemon, peer(daemon.socket_path) as monitor:
+        kill(monitor, victim, signal=Signal.TERM)
+        assert monitor.hear(0.4) is Heard.NOTHING
+        assert "SIGKILL" not in daemon.log()
+
+
+@pytest.mark.parametrize("parting", ["a disconnect", "a violation"])
+def test_the_slot_outlives_the_connection(
+    place: Path, stubborn: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes], parting: str
+) -> None:
+    """The next Hello tells of the kill in flight, and its end is reported to whoever is there then."""
+    with killer(place, grace="term_ms = 700") as daemon:
+        request = request_for(stubborn.pid, signal=Signal.TERM)
+        with nobody_dies(stubborn, bystander):
+            with peer(daemon.socket_path) as first:
+                assert first.ask(request).outcome is Outcome.SIGNALLED
+                if parting == "a violation":
+                    first.send(b"nonsense")
+                    assert first.hear() is Heard.END
+            with peer(daemon.socket_path, greeted=False) as second:
+                hello = second.greet()
+                told = (hello.flight_id, hello.flight_pid, hello.flight_start_ticks, hello.flight_signal)
+                assert told == (request.id, stubborn.pid, request.start_ticks, Signal.TERM)
+                assert refused(second.ask(request_for(bystander.pid)), Reason.BUSY)
+        with peer(daemon.socket_path) as third:
+            exited = third.hear()
+            assert isinstance(exited, Exited)
+            assert exited[:2] == (request.id, Fate.GONE)
+            assert dies_of(stubborn)
+            kill(third, bystander)
+
+
+def test_another_connection_may_escalate(
+    place: Path, stubborn: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes]
+) -> None:
+    with killer(place, rate="burst = 1", grace="term_ms = 60_000") as daemon, nobody_dies(bystander):
+        request = request_for(stubborn.pid, signal=Signal.TERM)
+        with peer(daemon.socket_path) as first:
+            assert first.ask(request).outcome is Outcome.SIGNALLED
+        with peer(daemon.socket_path) as second:
+            assert second.ask(request_for(stubborn.pid)).outcome is Outcome.SIGNALLED
+            assert dies_of(stubborn)
+            exited = second.hear()
+            assert isinstance(exited, Exited)
+            assert exited[:2] == (request.id, Fate.GONE)
+
+
+def test_an_exit_that_nobody_heard_of_frees_the_slot(
+    place: Path, victim: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes]
+) -> None:
+    with killer(place) as daemon:
+        with peer(daemon.socket_path) as monitor:
+            monitor.say(request_for(victim.pid))
+        assert dies_of(victim)
+        assert daemon.has_said(f"{victim.pid} is gone after ")
+        with peer(daemon.socket_path, greeted=False) as later:
+            assert later.greet()[10:14] == (0, 0, 0, 0)
+            kill(later, bystander)
+
+
+def test_a_hello_in_the_middle_of_a_kill_tells_of_it(place: Path, stubborn: subprocess.Popen[bytes]) -> None:
+    """As a monitor does that has executed itself anew on the same connection."""
+    with killer(place, grace="term_ms = 60_000") as daemon, peer(daemon.socket_path) as monitor:
+        request = request_for(stubborn.pid, signal=Signal.TERM)
+        assert monitor.ask(request).outcome is Outcome.SIGNALLED
+        assert monitor.greet().flight_id == request.id
+        assert monitor.ask(request_for(stubborn.pid)).outcome is Outcome.SIGNALLED
+        exited = monitor.hear()
+        assert isinstance(exited, Exited)
+        assert exited.id == request.id
+
+
+@pytest.fixture
+def undying() -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """A process that stops for ever on its way out, and not even SIGKILL helps: a tracer holds it there."""
+    command = [victims.install.python(), "-I", "-c", STUCK]
+    tracer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert tracer.stdout is not None
+        said = tracer.stdout.readline()
+        (child,) = Path(f"/proc/{tracer.pid}/task/{tracer.pid}/children").read_text().split()
+        if said != b"ready\n":
+            signal.pidfd_send_signal(pidfd := victims.os.pidfd_open(int(child)), signal.SIGKILL)
+            victims.os.close(pidfd)
+            pytest.skip("tracing is not permitted here")
+        yield tracer, int(child)
+    finally:
+        victims.end(tracer)
+
+
+def test_a_victim_that_will_not_die_is_stuck_and_the_next_may_die(
+    place: Path, undying: tuple[subprocess.Popen[bytes], int], bystander: subprocess.Popen[bytes]
+) -> None:
+    """And its memory comes back all the same."""
+    tracer, stuck = undying
+    with killer(place, grace="stuck_ms = 400") as daemon, peer(daemon.socket_path) as monitor:
+        with nobody_dies(tracer, bystander):
+            request = request_for(stuck)
+            assert monitor.ask(request).outcome is Outcome.SIGNALLED
+            monitor.say(Ping(request.id + 1))
+            assert monitor.hear() == Pong(request.id + 1)  # so that it has let go of the memory
+            assert "VmRSS:\t       0 kB" in Path(f"/proc/{stuck}/status").read_text()
+            assert refused(monitor.ask(request_for(bystander.pid)), Reason.BUSY)
+            again = monitor.ask(request_for(stuck))  # it does not hold the slot for longer
+            assert again.outcome is Outcome.SIGNALLED
+            exited = monitor.hear()
+            assert isinstance(exited, Exited)
+            assert exited[:2] == (request.id, Fate.STUCK)
+            assert 400 <= exited.elapsed_ms < 700
+        assert daemon.has_said(f"{stuck} is STUCK, 40")
+        kill(monitor, bystander)
+
+
+@pytest.mark.parametrize("number", Signal)
+def test_the_deadlines_of_a_kill_that_never_ends(
+    victim: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, number: Signal
+) -> None:
+    """SIGTERM, SIGKILL after 2 s, stuck 5 s after that; escalations in between postpone nothing."""
+    sent: list[int] = []
+    monkeypatch.setattr(flight, "send_signal", lambda _, signal_number: sent.append(signal_number) or PASSED)
+    rules = guard(rate={"burst": 1})
+    with kills() as slot, nobody_dies(victim):
+        request = request_for(victim.pid, signal=number)
+        assert slot.answer(request, rules, 0).verdict.outcome is Outcome.SIGNALLED
+        killed_ms = 0
+        if number is Signal.TERM:
+            killed_ms = 2000
+            assert slot.follow(1999, rules.config) is None
+            assert sent == [Signal.TERM]
+            ending = slot.follow(killed_ms, rules.config)
+            assert ending is not None
+            assert ending.exited is None
+        assert sent[-1] == Signal.KILL
+        for after_ms in (1, 4000):
+            assert slot.answer(request_for(victim.pid), rules, killed_ms + after_ms).verdict.reason is Reason.NONE
+        assert slot.follow(killed_ms + 4999, rules.config) is None
+        ending = slot.follow(killed_ms + 5000, rules.config)
+        assert ending is not None
+        assert ending.exited == Exited(request.id, Fate.STUCK, killed_ms + 5000)
+        assert slot.flight is None
+
+
+def test_a_victim_that_dies_before_the_signal_is_gone_and_costs_nothing(
+    victim: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_aim = aim.take_aim
+
+    def too_late(*arguments: object) -> object:
+        target = take_aim(*arguments)  # type: ignore[arg-type]
+        victim.kill()
+        victim.wait()
+        return target
+
+    monkeypatch.setattr(aim, "take_aim", too_late)
+    rules = guard(rate={"burst": 1})
+    with kills() as slot:
+        assert slot.answer(request_for(victim.pid), rules, 0).verdict.outcome is Outcome.GONE
+        assert slot.flight is None
+        assert slot.retry_after_ms(0, rules.config) == 0

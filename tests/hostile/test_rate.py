@@ -1,0 +1,100 @@
+"""A monitor that wants more deaths than it may have."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from bustd_killer import facts, flight
+from bustd_killer.rules import PASSED
+from bustd_protocol.messages import Fate, Outcome, Reason, Scope
+from tests.support import victims
+from tests.support.dialogue import Heard, peer
+from tests.support.honest import is_served, kill, nobody_dies, refused, request_for
+from tests.support.in_process import guard, kills
+from tests.support.killer import killer
+
+
+@pytest.fixture
+def crowd() -> Iterator[list[subprocess.Popen[bytes]]]:
+    with ExitStack() as stack:
+        yield [stack.enter_context(victims.victim(20)) for _ in range(5)]
+
+
+def test_the_fourth_of_a_burst_waits_and_a_reconnect_does_not_help(
+    place: Path, crowd: list[subprocess.Popen[bytes]]
+) -> None:
+    *dead, fourth, last = crowd
+    with killer(place, rate="interval_ms = 1500") as daemon:
+        with peer(daemon.socket_path) as monitor:
+            for process in dead:
+                kill(monitor, process)
+            with nobody_dies(fourth, last):
+                refusal = monitor.ask(request_for(fourth.pid))
+                assert refused(refusal, Reason.RATE)
+                assert 0 < refusal.retry_after_ms <= 1500
+                assert daemon.has_said(f"(leak) for floor: rate for {refusal.retry_after_ms} ms\n")
+        with peer(daemon.socket_path, greeted=False) as monitor:
+            with nobody_dies(fourth, last):
+                assert 0 < monitor.greet().retry_after_ms <= refusal.retry_after_ms
+                later = monitor.ask(request_for(fourth.pid))
+                assert refused(later, Reason.RATE)
+                assert later.retry_after_ms <= refusal.retry_after_ms  # refusals use nothing up
+                assert monitor.hear(later.retry_after_ms / 1000) is Heard.NOTHING
+            kill(monitor, fourth)
+            assert refused(monitor.ask(request_for(last.pid)), Reason.RATE)
+
+
+def test_no_minute_sees_more_than_its_share(place: Path, crowd: list[subprocess.Popen[bytes]]) -> None:
+    first, second, *others = crowd
+    with (
+        killer(place, rate="burst = 2\ninterval_ms = 0\nper_minute = 2") as daemon,
+        peer(daemon.socket_path) as monitor,
+        nobody_dies(*others),
+    ):
+        kill(monitor, first)
+        kill(monitor, second)
+        refusal = monitor.ask(request_for(others[0].pid))
+        assert refused(refusal, Reason.RATE)
+        assert 50_000 < refusal.retry_after_ms <= 60_000
+
+
+def test_refusals_and_failures_use_nothing_up(place: Path, crowd: list[subprocess.Popen[bytes]]) -> None:
+    alive, dead, *others = crowd
+    gone = request_for(dead.pid)
+    victims.end(dead)
+    with killer(place, rate="burst = 1\ninterval_ms = 60_000") as daemon:
+        with nobody_dies(alive, *others), peer(daemon.socket_path) as monitor:
+            assert monitor.ask(gone).outcome is Outcome.GONE
+            assert refused(monitor.ask(request_for(1)), Reason.PID1)
+            assert refused(monitor.ask(request_for(alive.pid, start_ticks=0)), Reason.START_TIME)
+            assert refused(monitor.ask(request_for(alive.pid, claimed_bytes=2**60)), Reason.SHRUNK)
+            assert refused(monitor.ask(request_for(alive.pid, scope=Scope.CGROUP)), Reason.UNSUPPORTED)
+        assert is_served(daemon, alive)
+
+
+def test_the_rate_over_time(victim: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    """With root's defaults: three at once, then one every 500 ms, and 60 in any minute."""
+    monkeypatch.setattr(flight, "send_signal", lambda *_: PASSED)
+    monkeypatch.setattr(facts, "has_exited", lambda _: False)
+    rules, request, granted = guard(), request_for(victim.pid), []
+    with kills() as slot, nobody_dies(victim):
+        for now_ms in range(0, 90_000, 100):
+            verdict = slot.answer(request, rules, now_ms).verdict
+            if verdict.reason is Reason.RATE:
+                assert verdict.retry_after_ms > 0
+                continue
+            assert verdict.outcome is Outcome.SIGNALLED
+            granted.append(now_ms)
+            monkeypatch.setattr(facts, "has_exited", lambda _: True)
+            ending = slot.follow(now_ms, rules.config)
+            assert ending is not None
+            assert ending.exited is not None
+            assert ending.exited.fate is Fate.GONE
+            monkeypatch.setattr(facts, "has_exited", lambda _: False)
+    assert granted[:5] == [0, 100, 200, 500, 1000]
+    assert len([now_ms for now_ms in granted if now_ms < 60_000]) == 60
+    for start_ms in granted:
+        assert len([now_ms for now_ms in granted if start_ms <= now_ms < start_ms + 60_000]) <= 60

@@ -1,0 +1,17 @@
+"""PIDs that are given out again at the worst moment, and processes that are hidden: in namespaces of the test's own."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.hostile.in_namespace import SCENARIOS
+from tests.support import pid_namespace
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_in_a_namespace(place: Path, scenario: str) -> None:
+    if missing := pid_namespace.what_is_missing():
+        pytest.skip(missing)
+    ran = pid_namespace.run_inside("tests.hostile.in_namespace", scenario, str(place))
+    assert (ran.returncode, ran.stdout) == (0, "done\n"), ran.stderr

@@ -1,0 +1,46 @@
+"""Real control groups with the paths of systemd's units, in a slice that belongs to this test run alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def mount_point(kind: str) -> Path | None:
+    """Where the `unified` hierarchy, systemd's named one (`systemd`) or a v1 controller is mounted."""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        words = line.split()
+        filesystem, _, options = words[words.index("-") + 1 :]
+        wanted = {"unified": "", "systemd": "name=systemd"}.get(kind, kind)
+        if filesystem == ("cgroup2" if kind == "unified" else "cgroup") and (
+            not wanted or wanted in options.split(",")
+        ):
+            return Path(words[4])
+    return None
+
+
+def counts_for_units(kind: str) -> bool:
+    """Whether a test can put a process in a unit there: systemd's own hierarchy says nothing beside a unified one."""
+    unified = [line for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::")]
+    return mount_point(kind) is not None and (kind == "unified" or unified in ([], ["0::/"]))
+
+
+@contextmanager
+def group_at(root: Path, path: str) -> Iterator[Path]:
+    """The control group `path` below a top slice of our own; removed at the end, when its processes are gone."""
+    top = root / f"bustd-test-{os.getpid()}.slice"
+    leaf = top / path
+    leaf.mkdir(parents=True)
+    try:
+        yield leaf
+    finally:
+        while leaf != root:
+            leaf.rmdir()
+            leaf = leaf.parent
+
+
+def put(pid: int, group: Path) -> None:
+    """Move a whole process there."""
+    (group / "cgroup.procs").write_text(str(pid))

@@ -1,0 +1,54 @@
+"""The killer's slot and checks in the test's own process, where time, the machine and the kernel can be made to lie."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bustd_common import killer_toml, procfs
+from bustd_common.protection import Protection
+from bustd_killer.aim import Guard
+from bustd_killer.facts import Machine
+from bustd_killer.flight import Kills
+from bustd_killer.rules import Own
+
+_NOBODYS = 2**22
+"""No process has this PID."""
+
+
+class FixedMachine:
+    """A machine of 1 GiB whose readings the test makes up."""
+
+    def __init__(self, available_percent: int, some_avg10: float) -> None:
+        available = 2**30 * available_percent // 100
+        meminfo = procfs.Meminfo(2**30, available, available, 2**30 - available, 0, 0)
+        self._reading = Machine(meminfo, some_avg10)
+
+    def read(self) -> Machine:
+        return self._reading
+
+
+def guard(
+    *,
+    available_percent: int = 5,
+    some_avg10: float = 0.0,
+    protection: Protection = Protection(),  # noqa: B008
+    limits: dict[str, int] | None = None,
+    rate: dict[str, int] | None = None,
+    grace: dict[str, int] | None = None,
+) -> Guard:
+    """What decides who may die; only the test's own descendants, as with every killer in a test."""
+    tables = {"peer": {"user": os.geteuid()}, "limits": limits or {}, "rate": rate or {}, "grace": grace or {}}
+    config = killer_toml.config_of(tables)
+    machine = FixedMachine(available_percent, some_avg10)
+    return Guard(config, protection, machine, Own(_NOBODYS, _NOBODYS, _NOBODYS), os.getpid())  # type: ignore[arg-type]
+
+
+@contextmanager
+def kills() -> Iterator[Kills]:
+    """The slot and the rate of a killer; what is still in flight at the end is let go."""
+    made = Kills()
+    yield made
+    for pidfd in made.flight.pidfds if made.flight else ():
+        os.close(pidfd)

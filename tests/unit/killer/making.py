@@ -1,0 +1,98 @@
+"""Facts, requests and guards as the tests of the killer need them: ordinary in everything that they do not name."""
+
+from __future__ import annotations
+
+import os
+
+from bustd_common import killer_toml
+from bustd_common.killer_toml import KillerConfig
+from bustd_common.procfs import Meminfo, Stat
+from bustd_common.protection import Protection
+from bustd_killer.aim import Guard
+from bustd_killer.facts import Facts, Machine
+from bustd_killer.rules import Own
+from bustd_protocol.messages import KillRequest, Scope, Signal
+
+MIB, GIB = 2**20, 2**30
+KILLER, PARENT, MONITOR = 640, 600, 812
+DEFAULTS = killer_toml.config_of({})
+
+
+def config(**changed: object) -> KillerConfig:
+    """The defaults, and what the test is about."""
+    return DEFAULTS._replace(**changed)
+
+
+def stat(**changed: object) -> Stat:
+    ordinary = Stat(
+        comm=b"leak",
+        state=b"S",
+        parent=1,
+        group=4711,
+        session=4711,
+        flags=0x400000,
+        threads=1,
+        start_ticks=90125,
+    )
+    return ordinary._replace(**changed)
+
+
+def facts(*, uid: int = 1000, held_bytes: int = GIB, adj: int = 0, unit: str = "app.scope", **of_stat: object) -> Facts:
+    return Facts(stat(**of_stat), uid, held_bytes, adj, unit)
+
+
+def request(pid: int = 4711, **changed: object) -> KillRequest:
+    ordinary = KillRequest(
+        id=7,
+        pid=pid,
+        start_ticks=90125,
+        uid=1000,
+        comm=b"leak",
+        claimed_bytes=GIB,
+        signal=Signal.TERM,
+        scope=Scope.PROCESS,
+        condition=b"floor",
+        monotonic_ms=1,
+    )
+    return ordinary._replace(**changed)
+
+
+def machine(
+    available_percent: float | None = 5,
+    *,
+    some_avg10: float = 0.0,
+    total: int = 16 * GIB,
+    of_user_space: int = 10 * GIB,
+) -> Machine:
+    """`of_user_space` is what is available plus anonymous: the percentage is of that."""
+    available = None if available_percent is None else int(of_user_space * available_percent / 100)
+    anonymous = of_user_space - (available or 0)
+    return Machine(Meminfo(total, 0, available, anonymous, 0, 0), some_avg10)
+
+
+class FakeMachine:
+    """Readings that the test decides: a shortage can't be caused on a machine that others work on."""
+
+    def __init__(self, reading: Machine | None) -> None:
+        self.reading = reading
+
+    def read(self) -> Machine | None:
+        return self.reading
+
+
+def guard(
+    reading: Machine | None = None,
+    *,
+    protection: Protection | None = None,
+    own: Own | None = None,
+    only_descendants_of: int = 0,
+    **limits: object,
+) -> Guard:
+    """On a machine that is short of memory, unless the test says otherwise; nobody is protected."""
+    return Guard(
+        config(**limits),
+        protection or Protection(),
+        FakeMachine(reading or machine()),  # type: ignore[arg-type]
+        own or Own(os.getpid(), os.getppid(), 0),
+        only_descendants_of,
+    )

@@ -1,0 +1,225 @@
+"""What the killer reads of a process: by a pidfd that keeps the PID from being reused, from a /proc of any kind."""
+
+import os
+import resource
+import threading
+from pathlib import Path
+
+import pytest
+
+from bustd_common import procfs
+from bustd_killer import facts
+from bustd_killer.facts import Facts, Victim, open_victim
+from bustd_protocol.messages import Reason
+from tests.fakes.procfs import FakeProc
+from tests.support import victims
+from tests.unit.common.forked import in_child
+from tests.unit.killer.making import MIB
+
+ZOMBIE_LEADER = """
+import ctypes, os, threading, time
+kept = bytes([1]) * (24 << 20)
+def live_on():
+    while b") Z " not in open("/proc/self/stat", "rb").read(): time.sleep(0.001)
+    print("ready", flush=True)
+    time.sleep(120)
+threading.Thread(target=live_on).start()
+ctypes.CDLL(None).syscall(93 if os.uname().machine == "aarch64" else 60, 0)
+"""
+
+
+@pytest.fixture
+def proc(tmp_path):
+    return FakeProc(tmp_path)
+
+
+def read(proc: FakeProc, pid: int | None = None) -> Facts | Reason:
+    """The facts of a living PID, by default our own, as `proc` shows them."""
+    victim = open_victim(os.getpid() if pid is None else pid, proc.path)
+    if isinstance(victim, Reason):
+        return victim
+    assert os.get_inheritable(victim.pidfd) is False
+    os.close(victim.pidfd)
+    return victim.facts
+
+
+def test_the_facts_are_what_proc_says(proc):
+    pid = os.getpid()
+    proc.process(
+        pid,
+        b"a) b\n\xff",
+        uid=26,
+        anonymous_kib=1000,
+        swap_kib=24,
+        oom_score_adj=-500,
+        cgroup=b"0::/system.slice/db.service\n",
+        parent=7,
+        group=8,
+        threads=3,
+        start_ticks=48210,
+    )
+    stat = procfs.Stat(b"a) b\n\xff", b"S", 7, 8, 8, 0x400000, 3, 48210)
+    assert read(proc) == Facts(stat, 26, MIB, -500, "db.service")
+
+
+def test_a_real_victim_is_held_by_its_pidfd_and_read_as_it_is():
+    with victims.victim(32, name=b"leak) Z (") as child:
+        victim = open_victim(child.pid)
+        assert isinstance(victim, Victim)
+        assert victim.pid == child.pid
+        assert victim.facts.stat.comm == b"leak) Z ("
+        assert victim.facts.stat.parent == os.getpid()
+        assert victim.facts.stat.start_ticks == victims.start_ticks(child.pid)
+        assert victim.facts.uid == os.geteuid()
+        assert 32 * MIB <= victim.facts.held_bytes < 96 * MIB
+        assert victim.facts.oom_score_adj == int(Path(f"/proc/{child.pid}/oom_score_adj").read_text())
+        assert not facts.has_exited(victim.pidfd)
+        child.kill()
+        assert victims.exits_within(child, 5)
+        assert facts.has_exited(victim.pidfd), "a zombie that nobody has reaped yet has exited all the same"
+        assert open_victim(child.pid) is Reason.GONE
+        os.close(victim.pidfd)
+        child.wait()
+        assert open_victim(child.pid) is Reason.GONE
+
+
+def test_a_zombie_leader_whose_threads_live_on_is_alive_and_its_bytes_are_those_of_a_living_thread():
+    child = victims.start_program(ZOMBIE_LEADER)
+    try:
+        victim = open_victim(child.pid)
+        assert isinstance(victim, Victim)
+        assert victim.facts.stat.state == b"Z"
+        assert not victim.facts.stat.is_dead
+        assert victim.facts.held_bytes >= 24 * MIB
+        assert not facts.has_exited(victim.pidfd)
+        os.close(victim.pidfd)
+    finally:
+        victims.end(child)
+
+
+def test_the_first_thread_that_still_has_memory_speaks_for_a_zombie_leader(proc):
+    pid = os.getpid()
+    proc.process(pid, state=b"Z", threads=3, anonymous_kib=None, cgroup=b"0::/\n")
+    proc.thread(pid, 99_001, anonymous_kib=None, cgroup=b"0::/\n")
+    proc.thread(pid, 99_002, anonymous_kib=4096, cgroup=b"0::/system.slice/db.service\n")
+    assert (read(proc).held_bytes, read(proc).unit) == (4 * MIB, "db.service")
+
+
+def test_a_zombie_leader_none_of_whose_threads_has_memory_holds_nothing(proc):
+    proc.process(os.getpid(), state=b"Z", threads=2, anonymous_kib=None)
+    assert read(proc).held_bytes == 0
+    proc.remove(f"{os.getpid()}/task")
+    assert read(proc).held_bytes == 0
+
+
+def test_a_process_that_proc_does_not_show_is_hidden(proc):
+    assert read(proc) is Reason.HIDDEN
+
+
+@pytest.mark.parametrize("name", ["stat", "status", "cgroup", "oom_score_adj"])
+def test_a_process_of_which_proc_shows_only_a_part_is_hidden(proc, name):
+    proc.process(os.getpid())
+    proc.remove(f"{os.getpid()}/{name}")
+    assert read(proc) is Reason.HIDDEN
+
+
+@pytest.mark.parametrize(
+    ("name", "data"), [("stat", b"garbage"), ("status", b"garbage"), ("oom_score_adj", b""), ("oom_score_adj", b"x\n")]
+)
+def test_a_process_that_makes_no_sense_is_refused_and_does_not_end_the_killer(proc, name, data):
+    proc.process(os.getpid())
+    proc.write(f"{os.getpid()}/{name}", data)
+    assert read(proc) is Reason.HIDDEN
+
+
+def test_a_file_that_can_be_opened_and_not_read_counts_as_not_shown(proc):
+    proc.process(os.getpid())
+    proc.remove(f"{os.getpid()}/cgroup")
+    (proc.directory / str(os.getpid()) / "cgroup").mkdir()  # read(2) answers EISDIR
+    assert read(proc) is Reason.HIDDEN
+
+
+def test_the_id_of_a_thread_is_not_that_of_a_process():
+    done, ids = threading.Event(), []
+    thread = threading.Thread(target=lambda: (ids.append(threading.get_native_id()), done.wait(10)))
+    thread.start()
+    while not ids:
+        pass
+    assert open_victim(ids[0]) is Reason.NOT_LEADER
+    done.set()
+    thread.join()
+
+
+def test_a_process_that_exits_while_it_is_read_is_gone_and_whatever_was_read_is_void(proc, monkeypatch):
+    proc.process(os.getpid())
+    monkeypatch.setattr(facts, "has_exited", lambda _: True)
+    assert read(proc) is Reason.GONE
+
+
+def test_a_bug_in_the_reading_leaves_no_descriptor_open(proc, monkeypatch):
+    def fail(_data):
+        raise ZeroDivisionError
+
+    proc.process(os.getpid())
+    monkeypatch.setattr(procfs, "parse_unit", fail)
+    with pytest.raises(ZeroDivisionError):  # and tests/conftest.py looks for what is left open
+        open_victim(os.getpid(), proc.path)
+
+
+def test_a_lack_of_descriptors_is_an_error_and_says_nothing_about_the_process():
+    def open_with_no_descriptor_left():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
+        try:
+            return open_victim(os.getppid())
+        except OSError as error:
+            return type(error).__name__
+
+    assert in_child(open_with_no_descriptor_left) == "OSError"
+
+
+# Groups and ancestors
+
+
+def test_the_members_of_a_group_are_those_that_live(proc):
+    proc.process(10, group=10)
+    proc.process(11, group=10)
+    proc.process(12, group=12)
+    proc.process(13, group=10, state=b"Z")
+    proc.process(14, group=10, state=b"Z", threads=2)
+    proc.process(15, group=10)
+    proc.write("15/stat", b"garbage")
+    proc.write("16", b"a file with a number for a name")
+    proc.write("meminfo", b"")
+    assert sorted(facts.group_members(10, proc.path)) == [10, 11, 14]
+
+
+def test_the_members_of_a_real_group_are_its_processes():
+    with victims.victim(1, own_group=True) as child:
+        assert facts.group_members(child.pid) == [child.pid]
+    assert facts.group_members(child.pid) == []
+
+
+def test_a_descendant_is_a_child_of_a_child_and_so_on(proc):
+    proc.process(10, parent=1)
+    proc.process(20, parent=10)
+    proc.process(30, parent=20)
+    stat = procfs.parse_stat((proc.directory / "30/stat").read_bytes())
+    assert facts.descends_from(stat, 20, proc.path)
+    assert facts.descends_from(stat, 10, proc.path)
+    assert not facts.descends_from(stat, 30, proc.path), "nobody descends from himself"
+    assert not facts.descends_from(stat, 40, proc.path)
+    assert facts.descends_from(stat, 1, proc.path)
+
+
+def test_a_gap_in_the_line_of_ancestors_ends_it(proc):
+    proc.process(10, parent=1)
+    proc.process(30, parent=20)
+    stat = procfs.parse_stat((proc.directory / "30/stat").read_bytes())
+    assert not facts.descends_from(stat, 10, proc.path)
+
+
+def test_ancestors_that_go_round_in_a_circle_are_followed_only_so_far(proc):
+    proc.process(10, parent=20)
+    proc.process(20, parent=10)
+    stat = procfs.parse_stat((proc.directory / "10/stat").read_bytes())
+    assert not facts.descends_from(stat, 30, proc.path)

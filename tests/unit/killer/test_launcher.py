@@ -1,0 +1,160 @@
+"""The standalone pair: how the monitor is started, what it is given, and how it is made to leave."""
+
+import errno
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from bustd_killer import launcher
+from bustd_killer.launcher import MonitorPlan, end_monitor, spawn_monitor
+from tests.unit.common.forked import in_child
+
+NOBODY = 65534
+
+REPORT = """
+import ctypes, json, os, socket, sys
+link = socket.socket(fileno=3)
+death = ctypes.c_int()
+ctypes.CDLL(None).prctl(2, ctypes.byref(death), 0, 0, 0)
+paths = {int(name): os.readlink(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd") if int(name) != 3
+         and os.path.exists(f"/proc/self/fd/{name}")}
+report = {"uids": os.getresuid(), "gids": os.getresgid(), "groups": os.getgroups(), "paths": paths,
+          "environment": dict(os.environ), "is_for_me": os.environ["LISTEN_PID"] == str(os.getpid()),
+          "parent": os.getppid(), "death": death.value, "arguments": sys.argv[1:], "isolated": sys.flags.isolated,
+          "family": int(link.family), "kind": int(link.type) & 15}
+os.write(2, b"said on its standard error\\n")
+link.send(json.dumps(report).encode())
+link.recv(1)
+sys.exit(7)
+"""
+STUBBORN = """
+import signal, socket, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+socket.socket(fileno=3).send(b"here")
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def log(tmp_path):
+    with (tmp_path / "log").open("wb") as file:
+        yield file
+
+
+def plan(*command: str, psi: tuple[tuple[str, int], ...] = (), uid: int = -1, gid: int = -1) -> MonitorPlan:
+    return MonitorPlan(uid, gid, ("-c", *command), psi)
+
+
+def reported(a_plan: MonitorPlan, log_fd: int) -> dict:
+    """What a monitor that is started so says of itself; it is ended as the killer would."""
+    link, pid = spawn_monitor(a_plan, log_fd)
+    report = json.loads(link.recv(65536))
+    pidfd = os.pidfd_open(pid)
+    link.close()
+    report["code"] = end_monitor(pid, pidfd)
+    return report
+
+
+def test_the_monitor_finds_its_connection_where_systemd_would_have_put_it(log):
+    report = reported(plan(REPORT, "--dry-run", "x y"), log.fileno())
+    environment = report["environment"]
+    assert report["is_for_me"]
+    assert (environment["LISTEN_FDS"], environment["LISTEN_FDNAMES"]) == ("1", "killer")
+    assert (report["family"], report["kind"]) == (1, 5), "AF_UNIX, SOCK_SEQPACKET"
+    assert report["arguments"] == ["--dry-run", "x y"]
+    assert report["parent"] == os.getpid()
+    assert report["isolated"] == 1
+
+
+def is_inheritable(descriptor: int) -> bool:
+    try:
+        return os.get_inheritable(descriptor)
+    except OSError:  # the one that listed the folder
+        return False
+
+
+def test_nothing_of_the_killers_environment_goes_to_the_monitor(log, monkeypatch):
+    monkeypatch.setenv("SECRET", "of the administrator")
+    report = reported(plan(REPORT), log.fileno())
+    names = set(report["environment"]) - {"LC_CTYPE"}  # Python's own, PEP 538
+    assert names == {"PATH", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"}
+
+
+def test_it_inherits_the_psi_files_and_no_other_descriptor(log, tmp_path):
+    files = [os.open(tmp_path / name, os.O_RDWR | os.O_CREAT) for name in ("some", "full")]
+    ours = {entry.name for entry in Path("/proc/self/fd").iterdir()}
+    from_outside = {name for name in ours if is_inheritable(int(name))}
+    report = reported(plan(REPORT, psi=(("psi-some", files[0]), ("psi-full", files[1]))), log.fileno())
+    assert report["environment"]["LISTEN_FDNAMES"] == "killer:psi-some:psi-full"
+    assert report["environment"]["LISTEN_FDS"] == "3"
+    assert report["paths"]["4"] == str(tmp_path / "some")
+    assert report["paths"]["5"] == str(tmp_path / "full")
+    assert set(report["paths"]) - from_outside <= {"0", "1", "2", "4", "5"}
+    for descriptor in files:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)
+
+
+def test_descriptors_that_are_in_each_others_place_are_not_mixed_up(tmp_path):
+    def arranged():
+        for at, name in ((3, "full"), (4, "some"), (5, "log")):
+            descriptor = os.open(tmp_path / name, os.O_RDWR | os.O_CREAT)
+            os.dup2(descriptor, 80 + at)
+        for at in (3, 4, 5):
+            os.dup2(80 + at, at)
+        return reported(plan(REPORT, psi=(("psi-some", 4), ("psi-full", 3))), 5)
+
+    paths = in_child(arranged)["paths"]
+    assert (paths["4"], paths["5"]) == (str(tmp_path / "some"), str(tmp_path / "full"))
+    assert paths["2"] == str(tmp_path / "log")
+
+
+def test_what_it_says_on_its_standard_error_goes_to_the_log(log, tmp_path):
+    report = reported(plan(REPORT), log.fileno())
+    assert report["paths"]["2"] == str(tmp_path / "log")
+    assert (tmp_path / "log").read_text() == "said on its standard error\n"
+
+
+@pytest.mark.root
+def test_it_keeps_nothing_of_root(log):
+    report = reported(plan(REPORT, uid=NOBODY, gid=NOBODY), log.fileno())
+    assert report["uids"] == [NOBODY] * 3
+    assert report["gids"] == [NOBODY] * 3
+    assert report["groups"] == []
+
+
+@pytest.mark.parametrize("uid", [-1, pytest.param(NOBODY, marks=pytest.mark.root)])
+def test_it_is_told_when_the_killer_dies_although_it_has_changed_its_user(log, uid):
+    report = reported(plan(REPORT, uid=uid, gid=uid), log.fileno())
+    assert report["death"] == signal.SIGTERM
+
+
+def test_a_monitor_that_leaves_by_itself_is_reaped_and_its_code_known(log):
+    assert reported(plan(REPORT), log.fileno())["code"] == 7
+
+
+def test_a_monitor_that_will_not_leave_is_made_to(log, monkeypatch):
+    monkeypatch.setattr(launcher, "_PATIENCE_MS", 10)
+    link, pid = spawn_monitor(plan(STUBBORN), log.fileno())
+    assert link.recv(10) == b"here"
+    pidfd = os.pidfd_open(pid)
+    link.close()
+    assert end_monitor(pid, pidfd) == -signal.SIGKILL
+    with pytest.raises(ChildProcessError):
+        os.waitpid(pid, 0)
+
+
+def test_a_monitor_that_can_not_be_started_says_so_and_is_no_second_killer(log, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "missing"))
+    link, pid = spawn_monitor(plan(REPORT), log.fileno())
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 71
+    assert link.recv(10) == b""
+    link.close()
+    said = (tmp_path / "log").read_text()
+    assert said.startswith("bustd-killer: the monitor can't be started: ")
+    assert os.strerror(errno.ENOENT) in said
+    assert len(said.splitlines()) == 1
