@@ -57,12 +57,12 @@ class Kills:
     """The in-flight slot and the rate limit. Times are monotonic milliseconds, passed in."""
 
     def __init__(self) -> None:
-        self._signals_ms: tuple[int, ...] = ()
+        self._rate = rules.Rate()
         self.flight: Flight | None = None
 
     def retry_after_ms(self, now_ms: int, config: KillerConfig) -> int:
         """How long the rate limit still forbids a new kill."""
-        return rules.rate_wait_ms(self._signals_ms, now_ms, config)
+        return rules.rate_wait_ms(self._rate, now_ms, config)
 
     def answer(self, request: KillRequest, guard: Guard, now_ms: int) -> Answer:
         """Check 3, then take aim (checks 4 to 9), then signal."""
@@ -124,7 +124,7 @@ class Kills:
             send_signal(pidfd, request.signal)
         if request.scope is Scope.GROUP:
             pidfds += _signal_newcomers(request, target, guard)
-        self._signals_ms = (*self._signals_ms, now_ms)[-config.per_minute - config.burst :]
+        self._rate = rules.after_kill(self._rate, now_ms, config)
         grace_ms = config.stuck_ms if request.signal is Signal.KILL else config.term_ms
         key = FlightKey(request.pid, request.start_ticks)
         self.flight = Flight(request.id, key, tuple(pidfds), request.signal, now_ms, now_ms + grace_ms)

@@ -44,20 +44,29 @@ def is_escalation(flight: FlightKey | None, request: KillRequest) -> bool:
     return flight == FlightKey(request.pid, request.start_ticks) and request.signal is Signal.KILL
 
 
-def rate_wait_ms(signals_ms: tuple[int, ...], now_ms: int, config: KillerConfig) -> int:
+class Rate(NamedTuple):
+    """The rate limit's memory, in monotonic milliseconds: when the whole burst is free again, and the last minute."""
+
+    burst_free_ms: int = 0
+    last_minute_ms: tuple[int, ...] = ()
+
+
+def after_kill(rate: Rate, now_ms: int, config: KillerConfig) -> Rate:
+    """The rate limit after one more kill. Only signals that were sent use it up."""
+    recent = tuple(killed_ms for killed_ms in rate.last_minute_ms if killed_ms > now_ms - 60_000)
+    return Rate(max(rate.burst_free_ms, now_ms) + config.interval_ms, (*recent, now_ms))
+
+
+def rate_wait_ms(rate: Rate, now_ms: int, config: KillerConfig) -> int:
     """Check 3, second half: milliseconds until the next kill is permitted, 0 if it is now.
 
-    `signals_ms` are the times of past kills, oldest first. `burst` kills may come at once and one more every
-    `interval_ms`; no minute may see more than `per_minute`.
+    `burst` kills may come at once and one more every `interval_ms`; no minute may see more than `per_minute`.
     """
-    full_again = 0.0
-    for signalled in signals_ms:
-        full_again = max(full_again, signalled) + config.interval_ms
-    wait = full_again - (config.burst - 1) * config.interval_ms - now_ms
-    last_minute = [signalled for signalled in signals_ms if signalled > now_ms - 60_000]
-    if len(last_minute) >= config.per_minute:
-        wait = max(wait, last_minute[-config.per_minute] + 60_000 - now_ms)
-    return max(0, int(wait))
+    wait = rate.burst_free_ms - (config.burst - 1) * config.interval_ms - now_ms
+    recent = [killed_ms for killed_ms in rate.last_minute_ms if killed_ms > now_ms - 60_000]
+    if len(recent) >= config.per_minute:
+        wait = max(wait, recent[-config.per_minute] + 60_000 - now_ms)
+    return max(0, wait)
 
 
 def judge_kind(pid: int, facts: Facts, own: Own) -> Ruling:

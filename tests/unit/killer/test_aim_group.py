@@ -67,6 +67,11 @@ def test_a_member_that_has_gone_meanwhile_is_left_out(world, reason):
     assert close(take_aim(GROUP, guard(own=OWN))) == [4711, 4713]
 
 
+def test_a_member_of_which_nobody_can_tell_whether_it_is_protected_refuses_the_whole(world):
+    world.processes[4712] = Reason.HIDDEN
+    assert take_aim(GROUP, guard(own=OWN)) == Ruling(Reason.HIDDEN, "4712 of its group: hidden")
+
+
 def test_on_a_healthy_machine_the_group_is_not_even_looked_at(world):
     aimed = take_aim(GROUP, guard(machine(90), own=OWN))
     assert isinstance(aimed, Ruling)

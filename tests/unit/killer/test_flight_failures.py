@@ -216,7 +216,6 @@ def test_no_burst_and_no_minute_is_exceeded_however_long_it_goes_on(gaps_ms, bur
             assert count <= burst + (last - first) // limits.interval_ms
 
 
-@pytest.mark.xfail(strict=True, reason="Kills remembers per_minute + burst signals: with a long interval, too few")
 def test_a_long_interval_holds_however_long_it_goes_on(kernel, world):
     kernel.has_exited = True
     limits = config(burst=2, interval_ms=600_000, per_minute=2)

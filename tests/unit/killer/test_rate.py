@@ -4,17 +4,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bustd_killer.rules import rate_wait_ms
+from bustd_killer.rules import Rate, after_kill, rate_wait_ms
 from tests.unit.killer.making import config
 
 DEFAULT = {"burst": 3, "interval_ms": 500, "per_minute": 60}
+
+
+def waiting_ms(done, now_ms, limits) -> int:
+    """How long somebody has to wait who has had these kills, and asks now."""
+    rate = Rate()
+    for moment in done:
+        rate = after_kill(rate, moment, limits)
+    return rate_wait_ms(rate, now_ms, limits)
 
 
 def kills(moments_ms: list[int], limits: dict[str, int]) -> list[int]:
     """When somebody who asks at these moments gets his kills."""
     done: list[int] = []
     for now_ms in moments_ms:
-        if rate_wait_ms(tuple(done), now_ms, config(**limits)) == 0:
+        if waiting_ms(done, now_ms, config(**limits)) == 0:
             done.append(now_ms)
     return done
 
@@ -59,11 +67,11 @@ def test_no_more_than_burst_come_at_once_and_then_one_in_each_interval(case):
 def test_who_waits_as_long_as_he_is_told_to_is_let_through_and_not_a_millisecond_before(case, later_ms):
     done = tuple(kills(*case))
     now_ms = (done[-1] if done else 0) + later_ms
-    wait_ms = rate_wait_ms(done, now_ms, config(**case[1]))
+    wait_ms = waiting_ms(done, now_ms, config(**case[1]))
     assert wait_ms >= 0
-    assert rate_wait_ms(done, now_ms + wait_ms, config(**case[1])) == 0
+    assert waiting_ms(done, now_ms + wait_ms, config(**case[1])) == 0
     if wait_ms:
-        assert rate_wait_ms(done, now_ms + wait_ms - 1, config(**case[1])) == 1
+        assert waiting_ms(done, now_ms + wait_ms - 1, config(**case[1])) == 1
 
 
 @given(asking())
@@ -72,13 +80,13 @@ def test_who_has_not_killed_for_long_has_the_whole_burst_again(case):
     done, limits = kills(*case), case[1]
     rested_ms = (done[-1] if done else 0) + max(60_000, limits["burst"] * limits["interval_ms"])
     for _ in range(limits["burst"]):
-        assert rate_wait_ms(tuple(done), rested_ms, config(**limits)) == 0
+        assert waiting_ms(done, rested_ms, config(**limits)) == 0
         done.append(rested_ms)
 
 
 def test_by_default_three_at_once_and_the_fourth_after_half_a_second():
     assert kills([0, 0, 0, 0, 499, 500, 500, 999, 1000], DEFAULT) == [0, 0, 0, 500, 1000]
-    assert rate_wait_ms((100, 100, 100), 100, config(**DEFAULT)) == 500
+    assert waiting_ms((100, 100, 100), 100, config(**DEFAULT)) == 500
 
 
 def test_half_a_burst_comes_back_in_half_the_time():
@@ -88,10 +96,10 @@ def test_half_a_burst_comes_back_in_half_the_time():
 def test_by_default_the_61st_kill_of_a_minute_waits_until_the_minute_is_over():
     done = kills(list(range(0, 60_000, 100)), DEFAULT)
     assert len(done) == 60
-    assert rate_wait_ms(tuple(done), 59_999, config(**DEFAULT)) == 1
-    assert rate_wait_ms(tuple(done), 60_000, config(**DEFAULT)) == 0
+    assert waiting_ms(done, 59_999, config(**DEFAULT)) == 1
+    assert waiting_ms(done, 60_000, config(**DEFAULT)) == 0
 
 
 @pytest.mark.parametrize("now_ms", [0, 1, 10**12])
 def test_the_first_kill_never_waits_however_long_the_machine_has_been_up(now_ms):
-    assert rate_wait_ms((), now_ms, config(**DEFAULT)) == 0
+    assert waiting_ms((), now_ms, config(**DEFAULT)) == 0
