@@ -115,8 +115,8 @@ def test_an_id_is_due_exactly_in_the_phases_that_wait_for_its_answer(exchange: l
             session = received(session, role, message)
         except RemoteProtocolError:
             continue
-        if session.phase is not Phase.GREETED:
-            assert (session.asked_id != 0) == (session.phase in (Phase.ASKED, Phase.FLYING_ASKED))
+        assert (session.hello_id != 0) == (session.phase is Phase.GREETED)
+        assert (session.asked_id != 0) == (session.phase in (Phase.ASKED, Phase.FLYING_ASKED))
         assert (session.flight_id != 0) == (session.phase in (Phase.FLYING, Phase.FLYING_ASKED))
         if session.phase in (Phase.START, Phase.CLOSED):
             assert session.ping_id == 0
@@ -166,7 +166,7 @@ class Wire:
             self.monitor = received(self.monitor, Role.KILLER, self.to_monitor.popleft())
 
     def monitor_reexecutes(self) -> None:
-        if self.monitor.phase in TALKING:  # while greeted as well, once KillerHello's id is checked
+        if self.monitor.phase in (*TALKING, Phase.GREETED):
             self.monitor = Session()
             self.greet()  # what the former self has not read is still under way
 

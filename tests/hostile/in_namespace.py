@@ -59,19 +59,6 @@ def between_reading_and_asking(place: Path) -> None:
 
 
 @scenario
-def while_the_kill_is_in_flight(place: Path) -> None:
-    """An escalation names the one in flight by its start time too: a successor of its PID is somebody else."""
-    with killer(place, grace="term_ms = 60_000") as daemon, peer(daemon.socket_path) as monitor:
-        old = victims.start()
-        request = request_for(old.pid)
-        kill(monitor, old)
-        successor = pid_namespace.start_as(old.pid)
-        with nobody_dies(successor):
-            assert refused(monitor.ask(request._replace(id=1)), Reason.START_TIME)
-        kill(monitor, successor)
-
-
-@scenario
 def before_the_pidfd(place: Path) -> None:
     """The facts are those of whoever the pidfd holds: were they read before it, they would be another's."""
     old = victims.start()

@@ -62,6 +62,7 @@ CASES: dict[str, tuple[Callable[[list[object]], bytes], str]] = {
     "unknown type": (with_(type=9), "unknown message type 9"),
     "type 0": (with_(type=0), "unknown message type 0"),
     "id 0": (with_(id=0), "KillRequest: 0 is not within 1 to 4294967295"),
+    "a Bye with an id": (lambda request: msgpack.packb([8, 1, 7, 0]), "Bye: 7 is not within 0 to 0"),
     "process 0": (with_(pid=0), "KillRequest: 0 is not within 1 to 4194304"),
     "a negative process, which kill(2) takes for a group": (with_(pid=-1), "KillRequest: -1 is not within"),
     "a process beyond the kernel's": (with_(pid=2**22 + 1), "KillRequest: 4194305 is not within"),

@@ -47,6 +47,8 @@ def hierarchy(request: pytest.FixtureRequest) -> Path:
         f"{USER}/user@1000.service/app.slice/postgresql.service",
         f"{USER}/session-3.scope/postgresql.service",
         f"{USER}/user@1000.service/system.slice/postgresql.service",
+        f"{USER}/user@1000.service/a\r0::/system.slice/postgresql.service",
+        f"{USER}/user@1000.service/a\r1:name=systemd:/system.slice/postgresql.service",
     ],
 )
 def test_a_unit_forged_below_a_users_own_protects_nobody(

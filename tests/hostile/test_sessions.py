@@ -153,7 +153,7 @@ def test_a_silent_peer_is_dropped_and_the_monitor_behind_it_is_served(
         assert victims.is_alive(victim)
         if leaves:
             silent.step("close")
-        hello = honest.hear(limits.HELLO_DEADLINE_MS / 1000 + 1)
+        hello = honest.hear()
         assert isinstance(hello, KillerHello)
         kill(honest, victim)
         if leaves:
@@ -184,7 +184,7 @@ def test_descriptors_are_a_violation_and_the_killer_keeps_none(
         with nobody_dies(victim, bystander), peer(daemon.socket_path) as liar:
             liar.step("send_descriptors", packet=body.hex(), count=count)
             assert is_cut_off(liar)
-            assert liar.step("await_pipe_end", seconds=2)["ended"], "the killer has kept a descriptor"
+            assert liar.step("await_pipe_end", seconds=10)["ended"], "the killer has kept a descriptor"
         assert daemon.has_said(f"violation by pid {liar.pid}: an oversized packet, or descriptors attached")
         with peer(daemon.socket_path) as honest:
             assert os.geteuid() != 0 or descriptors_of(daemon) == before

@@ -1,5 +1,3 @@
-import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,10 +5,8 @@ import pytest
 
 from tests.support import pair
 
-_VARIANTS = ["root", "nobody"] if os.geteuid() == 0 else [pytest.param("root", marks=pytest.mark.root), "own"]
 
-
-@pytest.fixture(params=_VARIANTS)
+@pytest.fixture(params=pair.VARIANTS)
 def crew(request: pytest.FixtureRequest) -> pair.Crew:
     """Root's killer with nobody's monitor; and the whole pair as one ordinary user, who may kill his own only."""
     return pair.CREWS[request.param]
@@ -18,10 +14,6 @@ def crew(request: pytest.FixtureRequest) -> pair.Crew:
 
 @pytest.fixture
 def place(crew: pair.Crew) -> Iterator[Path]:
-    """A directory that everybody may enter and the killer's user may write to."""
-    with tempfile.TemporaryDirectory(prefix="bustd-test-") as name:
-        path = Path(name)
-        path.chmod(0o755)
-        if "user" in crew.identity:
-            os.chown(path, crew.identity["user"], crew.identity["group"])
+    """A directory of the crew's."""
+    with pair.place_for(crew) as path:
         yield path

@@ -28,7 +28,7 @@ NAMES = [
 def test_whatever_a_process_calls_itself_it_is_the_one_that_dies_and_the_log_stays_whole(crew, place, name):
     with crew.victim(48, name=name) as leak, crew.victim(24, name=b"decoy") as decoy:
         with pair.pair(crew, place, killer=ONE_KILL) as bustd:
-            assert victims.exits_within(leak, 5), bustd.log()
+            assert victims.exits_within(leak, 15), bustd.log()
             bustd.await_line("the killer: refused, rate")
             bustd.await_line(rf"SIGTERM for {leak.pid} \(.*\) of uid {crew.monitor_uid}, .* decided in \d+ us$")
             bustd.await_line(rf"signalled SIGTERM to {leak.pid} \(")
@@ -82,7 +82,7 @@ def full_terminal():
 def test_a_log_that_nobody_reads_holds_nothing_up(crew, place, full):
     with full() as stderr, crew.victim(48) as leak, pair.pair(crew, place, stderr=stderr) as bustd:
         started = time.monotonic()
-        assert victims.exits_within(leak, 5), "the pair is stuck in its log"
+        assert victims.exits_within(leak, 15), "the pair is stuck in its log"
         assert time.monotonic() - started < 3
         assert bustd.stop() == 0
 
@@ -96,4 +96,4 @@ def test_separate_daemons_are_not_held_up_either(crew, place, full):
     with full() as stderr, crew.victim(48) as leak, pair.lone_killer(crew, place, rules=rules):
         words = ["--config", str(config), "--killer-config", str(place / "killer.toml")]
         with pair.started([*command, *words], crew.monitor_identity, place / "unused", stderr=stderr):
-            assert victims.exits_within(leak, 5), "the monitor is stuck in its log"
+            assert victims.exits_within(leak, 15), "the monitor is stuck in its log"

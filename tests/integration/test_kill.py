@@ -37,7 +37,7 @@ def floor_at(limit: int) -> pair.Policy:
     return {**ALWAYS, "conditions.floor.available_mib": limit // MIB}
 
 
-def died_by(child, seconds: float = 5) -> int:
+def died_by(child, seconds: float = 15) -> int:
     """The signal that ended it."""
     assert victims.exits_within(child, seconds), "it lives"
     return -child.wait()
@@ -55,8 +55,9 @@ def test_a_leak_dies_within_a_second_of_crossing_the_floor_and_nobody_else_does(
             text = f"{GROWING}\nprint('ready', flush=True)\ngrow({limit}, {MARGIN // 2}, 80)"
             with crew.program(text) as leak:
                 seconds = seconds_from_crossing_to_death(leak, limit)
-            if available_bytes() < limit + MARGIN // 2 and attempt < ATTEMPTS - 1:
-                continue  # somebody else on this machine takes the margin, so that nothing can be said
+            is_disturbed = available_bytes() < limit + MARGIN // 2 or (seconds >= 1 and os.getloadavg()[0] > os.cpu_count())
+            if is_disturbed and attempt < ATTEMPTS - 1:
+                continue  # somebody else on this machine takes the memory or the processors: nothing can be said
             bustd.await_line("the victim is gone after")
             assert leak.returncode == -signal.SIGTERM, bustd.log()
             assert seconds < 1, bustd.log()
@@ -140,7 +141,7 @@ def test_whoever_goes_on_filling_memory_in_its_grace_gets_sigkill_for_it(crew, p
     policy = {**ALWAYS, "conditions.floor.kill_fraction_percent": 100 * second / total}
     rules = {**PERMISSIVE, "grace.term_ms": 60_000}
     with crew.program(text) as leak, pair.pair(crew, place, monitor=policy, killer=rules) as bustd:
-        assert died_by(leak, 10) == signal.SIGKILL, bustd.log()
+        assert died_by(leak) == signal.SIGKILL, bustd.log()
         bustd.await_line(rf"SIGTERM for {leak.pid} \(leak\)")
         bustd.await_line(rf"floor is urgent now: SIGKILL for {leak.pid}, which is in flight")
         bustd.await_line("the victim is gone after")

@@ -16,7 +16,7 @@ from bustd_protocol.messages import KillerHello, KillRequest, Message, MonitorHe
 from . import install, victims
 
 _PEER = Path(__file__).with_name("peer.py")
-_PATIENCE_SECONDS = 10
+_PATIENCE_SECONDS = 20
 
 
 class Heard(Enum):
@@ -60,7 +60,7 @@ class Dialogue:
         """Messages that the protocol knows; whether they are in place is another matter."""
         return self.send(*(codec.encode(message) for message in messages))
 
-    def hear(self, seconds: float = 5.0) -> Message | Heard:
+    def hear(self, seconds: float = 10.0) -> Message | Heard:
         """The next message from the killer, decoded as strictly as any other."""
         report = self.step("receive", seconds=seconds)
         if "packet" in report:

@@ -50,7 +50,7 @@ def refused(verdict: Verdict, reason: Reason) -> bool:
 
 def dies_of(process: subprocess.Popen[bytes], number: int = signal.SIGKILL) -> bool:
     """Whether it ends, soon, of this signal and nothing else."""
-    return victims.exits_within(process, 5) and process.wait() == -number
+    return victims.exits_within(process, 10) and process.wait() == -number
 
 
 def kill(monitor: Dialogue, process: subprocess.Popen[bytes], **changes: object) -> Verdict:

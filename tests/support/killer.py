@@ -48,7 +48,7 @@ class Killer:
     def log(self) -> str:
         return self.log_path.read_text(errors="replace")
 
-    def has_said(self, sentence: str, seconds: float = 3.0) -> bool:
+    def has_said(self, sentence: str, seconds: float = 10.0) -> bool:
         """Whether the log has it, soon: the killer answers first and logs then."""
         deadline = time.monotonic() + seconds
         pidfd = os.pidfd_open(self.pid)

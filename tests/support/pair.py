@@ -20,7 +20,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from . import install, victims
+from . import install
+from .crews import CREWS as CREWS
+from .crews import VARIANTS as VARIANTS
+from .crews import Crew as Crew
+from .crews import place_for as place_for
 
 Policy = dict[str, object]
 """A configuration file as dotted keys and their values."""
@@ -44,43 +48,7 @@ PERMISSIVE: Policy = {"limits.available_percent": 100, "limits.pressured_availab
 ONE_KILL: Policy = PERMISSIVE | {"rate.burst": 1, "rate.per_minute": 1}
 """killer.toml: the same, for one kill: whoever the second would be lives."""
 
-_PATIENCE_S = 10.0
-
-
-class Crew(NamedTuple):
-    """Who runs what. `identity` is that of `bustd` and of the killer, `monitor_identity` that of a lone monitor."""
-
-    name: str
-    identity: dict[str, Any]
-    monitor_identity: dict[str, Any]
-    monitor_uid: int
-    victims_as_nobody: bool
-
-    @property
-    def is_root(self) -> bool:
-        """Whether the killer is root's and the monitor somebody else's."""
-        return self.name == "root"
-
-    def victim(self, mib: int = 48, **how: Any) -> Any:
-        """`victims.victim`, of a user whose processes this crew may kill: for root's crew, not root itself."""
-        return victims.victim(mib, **{"as_nobody": self.victims_as_nobody, **how})
-
-    @contextmanager
-    def program(self, text: str, **how: Any) -> Iterator[subprocess.Popen[bytes]]:
-        """`victims.start_program`, of the same user, until the end of the block."""
-        child = victims.start_program(text, **{"as_nobody": self.victims_as_nobody, **how})
-        try:
-            yield child
-        finally:
-            victims.end(child)
-
-
-_AS_NOBODY = {"user": victims.NOBODY.pw_uid, "group": victims.NOBODY.pw_gid, "extra_groups": []}
-CREWS = {
-    "root": Crew("root", {}, _AS_NOBODY, victims.NOBODY.pw_uid, True),
-    "nobody": Crew("nobody", _AS_NOBODY, _AS_NOBODY, victims.NOBODY.pw_uid, True),
-    "own": Crew("own", {}, {}, os.geteuid(), False),
-}
+_PATIENCE_S = 20.0
 
 
 class Running(NamedTuple):
@@ -262,6 +230,11 @@ def session_members(session: int) -> list[int]:
             if int(fields[3]) == session and fields[0] != b"Z":
                 members.append(int(entry.name))
     return members
+
+
+def parent_of(pid: int) -> int:
+    """Field 4 of /proc/PID/stat."""
+    return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
 
 
 def end_session(session: int) -> list[int]:

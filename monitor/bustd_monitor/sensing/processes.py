@@ -9,7 +9,8 @@ from bustd_common import procfs
 from bustd_protocol.record import NamedTuple
 
 _SMALL_BYTES = 64
-_STATUS_BYTES = 4096
+_STATUS_BYTES = 16384
+"""As much as the killer reads: the memory comes after the groups, and a user may be in a thousand of them."""
 _CGROUP_BYTES = 16384
 _COMMAND_BYTES = 512
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -34,8 +35,12 @@ def scores(proc: str = "/proc") -> list[tuple[int, int]]:
 
     The kernel gives 0 to kernel threads, zombies and what is at oom_score_adj -1000 (proc_pid_oom_score(5)).
     """
+    try:
+        names = os.listdir(proc)
+    except OSError:  # ENFILE, ENOMEM: then nobody can be ranked now, which is said, and is no reason to die
+        return []
     found = []
-    for name in os.listdir(proc):
+    for name in names:
         if name.isdigit():
             score = _read_number(f"{proc}/{name}/oom_score")
             if score is not None and score > 0:

@@ -21,7 +21,7 @@ def parse_zoneinfo(data: bytes) -> int:
         elif words[:1] == [b"managed"] and len(words) == 2:
             managed = int(words[1])
         elif words[:1] == [b"protection:"]:
-            reserve += min(high + max(map(int, words[1:]), default=0), managed)
+            reserve += max(min(high + max(map(int, words[1:]), default=0), managed), 0)
             high = managed = 0
     return reserve
 

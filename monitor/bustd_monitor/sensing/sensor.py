@@ -26,15 +26,15 @@ class Sensor:
             self._meminfo = os.open(f"{proc}/meminfo", os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             raise Unreadable(f"{proc}/meminfo can't be read: {error.strerror}") from None
+        self._pressure = -1
         meminfo = self._read_meminfo()
-        if meminfo is None:
-            raise Unreadable(f"{proc}/meminfo has no MemTotal")
-        if meminfo.available is None:
-            raise Unreadable(f"{proc}/meminfo has no MemAvailable: free memory alone says nothing about trouble")
+        if meminfo is None or meminfo.available is None:
+            self.close()
+            lack = "MemTotal" if meminfo is None else "MemAvailable: free memory alone says nothing about trouble"
+            raise Unreadable(f"{proc}/meminfo has no {lack}")
         self._reserve = reserved_bytes(meminfo.total, proc)
         self.sysinfo_is_usable = read_sysinfo().total == meminfo.total
         """False under lxcfs, which shows a container its own meminfo while sysinfo speaks of the whole machine."""
-        self._pressure = -1
         self.pressure_trouble = ""
         """Why there is no PSI, "" if there is."""
         try:

@@ -113,6 +113,7 @@ VIOLATIONS: dict[str, str] = {
     "an extension of one byte as id": "93 03 01 d4 05 01",
     "an extension of 16 bytes as id": f"93 03 01 d8 05 {'01 ' * 16}",
     "an empty extension as id": "93 03 01 c7 00 05",
+    "an empty extension where a 0 would do": "95 07 01 05 00 c7 00 05",
     "a 32-bit timestamp as id": "93 03 01 d6 ff 00 00 00 01",
     "a 64-bit timestamp as id": "93 03 01 d7 ff 00 00 00 00 00 00 00 01",
     "a 64-bit timestamp of too many nanoseconds as id": f"93 03 01 d7 ff {'ff ' * 8}",

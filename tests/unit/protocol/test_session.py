@@ -309,9 +309,6 @@ def test_a_hello_whose_versions_include_ours_is_accepted(lowest: int, highest: i
     assert walked(hello(1, lowest, highest)).phase is Phase.GREETED
 
 
-# What SPEC.md demands and session.py does not do yet. Strict: whoever repairs one of these has to take its mark off.
-
-
 def test_a_second_ping_before_the_pong_is_a_violation() -> None:
     assert is_violation(walked(hello(), answer(), Ping(7)), MONITOR, Ping(8))
 

@@ -1,0 +1,105 @@
+"""`bustd explain` and `bustd selftest`: what would die, and the proof on a leak of its own."""
+
+import os
+import pwd
+import re
+import signal
+import subprocess
+
+import pytest
+
+from tests.support import install, pair, victims
+from tests.support.pair import ALWAYS, PERMISSIVE
+
+TEN = 10
+
+
+def explain(crew, place, *options: str, monitor=ALWAYS, killer=PERMISSIVE) -> subprocess.CompletedProcess[str]:
+    result = pair.run(crew, "explain", *pair.files(place, monitor, killer), *pair.scope(), *options)
+    assert result.stderr == "" or result.returncode
+    return result
+
+
+def test_explain_shows_each_condition_with_its_present_values(crew, place):
+    monitor = {"conditions.stall.enabled": False, "conditions.floor.available_mib": 1}
+    result = explain(crew, place, "-p", "40", monitor=monitor)
+    assert result.returncode == 0
+    assert re.match(r"Now: .* of .* available \(\d+\.\d %\), .* free, .*PSI", result.stdout)
+    assert re.search(r"^  floor +quiet: available at most 1 MiB.*SIGKILL at 50 % of that$", result.stdout, re.M)
+    assert re.search(r"^  pressure +quiet: free at most 15 %.*PSI some avg10 at least 40 ", result.stdout, re.M)
+    assert re.search(r"^  stall +off$", result.stdout, re.M)
+    assert re.search(r"^ +\d+\.?\d* [GM]iB away$", result.stdout, re.M)
+    assert re.search(r"the next look would be in \d+ ms", result.stdout)
+    assert "nobody: no process may be killed whose death would help" in result.stdout
+
+
+def test_explain_shows_the_ten_most_likely_victims_and_the_reason_for_each_place(crew, place):
+    children = [victims.start(18 + i, name=b"n%d" % i, as_nobody=crew.victims_as_nobody) for i in range(TEN + 1)]
+    try:
+        result = explain(crew, place)
+        assert result.returncode == 0
+        shown = re.findall(r"^ +(\d+)\. (\d+) \((n\d+)\) holding (\d+) MiB, unit (\S+): (.*)$", result.stdout, re.M)
+        assert [int(place) for place, *_ in shown] == list(range(1, TEN + 1))
+        assert [int(pid) for _, pid, *_ in shown] == [child.pid for child in reversed(children)][:TEN]
+        assert all(reason.startswith("oom_score ") for *_, reason in shown)
+        user = pwd.getpwuid(crew.monitor_uid).pw_name
+        assert len(re.findall(rf"^      user {user}, \d+ s old, `.*`, started by .*$", result.stdout, re.M)) == TEN
+        assert re.search(r"^  floor +FIRES, SIGTERM: ", result.stdout, re.M)
+        assert all(victims.is_alive(child) for child in children), "it kills nothing"
+    finally:
+        for child in children:
+            victims.end(child)
+
+
+def test_explain_says_who_is_left_out_and_why_on_a_line_each_whatever_they_call_themselves(crew, place):
+    with (
+        crew.victim(40, name=b"mine") as mine,
+        crew.victim(30, name=b"roots") as roots,
+        crew.victim(20, name=b"\x1b[2J\n 1. \xff") as leak,
+        crew.victim(2, name=b"small") as small,
+    ):
+        result = explain(crew, place, "-u", "min?", killer={**PERMISSIVE, "protect.names": ["roots"]})
+    candidates, _, left_out = result.stdout.partition("\nLeft out:\n")
+    assert rf"   1. {leak.pid} (\x1b[2J\n 1. \xff) holding" in candidates
+    reasons = dict(re.findall(r"^  (\d+) \(.*\), \d+ MiB: (.*)$", left_out, re.M))
+    assert reasons[str(roots.pid)] == "protected by killer.toml: name roots"
+    assert reasons[str(small.pid)] == "its death would not help"
+    assert "name min?" in reasons[str(mine.pid)]
+    assert all(line.isprintable() for line in result.stdout.splitlines())
+
+
+def test_explain_with_a_broken_file_is_78(crew, place):
+    result = explain(crew, place, monitor={"verbose": 1})
+    assert (result.returncode, result.stdout) == (78, "")
+    assert result.stderr == f"bustd: {place}/bustd.toml: verbose: expected true or false, found 1\n"
+
+
+def selftest_words(crew) -> list[str]:
+    return ["selftest", "--user", "nobody"] if crew.is_root else ["selftest"]
+
+
+def test_selftest_shows_that_its_own_leak_dies_and_nothing_else(crew):
+    with crew.victim() as bystander:
+        result = pair.run(crew, *selftest_words(crew))
+        assert result.stdout == "selftest passed: the pair killed the leak of 64 MiB (SIGTERM), and nothing else\n"
+        assert (result.returncode, result.stderr) == (0, "")
+        assert victims.is_alive(bystander)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_selftest_that_is_stopped_leaves_nothing(crew, place, number):
+    with pair.planted({"bustd_killer/start.py": "\nimport signal\nsignal.pause()\n"}) as python:
+        command = [python, *install.bustd(*selftest_words(crew))[1:]]
+        with pair.started(command, crew.identity, place / "log") as selftest:
+            while len(pair.session_members(selftest.pid)) < 4:  # itself, the leak, the bystander, and a pair that waits
+                assert not victims.exits_within(selftest.process, 0.02)
+            os.kill(selftest.pid, number)
+            assert selftest.ends() == 128 + number
+
+
+def test_a_selftest_in_which_the_pair_does_not_come_up_says_so_and_is_1(crew):
+    with pair.planted({"bustd_killer/start.py": "\nsys.exit('planted')\n"}) as python:
+        command = [python, *install.bustd(*selftest_words(crew))[1:]]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd="/", **crew.identity)
+    assert result.returncode == 1
+    assert result.stdout.startswith("planted\nselftest FAILED (leak None, bystander None, pair 1, then 1)")

@@ -1,0 +1,192 @@
+"""What DESIGN.md says of the parts, held against the source; integration/test_resident.py has the running daemons."""
+
+import ast
+import sys
+import tokenize
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = {name: ROOT / part / name for part, name in (
+    ("protocol", "bustd_protocol"),
+    ("common", "bustd_common"),
+    ("killer", "bustd_killer"),
+    ("monitor", "bustd_monitor"),
+)}  # fmt: skip
+SOURCES = [path for package in PACKAGES.values() for path in sorted(package.rglob("*.py"))]
+
+# --- the source: who may import whom
+
+MAY_IMPORT = {
+    "bustd_protocol": {"msgpack"},
+    "bustd_common": {"bustd_protocol"},
+    "bustd_killer": {"bustd_protocol", "bustd_common", "prctl"},
+    "bustd_monitor": {"bustd_protocol", "bustd_common", "psutil"},
+}
+"""Beside themselves and the standard library."""
+
+ONLY_IN = {
+    "msgpack": {"bustd_protocol.codec"},
+    "prctl": {"bustd_killer.sysapi"},
+    "ctypes": {
+        "bustd_killer.sysapi",
+        "bustd_common.memlock",
+        "bustd_common.protection",
+        "bustd_monitor.sensing.sysinfo",
+    },
+    "psutil": {"bustd_monitor.reporting.describe"},
+    "argparse": {"bustd_monitor.cli"},
+    "subprocess": {"bustd_monitor.cli"},
+    "tomllib": {"bustd_common.config_files"},
+    "_socket": {"bustd_common.seqpacket"},
+}  # fmt: skip
+"""Each has one module (or package) that knows it."""
+
+
+def module_of(path: Path) -> str:
+    (package,) = (package for package in PACKAGES.values() if path.is_relative_to(package))
+    return ".".join(path.relative_to(package.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
+def path_of(module: str) -> Path:
+    path = PACKAGES[module.partition(".")[0]].parent / module.replace(".", "/")
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that the file imports at any place, but for a type checker only."""
+    found = set()
+    package = module_of(path) if path.name == "__init__.py" else module_of(path).rpartition(".")[0]
+    tree = ast.parse(path.read_text())
+    for node in list(ast.walk(tree)):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            node.body = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            whole = ".".join([*base, *([node.module] if node.module else [])])
+            found |= {whole} | {f"{whole}.{alias.name}" for alias in node.names if path_is_module(whole, alias.name)}
+    return found
+
+
+def path_is_module(package: str, name: str) -> bool:
+    return package.partition(".")[0] in PACKAGES and path_of(f"{package}.{name}").exists()
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_of)
+def test_who_imports_whom(path):
+    module = module_of(path)
+    package = module.partition(".")[0]
+    for name in imports(path):
+        top = name.partition(".")[0]
+        assert top in MAY_IMPORT[package] | {package} or top in sys.stdlib_module_names, name
+        owners = ONLY_IN.get(top, {module})
+        assert any(module == owner or module.startswith(f"{owner}.") for owner in owners), f"{module} imports {name}"
+
+
+def test_the_commands_import_the_daemons_modules_and_none_of_those_imports_a_command():
+    for path in SOURCES:
+        if not module_of(path).startswith("bustd_monitor.cli"):
+            assert not [name for name in imports(path) if f"{name}.".startswith("bustd_monitor.cli.")], path
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_of)
+def test_a_file_fits_in_a_head(path):
+    assert len(path.read_text().splitlines()) <= 300
+
+
+def code_lines(path: Path) -> int:
+    """Lines that hold code: no comment, no docstring or other free-standing text, nothing empty."""
+    silent = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+    with path.open("rb") as file:
+        lines = {
+            number
+            for token in tokenize.tokenize(file.readline)
+            if token.type not in silent | {tokenize.ENCODING}
+            for number in range(token.start[0], token.end[0] + 1)
+        }
+    texts = [
+        node
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    ]
+    return len(lines - {number for text in texts for number in range(text.lineno, (text.end_lineno or 0) + 1)})
+
+
+def test_how_long_the_killer_is(capsys):
+    lines = {path.stem: code_lines(path) for path in SOURCES if path.is_relative_to(PACKAGES["bustd_killer"])}
+    statements = sum(
+        isinstance(node, ast.stmt)
+        for path in SOURCES
+        if path.is_relative_to(PACKAGES["bustd_killer"])
+        for node in ast.walk(ast.parse(path.read_text()))
+    )
+    with capsys.disabled():
+        parts = ", ".join(f"{name} {count}" for name, count in lines.items() if count)
+        print(f"\nkiller: {sum(lines.values())} lines of code, {statements} statements ({parts})")
+
+
+# --- the source: the monitor has no call that could signal anything
+
+SIGNALLING = {
+    *("kill", "killpg", "pidfd_send_signal", "raise_signal", "pthread_kill", "tgkill", "tkill", "send_signal"),
+    *("terminate", "abort", "sigqueue", "syscall", "F_SETOWN", "F_SETSIG", "TIOCSTI", "fcntl", "ioctl"),
+    *("system", "popen", "posix_spawn", "posix_spawnp", "spawnv", "spawnl", "forkpty", "execl", "execve", "execvp"),
+    *("eval", "exec", "__import__", "import_module", "getattr_static", "PyDLL", "pythonapi"),
+}
+LIBC_FUNCTIONS = {"mlockall", "sysinfo", "fnmatch"}
+
+
+def signalling_calls(path: Path) -> list[str]:
+    """Names in the file that can send a signal, start a program that does, or hide either."""
+    tree, found = ast.parse(path.read_text()), []
+    libraries = {"CDLL"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and "CDLL" in ast.unparse(node.value.func):
+            libraries |= {ast.unparse(target) for target in node.targets}
+    for node in ast.walk(tree):
+        names = [node.attr] if isinstance(node, ast.Attribute) else [node.id] if isinstance(node, ast.Name) else []
+        if isinstance(node, ast.ImportFrom):
+            names = [alias.name for alias in node.names]
+        found += [name for name in names if name in SIGNALLING]
+        if isinstance(node, ast.Attribute) and node.attr not in LIBC_FUNCTIONS:
+            owner = node.value.func if isinstance(node.value, ast.Call) else node.value
+            if ast.unparse(owner).rpartition(".")[2] in libraries:
+                found.append(f"libc's {node.attr}")
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "vars", "globals", "locals"):
+            found += [ast.unparse(node)] if not reads_one_known_attribute(node, tree) else []
+    return sorted(set(found))
+
+
+def reads_one_known_attribute(call: ast.Call, tree: ast.AST) -> bool:
+    """Whether a getattr names what it reads, or reads from something that is no module."""
+    if ast.unparse(call.func) != "getattr":
+        return False
+    if isinstance(call.args[1], ast.Constant):
+        return call.args[1].value not in SIGNALLING
+    brought = (node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom))
+    return ast.unparse(call.args[0]) not in {alias.asname or alias.name for node in brought for alias in node.names}
+
+
+def is_resident(module: str) -> bool:
+    """Whether the monitor has it in memory while it runs, and not the commands or a short-lived child alone."""
+    never = ("bustd_monitor.cli", "bustd_monitor.reporting.describe", "bustd_killer")
+    return not module.startswith(never) and module not in ("bustd_common.config_files", "bustd_common.validation")
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if is_resident(module_of(path))], ids=module_of)
+def test_no_module_of_the_monitor_can_signal_anything(path):
+    assert signalling_calls(path) == []
+
+
+def test_the_monitor_executes_nothing_but_itself():
+    assert [module_of(path) for path in SOURCES if "execv(" in path.read_text()] == ["bustd_monitor.start"]
+    assert "os.execv(sys.executable, sys.orig_argv)" in path_of("bustd_monitor.start").read_text()
+
+
+def test_the_search_for_such_calls_finds_those_of_the_killer():
+    assert "pidfd_send_signal" in signalling_calls(path_of("bustd_killer.flight"))
+    assert "libc's syscall" in signalling_calls(path_of("bustd_killer.sysapi"))

@@ -1,0 +1,96 @@
+"""Readings, processes and candidates as the tests of the monitor need them: ordinary in what they do not name."""
+
+from __future__ import annotations
+
+from bustd_common.procfs import Pressure
+from bustd_monitor.config import Conditions, Matchers, MonitorConfig, Victims, config_of
+from bustd_monitor.deciding.conditions import Finding
+from bustd_monitor.deciding.reading import Reading
+from bustd_monitor.ranking.order import Candidate
+from bustd_monitor.sensing.processes import Process
+from bustd_protocol.messages import KillerHello, Reason, Signal, Verdict, outcome_of
+
+MIB, GIB = 2**20, 2**30
+DEFAULTS: MonitorConfig = config_of({})
+
+
+def conditions(**tables: dict[str, object]) -> Conditions:
+    """The default conditions; a table that is named changes its keys, and `only="floor"` switches the others off."""
+    only = tables.pop("only", None)
+    if only is not None:
+        for name in ("pressure", "floor", "stall"):
+            tables.setdefault(name, {})
+            tables[name] = {"enabled": name == only, **tables[name]}
+    return config_of({"conditions": tables}).conditions
+
+
+def psi(some_avg10: float = 0.0, *, full_ms: int = 0) -> Pressure:
+    """`full_ms`: milliseconds of full stall since boot."""
+    return Pressure(some_avg10, full_ms * 2000, some_avg10 / 2, full_ms * 1000)
+
+
+def reading(
+    available: float = 8 * GIB,
+    *,
+    free: float | None = None,
+    total: float = 16 * GIB,
+    swap: tuple[float, float] = (0, 0),
+    pressure: Pressure | None = psi(),  # noqa: B008  # immutable
+) -> Reading:
+    """A machine on which user space can have 16 GiB; `swap` is (total, free)."""
+    is_free = available if free is None else free
+    return Reading(int(total), int(is_free), int(total), int(available), int(swap[0]), int(swap[1]), pressure)
+
+
+def finding(
+    name: str = "floor",
+    *,
+    fires: bool = True,
+    is_scarce: bool = True,
+    headroom: int = 0,
+    signal: Signal = Signal.TERM,
+    needs_psi: bool = False,
+) -> Finding:
+    return Finding(name, is_scarce, fires, headroom, signal, needs_psi)
+
+
+def process(pid: int = 4711, **changed: object) -> Process:
+    ordinary = Process(
+        pid=pid,
+        start_ticks=90125,
+        uid=1000,
+        comm=b"leak",
+        unit="user@1000.service",
+        oom_score=700,
+        oom_score_adj=0,
+        held_bytes=GIB,
+    )
+    return ordinary._replace(**changed)
+
+
+def candidate(pid: int = 4711, **changed: object) -> Candidate:
+    made = process(pid, **changed)
+    return Candidate(made, made.oom_score, f"oom_score {made.oom_score}")
+
+
+def matchers(
+    *,
+    units: tuple[str, ...] = (),
+    uids: tuple[int, ...] = (),
+    names: tuple[bytes, ...] = (),
+    commands: tuple[str, ...] = (),
+) -> Matchers:
+    return Matchers(units, uids, names, commands)
+
+
+def victims(**changed: object) -> Victims:
+    return DEFAULTS.victims._replace(**changed)
+
+
+def verdict(reason: Reason = Reason.NONE, *, request_id: int = 1, retry_after_ms: int = 0) -> Verdict:
+    return Verdict(request_id, outcome_of(reason), reason, retry_after_ms=retry_after_ms)
+
+
+def killer_hello(request_id: int = 1, *, flight: tuple[int, int, int, int] = (0, 0, 0, 0)) -> KillerHello:
+    """`flight`: its id, PID, start time and signal."""
+    return KillerHello(request_id, 1, 640, 50, 16 * MIB, 25, 40, 10, 2000, 5000, *flight, 0)

@@ -1,0 +1,287 @@
+"""The conditions: each fires exactly where its thresholds say, and its headroom is never more than there is."""
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from bustd_monitor.config import Conditions
+from bustd_monitor.deciding.conditions import enough_available_percent, findings
+from bustd_monitor.deciding.reading import Reading
+from bustd_monitor.deciding.stalls import Stalls
+from bustd_protocol.messages import Signal
+from tests.unit.monitor.making import DEFAULTS, GIB, MIB, conditions, psi, reading
+
+STALLED = Stalls(2000, 0, (300, 300))
+
+
+def the(name: str, a_reading: Reading, stalls: Stalls = Stalls(), **keys: object):  # noqa: B008
+    """What one condition says, by default with its default thresholds."""
+    (found,) = findings(a_reading, stalls, conditions(**{"only": name, name: keys}))
+    assert found.name == name
+    return found
+
+
+# floor
+
+
+@pytest.mark.parametrize(("available", "fires"), [(GIB, True), (GIB + 1, False), (0, True), (1.5 * GIB, False)])
+def test_floor_fires_at_a_gibibyte_on_a_large_machine(available, fires):
+    found = the("floor", reading(available))
+    assert (found.fires, found.is_scarce) == (fires, fires)
+
+
+@pytest.mark.parametrize(("available", "fires"), [(200 * MIB, True), (201 * MIB, False)])
+def test_floor_fires_at_a_tenth_on_a_small_machine(available, fires):
+    assert the("floor", reading(available, total=2000 * MIB)).fires is fires
+
+
+@pytest.mark.parametrize(
+    ("swap", "fires"), [((0, 0), True), ((10 * GIB, GIB), True), ((10 * GIB, GIB + 1), False), ((GIB, 0), True)]
+)
+def test_floor_waits_until_swap_is_used_up_where_there_is_any(swap, fires):
+    assert the("floor", reading(GIB, swap=swap)).fires is fires
+
+
+@pytest.mark.parametrize(
+    ("available", "swap", "signal"),
+    [
+        (GIB, (0, 0), Signal.TERM),
+        (GIB / 2 + 1, (0, 0), Signal.TERM),
+        (GIB / 2, (0, 0), Signal.KILL),
+        (GIB / 2, (10 * GIB, GIB), Signal.TERM),
+        (GIB / 2, (10 * GIB, GIB / 2), Signal.KILL),
+        (GIB, (10 * GIB, GIB / 2), Signal.TERM),
+    ],
+)
+def test_at_half_of_the_floor_of_both_it_is_sigkill(available, swap, signal):
+    assert the("floor", reading(available, swap=swap)).signal is signal
+
+
+def test_the_fraction_at_which_sigkill_comes_can_be_moved():
+    assert the("floor", reading(GIB), kill_fraction_percent=100).signal is Signal.KILL
+    assert the("floor", reading(1), kill_fraction_percent=0).signal is Signal.TERM
+
+
+def test_floor_needs_no_psi():
+    assert the("floor", reading(GIB, pressure=None)).fires
+    assert not the("floor", reading()).needs_psi
+
+
+@pytest.mark.parametrize(
+    ("available", "swap", "headroom"),
+    [
+        (3 * GIB, (0, 0), 2 * GIB),
+        (3 * GIB, (10 * GIB, 9 * GIB), 8 * GIB),
+        (9 * GIB, (10 * GIB, 2 * GIB), 8 * GIB),
+        (GIB, (0, 0), 0),
+        (0, (0, 0), 0),
+    ],
+)
+def test_the_headroom_of_floor_is_what_must_be_taken_of_memory_or_of_swap(available, swap, headroom):
+    assert the("floor", reading(available, swap=swap)).headroom == headroom
+
+
+# stall
+
+
+@pytest.mark.parametrize(
+    ("full_ms", "fires"),
+    [
+        ((300, 300), True),
+        ((0, 1000, 300), True),
+        ((300, 299), False),
+        ((299, 1000), False),
+        ((1000,), False),
+        ((), False),
+        ((1000, 1000, 0), False),
+    ],
+)
+def test_stall_fires_when_each_of_the_last_two_seconds_had_300_ms_of_full_stall(full_ms, fires):
+    found = the("stall", reading(GIB), Stalls(0, 0, full_ms))
+    assert (found.fires, found.is_scarce) == (fires, True)
+
+
+@pytest.mark.parametrize(("share", "fires"), [(0.15, True), (0.151, False)])
+def test_stall_fires_only_where_memory_is_scarce_however_much_swap_is_free(share, fires):
+    found = the("stall", reading(16 * GIB * share, swap=(64 * GIB, 64 * GIB)), STALLED)
+    assert (found.fires, found.is_scarce) == (fires, fires)
+
+
+def test_the_numbers_of_stall_can_be_moved():
+    assert the("stall", reading(GIB), Stalls(0, 0, (50,)), seconds=1, full_ms_per_second=50).fires
+    assert not the("stall", reading(GIB), STALLED, seconds=3).fires
+    assert the("stall", reading(8 * GIB), STALLED, available_percent=50).fires
+
+
+def test_the_headroom_of_stall_is_of_available_memory():
+    found = the("stall", reading(4 * GIB))
+    assert (found.headroom, found.needs_psi, found.signal) == (4 * GIB - int(16 * GIB * 0.15), True, Signal.TERM)
+
+
+# pressure
+
+
+@pytest.mark.parametrize(
+    ("free", "available", "some", "is_scarce", "fires"),
+    [
+        (0.15, 0.40, 25, True, True),
+        (0.15, 0.40, 24.99, True, False),
+        (0.15, 0.401, 25, False, False),
+        (0.151, 0.40, 25, False, False),
+        (0, 0, 100, True, True),
+        (0, 1, 100, False, False),
+        (1, 0, 100, False, False),
+    ],
+)
+def test_pressure_fires_when_little_is_free_little_available_and_programs_wait(free, available, some, is_scarce, fires):
+    found = the("pressure", reading(16 * GIB * available, free=16 * GIB * free, pressure=psi(some)))
+    assert (found.is_scarce, found.fires) == (is_scarce, fires)
+
+
+def test_with_100_percent_a_full_page_cache_does_not_keep_pressure_from_firing_as_in_the_original():
+    cached = reading(15 * GIB, free=GIB, pressure=psi(30))
+    assert the("pressure", cached, available_percent=100).fires
+    assert not the("pressure", cached).fires
+
+
+def test_pressure_without_psi_never_fires():
+    found = the("pressure", reading(0, pressure=None))
+    assert (found.is_scarce, found.fires, found.needs_psi) == (True, False, True)
+
+
+def test_free_is_a_share_of_what_is_built_in_and_available_of_what_programs_can_have():
+    filled_tmpfs = reading(GIB, free=2 * GIB, total=2.5 * GIB, pressure=psi(30))._replace(ram=16 * GIB)
+    assert the("pressure", filled_tmpfs).fires
+    assert not the("pressure", filled_tmpfs._replace(ram=13 * GIB)).fires
+    assert not the("pressure", filled_tmpfs._replace(total=int(2.4 * GIB))).fires
+
+
+def test_the_headroom_of_pressure_is_the_larger_of_the_two():
+    assert the("pressure", reading(12 * GIB, free=4 * GIB)).headroom == 12 * GIB - int(16 * GIB * 0.4)
+    assert the("pressure", reading(6 * GIB, free=12 * GIB)).headroom == 12 * GIB - int(16 * GIB * 0.15)
+
+
+# all of them
+
+
+def test_the_most_urgent_comes_first_and_what_is_switched_off_says_nothing():
+    assert [found.name for found in findings(reading(), Stalls(), DEFAULTS.conditions)] == [
+        "floor",
+        "stall",
+        "pressure",
+    ]
+    for name in ("floor", "stall", "pressure"):
+        others = findings(reading(), Stalls(), conditions(**{name: {"enabled": False}}))
+        assert name not in [found.name for found in others]
+        assert len(others) == 2
+
+
+def test_on_a_machine_at_peace_nothing_is_scarce():
+    assert not any(found.is_scarce for found in findings(reading(), STALLED, DEFAULTS.conditions))
+
+
+PERCENT = st.one_of(st.integers(1, 100), st.floats(0.1, 100))
+
+
+@st.composite
+def any_conditions(draw) -> Conditions:
+    """As the configuration permits them."""
+    return conditions(
+        pressure={
+            "enabled": draw(st.booleans()),
+            "free_percent": draw(st.one_of(st.just(0), PERCENT)),
+            "psi_some_avg10": draw(st.integers(0, 100)),
+            "available_percent": draw(PERCENT),
+        },
+        floor={
+            "enabled": draw(st.booleans()),
+            "available_percent": draw(PERCENT),
+            "available_mib": draw(st.integers(1, 2**20)),
+            "swap_percent": draw(st.integers(0, 100)),
+            "kill_fraction_percent": draw(st.integers(0, 100)),
+        },
+        stall={
+            "enabled": draw(st.booleans()),
+            "full_ms_per_second": draw(st.integers(1, 1000)),
+            "seconds": draw(st.integers(1, 5)),
+            "available_percent": draw(PERCENT),
+        },
+    )
+
+
+@st.composite
+def any_reading(draw) -> Reading:
+    """A machine that can be: nothing is more than what there is."""
+    ram = draw(st.integers(2**20, 2**45))
+    total = draw(st.integers(1, ram))
+    swap_total = draw(st.one_of(st.just(0), st.integers(0, 2**44)))
+    return Reading(
+        ram=ram,
+        free=draw(st.integers(0, ram)),
+        total=total,
+        available=draw(st.integers(0, total)),
+        swap_total=swap_total,
+        swap_free=draw(st.integers(0, swap_total)),
+        pressure=draw(st.one_of(st.none(), st.floats(0, 100).map(psi))),
+    )
+
+
+ANY_STALLS = st.lists(st.integers(0, 1000), max_size=6).map(lambda full_ms: Stalls(0, 0, tuple(full_ms)))
+
+
+@given(any_reading(), ANY_STALLS, any_conditions())
+@settings(deadline=None)
+def test_what_fires_is_scarce_and_what_is_scarce_has_no_headroom_and_else_there_is_some(a_reading, stalls, some):
+    for found in findings(a_reading, stalls, some):
+        assert found.is_scarce or not found.fires
+        assert (found.headroom == 0) == found.is_scarce
+
+
+@given(any_reading(), ANY_STALLS, any_conditions(), st.floats(0, 1), st.floats(0, 1))
+@settings(deadline=None)
+def test_nothing_becomes_scarce_before_its_headroom_is_taken(a_reading, stalls, some, share, of_swap):
+    for before in findings(a_reading, stalls, some):
+        taken = max(int(before.headroom * share) - 1, 0)
+        assume(taken < before.headroom)
+        from_swap = min(int(taken * of_swap), a_reading.swap_free)
+        later = a_reading._replace(
+            free=max(a_reading.free - taken, 0),
+            available=max(a_reading.available - taken + from_swap, 0),
+            swap_free=a_reading.swap_free - from_swap,
+        )
+        (after,) = (found for found in findings(later, stalls, some) if found.name == before.name)
+        assert not after.is_scarce
+
+
+@given(st.data(), ANY_STALLS, any_conditions(), st.integers(2**20, 2**45))
+@settings(deadline=None)
+def test_what_is_enough_available_rules_every_condition_out(data, stalls, some, ram):
+    """The sensor reads nothing but sysinfo then: whatever else it would have read, nothing may be missed by it."""
+    least = int(ram * enough_available_percent(some) / 100) + 1
+    assume(least <= ram)
+    sure = data.draw(st.integers(least, ram), "free less the reserve")
+    free = data.draw(st.integers(sure, ram), "free")
+    cache = data.draw(st.integers(0, ram - free), "page cache")
+    anonymous = data.draw(st.integers(0, ram - free - cache), "anonymous")
+    available = sure + cache
+    pressure = psi(data.draw(st.integers(0, 100), "PSI some avg10"))
+    whole = Reading(ram, free, available + anonymous, available, 2**30, 0, pressure)
+    cheap = Reading(ram, free, ram, sure, 0, 0, None)
+    for a_reading in (whole, cheap):
+        assert not any(found.is_scarce for found in findings(a_reading, stalls, some))
+
+
+@pytest.mark.parametrize(
+    ("tables", "percent"),
+    [
+        ({}, 15),
+        ({"stall": {"enabled": False}, "pressure": {"enabled": False}}, 10),
+        ({"pressure": {"free_percent": 50, "available_percent": 40}}, 40),
+        ({"pressure": {"free_percent": 30, "available_percent": 100}}, 30),
+        ({"stall": {"available_percent": 60}}, 60),
+        ({"floor": {"available_percent": 70}}, 70),
+        ({"only": "pressure"}, 15),
+    ],
+)
+def test_enough_is_more_than_the_largest_share_that_any_condition_asks_for(tables, percent):
+    assert enough_available_percent(conditions(**tables)) == percent

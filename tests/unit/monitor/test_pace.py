@@ -1,0 +1,99 @@
+"""How long the monitor sleeps: within its limits, and never longer than memory can last."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bustd_monitor.config import Sleep
+from bustd_monitor.deciding.pace import sleep_ms
+from tests.unit.monitor.making import DEFAULTS, GIB, finding
+
+SLEEP = DEFAULTS.sleep
+
+SLEEPS = st.builds(
+    lambda fill, shortest, watch, longest: Sleep(fill, shortest, max(longest, shortest), max(watch, shortest)),
+    st.integers(1, 2**20),
+    st.integers(1, 10_000),
+    st.integers(1, 600_000),
+    st.integers(1, 600_000),
+)
+FINDINGS = st.lists(
+    st.builds(
+        lambda scarce, fires, headroom, psi: finding(
+            is_scarce=scarce, fires=fires and scarce, headroom=0 if scarce else headroom, needs_psi=psi
+        ),
+        st.booleans(),
+        st.booleans(),
+        st.integers(0, 2**50),
+        st.booleans(),
+    ),
+    max_size=3,
+).map(tuple)
+
+
+def quiet(headroom: float, *, needs_psi: bool = False):
+    return finding(is_scarce=False, fires=False, headroom=int(headroom), needs_psi=needs_psi)
+
+
+@pytest.mark.parametrize(
+    ("headroom", "expected_ms"),
+    [
+        (0, 20),
+        (GIB // 10, 20),
+        (0.6 * GIB, 100),
+        (6 * GIB, 1000),
+        (24 * GIB, 4000),
+        (60 * GIB, 10_000),
+        (2**60, 10_000),
+    ],
+)
+def test_by_default_six_gibibytes_of_headroom_last_a_second(headroom, expected_ms):
+    assert sleep_ms((quiet(headroom),), SLEEP) == pytest.approx(expected_ms, abs=1)
+
+
+def test_the_nearest_threshold_counts():
+    assert sleep_ms((quiet(24 * GIB), quiet(6 * GIB), quiet(12 * GIB)), SLEEP) == 1000
+
+
+def test_without_any_condition_the_longest_sleep_is_slept():
+    assert sleep_ms((), SLEEP) == 10_000
+
+
+def test_a_condition_that_needs_psi_does_not_hurry():
+    assert sleep_ms((quiet(0, needs_psi=True),), SLEEP) == SLEEP.watch_longest_ms
+    assert sleep_ms((quiet(0, needs_psi=False),), SLEEP) == SLEEP.shortest_ms
+    assert sleep_ms((quiet(24 * GIB, needs_psi=True),), SLEEP) == 4000
+
+
+def test_while_anything_is_scarce_there_is_a_reading_a_second_at_least():
+    scarce = finding(is_scarce=True, fires=False, needs_psi=True)
+    assert sleep_ms((quiet(100 * GIB), scarce), SLEEP) == SLEEP.watch_longest_ms
+    assert sleep_ms((scarce,), SLEEP._replace(watch_longest_ms=10_000, longest_ms=500)) == 500
+
+
+@given(FINDINGS, SLEEPS)
+@settings(deadline=None)
+def test_every_sleep_is_within_its_limits(findings, sleep):
+    wait_ms = sleep_ms(findings, sleep)
+    assert sleep.shortest_ms <= wait_ms <= max(sleep.longest_ms, sleep.shortest_ms)
+    if any(one.is_scarce for one in findings):
+        assert wait_ms <= max(sleep.watch_longest_ms, sleep.shortest_ms)
+
+
+@given(FINDINGS, SLEEPS, st.integers(0, 2), st.integers(0, 2**50))
+@settings(deadline=None)
+def test_more_headroom_never_makes_a_sleep_shorter(findings, sleep, at, more):
+    at %= max(len(findings), 1)
+    wider = tuple(
+        one._replace(headroom=one.headroom + more) if number == at else one for number, one in enumerate(findings)
+    )
+    assert sleep_ms(wider, sleep) >= sleep_ms(findings, sleep)
+
+
+@given(FINDINGS, SLEEPS)
+@settings(deadline=None)
+def test_no_condition_that_acts_without_psi_is_slept_past(findings, sleep):
+    """The fastest filling that the configuration speaks of does not get below a threshold during a sleep."""
+    wait_ms = sleep_ms(findings, sleep)
+    filled = (wait_ms if wait_ms > sleep.shortest_ms else 0) * sleep.fill_mib_per_second * 2**20 // 1000
+    assert all(filled <= one.headroom for one in findings if not one.needs_psi)

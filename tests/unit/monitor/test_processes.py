@@ -1,0 +1,199 @@
+"""The process table, from a /proc of any kind: whoever has vanished or makes no sense is left out, and no more."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from bustd_monitor.sensing import processes
+from bustd_monitor.sensing.processes import Process, ancestors, read_command, read_process, resident_bytes, scores
+from tests.fakes.procfs import PF_KTHREAD, FakeProc
+from tests.support import victims
+from tests.unit.common.forked import in_child
+from tests.unit.monitor.making import MIB
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.fixture
+def proc(tmp_path):
+    return FakeProc(tmp_path)
+
+
+def test_a_process_is_what_proc_says(proc):
+    proc.process(
+        10,
+        b"a) b\n\xff",
+        uid=26,
+        anonymous_kib=1000,
+        swap_kib=24,
+        oom_score=700,
+        oom_score_adj=-500,
+        start_ticks=48210,
+        cgroup=b"0::/system.slice/db.service\n",
+    )
+    assert read_process(10, 666, proc.path) == Process(10, 48210, 26, b"a) b\n\xff", "db.service", 666, -500, MIB)
+
+
+@pytest.mark.parametrize("comm", [b"leak) Z (", b"a b", b"new\nline", b"\xff\xfe", b"((", b")", b"x\tRssAnon:"])
+def test_a_real_process_with_a_nasty_name_is_read_as_it_is(comm):
+    with victims.victim(24, name=comm) as child:
+        found = read_process(child.pid, 700)
+        assert found.comm == comm
+        assert found.start_ticks == victims.start_ticks(child.pid)
+        assert found.uid == os.geteuid()
+        assert 24 * MIB <= found.held_bytes < 80 * MIB
+        assert resident_bytes(child.pid) > found.held_bytes // 2
+
+
+@pytest.mark.root
+def test_a_process_of_a_user_in_many_groups_is_read_as_any_other():
+    def in_many_groups():
+        os.setgroups(range(100_000, 101_000))
+        return read_process(os.getpid(), 1)
+
+    assert in_child(in_many_groups).held_bytes > MIB
+
+
+@pytest.mark.parametrize("name", ["stat", "status", "oom_score_adj"])
+@pytest.mark.parametrize("data", [None, b"", b"garbage\n", b"(", b"\xff" * 100])
+def test_a_process_that_has_vanished_or_makes_no_sense_is_left_out(proc, name, data):
+    proc.process(10)
+    assert read_process(10, 1, proc.path) is not None
+    if data is None:
+        proc.remove(f"10/{name}")
+    else:
+        proc.write(f"10/{name}", data)
+    assert read_process(10, 1, proc.path) is None
+
+
+def test_a_process_without_a_control_group_file_has_no_unit(proc):
+    proc.process(10)
+    proc.remove("10/cgroup")
+    assert read_process(10, 1, proc.path).unit == ""
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"flags": PF_KTHREAD},
+        {"state": b"Z", "threads": 1},
+        {"state": b"X"},
+        {"anonymous_kib": None},
+    ],
+)
+def test_kernel_threads_and_the_dead_are_left_out(proc, how):
+    proc.process(10, **how)
+    assert read_process(10, 1, proc.path) is None
+
+
+def test_a_zombie_leader_is_what_its_first_thread_with_memory_is(proc):
+    proc.process(10, state=b"Z", threads=3, anonymous_kib=None, cgroup=b"0::/\n", oom_score_adj=5)
+    proc.thread(10, 11, anonymous_kib=None)
+    proc.thread(10, 12, anonymous_kib=1024, swap_kib=1024, cgroup=b"0::/system.slice/db.service\n")
+    found = read_process(10, 1, proc.path)
+    assert (found.pid, found.held_bytes, found.unit, found.oom_score_adj) == (10, 2 * MIB, "db.service", 5)
+
+
+def test_a_zombie_leader_without_such_a_thread_is_left_out(proc):
+    proc.process(10, state=b"Z", threads=2, anonymous_kib=None)
+    assert read_process(10, 1, proc.path) is None
+    proc.remove("10/task")
+    assert read_process(10, 1, proc.path) is None
+
+
+# Scores
+
+
+def test_the_scores_are_of_those_that_the_kernel_could_choose(proc):
+    proc.process(10, oom_score=700)
+    proc.process(11, oom_score=0)
+    proc.process(12, oom_score=1334)
+    proc.process(13)
+    proc.write("13/oom_score", b"garbage")
+    proc.process(14)
+    proc.remove("14/oom_score")
+    proc.write("15", b"a file with a number for a name")
+    proc.write("meminfo", b"")
+    proc.write("self/oom_score", b"5\n")
+    assert sorted(scores(proc.path)) == [(700, 10), (1334, 12)]
+
+
+def test_on_this_machine_oneself_has_a_score():
+    score = int(Path("/proc/self/oom_score").read_text())
+    assert score == 0 or os.getpid() in [pid for _, pid in scores()]
+
+
+def test_where_proc_can_not_even_be_listed_there_is_nobody_to_choose_and_no_crash(monkeypatch):
+    def refuse(_path):
+        raise OSError(errno.ENFILE, "Too many open files in system")
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    assert scores() == []
+
+
+@pytest.mark.parametrize(
+    ("data", "pages"), [(b"200 100 1 1 0 1 0\n", 100), (b"", 0), (b"200", 0), (b"200 x 1", 0), (b"200 -1 1", 0)]
+)
+def test_resident_memory_is_the_second_number_of_statm(proc, data, pages):
+    proc.write("10/statm", data)
+    assert resident_bytes(10, proc.path) == pages * PAGE
+
+
+def test_who_has_vanished_has_no_resident_memory(proc):
+    assert resident_bytes(10, proc.path) == 0
+
+
+# Command lines and ancestors
+
+
+@pytest.mark.parametrize(
+    ("data", "command"),
+    [
+        (b"python3\0-c\0pass\0", "python3 -c pass"),
+        (b"title without an end", "title without an end"),
+        (b"", ""),
+        (b"\0\0", ""),
+        (b"a\0\0b\0", "a  b"),
+        (b"\xff\0\n\0", "\\xff \n"),
+    ],
+)
+def test_a_command_line_is_its_words_with_spaces_between(proc, data, command):
+    proc.write("10/cmdline", data)
+    assert read_command(10, proc.path) == command
+
+
+def test_of_a_long_command_line_the_beginning_is_enough(proc):
+    proc.write("10/cmdline", b"x" * 100_000)
+    assert 100 < len(read_command(10, proc.path)) < 10_000
+
+
+def test_who_has_vanished_has_no_command_line(proc):
+    assert read_command(10, proc.path) == ""
+
+
+def test_the_ancestors_are_the_parent_its_parent_and_so_on(proc):
+    proc.process(30, parent=20)
+    proc.process(20, parent=10)
+    proc.process(10, parent=1)
+    assert list(ancestors(30, proc.path)) == [20, 10, 1]
+    assert list(ancestors(1, proc.path)) == []
+
+
+def test_a_gap_in_the_line_of_ancestors_ends_it(proc):
+    proc.process(30, parent=20)
+    assert list(ancestors(30, proc.path)) == [20]
+    assert list(ancestors(40, proc.path)) == []
+
+
+def test_ones_own_ancestors_begin_with_the_parent():
+    assert next(ancestors(os.getpid())) == os.getppid()
+
+
+def test_a_file_that_can_be_opened_and_not_read_counts_as_vanished(proc):
+    proc.process(10)
+    proc.remove("10/status")
+    (proc.directory / "10/status").mkdir()  # read(2) answers EISDIR
+    assert read_process(10, 1, proc.path) is None
+    assert processes.read_command(10, proc.path) == ""

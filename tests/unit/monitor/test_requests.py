@@ -1,0 +1,37 @@
+"""The requests, from what was decided: what the codec would not take is never made."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bustd_monitor.deciding.requests import escalation, kill_request
+from bustd_monitor.deciding.states import Ask, Escalate, Flight
+from bustd_protocol import codec, limits
+from bustd_protocol.messages import KillRequest, Scope, Signal
+from tests.unit.monitor.making import GIB, candidate, finding
+
+
+def test_a_request_is_for_the_candidate_as_the_ranking_knew_it():
+    ask = Ask(candidate(101, uid=26, comm=b"x\xff", held_bytes=7, start_ticks=5), finding("stall"), ())
+    expected = KillRequest(3, 101, 5, 26, b"x\xff", 7, Signal.TERM, Scope.PROCESS, b"stall", 99)
+    assert kill_request(3, ask, "process", 99) == expected
+    assert kill_request(3, ask, "group", 99).scope is Scope.GROUP
+
+
+def test_the_signal_is_what_the_condition_asks_for():
+    ask = Ask(candidate(), finding(signal=Signal.KILL), ())
+    assert kill_request(1, ask, "process", 0).signal is Signal.KILL
+
+
+def test_an_escalation_is_sigkill_for_the_one_in_flight_by_pid_and_start_time():
+    request = escalation(4, Escalate(Flight(101, 5, Signal.TERM), finding("floor", signal=Signal.KILL)), 99)
+    assert (request.id, request.pid, request.start_ticks, request.signal) == (4, 101, 5, Signal.KILL)
+    assert (request.scope, request.condition) == (Scope.PROCESS, b"floor")
+    assert codec.decode(codec.encode(request)) == request
+
+
+@given(st.binary(max_size=100), st.integers(0, limits.UINT63_MAX), st.sampled_from(["floor", "stall", "pressure"]))
+def test_every_request_can_be_sent_whatever_the_process_calls_itself(comm, held_bytes, name):
+    ask = Ask(candidate(101, comm=comm, held_bytes=held_bytes), finding(name), ())
+    request = kill_request(1, ask, "process", GIB)
+    assert codec.decode(codec.encode(request)) == request
+    assert comm.startswith(request.comm)

@@ -1,0 +1,265 @@
+"""The state machine on readings: when it watches, when it acts, and that it looks twice before it asks."""
+
+import pytest
+
+from bustd_monitor.deciding import states
+from bustd_monitor.deciding.states import TRANSITIONS, Ask, Asked, Cue, Escalate, Flight, Phase, Rank, Say, State
+from bustd_protocol.messages import Exited, Fate, Reason, Signal
+from tests.unit.monitor.making import DEFAULTS, GIB, candidate, conditions, killer_hello, psi, reading, verdict
+
+CONDITIONS = DEFAULTS.conditions
+QUIET = reading(12 * GIB)
+SCARCE = reading(2 * GIB)  # stall and pressure would fire if programs stalled
+FIRING = reading(GIB)
+URGENT = reading(GIB // 2)
+ONE, TWO, THREE = (candidate(pid) for pid in (101, 102, 103))
+
+
+def after(*readings, state: State = State(), start_ms: int = 0, every_ms: int = 100):  # noqa: B008
+    """The state and the actions after the last of these readings."""
+    actions = ()
+    for at, one in enumerate(readings):
+        state, actions = states.on_reading(state, one, start_ms + at * every_ms, CONDITIONS)
+    return state, actions
+
+
+def acting(*candidates, a_reading=FIRING) -> tuple[State, tuple]:
+    """The state after a ranking with these candidates, and what it asks for."""
+    state, _ = after(QUIET, a_reading)
+    return states.on_ranking(state, candidates, a_reading, 200, CONDITIONS)
+
+
+def settling(signal: Signal = Signal.TERM) -> State:
+    """The state while a kill is in flight."""
+    state, _ = acting(ONE, a_reading=FIRING if signal is Signal.TERM else URGENT)
+    return states.on_verdict(state, Asked(ONE, signal), verdict(), 300)[0]
+
+
+# Readings
+
+
+def test_on_a_machine_at_peace_it_stays_calm():
+    state, actions = after(QUIET, QUIET, QUIET)
+    assert (state.phase, actions) == (Phase.CALM, ())
+
+
+def test_when_memory_is_scarce_it_watches_and_when_it_is_not_any_more_it_is_calm_again():
+    state, actions = after(QUIET, SCARCE)
+    assert (state.phase, actions) == (Phase.WATCH, ())
+    assert after(SCARCE, state=state)[0].phase is Phase.WATCH
+    assert after(QUIET, state=state)[0].phase is Phase.CALM
+
+
+def test_when_a_condition_fires_it_ranks():
+    state, (action,) = after(QUIET, FIRING)
+    assert state.phase is Phase.ACT
+    assert isinstance(action, Rank)
+    assert (action.finding.name, state.finding) == ("floor", action.finding)
+
+
+def test_of_several_that_fire_the_most_urgent_is_named():
+    state, (action,) = after(QUIET, FIRING._replace(pressure=psi(99)))
+    assert [found.name for found in state.found if found.fires] == ["floor", "pressure"]
+    assert action.finding.name == "floor"
+
+
+def test_who_has_just_come_up_kills_nobody_before_the_second_reading():
+    state, actions = after(FIRING)
+    assert (state.phase, actions) == (Phase.WATCH, ())
+    state, (action,) = after(FIRING, state=state, start_ms=100)
+    assert isinstance(action, Rank)
+
+
+def test_while_it_holds_back_it_watches_whatever_fires():
+    held = State(readings=2, hold_until_ms=1000)
+    assert after(FIRING, state=held, start_ms=999) == (after(FIRING, state=held, start_ms=999)[0], ())
+    assert after(FIRING, state=held, start_ms=999)[0].phase is Phase.WATCH
+    assert after(FIRING, state=held, start_ms=1000)[0].phase is Phase.ACT
+
+
+def test_while_it_waits_for_an_answer_it_reads_on_and_asks_nothing():
+    state, _ = acting(ONE)
+    later, actions = after(FIRING, URGENT, QUIET, state=state, start_ms=300)
+    assert (later.phase, actions) == (Phase.ACT, ())
+    assert later.found != state.found
+
+
+def test_what_every_condition_says_is_kept_for_the_pace():
+    state, _ = after(QUIET)
+    assert [found.name for found in state.found] == ["floor", "stall", "pressure"]
+
+
+def test_stalls_are_counted_from_reading_to_reading():
+    stalling = [SCARCE._replace(pressure=psi(full_ms=full_ms)) for full_ms in (0, 400, 800)]
+    state, (action,) = after(*stalling, every_ms=1000)
+    assert (state.stalls.full_ms, action.finding.name) == ((400, 400), "stall")
+
+
+def test_who_was_refused_is_forgotten_when_it_is_quiet():
+    watching = State(Phase.WATCH, readings=2, refused=frozenset({(101, 1)}))
+    assert after(SCARCE, state=watching)[0].refused == frozenset({(101, 1)})
+    assert after(QUIET, state=watching)[0].refused == frozenset()
+
+
+# The ranking, and the second look
+
+
+def test_it_asks_for_the_first_and_names_who_would_be_next():
+    state, (ask,) = acting(*(candidate(pid) for pid in range(101, 107)))
+    assert isinstance(ask, Ask)
+    assert ask.candidate.process.pid == 101
+    assert [other.process.pid for other in ask.runners_up] == [102, 103, 104]
+    assert (ask.finding.name, state.phase) == ("floor", Phase.ACT)
+
+
+def test_if_the_second_look_says_that_it_is_over_nobody_is_asked_for():
+    state, _ = after(QUIET, FIRING)
+    for second in (QUIET, SCARCE):
+        over, (said,) = states.on_ranking(state, (ONE,), second, 250, CONDITIONS)
+        assert isinstance(said, Say)
+        assert "nobody is killed" in said.sentence
+        assert (over.phase, over.finding, over.queue) == (Phase.WATCH, None, ())
+        assert over.hold_until_ms == 250
+
+
+def test_the_second_look_decides_on_the_condition_and_on_the_signal():
+    state, _ = after(QUIET, FIRING)
+    _, (ask,) = states.on_ranking(state, (ONE,), URGENT, 250, CONDITIONS)
+    assert ask.finding.signal is Signal.KILL
+    pressing = SCARCE._replace(pressure=psi(50))
+    _, (ask,) = states.on_ranking(state, (ONE,), pressing, 250, CONDITIONS)
+    assert ask.finding.name == "pressure"
+
+
+def test_when_there_is_nobody_to_kill_it_says_so_and_tries_again_a_second_later():
+    state, (said,) = acting()
+    assert "NOBODY TO KILL" in said.sentence
+    assert (state.phase, state.hold_until_ms) == (Phase.WATCH, 1200)
+
+
+def test_no_more_are_asked_for_in_a_row_than_the_killer_hears_in_a_second():
+    state, _ = acting(*(candidate(pid) for pid in range(100, 200)))
+    assert 1 + len(state.queue) <= 16
+
+
+# The kill in flight
+
+
+def test_while_a_kill_is_in_flight_nobody_else_is_asked_for():
+    state, actions = after(FIRING, FIRING, FIRING, state=settling(), start_ms=400)
+    assert (state.phase, actions) == (Phase.SETTLE, ())
+
+
+def test_one_that_got_sigterm_is_escalated_once_when_it_becomes_urgent():
+    state, (action,) = after(FIRING, URGENT, state=settling(), start_ms=400)
+    assert isinstance(action, Escalate)
+    assert (action.flight.pid, action.flight.start_ticks) == (101, ONE.process.start_ticks)
+    assert (action.finding.name, action.finding.signal) == ("floor", Signal.KILL)
+    assert after(URGENT, URGENT, state=state, start_ms=600)[1] == ()
+
+
+def test_one_that_got_sigkill_is_not_escalated():
+    assert after(URGENT, state=settling(Signal.KILL), start_ms=400)[1] == ()
+
+
+def test_after_the_exit_there_is_a_fresh_reading_before_anything_else():
+    state = states.on_exited(settling(), Exited(1, Fate.GONE, 40), 500)
+    assert (state.phase, state.flight, state.refused) == (Phase.WATCH, None, frozenset())
+    assert after(QUIET, state=state, start_ms=500)[0].phase is Phase.CALM
+    assert isinstance(after(FIRING, state=state, start_ms=500)[1][0], Rank)
+
+
+def test_a_victim_that_is_stuck_is_not_asked_for_again():
+    state = states.on_exited(settling(), Exited(1, Fate.STUCK, 7000), 500)
+    assert state.refused == {(101, ONE.process.start_ticks)}
+    assert after(FIRING, state=state, start_ms=500)[0].refused == state.refused
+
+
+def test_the_exit_of_a_kill_that_nobody_knows_of_changes_nothing():
+    for state in (State(), State(Phase.WATCH), acting(ONE)[0]):
+        assert states.on_exited(state, Exited(1, Fate.STUCK, 1), 500) == state
+
+
+# The killer comes and goes
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_a_hello_without_a_kill_in_flight_changes_nothing(phase):
+    assert states.on_hello(State(phase), killer_hello()) == State(phase)
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_a_hello_with_a_kill_in_flight_makes_it_settle(phase):
+    state = states.on_hello(State(phase, readings=2), killer_hello(flight=(5, 101, 90125, 15)))
+    assert (state.phase, state.flight) == (Phase.SETTLE, Flight(101, 90125, 15))
+    _, (action,) = after(URGENT, state=state)
+    assert isinstance(action, Escalate)
+
+
+def test_a_killer_that_is_in_the_middle_of_a_sigkill_need_not_be_urged():
+    state = states.on_hello(State(readings=2), killer_hello(flight=(5, 101, 90125, 9)))
+    assert after(URGENT, state=state)[1] == ()
+
+
+@pytest.mark.parametrize(
+    ("before", "phase"),
+    [
+        (State(), Phase.CALM),
+        (State(Phase.WATCH), Phase.WATCH),
+        (acting(ONE, TWO)[0], Phase.WATCH),
+        (settling(), Phase.WATCH),
+    ],
+)
+def test_when_the_killer_is_lost_whatever_was_asked_for_is_void(before, phase):
+    state = states.on_lost(before, 777)
+    assert state.phase is phase
+    assert (state.flight, state.queue, state.finding, state.hold_until_ms) == (None, (), None, 777)
+
+
+# The table
+
+
+class Recorded(dict):
+    """A row of the table that notes which cues are looked up."""
+
+    def __init__(self, phase: Phase, used: set) -> None:
+        super().__init__(TRANSITIONS[phase])
+        self.phase, self.used = phase, used
+
+    def __getitem__(self, cue):
+        self.used.add((self.phase, cue))
+        return super().__getitem__(cue)
+
+
+def test_every_step_that_is_made_is_in_the_table_and_every_entry_of_the_table_is_made(monkeypatch):
+    used: set[tuple[Phase, Cue]] = set()
+    monkeypatch.setattr(states, "TRANSITIONS", {phase: Recorded(phase, used) for phase in Phase})
+    flight = Flight(101, 90125, Signal.TERM)
+    for phase in Phase:
+        state = State(phase, readings=2, flight=flight if phase is Phase.SETTLE else None)
+        for a_reading in (QUIET, SCARCE, FIRING, URGENT):
+            states.on_reading(state, a_reading, 0, CONDITIONS)
+        for fate in Fate:
+            states.on_exited(state, Exited(1, fate, 1), 0)
+        for hello in (killer_hello(), killer_hello(flight=(5, 101, 90125, 15))):
+            states.on_hello(state, hello)
+        states.on_lost(state, 0)
+        for reason in Reason:
+            states.on_verdict(state, Asked(ONE, Signal.TERM), verdict(reason), 0)
+    state, _ = acting(ONE, TWO)
+    for reason in Reason:
+        states.on_verdict(state, Asked(ONE, Signal.TERM), verdict(reason), 0)
+    acting()
+    acting(ONE)
+    assert used == {(phase, cue) for phase, row in TRANSITIONS.items() for cue in row}
+
+
+def test_every_phase_has_its_row_and_every_cue_its_use():
+    assert set(TRANSITIONS) == set(Phase)
+    assert {cue for row in TRANSITIONS.values() for cue in row} == set(Cue)
+
+
+def test_conditions_that_are_switched_off_do_not_ask():
+    off = conditions(floor={"enabled": False})
+    state = State(readings=2)
+    assert states.on_reading(state, URGENT, 0, off)[1] == ()
