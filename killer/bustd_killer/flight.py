@@ -143,10 +143,11 @@ def _answer(
     if victim is not None:
         differs, held_bytes = rules.differences(victim.facts, request), victim.facts.held_bytes
         known = f", unit {victim.facts.unit or 'none'}, holding {held_bytes >> 20} MiB"
+    name = printable(request.comm) or "no name"
     words = [ruling.reason.name.lower()] if ruling.reason else []
     why = " ".join([*words, ruling.why]).strip()
     sentence = (
-        f"{outcome.name.lower()} SIG{request.signal.name} to {request.pid} ({printable(request.comm)}{known}) "
+        f"{outcome.name.lower()} SIG{request.signal.name} to {request.pid} ({name}{known}) "
         f"for {printable(request.condition)}{f': {why}' if why else ''}"
     )
     reply = Verdict(

@@ -48,7 +48,7 @@ def spawn_monitor(plan: MonitorPlan, log_fd: int) -> tuple[Socket, int]:
 
 
 def _become_monitor(plan: MonitorPlan, link: int, log_fd: int) -> None:
-    """In the child: descriptors, then groups, gid, uid and execution, in that order."""
+    """In the child: descriptors, no way back to privilege, then groups, gid, uid and execution, in that order."""
     passed = [("killer", link), *plan.psi]
     # Out of the way first, so that no dup2 below overwrites a descriptor that is still to be moved.
     high = [os.dup2(descriptor, 64 + index, inheritable=False) for index, (_, descriptor) in enumerate(passed)]
@@ -62,6 +62,8 @@ def _become_monitor(plan: MonitorPlan, link: int, log_fd: int) -> None:
         "LISTEN_FDS": str(len(passed)),
         "LISTEN_FDNAMES": ":".join(name for name, _ in passed),
     }
+    sysapi.empty_bounding_set()
+    sysapi.gain_no_privileges()
     if plan.uid >= 0:
         os.setgroups([])
         os.setgid(plan.gid)

@@ -13,17 +13,25 @@ from . import sysapi
 _CAP_KILL = 1 << 5
 
 
-def lock_down(log: Log) -> None:
-    """Lock memory, then cut capabilities, then no new privileges, then no writes. Says what could not be had.
+class Unable(Exception):
+    """The kernel or the sandbox refuses what a kill needs: fatal, and said by name."""
 
-    Memory first, because raising its limit takes a capability; Landlock last, because it needs no_new_privs.
+
+def lock_down(log: Log) -> None:
+    """Lock memory, then cut capabilities, then no new privileges, then no writes. Raises Unable.
+
+    Memory first, because raising its limit takes a capability; Landlock last, because it needs no_new_privs. What this
+    machine does not have (a higher limit, Landlock) is only said.
     """
     gc.collect()
     gc.freeze()
     gc.disable()
     log(lock_memory())
-    sysapi.keep_only_cap_kill()
-    sysapi.gain_no_privileges()
+    for step in (sysapi.keep_only_cap_kill, sysapi.gain_no_privileges):
+        try:
+            step()
+        except OSError as error:
+            raise Unable(f"{step.__name__}: {error.strerror}") from None
     excess = {name: mask for name, mask in sysapi.capability_sets().items() if mask & ~_CAP_KILL}
     if excess and (os.geteuid() == 0 or set(excess) != {"CapBnd"}):
         sets = ", ".join(f"{name} {mask:#x}" for name, mask in excess.items())
@@ -36,9 +44,13 @@ def lock_down(log: Log) -> None:
 
 
 def shield_from_the_kernel(log: Log) -> None:
-    """oom_score_adj -1000: the kernel must not take the killer first, nor the monitor, which inherits it."""
+    """oom_score_adj -1000 and nice -20, which the monitor inherits: neither dies first nor waits for a processor."""
     try:
         with open("/proc/self/oom_score_adj", "w", encoding="ascii") as adj:
             adj.write("-1000")
     except OSError as error:
         log(f"oom_score_adj stays as it is ({error.strerror}): the kernel may choose the killer itself")
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, -20)
+    except OSError:
+        pass  # an ordinary user's bustd waits its turn

@@ -10,13 +10,10 @@ from bustd_protocol.messages import KillRequest, Reason, Scope, Signal
 
 from . import aim, facts, flight, sysapi
 from .aim import Guard
+from .lockdown import Unable
 
 _PATIENCE_MS = 2000
 _POLICY = (Reason.NONE, Reason.OUTSIDE, Reason.ADJ, Reason.PROTECTED, Reason.SHRUNK, Reason.NOT_SHORT)
-
-
-class Unable(Exception):
-    """The kernel or the sandbox refuses what a kill needs: fatal, and said by name."""
 
 
 def start_subject() -> int:

@@ -16,6 +16,7 @@ from bustd_protocol.messages import Bye, Farewell, KillerHello, KillRequest, Mon
 from . import rehearsal, rules
 from .aim import Guard
 from .flight import Kills
+from .lockdown import Unable
 from .peer import Disconnected, Peer, credentials
 
 EXIT_STOPPED, EXIT_MONITOR_GONE = 0, 70
@@ -147,7 +148,7 @@ class Server:
         inability = rehearsal.prove_on(peer.pid)
         if inability:
             peer.send(Bye(0, Farewell.UNABLE))
-            raise rehearsal.Unable(inability)
+            raise Unable(inability)
         config, flight = self._guard.config, self._kills.flight
         machine = self._guard.machine.read()
         least = rules.minimum_bytes(machine.meminfo.total if machine else 0, config)

@@ -117,7 +117,7 @@ def main() -> int:
     except listening.SocketError as error:
         log(str(error))
         return EX_CONFIG
-    except (rehearsal.Unable, ChildFailed, OSError) as error:
+    except (lockdown.Unable, ChildFailed, OSError) as error:
         log(f"CANNOT PROTECT THIS MACHINE: {error}")
         return EX_OSERR
     except Exception as error:

@@ -59,13 +59,21 @@ def deny_writes() -> None:
         os.close(ruleset)
 
 
-def keep_only_cap_kill() -> None:
-    """Give up every capability but CAP_KILL. `capability_sets` tells what became of it."""
-    kept = (prctl.CAP_KILL,) if prctl.cap_permitted.kill else ()
+def empty_bounding_set(*kept: int) -> None:
+    """No execution will ever give a capability, but for those `kept`.
+
+    Without CAP_SETPCAP it stays as it is: systemd has cut it already, and an ordinary user can't use it.
+    """
     try:
         prctl.capbset.limit(*kept)
     except PermissionError:
-        pass  # without CAP_SETPCAP it stays as it is: systemd has cut it already, an ordinary user can't use it
+        pass
+
+
+def keep_only_cap_kill() -> None:
+    """Give up every capability but CAP_KILL. `capability_sets` tells what became of it. Raises OSError."""
+    kept = (prctl.CAP_KILL,) if prctl.cap_permitted.kill else ()
+    empty_bounding_set(*kept)
     prctl.cap_inheritable.limit()
     prctl.cap_effective.limit(*kept)
     prctl.cap_permitted.limit(*kept)

@@ -19,7 +19,8 @@ from bustd_protocol.messages import KillerHello, Message, MonitorHello
 from bustd_protocol.session import Phase, Role, Session
 
 _FIRST_DELAY_MS, _LONGEST_DELAY_MS = 100, 10_000
-_HELLO_PATIENCE_MS = 5000
+_HELLO_PATIENCE_MS = 30_000
+"""A killer that systemd has only just started on a busy machine takes its time; so does one with another peer."""
 
 
 class Lost(Exception):
@@ -36,8 +37,10 @@ class Client:
         self._session = Session()
         self._last_id = 0
         self._delay_ms = 0
+        self._connected_ms = 0
+        self._has_met = False
         self._next_try_ms = 0
-        self._hello_due_ms = 0
+        self._hello_due_ms: int | None = None
         self._inherited = link
 
     @property
@@ -58,7 +61,7 @@ class Client:
     def keep(self, now_ms: int) -> str:
         """Connect and say Hello if it is time to. Returns what went wrong, "" if nothing did. Raises Lost: give up."""
         if self._link is not None:
-            if not self.is_ready and now_ms >= self._hello_due_ms:
+            if not self.is_ready and self._hello_due_ms is not None and now_ms >= self._hello_due_ms:
                 return self.lose(now_ms, "it did not answer Hello")
             return ""
         if now_ms < self._next_try_ms:
@@ -71,7 +74,10 @@ class Client:
             self._link = Socket(AF_UNIX, SOCK_SEQPACKET)
         self._link.setblocking(False)
         self._session = Session()
-        self._hello_due_ms = now_ms + _HELLO_PATIENCE_MS
+        self._connected_ms, self._has_met = now_ms, False
+        # A monitor that executed itself anew speaks on its former self's socket: no id may be one of that one's.
+        self._last_id = self._last_id or now_ms % limits.ID_MAX
+        self._hello_due_ms = None if self.is_pair else now_ms + _HELLO_PATIENCE_MS
         try:
             if not self.is_pair:
                 self._link.connect(self._path)
@@ -79,6 +85,10 @@ class Client:
         except (OSError, Lost) as error:
             return self.lose(now_ms, f"{self._path}: {getattr(error, 'strerror', None) or error}")
         return ""
+
+    def hurry(self, now_ms: int) -> None:
+        """Memory is getting short: no attempt to connect is further away than the shortest delay."""
+        self._next_try_ms = min(self._next_try_ms, now_ms + _FIRST_DELAY_MS)
 
     def next_id(self) -> int:
         """A fresh id for a request, a ping or a Hello."""
@@ -116,16 +126,21 @@ class Client:
             raise Lost(f"the killer violates the protocol: {error}") from None
         if self._session.phase is Phase.GREETED:
             return None  # it was meant for our former self
-        if isinstance(message, KillerHello):
-            self._delay_ms = 0
+        self._has_met = self._has_met or isinstance(message, KillerHello)
         return message
 
     def lose(self, now_ms: int, why: str) -> str:
-        """Drop the connection. The next attempt is made at once, those after it with growing delay."""
+        """Drop the connection. The next attempt is made at once, those after it with growing delay.
+
+        A connection that has not lasted does not count: a killer that says Hello and hangs up would be called without
+        a pause for ever.
+        """
         if self._link is not None:
             self._link.close()
             self._link = None
         self._session = Session()
+        if self._has_met and now_ms >= self._connected_ms + _LONGEST_DELAY_MS:
+            self._delay_ms = 0
         self._next_try_ms = now_ms + self._delay_ms
         self._delay_ms = min(max(2 * self._delay_ms, _FIRST_DELAY_MS), _LONGEST_DELAY_MS)
         return f"{why} (next attempt in {self._next_try_ms - now_ms} ms)" if not self.is_pair else why

@@ -15,5 +15,5 @@ def handed_over() -> dict[str, int]:
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
         return {}
     names = os.environ.get("LISTEN_FDNAMES", "").split(":")
-    count = int(os.environ.get("LISTEN_FDS", "0"))
-    return {name: _FIRST_FD + index for index, name in enumerate(names[:count])}
+    count = os.environ.get("LISTEN_FDS", "")
+    return {name: _FIRST_FD + index for index, name in enumerate(names[: int(count) if count.isdecimal() else 0])}

@@ -114,8 +114,10 @@ class Loop:
         if self._state.phase is Phase.WATCH and now_ms >= self._commands_ms + _COMMANDS_EVERY_MS:
             self._commands_ms = now_ms
             self._shortlist.remember_commands(self._config.victims)
+        if self._state.phase is not Phase.CALM:
+            self._client.hurry(now_ms)
         self._maybe_ping(now_ms)
-        return self._sleep_ms(now_ms)
+        return self._sleep_ms(self._clock_ms())  # ranking takes its time
 
     def _enough_available_percent(self) -> float:
         """So much available memory rules trouble out, while there was none."""

@@ -64,9 +64,10 @@ def demands(name: str, reading: Reading, conditions: Conditions) -> str:
 def victim(process: Process) -> str:
     """A process as the ranking knew it."""
     age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - process.start_ticks / _TICKS_PER_SECOND
+    unit = printable(process.unit) or "none"
     command = f", command {printable(process.command)}" if process.command else ""
     return (
-        f"{process.pid} ({printable(process.comm)}) of uid {process.uid}, unit {process.unit or 'none'}, holding "
+        f"{process.pid} ({printable(process.comm)}) of uid {process.uid}, unit {unit}, holding "
         f"{size(process.held_bytes)}, {max(age_s, 0):.0f} s old{command}"
     )
 

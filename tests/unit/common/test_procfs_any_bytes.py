@@ -32,7 +32,7 @@ def like(valid: bytes) -> st.SearchStrategy[bytes]:
 
 
 @given(like(stat_line(812)))
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 def test_stat(data):
     stat = procfs.parse_stat(data)
     if stat is not None:
@@ -43,7 +43,7 @@ def test_stat(data):
 
 
 @given(like(status_text(anonymous_kib=5, swap_kib=5)))
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 def test_status(data):
     status = procfs.parse_status(data)
     if status is not None:
@@ -52,7 +52,7 @@ def test_status(data):
 
 
 @given(like(MEMINFO))
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 def test_meminfo(data):
     meminfo = procfs.parse_meminfo(data)
     if meminfo is not None:
@@ -64,7 +64,7 @@ def test_meminfo(data):
 
 
 @given(like(PRESSURE))
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 def test_pressure(data):
     pressure = procfs.parse_pressure(data)
     if pressure is not None:
@@ -75,7 +75,7 @@ def test_pressure(data):
 
 
 @given(like(UNIFIED))
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 def test_unit(data):
     unit = procfs.parse_unit(data)
     assert "/" not in unit
@@ -93,7 +93,7 @@ def test_a_field_is_what_its_line_says_wherever_the_line_stands(before, kib):
 
 
 @given(st.binary(min_size=1, max_size=15), st.binary(max_size=15))
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 def test_no_name_changes_what_the_rest_of_the_line_says(name, other):
     stat, same = procfs.parse_stat(stat_line(812, name)), procfs.parse_stat(stat_line(812, other))
     assert stat.comm == name

@@ -1,5 +1,6 @@
 """What the killer reads of a process: by a pidfd that keeps the PID from being reused, from a /proc of any kind."""
 
+import errno
 import os
 import resource
 import threading
@@ -175,6 +176,34 @@ def test_a_lack_of_descriptors_is_an_error_and_says_nothing_about_the_process():
             return type(error).__name__
 
     assert in_child(open_with_no_descriptor_left) == "OSError"
+
+
+def with_descriptors_left(count: int, function):
+    """What the function returns, or the error that it raises, in a child that can open so many more."""
+
+    def limited():
+        free = [os.dup(0) for _ in range(count + 1)]
+        for descriptor in free:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free[count], free[count]))
+        try:
+            return function()
+        except OSError as error:
+            return error.errno
+
+    return in_child(limited)
+
+
+def test_a_lack_of_descriptors_for_the_reading_does_not_make_a_process_hidden():
+    assert with_descriptors_left(1, lambda: open_victim(os.getppid())) == errno.EMFILE
+    assert isinstance(with_descriptors_left(2, lambda: open_victim(os.getppid())), Victim)
+
+
+def test_whoever_can_not_be_shown_to_be_a_descendant_is_none():
+    grandparent = procfs.parse_stat(Path(f"/proc/{os.getppid()}/stat").read_bytes()).parent
+    child = procfs.parse_stat(Path("/proc/self/stat").read_bytes())
+    assert with_descriptors_left(1, lambda: facts.descends_from(child, grandparent)) is True
+    assert with_descriptors_left(0, lambda: facts.descends_from(child, grandparent)) is False
 
 
 # Groups and ancestors

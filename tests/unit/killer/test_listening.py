@@ -86,6 +86,12 @@ def test_a_path_whose_directory_is_missing_is_a_clear_error(tmp_path):
         at_path(str(tmp_path / "missing/killer.sock"), os.geteuid())
 
 
+def test_a_path_through_a_file_is_a_clear_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SocketError, match="Not a directory"):
+        at_path(str(tmp_path / "file/killer.sock"), os.geteuid())
+
+
 def test_a_path_that_is_too_long_for_a_socket_is_a_clear_error(tmp_path):
     with pytest.raises(SocketError, match="too long"):
         at_path(str(tmp_path / ("x" * 200)), os.geteuid())

@@ -45,7 +45,7 @@ def asking(draw):
 
 
 @given(asking())
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 def test_no_minute_sees_more_than_per_minute(case):
     done = kills(*case)
     for at, first in enumerate(done):
@@ -54,7 +54,7 @@ def test_no_minute_sees_more_than_per_minute(case):
 
 
 @given(asking())
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 def test_no_more_than_burst_come_at_once_and_then_one_in_each_interval(case):
     done, (burst, interval_ms) = kills(*case), (case[1]["burst"], case[1]["interval_ms"])
     for at, first in enumerate(done):
@@ -63,7 +63,7 @@ def test_no_more_than_burst_come_at_once_and_then_one_in_each_interval(case):
 
 
 @given(asking(), st.integers(0, 2000))
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 def test_who_waits_as_long_as_he_is_told_to_is_let_through_and_not_a_millisecond_before(case, later_ms):
     done = tuple(kills(*case))
     now_ms = (done[-1] if done else 0) + later_ms

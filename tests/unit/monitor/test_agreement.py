@@ -42,7 +42,7 @@ KILLERS = st.builds(
 
 
 @given(machines(), ANY_STALLS, any_conditions(), KILLERS)
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=200)
 def test_a_condition_of_which_there_is_no_warning_never_fires_where_the_killer_refuses(machine, stalls, some, killer):
     meminfo, some_avg10 = machine
     monitor = config_of({})._replace(conditions=some)

@@ -126,7 +126,7 @@ class World:
 
 
 @given(STEPS)
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=200)
 def test_with_an_honest_killer_nobody_is_asked_for_who_must_not_be(steps):
     world = World()
     for elapsed_ms, (what, *details) in steps:

@@ -1,0 +1,168 @@
+"""Connecting to a listening killer, and again when it is lost: at once, and then with growing delay."""
+
+import os
+import socket
+
+import pytest
+
+from bustd_monitor.client import Client, Lost
+from bustd_protocol import codec
+from tests.unit.monitor.making import killer_hello
+
+DELAYS_MS = [0, 100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000, 10_000]
+
+
+class Killer:
+    """A listening socket, and the connection that was accepted last."""
+
+    def __init__(self, path: str) -> None:
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.listener.bind(path)
+        self.listener.listen(1)
+        self.link: socket.socket | None = None
+
+    def meet(self, client: Client) -> None:
+        """Accept the client, hear its Hello and answer it."""
+        self.hang_up()
+        self.link = self.listener.accept()[0]
+        hello = codec.decode(self.link.recv(4096))
+        self.link.send(codec.encode(killer_hello(hello.id)))
+        assert client.receive() == killer_hello(hello.id)
+
+    def hang_up(self) -> None:
+        if self.link is not None:
+            self.link.close()
+            self.link = None
+
+    def close(self) -> None:
+        self.hang_up()
+        self.listener.close()
+
+
+@pytest.fixture
+def path(tmp_path):
+    return str(tmp_path / "killer.sock")
+
+
+@pytest.fixture
+def killer(path):
+    made = Killer(path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def client(path):
+    made = Client(path)
+    yield made
+    made.lose(0, "the test is over")
+
+
+def lost(client: Client) -> None:
+    with pytest.raises(Lost):
+        client.receive()
+
+
+def test_it_connects_and_says_hello_and_nothing_of_it_blocks_or_is_inherited(client, killer):
+    assert client.keep(0) == ""
+    killer.meet(client)
+    assert client.is_ready
+    assert not client.is_pair
+    assert not os.get_blocking(client.fileno())
+    assert not os.get_inheritable(client.fileno())
+
+
+def test_without_a_killer_the_reason_and_the_next_attempt_are_said(client, path):
+    assert client.keep(0) == f"{path}: No such file or directory (next attempt in 0 ms)"
+    assert client.keep(0) == f"{path}: No such file or directory (next attempt in 100 ms)"
+    assert (client.fileno(), client.is_ready) == (-1, False)
+
+
+def test_the_delay_between_attempts_grows_up_to_ten_seconds(client):
+    now_ms, delays_ms = 1000, []
+    for _ in DELAYS_MS:
+        assert client.keep(now_ms) != "", "an attempt, and it failed"
+        delays_ms.append(client.due_ms() - now_ms)
+        if delays_ms[-1]:
+            assert client.keep(client.due_ms() - 1) == "", "not before its time"
+        now_ms = client.due_ms()
+    assert delays_ms == DELAYS_MS
+
+
+def test_a_killer_that_comes_up_later_is_found(client, path):
+    assert client.keep(0) != ""
+    killer = Killer(path)
+    assert client.keep(0) == ""
+    killer.meet(client)
+    assert client.is_ready
+    killer.close()
+
+
+def test_after_a_connection_that_lasted_the_next_attempt_is_made_at_once(client, killer):
+    for now_ms in (0, 60_000, 120_000):
+        assert client.keep(now_ms) == ""
+        killer.meet(client)
+        killer.hang_up()
+        lost(client)
+        assert client.lose(now_ms + 59_999, "gone") == "gone (next attempt in 0 ms)"
+
+
+def test_a_killer_that_says_hello_and_hangs_up_is_not_called_without_a_pause(client, killer):
+    now_ms, delays_ms = 0, []
+    for _ in range(6):
+        assert client.keep(now_ms) == ""
+        killer.meet(client)
+        killer.hang_up()
+        lost(client)
+        client.lose(now_ms, "gone")
+        delays_ms.append(client.due_ms() - now_ms)
+        now_ms = client.due_ms()
+    assert delays_ms == DELAYS_MS[:6]
+
+
+def test_a_killer_that_accepts_and_never_answers_is_not_called_without_a_pause(client, killer):
+    now_ms = 0
+    for delay_ms in DELAYS_MS[:3]:
+        assert client.keep(now_ms) == ""
+        due_ms = client.due_ms()
+        assert due_ms == now_ms + 30_000
+        assert client.keep(due_ms) == f"it did not answer Hello (next attempt in {delay_ms} ms)"
+        now_ms = client.due_ms()
+        killer.listener.accept()[0].close()
+
+
+def test_a_killer_whose_backlog_is_full_is_not_waited_for(client, killer, path):
+    others = []
+    for _ in range(10):
+        other = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        other.setblocking(False)
+        others.append(other)
+        if other.connect_ex(path) != 0:
+            break
+    assert "temporarily unavailable" in client.keep(0)
+    for other in others:
+        other.close()
+
+
+def test_a_socket_of_another_kind_is_a_failure_as_any_other(client, path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stream:
+        stream.bind(path)
+        stream.listen()
+        assert "wrong type" in client.keep(0)
+
+
+def test_a_path_that_is_too_long_is_a_failure_as_any_other():
+    client = Client("/" + "x" * 200)
+    assert "too long" in client.keep(0)
+    assert client.fileno() == -1
+
+
+def test_a_new_connection_begins_a_new_session(client, killer):
+    client.keep(0)
+    killer.meet(client)
+    client.lose(0, "gone")
+    assert not client.is_ready
+    assert client.keep(client.due_ms()) == ""
+    assert not client.is_ready
+    killer.meet(client)
+    assert client.is_ready
