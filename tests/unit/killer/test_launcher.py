@@ -24,6 +24,8 @@ paths = {int(name): os.readlink(f"/proc/self/fd/{name}") for name in os.listdir(
 report = {"uids": os.getresuid(), "gids": os.getresgid(), "groups": os.getgroups(), "paths": paths,
           "environment": dict(os.environ), "is_for_me": os.environ["LISTEN_PID"] == str(os.getpid()),
           "parent": os.getppid(), "death": death.value, "arguments": sys.argv[1:], "isolated": sys.flags.isolated,
+          "status": {line.split(":")[0]: line.split()[1] for line in open("/proc/self/status")
+                     if line.startswith(("Cap", "NoNewPrivs"))},
           "family": int(link.family), "kind": int(link.type) & 15}
 os.write(2, b"said on its standard error\\n")
 link.send(json.dumps(report).encode())
@@ -152,3 +154,10 @@ def test_a_monitor_that_can_not_be_started_says_so_and_is_no_second_killer(log, 
     assert said.startswith("bustd-killer: the monitor can't be started: ")
     assert os.strerror(errno.ENOENT) in said
     assert len(said.splitlines()) == 1
+
+
+@pytest.mark.root
+def test_a_monitor_of_root_has_no_capability_and_no_way_back_to_one(log):
+    status = reported(plan(REPORT, uid=NOBODY, gid=NOBODY), log.fileno())["status"]
+    assert {status[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}
+    assert status["NoNewPrivs"] == "1"

@@ -104,12 +104,10 @@ def test_when_nothing_has_been_said_nothing_is_waited_for(ends):
     assert ends.connect().client.receive() is None
 
 
-def test_a_killer_that_does_not_answer_hello_is_given_up_after_half_a_minute(ends):
+def test_the_killer_of_a_pair_has_all_the_time_it_needs_to_answer_hello(ends):
     ends.connect()
-    assert ends.client.due_ms() == NOW + 30_000
-    assert ends.client.keep(NOW + 29_999) == ""
-    assert ends.client.keep(NOW + 30_000) == "it did not answer Hello"
-    assert ends.client.fileno() == -1
+    assert ends.client.due_ms() is None
+    assert ends.client.keep(NOW + 10_000_000) == ""
 
 
 def test_a_whole_exchange_goes_through(ends):

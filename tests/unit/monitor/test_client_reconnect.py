@@ -166,3 +166,15 @@ def test_a_new_connection_begins_a_new_session(client, killer):
     assert not client.is_ready
     killer.meet(client)
     assert client.is_ready
+
+
+def test_when_memory_gets_short_the_next_attempt_is_a_tenth_of_a_second_away_at_most(tmp_path):
+    client, now_ms = Client(str(tmp_path / "nobody-listens")), 0
+    for _ in DELAYS_MS:
+        now_ms = client.due_ms()
+        client.keep(now_ms)
+    assert client.due_ms() == now_ms + 10_000
+    client.hurry(now_ms)
+    assert client.due_ms() == now_ms + 100
+    client.hurry(now_ms + 50)
+    assert client.due_ms() == now_ms + 100
