@@ -10,7 +10,7 @@ import time
 from bustd_common.log import Log
 from bustd_common.seqpacket import Socket
 from bustd_protocol import limits
-from bustd_protocol.errors import RemoteProtocolError
+from bustd_protocol.errors import LocalProtocolError, RemoteProtocolError
 from bustd_protocol.messages import Bye, Farewell, KillerHello, KillRequest, MonitorHello, Ping, Pong
 
 from . import rehearsal, rules
@@ -126,6 +126,8 @@ class Server:
                 raise Disconnected("it said Bye")
         except RemoteProtocolError as error:
             self._hang_up(f"violation by pid {peer.pid}: {error}")
+        except LocalProtocolError as error:
+            self._hang_up(f"a bug, please report it: {error}")
         except Disconnected as error:
             self._hang_up(f"the monitor {peer.pid} is gone: {error}")
 

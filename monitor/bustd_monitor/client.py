@@ -48,6 +48,11 @@ class Client:
         """Whether the killer has said Hello and a request may be sent."""
         return self._link is not None and self._session.phase not in (Phase.START, Phase.GREETED, Phase.CLOSED)
 
+    @property
+    def may_ask(self) -> bool:
+        """Whether no verdict is due. An escalation's may be, although the kill in flight is over: they crossed."""
+        return self._link is not None and self._session.phase in (Phase.IDLE, Phase.FLYING)
+
     def fileno(self) -> int:
         """The descriptor to poll, -1 while there is no connection."""
         return -1 if self._link is None else self._link.fileno()

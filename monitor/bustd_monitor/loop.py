@@ -27,6 +27,7 @@ EXIT_STOPPED, EXIT_KILLER_GONE = 0, 70
 
 _SETTLE_SLEEP_MS = 50
 _UNREACHABLE_HOLD_MS = 200
+_CROSSED_HOLD_MS = 20
 _DRY_RUN_HOLD_MS = 10_000
 _UNREADABLE_SLEEP_MS = 1000
 _COMMANDS_EVERY_MS = 5000
@@ -199,6 +200,9 @@ class Loop:
             self._log("MEMORY IS SHORT AND THE KILLER CAN'T BE REACHED")
             self._state = states.on_lost(self._state, now_ms + _UNREACHABLE_HOLD_MS)
             return
+        if not self._client.may_ask:
+            self._state = states.on_lost(self._state, now_ms + _CROSSED_HOLD_MS)
+            return
         self._asked = Asked(ask.candidate, ask.finding.signal)
         self._request(kill_request(self._client.next_id(), ask, self._config.victims.scope, now_ms))
 
@@ -255,7 +259,8 @@ class Loop:
                     if isinstance(action, Ask):
                         self._log(f"asking for the next: {sentences.victim(action.candidate.process)}")
         elif isinstance(message, Exited):
-            self._answer_due_ms = None
+            if self._client.may_ask:
+                self._answer_due_ms = None
             self._log(sentences.exited(message, self._sensor.read()))
             self._state = states.on_exited(self._state, message, now_ms)
         elif isinstance(message, Bye):

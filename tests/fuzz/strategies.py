@@ -14,7 +14,6 @@ from bustd_protocol.messages import (
     LAYOUT,
     Bye,
     Choice,
-    Farewell,
     FieldKind,
     Int,
     KillerHello,
@@ -33,6 +32,7 @@ LONGEST_INPUT = 8192
 
 # Without a database every failure prints the seed that repeats it (`pytest --hypothesis-seed=N`).
 FUZZ = settings(max_examples=300, deadline=None, database=None, print_blob=True)
+DEEP = settings(FUZZ, max_examples=800)
 
 
 def values_of(kind: FieldKind) -> st.SearchStrategy[int | bytes]:
@@ -162,31 +162,45 @@ def plainest(kind: type[Message]) -> Message:
     )
 
 
-def small_id_messages() -> st.SearchStrategy[Message]:
+def small_id_messages() -> dict[type[Message], list[Message]]:
     """Messages of every type as the session sees them: what differs is the id (few, so that answers often meet their
     questions), the kill in flight, the outcome and the versions."""
-    few, few_or_none = st.integers(1, 3), st.integers(0, 3)
-    verdicts = [plainest(Verdict)._replace(outcome=outcome_of(reason), reason=reason) for reason in Reason]
-    hello, answer = plainest(MonitorHello), plainest(KillerHello)
-    versions = st.builds(lambda low, high: hello._replace(lowest_version=low, highest_version=high), few_or_none, few)
-    flights = st.builds(lambda flight: answer._replace(flight_id=flight, spoken_version=limits.VERSION), few_or_none)
-    variants: dict[type[Message], st.SearchStrategy[Message]] = {
-        MonitorHello: versions,
-        KillerHello: flights,
-        Verdict: st.sampled_from(verdicts[:1] * 5 + verdicts),
+    few, few_or_none = range(1, 4), range(4)
+    hello, answer, verdict = plainest(MonitorHello), plainest(KillerHello), plainest(Verdict)
+    reasons = [Reason.NONE] * 10 + list(Reason)
+    variants: dict[type[Message], list[Message]] = {kind: [plainest(kind)] for kind in LAYOUT}
+    variants[MonitorHello] = [
+        hello._replace(lowest_version=low, highest_version=high)
+        for low, high in [(1, 1), (0, 1), (1, 3), (0, 0), (2, 3)]
+    ]
+    variants[KillerHello] = [
+        answer._replace(spoken_version=version, flight_id=flight) for version in [1, 1, 2] for flight in few_or_none
+    ]
+    variants[Verdict] = [verdict._replace(outcome=outcome_of(reason), reason=reason) for reason in reasons]
+    return {
+        kind: [message if kind is Bye else message._replace(id=new_id) for message in messages for new_id in few]
+        for kind, messages in variants.items()
     }
-    drawn = st.one_of([variants.get(kind, st.just(plainest(kind))) for kind in LAYOUT if kind is not Bye])
-    numbered = st.builds(lambda message, new_id: message._replace(id=new_id), drawn, few)
-    return numbered | st.sampled_from([Bye(0, farewell) for farewell in Farewell])
+
+
+SMALL = small_id_messages()
+# one_of gives each alternative the same weight, however often it is named; a list does not.
+_FREQUENCIES = [MonitorHello] * 4 + [Bye] + [kind for kind in LAYOUT if kind not in (MonitorHello, Bye)] * 10
 
 
 def exchanges() -> st.SearchStrategy[list[tuple[Role, Message]]]:
-    """Messages in any order from either end, most of them not permitted where they stand."""
-    usual = small_id_messages().map(lambda message: (usual_sender(message), message))
-    either = st.tuples(st.sampled_from(list(Role)), small_id_messages())
-    return st.lists(usual | usual | usual | either, max_size=30)
+    """Messages in any order from either end, most of them not permitted where they stand; often after a greeting."""
+    hello, answer = plainest(MonitorHello), plainest(KillerHello)
+    greeting: list[tuple[Role, Message]] = [
+        (Role.MONITOR, hello._replace(highest_version=limits.VERSION)),
+        (Role.KILLER, answer._replace(id=hello.id, spoken_version=limits.VERSION)),
+    ]
 
+    def said(kind: type[Message], which: int, chance: int) -> tuple[Role, Message]:
+        usual = Role.MONITOR if kind in (MonitorHello, Ping, KillRequest) else Role.KILLER
+        other = Role.KILLER if usual is Role.MONITOR else Role.MONITOR
+        return (other if chance == 0 else usual), SMALL[kind][which % len(SMALL[kind])]
 
-def usual_sender(message: Message) -> Role:
-    """The end that this kind of message comes from; Bye, which either may say, is given to the killer."""
-    return Role.MONITOR if isinstance(message, MonitorHello | Ping | KillRequest) else Role.KILLER
+    turn = st.builds(said, st.sampled_from(_FREQUENCIES), st.integers(0, 999), st.integers(0, 7))
+    rest = st.lists(turn, min_size=10, max_size=40)
+    return rest | rest.map(lambda turns: greeting + turns)

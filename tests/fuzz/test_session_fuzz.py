@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bustd_protocol import limits
@@ -33,7 +33,7 @@ from bustd_protocol.messages import (
     outcome_of,
 )
 from bustd_protocol.session import TRANSITIONS, Cue, Phase, Role, Session, received, sent
-from tests.fuzz.strategies import FUZZ, exchanges
+from tests.fuzz.strategies import DEEP, FUZZ, exchanges
 
 MONITOR_CUES = {MonitorHello: Cue.MONITOR_HELLO, Ping: Cue.PING, KillRequest: Cue.REQUEST, Bye: Cue.BYE}
 KILLER_CUES = {Pong: Cue.PONG, Exited: Cue.EXITED, Bye: Cue.BYE}
@@ -57,7 +57,7 @@ def id_due(session: Session, message: Message) -> int | None:
     return {Pong: session.ping_id, Verdict: session.asked_id, Exited: session.flight_id}.get(type(message))
 
 
-@FUZZ
+@DEEP
 @given(exchange=exchanges())
 def test_every_message_leads_to_the_state_of_the_table_or_is_a_violation(exchange: list[tuple[Role, Message]]) -> None:
     session, hello_id = Session(), 0
@@ -79,10 +79,16 @@ def test_every_message_leads_to_the_state_of_the_table_or_is_a_violation(exchang
         if isinstance(message, MonitorHello):
             assert message.lowest_version <= limits.VERSION <= message.highest_version
             hello_id = message.id
+        if isinstance(message, KillerHello):
+            assert message.spoken_version == limits.VERSION
+        if isinstance(message, Ping):
+            assert not session.ping_id
+        if isinstance(message, Pong):
+            assert not after.ping_id
         session = after
 
 
-@FUZZ
+@DEEP
 @given(exchange=exchanges())
 def test_a_message_that_the_table_has_and_whose_id_and_version_fit_is_accepted(
     exchange: list[tuple[Role, Message]],
@@ -106,7 +112,7 @@ def test_a_message_that_the_table_has_and_whose_id_and_version_fit_is_accepted(
         assert session.phase is target
 
 
-@FUZZ
+@DEEP
 @given(exchange=exchanges())
 def test_an_id_is_due_exactly_in_the_phases_that_wait_for_its_answer(exchange: list[tuple[Role, Message]]) -> None:
     session = Session()
@@ -209,6 +215,16 @@ class Wire:
             self.killer_sends(Exited(self.in_flight, Fate.GONE, 7))
         self.in_flight = 0
 
+    def ask_and_be_obeyed(self) -> None:
+        self.ask()
+        self.killer_takes()
+        self.killer_signals()
+
+    def ask_and_be_refused(self) -> None:
+        self.ask()
+        self.killer_takes()
+        self.killer_answers()
+
     def settle(self) -> None:
         """Let everything that is under way arrive and be answered."""
         for _ in range(2 + 2 * len(self.to_killer) + len(self.to_monitor)):
@@ -216,7 +232,9 @@ class Wire:
             self.killer_takes()
             self.monitor_reads()
 
-    common_moves = (greet, ping, ask, monitor_reads, killer_takes, killer_signals, killer_answers, victim_exits)
+    monitor_moves = (greet, ping, ask, monitor_reads, monitor_reads)
+    killer_moves = (killer_takes, killer_signals, killer_answers, victim_exits)
+    common_moves = (*monitor_moves, *killer_moves, ask_and_be_obeyed, ask_and_be_refused)
     rare_moves = (monitor_reexecutes, reconnect, monitor_leaves, killer_leaves)
 
 
@@ -236,7 +254,7 @@ def kill_request(new_id: int) -> KillRequest:
     return KillRequest(new_id, 200, 5, 0, b"leak", 1, Signal.TERM, Scope.PROCESS, b"floor", 1)
 
 
-@settings(FUZZ, max_examples=600)
+@DEEP
 @given(moves=st.lists(st.sampled_from(Wire.common_moves * 4 + Wire.rare_moves), min_size=20, max_size=60))
 def test_honest_ends_never_accuse_one_another_and_agree_when_all_has_arrived(moves: list[Move]) -> None:
     wire = Wire()

@@ -143,7 +143,7 @@ def hidden_before_hello(place: Path) -> None:
 def hidden_before_the_start(place: Path) -> None:
     """A killer that can't see its own child does not serve."""
     hide_processes()
-    with killer(place) as daemon:
+    with killer(place, comes_up=False) as daemon:
         assert daemon.process.wait(5) == 71
         assert "CANNOT PROTECT THIS MACHINE: /proc does not show the killer its own child" in daemon.log()
 

@@ -1,6 +1,7 @@
 """Whole process groups, and what may not be among them."""
 
 import errno
+import os
 import resource
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bustd_common.protection import Protection
-from bustd_killer import flight
+from bustd_killer import facts, flight
 from bustd_killer.rules import Ruling
 from bustd_protocol.messages import Exited, Fate, Outcome, Reason, Scope, Signal
 from tests.support import victims
@@ -238,6 +239,33 @@ def test_a_member_that_comes_while_the_group_is_killed_dies_unless_it_is_protect
             assert dies_of(leader)
             assert verdict.signalled_count == (2 if comm == b"newcomer" else 1)
             assert victims.exits_within(late[0], 1) == (comm == b"newcomer")
+    finally:
+        for process in late:
+            victims.end(process)
+
+
+def test_a_member_that_comes_when_descriptors_have_run_out_stops_nothing(
+    leader: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send_signal = flight.send_signal
+    late: list[subprocess.Popen[bytes]] = []
+
+    def exhausted(pid: int) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    def one_more(pidfd: int, number: int) -> Ruling:
+        late.append(victims.start(0, group=leader.pid))
+        monkeypatch.setattr(facts, "open_victim", exhausted)
+        return send_signal(pidfd, number)
+
+    monkeypatch.setattr(flight, "send_signal", one_more)
+    try:
+        with kills() as slot:
+            verdict = slot.answer(request_for(leader.pid, scope=Scope.GROUP), guard(), 0).verdict
+            assert (verdict.outcome, verdict.signalled_count) == (Outcome.SIGNALLED, 1)
+            assert dies_of(leader)
+            assert slot.flight is not None
+            assert victims.is_alive(late[0])
     finally:
         for process in late:
             victims.end(process)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import pair
+from tests.support import install, pair
 
 
 @pytest.fixture(params=pair.VARIANTS)
@@ -17,3 +17,9 @@ def place(crew: pair.Crew) -> Iterator[Path]:
     """A directory of the crew's."""
     with pair.place_for(crew) as path:
         yield path
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_installation_left_behind() -> Iterator[None]:
+    yield
+    install.remove()

@@ -1,15 +1,16 @@
 """What a machine in trouble, or its processes, can put in the way: the kill comes in time, and hits the right one."""
 
 import os
+import re
 import select
 import socket
 import time
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 
 import pytest
 
 from tests.support import pair, victims
-from tests.support.pair import ONE_KILL, PERMISSIVE
+from tests.support.pair import PERMISSIVE
 
 NAMES = [
     b"a) R 1 (b",
@@ -24,19 +25,23 @@ NAMES = [
 ]
 
 
-@pytest.mark.parametrize("name", NAMES, ids=ascii)
-def test_whatever_a_process_calls_itself_it_is_the_one_that_dies_and_the_log_stays_whole(crew, place, name):
-    with crew.victim(48, name=name) as leak, crew.victim(24, name=b"decoy") as decoy:
-        with pair.pair(crew, place, killer=ONE_KILL) as bustd:
-            assert victims.exits_within(leak, 15), bustd.log()
-            bustd.await_line("the killer: refused, rate")
-            bustd.await_line(rf"SIGTERM for {leak.pid} \(.*\) of uid {crew.monitor_uid}, .* decided in \d+ us$")
-            bustd.await_line(rf"signalled SIGTERM to {leak.pid} \(")
-            lines = bustd.log().splitlines()
+def test_whatever_processes_call_themselves_each_dies_in_its_turn_and_the_log_stays_whole(crew, place):
+    with ExitStack() as stack:
+        smallest_first = [stack.enter_context(crew.victim(20 + 4 * i, name=name)) for i, name in enumerate(NAMES)]
+        decoy = stack.enter_context(crew.victim(0, name=b"decoy"))
+        bustd = stack.enter_context(pair.pair(crew, place, killer={**PERMISSIVE, "rate.burst": 50}))
+        bustd.await_line("NOBODY TO KILL")
         assert victims.is_alive(decoy)
-    programs = {"bustd-killer:", "bustd-monitor:"}
-    assert all(len(line.split(" ", 3)) == 4 and line.split(" ", 3)[2] in programs for line in lines), lines
-    assert all(line.isprintable() for line in lines), lines
+        log = bustd.log()
+    turns = [str(child.pid) for child in reversed(smallest_first)]
+    uid = crew.monitor_uid
+    assert (
+        re.findall(rf"SIGTERM for (\d+) \(.*\) of uid {uid}, .* decided in \d+ us$", log, re.M)[-len(turns) :] == turns
+    )
+    assert re.findall(r"signalled SIGTERM to (\d+) \(.*\) for floor$", log, re.M) == turns
+    assert all(line.isprintable() for line in log.splitlines())
+    stamp_and_program = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d bustd-(killer|monitor): ")
+    assert all(stamp_and_program.match(line) for line in log.splitlines())
 
 
 @contextmanager

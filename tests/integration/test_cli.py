@@ -74,6 +74,13 @@ def test_an_impossible_value_on_the_command_line_is_named(
     assert f"command line: {sentence}" in lines_of(out if command == ["check"] else err)[0]
 
 
+def test_the_options_of_the_original_have_its_long_and_short_names():
+    short = cli_main.parser().parse_args(["-V", "-n", "-g", "-p", "40", "-u", "a|b"])
+    long = ["--verbose", "--no-daemon", "--kill-pgroup", "--psi", "40", "--unkillables", "a|b"]
+    assert cli_main.parser().parse_args(long) == short
+    assert cli_main.parser().parse_args([]).command == "run"
+
+
 def test_help_names_every_command_and_every_exit_code(monkeypatch, capfd):
     code, out, _ = bustd(monkeypatch, capfd, "--help")
     assert code == 0

@@ -55,9 +55,10 @@ def test_a_leak_dies_within_a_second_of_crossing_the_floor_and_nobody_else_does(
             text = f"{GROWING}\nprint('ready', flush=True)\ngrow({limit}, {MARGIN // 2}, 80)"
             with crew.program(text) as leak:
                 seconds = seconds_from_crossing_to_death(leak, limit)
-            is_disturbed = available_bytes() < limit + MARGIN // 2 or (seconds >= 1 and os.getloadavg()[0] > os.cpu_count())
-            if is_disturbed and attempt < ATTEMPTS - 1:
-                continue  # somebody else on this machine takes the memory or the processors: nothing can be said
+            is_short = available_bytes() < limit + MARGIN // 2
+            is_slow = seconds >= 1 and os.getloadavg()[0] > len(os.sched_getaffinity(0))
+            if (is_short or is_slow) and attempt < ATTEMPTS - 1:
+                continue  # somebody else takes the memory or the processors of this machine: nothing can be said
             bustd.await_line("the victim is gone after")
             assert leak.returncode == -signal.SIGTERM, bustd.log()
             assert seconds < 1, bustd.log()
@@ -164,7 +165,7 @@ time.sleep(120)
 """
 
 
-@pytest.mark.parametrize("options", [(), ("--kill-pgroup",), ("-g",)])
+@pytest.mark.parametrize("options", [(), ("-g",)])
 def test_the_process_group_dies_only_when_it_is_told_to(crew, place, options):
     with crew.program(FAMILY, own_group=True) as leak:
         pidfd = os.pidfd_open(int(leak.stdout.readline()))
@@ -190,24 +191,22 @@ def test_a_dry_run_decides_and_says_so_and_kills_nobody(crew, place):
         assert "signalled" not in bustd.log()
 
 
-@pytest.mark.parametrize("option", ["-V", "--verbose"])
-def test_verbose_logs_every_sleep_and_every_phase(crew, place, option):
-    with pair.pair(crew, place, option, monitor=pair.NEVER) as bustd:
+def test_verbose_logs_every_sleep(crew, place):
+    with pair.pair(crew, place, "-V", monitor=pair.NEVER) as bustd:
         assert int(bustd.await_line(r"\[adaptive-sleep\] (\d+) ms$")[1]) <= 10_000
 
 
 @pytest.mark.skipif(not Path("/proc/pressure/memory").exists(), reason="no PSI on this machine")
-@pytest.mark.parametrize("option", ["-p", "--psi"])
-def test_the_pressure_that_fires_is_an_option(crew, place, option):
+def test_the_pressure_that_fires_is_an_option(crew, place):
     policy = {
         "conditions.pressure.free_percent": 100,
         "conditions.pressure.available_percent": 100,
         "conditions.floor.enabled": False,
         "conditions.stall.enabled": False,
     }
-    with crew.victim() as leak, pair.pair(crew, place, option, "0", monitor=policy) as bustd:
+    with crew.victim() as leak, pair.pair(crew, place, "-p", "0", monitor=policy) as bustd:
         assert died_by(leak) == signal.SIGTERM
         bustd.await_line("pressure fires: ")
-    with crew.victim() as leak, pair.pair(crew, place, option, "100", monitor=policy) as bustd:
+    with crew.victim() as leak, pair.pair(crew, place, "-p", "100", monitor=policy) as bustd:
         bustd.await_ready()
         assert not victims.exits_within(leak, 0.3)

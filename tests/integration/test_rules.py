@@ -107,6 +107,28 @@ def test_the_killer_itself_refuses_what_a_monitor_without_the_option_asks_for(cr
         assert victims.is_alive(leak)
 
 
+DEAF = """
+_why_spared = why_spared
+
+
+def why_spared(process, terms):
+    why = _why_spared(process, terms)
+    return "" if why.startswith("never") else why
+"""
+
+
+def test_unkillables_live_even_under_a_monitor_that_does_not_heed_them(crew, place):
+    with (
+        pair.planted({"bustd_monitor/ranking/order.py": DEAF}) as python,
+        crew.victim(48) as leak,
+        crew.victim(24, name=b"other") as other,
+        pair.pair(crew, place, "-u", "leak", python=python) as bustd,
+    ):
+        bustd.await_line(rf"bustd-killer: refused SIGTERM to {leak.pid} \(leak\) for floor: protected name leak")
+        assert victims.exits_within(other, 15), bustd.log()
+        assert victims.is_alive(leak)
+
+
 def test_on_a_refusal_the_next_candidate_is_asked_for_and_the_refused_one_not_again(crew, place):
     rules = {**ONE_KILL, "protect.names": ["first*", "second"]}
     with (
@@ -126,8 +148,9 @@ def test_on_a_refusal_the_next_candidate_is_asked_for_and_the_refused_one_not_ag
             ("signalled", str(third.pid)),
             ("refused", str(fourth.pid)),  # the rate
         ]
-        line = monitor.await_line(rf"SIGTERM for {third.pid} \(third\)")[0]
-        assert "floor fires" in line and f"after it {fourth.pid} (fourth" in line, "a kill that says nothing of why"
+    said = rf"SIGTERM for {first.pid} .* after it {second.pid} \(second, 5\d MiB\), {third.pid} \(third, 3\d MiB\)"
+    assert re.search(rf"floor fires: .*{said}", monitor.log())
+    assert re.search(rf"asking for the next: {third.pid} \(third\) of uid", monitor.log())
 
 
 def test_an_oom_score_adj_moves_the_place(crew, place):

@@ -49,6 +49,8 @@ def guard(
 def kills() -> Iterator[Kills]:
     """The slot and the rate of a killer; what is still in flight at the end is let go."""
     made = Kills()
-    yield made
-    for pidfd in made.flight.pidfds if made.flight else ():
-        os.close(pidfd)
+    try:
+        yield made
+    finally:
+        for pidfd in made.flight.pidfds if made.flight else ():
+            os.close(pidfd)

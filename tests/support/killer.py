@@ -74,10 +74,12 @@ def killer(
     only_descendants_of: int | None = None,
     process_group: int | None = None,
     through: Sequence[str] = (),
+    comes_up: bool = True,
 ) -> Iterator[Killer]:
     """Start it, wait until it listens, and stop it at the end. Victims are restricted to the test's own processes.
 
-    `through` is a command that starts the killer as its child: then the process group is that parent's.
+    `through` is a command that starts the killer as its child: then the process group is that parent's. One that is
+    not expected to come up is not waited for.
     """
     directory.mkdir(exist_ok=True)
     directory.chmod(0o755)
@@ -97,7 +99,8 @@ def killer(
             process_group=process_group,
         )
     try:
-        _await_socket(process, socket_path, log_path)
+        if comes_up:
+            _await_socket(process, socket_path, log_path)
         yield Killer(process, socket_path, log_path)
     finally:
         if process.poll() is None:

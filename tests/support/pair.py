@@ -204,17 +204,13 @@ def await_line(log_path: Path, pid: int, pattern: str, *, after: int = 0) -> re.
     Waits for it as long as the process `pid` lives, and not for ever.
     """
     expression = re.compile(rf"^.*(?:{pattern}).*$", re.MULTILINE)
-    pidfd = os.pidfd_open(pid)
-    try:
-        for _ in range(int(_PATIENCE_S / 0.01)):
-            has_ended = bool(select.select([pidfd], [], [], 0.01)[0])
-            log = log_path.read_text(errors="replace")
-            if match := expression.search(log, after):
-                return match
-            if has_ended:
-                break
-    finally:
-        os.close(pidfd)
+    for _ in range(int(_PATIENCE_S / 0.01)):
+        has_ended = _is_gone_within(pid, 0.01)
+        log = log_path.read_text(errors="replace")
+        if match := expression.search(log, after):
+            return match
+        if has_ended:
+            break
     raise AssertionError(f"no line with {pattern!r} in the log:\n{log}")
 
 
@@ -230,11 +226,6 @@ def session_members(session: int) -> list[int]:
             if int(fields[3]) == session and fields[0] != b"Z":
                 members.append(int(entry.name))
     return members
-
-
-def parent_of(pid: int) -> int:
-    """Field 4 of /proc/PID/stat."""
-    return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
 
 
 def end_session(session: int) -> list[int]:
