@@ -47,7 +47,6 @@ class Loop:
         client: Client,
         triggers: Triggers,
         log: Log,
-        clock_ms: Callable[[], int],
         clock_ns: Callable[[], int],
         reload: Callable[[], MonitorConfig | None],
         only_uid: int = -1,
@@ -59,7 +58,6 @@ class Loop:
         self._client = client
         self._triggers = triggers
         self._log = log
-        self._clock_ms = clock_ms
         self._clock_ns = clock_ns
         self._reload = reload
         self._only_uid = only_uid
@@ -69,7 +67,7 @@ class Loop:
         self._pong_due_ms: int | None = None
         self._exit_patience_ms = 0
         self._minimum_bytes = 0
-        self._pinged_ms = clock_ms()
+        self._pinged_ms = self._clock_ms()
         self._commands_ms = -_COMMANDS_EVERY_MS
         self._received: set[int] = set()
         self._wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -79,25 +77,31 @@ class Loop:
 
     def run(self) -> int:
         """Until a signal (0), or until the killer of a pair is gone (70)."""
-        while True:
-            now_ms = self._clock_ms()
-            try:
-                self._keep_connection(now_ms)
-            except Lost as error:
-                self._log(str(error))
-                return EXIT_KILLER_GONE
-            wait_ms = self._tick(now_ms)
-            ready = self._wait(wait_ms)
-            if self._wakeup[0] in ready:
-                os.read(self._wakeup[0], 64)
-            if self._received & {signal.SIGTERM, signal.SIGINT}:
-                self._log("stopping")
-                return EXIT_STOPPED
-            if signal.SIGHUP in self._received:
-                self._received.discard(signal.SIGHUP)
-                self._config = self._reload() or self._config
-            if self._client.fileno() in ready:
-                self._hear()
+        code = None
+        while code is None:
+            code = self.turn()
+        return code
+
+    def turn(self) -> int | None:
+        """One reading, one sleep, and what woke it. The exit code when it is time to end."""
+        now_ms = self._clock_ms()
+        try:
+            self._keep_connection(now_ms)
+        except Lost as error:
+            self._log(str(error))
+            return EXIT_KILLER_GONE
+        ready = self._wait(self._tick(now_ms))
+        if self._wakeup[0] in ready:
+            os.read(self._wakeup[0], 64)
+        if self._received & {signal.SIGTERM, signal.SIGINT}:
+            self._log("stopping")
+            return EXIT_STOPPED
+        if signal.SIGHUP in self._received:
+            self._received.discard(signal.SIGHUP)
+            self._config = self._reload() or self._config
+        if self._client.fileno() in ready:
+            self._hear()
+        return None
 
     # --- readings
 
@@ -131,7 +135,7 @@ class Loop:
         if self._state.phase is Phase.SETTLE:
             wait_ms = min(wait_ms, _SETTLE_SLEEP_MS)
         if any(finding.fires for finding in self._state.found) and self._state.phase is Phase.WATCH:
-            wait_ms = max(self._state.hold_until_ms - now_ms, 0)
+            wait_ms = min(max(self._state.hold_until_ms - now_ms, 0), self._config.sleep.watch_longest_ms)
         for due_ms in (self._client.due_ms(), self._answer_due_ms, self._pong_due_ms):
             if due_ms is not None:
                 wait_ms = min(wait_ms, max(due_ms - now_ms, 0))
@@ -148,13 +152,11 @@ class Loop:
         if self._client.fileno() >= 0:
             poll.register(self._client.fileno(), select.POLLIN)
         ready = dict(poll.poll(wait_ms))
-        broken = [fd for fd in self._triggers.descriptors if ready.get(fd, 0) & select.POLLERR]
-        if broken:
+        for broken in [fd for fd in self._triggers.descriptors if ready.get(fd, 0) & select.POLLERR]:
             self._log("a PSI trigger has stopped working: polling instead")
-            rest = tuple(fd for fd in self._triggers.descriptors if fd not in broken)
+            rest = tuple(fd for fd in self._triggers.descriptors if fd != broken)
             self._triggers = self._triggers._replace(descriptors=rest)
-            for descriptor in broken:
-                os.close(descriptor)
+            os.close(broken)
         return set(ready)
 
     # --- actions
@@ -180,9 +182,8 @@ class Loop:
         if reading is None:
             self._state = states.on_lost(self._state, now_ms + _UNREADABLE_SLEEP_MS)
             return
-        self._state, actions = states.on_ranking(
-            self._state, ranking.candidates, reading, now_ms, self._config.conditions
-        )
+        candidates, settings = ranking.candidates, self._config.conditions
+        self._state, actions = states.on_ranking(self._state, candidates, reading, now_ms, settings)
         took_us = (self._clock_ns() - started_ns) // 1000
         self._perform(actions)
         for action in actions:
@@ -208,8 +209,8 @@ class Loop:
 
     def _escalate(self, action: Escalate) -> None:
         """SIGKILL for the process in flight: the machine would not survive the grace of its SIGTERM."""
-        self._log(f"{action.finding.name} is urgent now: SIGKILL for {action.flight.pid}, which is in flight")
         self._request(escalation(self._client.next_id(), action, self._clock_ms()))
+        self._log(f"{action.finding.name} is urgent now: SIGKILL for {action.flight.pid}, which is in flight")
 
     def _request(self, request: KillRequest) -> None:
         try:
@@ -228,6 +229,9 @@ class Loop:
         trouble = self._client.keep(now_ms)
         if trouble:
             self._log(f"no connection to the killer: {trouble}")
+
+    def _clock_ms(self) -> int:
+        return self._clock_ns() // 1_000_000
 
     def _lose(self, why: str) -> None:
         now_ms = self._clock_ms()

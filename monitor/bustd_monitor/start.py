@@ -107,7 +107,6 @@ def _run(arguments: Arguments, log: Log) -> int:
         client=Client(settings.killer.socket, link),
         triggers=triggers,
         log=log,
-        clock_ms=lambda: time.monotonic_ns() // 1_000_000,
         clock_ns=time.monotonic_ns,
         reload=reload,
         only_uid=arguments.only_uid,

@@ -219,6 +219,18 @@ def test_a_cgroup_is_not_supported(
         assert is_served(daemon, victim)
 
 
+def test_a_member_that_cannot_be_seen_refuses_the_whole_group(
+    leader: subprocess.Popen[bytes], member: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it is protected, nobody can tell."""
+    open_victim = facts.open_victim
+    monkeypatch.setattr(facts, "open_victim", lambda pid: Reason.HIDDEN if pid == member.pid else open_victim(pid))
+    with kills() as slot, nobody_dies(leader, member):
+        verdict = slot.answer(request_for(leader.pid, scope=Scope.GROUP), guard(), 0).verdict
+        assert refused(verdict, Reason.HIDDEN)
+        assert slot.flight is None
+
+
 @pytest.mark.parametrize("comm", [b"newcomer", b"database"])
 def test_a_member_that_comes_while_the_group_is_killed_dies_unless_it_is_protected(
     leader: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, comm: bytes

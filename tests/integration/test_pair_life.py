@@ -144,11 +144,11 @@ BUG = '''
 _real_read = Sensor.read
 
 
-def _read(self, free_is_enough_above):
+def _read(self, *how):
     """A bug that is there as long as the file is."""
     if os.path.exists({path!r}):
         raise ZeroDivisionError("planted")
-    return _real_read(self, free_is_enough_above)
+    return _real_read(self, *how)
 
 
 Sensor.read = _read

@@ -220,6 +220,32 @@ def test_the_kernel_will_not_take_the_killer_first_where_that_can_be_had():
     assert (adj == "-1000") != bool(said)
 
 
+@pytest.mark.root
+def test_the_killer_does_not_wait_for_a_processor():
+    def shield():
+        lockdown.shield_from_the_kernel(lambda _: None)
+        return os.getpriority(os.PRIO_PROCESS, 0)
+
+    assert in_child(shield) == -20
+
+
+@pytest.mark.parametrize("step", ["keep_only_cap_kill", "gain_no_privileges"])
+def test_a_step_that_the_sandbox_refuses_is_fatal_and_named(monkeypatch, step):
+    def refuse():
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    refuse.__name__ = step
+    monkeypatch.setattr(sysapi, step, refuse)
+
+    def locked():
+        try:
+            lockdown.lock_down(lambda _: None)
+        except lockdown.Unable as error:
+            return str(error)
+
+    assert in_child(locked) == f"{step}: Operation not permitted"
+
+
 def test_whoever_may_not_be_shielded_is_told():
     def shield():
         if os.geteuid() == 0:

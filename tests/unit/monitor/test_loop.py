@@ -1,0 +1,211 @@
+"""The loop between a killer that the test plays, over a real socketpair, and readings that the test makes."""
+
+import os
+import signal
+import socket
+from types import SimpleNamespace
+
+import pytest
+
+from bustd_common.protection import Protection
+from bustd_common.seqpacket import Socket
+from bustd_monitor.client import Client
+from bustd_monitor.config import config_of
+from bustd_monitor.loop import EXIT_KILLER_GONE, Loop
+from bustd_monitor.ranking.order import Ranking
+from bustd_monitor.sensing.triggers import Triggers
+from bustd_protocol import codec
+from bustd_protocol.messages import Exited, Fate, KillRequest, MonitorHello, Ping, Reason, Signal
+from tests.unit.monitor.making import GIB, candidate, killer_hello, reading, verdict
+
+SHORT, VERY_SHORT, PLENTY = reading(0.8 * GIB), reading(0.3 * GIB), reading(12 * GIB)
+QUICK = {"sleep": {"shortest_ms": 1, "longest_ms": 1, "watch_longest_ms": 1}}
+
+
+class Scene:
+    """A loop with its killer, its clock and its machine in the test's hand."""
+
+    def __init__(self, **settings: object) -> None:
+        ours, self.killer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.killer.setblocking(False)
+        self.now_ms, self.reading, self.said = 1000, PLENTY, []
+        self.candidates = (candidate(101), candidate(102))
+        self.client = Client("/nowhere", Socket(fileno=ours.detach()))
+        self.loop = Loop(
+            config_of(QUICK | settings),
+            Protection(),
+            sensor=SimpleNamespace(read=lambda *_: self.reading),
+            shortlist=SimpleNamespace(rank=lambda *_: Ranking(self.candidates, ()), remember_commands=lambda *_: None),
+            client=self.client,
+            triggers=Triggers((), "none"),
+            log=self.said.append,
+            clock_ns=lambda: self.now_ms * 1_000_000,
+            reload=lambda: None,
+        )
+
+    def turns(self, count: int = 1) -> int | None:
+        """So many turns, a tenth of a second apart; the exit code of the last."""
+        code = None
+        for _ in range(count):
+            self.now_ms += 100
+            code = self.loop.turn()
+        return code
+
+    def heard(self) -> list[object]:
+        """What the loop has sent since the last time."""
+        messages = []
+        while True:
+            try:
+                packet = self.killer.recv(4096)
+            except BlockingIOError:
+                return messages
+            if not packet:
+                return messages
+            messages.append(codec.decode(packet))
+
+    def says(self, *messages: object) -> None:
+        for message in messages:
+            self.killer.send(codec.encode(message))
+
+    def greet(self, **flight: object) -> None:
+        self.turns()
+        (hello,) = self.heard()
+        assert isinstance(hello, MonitorHello)
+        self.says(killer_hello(hello.id, **flight))
+        self.turns(2)
+
+    def asks(self) -> KillRequest:
+        (request,) = self.heard()
+        assert isinstance(request, KillRequest)
+        return request
+
+    def close(self) -> None:
+        self.killer.close()
+        self.client.lose(0, "")
+        for descriptor in self.loop._wakeup:
+            os.close(descriptor)
+
+
+@pytest.fixture
+def scene():
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    made = []
+
+    def make(**settings):
+        made.append(Scene(**settings))
+        return made[-1]
+
+    yield make
+    signal.set_wakeup_fd(-1)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    for one in made:
+        one.close()
+
+
+def test_a_shortage_becomes_one_request_and_its_end_another_reading(scene):
+    it = scene()
+    it.greet()
+    it.reading = SHORT
+    it.turns()
+    request = it.asks()
+    assert (request.pid, request.signal, request.condition) == (101, Signal.TERM, b"floor")
+    it.says(verdict(Reason.NONE, request_id=request.id))
+    it.turns(3)
+    assert it.heard() == []
+    it.reading = PLENTY
+    it.says(Exited(request.id, Fate.GONE, 40))
+    it.turns(3)
+    assert it.heard() == []
+    assert any("gone after 40 ms" in line for line in it.said)
+
+
+def test_the_request_is_on_its_way_before_anything_is_logged_about_it(scene):
+    it = scene()
+    it.greet()
+    it.reading, order = SHORT, []
+    it.loop._log = lambda line: order.append((line, len(it.heard())))
+    it.turns()
+    line, requests = order[0]
+    assert line.startswith("floor fires") and requests == 1
+
+
+def test_an_exit_that_crosses_an_escalation_lets_nothing_be_asked_before_its_verdict(scene):
+    it = scene()
+    it.greet()
+    it.reading = SHORT
+    it.turns()
+    request = it.asks()
+    it.says(verdict(Reason.NONE, request_id=request.id))
+    it.turns()
+    it.reading = VERY_SHORT
+    it.turns()
+    escalation = it.asks()
+    assert (escalation.pid, escalation.signal) == (101, Signal.KILL)
+    it.says(Exited(request.id, Fate.GONE, 300))
+    it.turns(4)
+    assert it.heard() == []
+    it.says(verdict(Reason.GONE, request_id=escalation.id))
+    it.turns(4)
+    assert it.asks().id > escalation.id
+
+
+def test_the_next_candidate_is_asked_for_and_named_when_the_first_is_protected(scene):
+    it = scene()
+    it.greet()
+    it.reading = SHORT
+    it.turns()
+    it.says(verdict(Reason.PROTECTED, request_id=it.asks().id))
+    it.turns()
+    assert it.asks().pid == 102
+    assert any(line.startswith("asking for the next: 102") for line in it.said)
+
+
+def test_a_kill_that_is_in_flight_at_hello_is_waited_for(scene):
+    it = scene()
+    it.reading = SHORT
+    it.greet(flight=(77, 101, 90125, 15))
+    it.turns(3)
+    assert it.heard() == []
+    it.says(Exited(77, Fate.GONE, 500))
+    it.turns(2)
+    assert it.asks().pid == 101
+
+
+def test_a_dry_run_says_what_it_would_do_and_sends_nothing(scene):
+    it = scene(dry_run=True)
+    it.greet()
+    it.reading = SHORT
+    it.turns(3)
+    assert it.heard() == []
+    assert [line for line in it.said if line.startswith("floor fires")]
+    assert it.said.count("dry run: nothing is sent") == 1
+
+
+def test_a_killer_that_gives_no_verdict_within_a_second_is_lost_and_in_a_pair_that_is_the_end(scene):
+    it = scene()
+    it.greet()
+    it.reading = SHORT
+    it.turns()
+    it.asks()
+    assert it.turns(9) is None
+    assert it.turns(2) == EXIT_KILLER_GONE
+    assert any("the killer does not answer" in line for line in it.said)
+
+
+def test_a_killer_that_hangs_is_noticed_by_a_ping_before_the_crisis(scene):
+    it = scene(killer={"ping_seconds": 2})
+    it.greet()
+    it.turns(20)
+    (ping,) = it.heard()
+    assert isinstance(ping, Ping)
+    it.turns(10)
+    assert it.turns(2) == EXIT_KILLER_GONE
+
+
+def test_while_no_killer_has_said_hello_every_attempt_in_a_shortage_is_logged(scene):
+    it = scene()
+    it.reading = SHORT
+    it.turns(8)
+    assert [type(message) for message in it.heard()] == [MonitorHello]
+    assert it.said.count("MEMORY IS SHORT AND THE KILLER CAN'T BE REACHED") >= 2
