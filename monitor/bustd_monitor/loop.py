@@ -159,8 +159,6 @@ class Loop:
             os.close(broken)
         return set(ready)
 
-    # --- actions
-
     def _perform(self, actions: tuple[Action, ...]) -> None:
         for action in actions:
             if isinstance(action, Say):
