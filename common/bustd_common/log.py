@@ -6,11 +6,16 @@ shared descriptor would make the next `cat` on that terminal fail. A line that c
 
 from __future__ import annotations
 
+import codecs
 import os
+import select
 import stat
 import time
 
 from .seqpacket import AF_UNIX, MSG_DONTWAIT, MSG_NOSIGNAL, SOCK_DGRAM, Socket
+
+_escape = codecs.getencoder("unicode_escape")
+"""Looked up once: the first use would import a module in the middle of a crisis."""
 
 _SYSLOG_SOCKET = "/dev/log"
 _DAEMON_NOTICE = b"<29>"
@@ -30,6 +35,7 @@ class Log:
             self._socket = Socket(fileno=os.dup(fileno))
         elif self._socket is None:
             self.fileno = _without_blocking(fileno)
+        self._safe_bytes = _safe_bytes(self.fileno)
 
     def __call__(self, sentence: str) -> None:
         """Write one line; what is not printable in it is escaped."""
@@ -52,7 +58,7 @@ class Log:
                 return self._socket.send(record, MSG_DONTWAIT | MSG_NOSIGNAL) == len(record)
             stamp = time.strftime("%Y-%m-%d %H:%M:%S")
             record = f"{stamp} {self.program}: {line}\n".encode("utf-8", "backslashreplace")
-            return os.write(self.fileno, record) == len(record)
+            return _written(self.fileno, record, self._safe_bytes)
         except OSError:
             return False
 
@@ -63,7 +69,7 @@ def printable(text: str | bytes) -> str:
         text = text.decode("utf-8", "backslashreplace")
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+    return "".join(c if c.isprintable() else _escape(c)[0].decode() for c in text)
 
 
 def where(error: BaseException) -> str:
@@ -86,6 +92,30 @@ def _without_blocking(fileno: int) -> int:
         return os.open(f"/proc/self/fd/{fileno}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError:
         return fileno
+
+
+def _safe_bytes(fileno: int) -> int:
+    """How many bytes can be written at once where poll(2) says writable, without a wait; 0: no need to ask.
+
+    For a pipe that is PIPE_BUF (pipe(7)); a terminal only promises room for one.
+    """
+    mode = os.fstat(fileno).st_mode
+    if not os.get_blocking(fileno) or not (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
+        return 0
+    return select.PIPE_BUF if stat.S_ISFIFO(mode) else 1
+
+
+def _written(fileno: int, record: bytes, safe_bytes: int) -> bool:
+    """Whether the whole record could be written without waiting for a reader. Raises OSError."""
+    if not safe_bytes:
+        return os.write(fileno, record) == len(record)
+    poll = select.poll()
+    poll.register(fileno, select.POLLOUT)
+    for start in range(0, len(record), safe_bytes):
+        if not any(events & select.POLLOUT for _, events in poll.poll(0)):
+            return False
+        os.write(fileno, record[start : start + safe_bytes])
+    return True
 
 
 def _syslog_socket() -> Socket | None:

@@ -264,7 +264,7 @@ class Loop:
             if self._client.may_ask:
                 self._answer_due_ms = None
             self._log(sentences.exited(message, self._sensor.read()))
-            self._state = states.on_exited(self._state, message, now_ms)
+            self._state = states.on_exited(self._state, message)
         elif isinstance(message, Bye):
             raise Lost(f"it said Bye: {message.farewell.name.lower()}")
         else:

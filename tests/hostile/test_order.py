@@ -1,4 +1,4 @@
-"""A request that is wrong in every way is refused for the first of them: the monitor's next step rests on the reason."""
+"""A request that is wrong in every way is refused for the first of them: the next step rests on the reason."""
 
 import subprocess
 

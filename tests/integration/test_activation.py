@@ -2,13 +2,12 @@
 
 import os
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from tests.support import pair, victims
+from tests.support import install, pair, victims
 from tests.support.pair import PERMISSIVE
 
 WRAPPER = """
@@ -31,7 +30,7 @@ def activated(crew, place, descriptors: list[int], *, pid: str = "own", count: s
     config = pair.write_policy(place / "killer.toml", {"peer.user": crew.monitor_uid, **PERMISSIVE})
     killer = [*pair.daemon("bustd_killer"), "--config", str(config), *pair.scope(), *options]
     listed = ",".join(str(number) for number in descriptors)
-    command = [sys.executable, "-I", "-c", WRAPPER, pid, str(len(descriptors)) if count is None else count, listed]
+    command = [install.python(), "-I", "-c", WRAPPER, pid, str(len(descriptors)) if count is None else count, listed]
     with pair.started([*command, *killer], crew.identity, place / "killer.log", pass_fds=descriptors) as running:
         yield running
 

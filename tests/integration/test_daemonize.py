@@ -14,14 +14,13 @@ import pytest
 from tests.support import install, pair, victims
 from tests.support.pair import ALWAYS, NEVER, PERMISSIVE
 
-RUN, LOG = Path("/run/bustd.pid"), Path("/var/log/bustd.log")
-THEIRS = RUN.exists() or LOG.exists()
+MOUNTS = 'mount --bind "$0/run" /run && mount --bind "$0/log" /var/log'
 
 
 @contextmanager
-def background(crew, place, *, monitor=ALWAYS) -> Iterator[tuple[subprocess.CompletedProcess[str], int]]:
+def background(crew, place, *, monitor=ALWAYS, apart=()) -> Iterator[tuple[subprocess.CompletedProcess[str], int]]:
     """`bustd` as it was typed, and the PID of the daemon; ended by that PID at the end, with its monitor."""
-    result = start(crew, place, monitor=monitor)
+    result = start(crew, place, monitor=monitor, apart=apart)
     match = re.search(r"bustd runs in the background as process (\d+); its log is (\S+)\n$", result.stdout)
     assert match is not None, result
     pid = int(match[1])
@@ -38,11 +37,15 @@ def background(crew, place, *, monitor=ALWAYS) -> Iterator[tuple[subprocess.Comp
     assert left == []
 
 
-def start(crew, place, *, monitor=ALWAYS, runtime: str | None = None) -> subprocess.CompletedProcess[str]:
+def start(crew, place, *, monitor=ALWAYS, runtime: str | None = None, apart=()) -> subprocess.CompletedProcess[str]:
     words = [*pair.files(place, monitor, PERMISSIVE), *pair.scope()]
     if crew.is_root:
         words += ["--user", "nobody"]
-    return pair.run(crew, *words, XDG_RUNTIME_DIR=str(place) if runtime is None else runtime)
+    environment = {"PATH": os.defpath, "XDG_RUNTIME_DIR": str(place) if runtime is None else runtime}
+    command = [*apart, *install.bustd(*words)]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=60, env=environment, cwd="/", **crew.identity
+    )
 
 
 @pytest.fixture(params=["nobody" if os.geteuid() == 0 else "own"])
@@ -139,16 +142,20 @@ def test_a_daemon_that_does_not_come_up_is_said_where_it_was_started(crew, place
 
 
 @pytest.mark.root
-@pytest.mark.skipif(THEIRS, reason=f"{RUN} or {LOG} is there, and not this test's")
 @pytest.mark.parametrize("crew", ["root"], indirect=True)
 def test_as_root_the_pid_file_is_in_run_and_the_log_in_var_log(crew, place):
-    try:
-        with crew.victim() as leak, background(crew, place) as (_, pid):
-            assert RUN.read_text() == f"{pid}\n"
-            assert victims.exits_within(leak, 15)
-            pair.await_line(LOG, pid, rf"bustd-monitor: floor fires: .*SIGTERM for {leak.pid}")
-            assert start(crew, place).stderr == f"bustd: bustd is running already, as process {pid} ({RUN})\n"
-            assert LOG.stat().st_mode & 0o777 == 0o640
-    finally:
-        for path in (RUN, LOG):
-            path.unlink(missing_ok=True)
+    """In a mount namespace with a /run and a /var/log of its own: those of the machine may be in use."""
+    for directory in ("run", "log"):
+        (place / directory).mkdir()
+    apart = ["unshare", "--mount", "sh", "-c", f'{MOUNTS} && exec "$@"', str(place)]
+    if subprocess.run([*apart, "true"], capture_output=True).returncode:
+        pytest.skip("no mount namespace can be had here")
+    pid_file, log = place / "run" / "bustd.pid", place / "log" / "bustd.log"
+    with crew.victim() as leak, background(crew, place, apart=apart) as (result, pid):
+        assert result.stdout.endswith(f"as process {pid}; its log is /var/log/bustd.log\n")
+        assert pid_file.read_text() == f"{pid}\n"
+        assert victims.exits_within(leak, 15)
+        pair.await_line(log, pid, rf"bustd-monitor: floor fires: .*SIGTERM for {leak.pid}")
+        assert log.stat().st_mode & 0o777 == 0o640
+        second = start(crew, place, apart=apart)
+        assert second.stderr == f"bustd: bustd is running already, as process {pid} (/run/bustd.pid)\n"

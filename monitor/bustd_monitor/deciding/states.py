@@ -191,14 +191,14 @@ def on_verdict(state: State, asked: Asked, verdict: Verdict, now_ms: int) -> Ste
     return _over(state, now_ms + _HOLD_MS[reaction]), said
 
 
-def on_exited(state: State, exited: Exited, now_ms: int) -> State:
+def on_exited(state: State, exited: Exited) -> State:
     """The kill in flight is over. A victim that is stuck is not asked for again."""
     if state.phase is not Phase.SETTLE:
         return state
     flight, refused = state.flight, state.refused
     if flight is not None and exited.fate is Fate.STUCK:
         refused |= {(flight.pid, flight.start_ticks)}
-    return _moved(state, Cue.EXITED)._replace(flight=None, refused=refused, hold_until_ms=now_ms)
+    return _moved(state, Cue.EXITED)._replace(flight=None, refused=refused)
 
 
 def on_hello(state: State, hello: KillerHello) -> State:
@@ -211,7 +211,7 @@ def on_hello(state: State, hello: KillerHello) -> State:
 
 def on_lost(state: State, hold_until_ms: int) -> State:
     """The killer is gone or does not answer: what was asked for is void, and what is in flight its Hello will tell."""
-    return _moved(state, Cue.LOST)._replace(flight=None, queue=(), finding=None, hold_until_ms=hold_until_ms)
+    return _held(_moved(state, Cue.LOST)._replace(flight=None, queue=(), finding=None), hold_until_ms)
 
 
 def _maybe_escalated(state: State, firing: list[Finding]) -> Step:
@@ -224,7 +224,12 @@ def _maybe_escalated(state: State, firing: list[Finding]) -> Step:
 
 
 def _over(state: State, hold_until_ms: int) -> State:
-    return _moved(state, Cue.OVER)._replace(queue=(), finding=None, hold_until_ms=hold_until_ms)
+    return _held(_moved(state, Cue.OVER)._replace(queue=(), finding=None), hold_until_ms)
+
+
+def _held(state: State, until_ms: int) -> State:
+    """Nobody is asked for before `until_ms`, nor before what was held already."""
+    return state._replace(hold_until_ms=max(state.hold_until_ms, until_ms))
 
 
 def _moved(state: State, cue: Cue) -> State:

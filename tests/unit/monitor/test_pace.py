@@ -20,7 +20,7 @@ SLEEPS = st.builds(
 FINDINGS = st.lists(
     st.builds(
         lambda scarce, fires, headroom, psi: finding(
-            is_scarce=scarce, fires=fires and scarce, headroom=0 if scarce else headroom, needs_psi=psi
+            is_scarce=scarce, fires=fires and scarce, headroom=headroom, needs_psi=psi
         ),
         st.booleans(),
         st.booleans(),

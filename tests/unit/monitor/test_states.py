@@ -163,21 +163,21 @@ def test_one_that_got_sigkill_is_not_escalated():
 
 
 def test_after_the_exit_there_is_a_fresh_reading_before_anything_else():
-    state = states.on_exited(settling(), Exited(1, Fate.GONE, 40), 500)
+    state = states.on_exited(settling(), Exited(1, Fate.GONE, 40))
     assert (state.phase, state.flight, state.refused) == (Phase.WATCH, None, frozenset())
     assert after(QUIET, state=state, start_ms=500)[0].phase is Phase.CALM
     assert isinstance(after(FIRING, state=state, start_ms=500)[1][0], Rank)
 
 
 def test_a_victim_that_is_stuck_is_not_asked_for_again():
-    state = states.on_exited(settling(), Exited(1, Fate.STUCK, 7000), 500)
+    state = states.on_exited(settling(), Exited(1, Fate.STUCK, 7000))
     assert state.refused == {(101, ONE.process.start_ticks)}
     assert after(FIRING, state=state, start_ms=500)[0].refused == state.refused
 
 
 def test_the_exit_of_a_kill_that_nobody_knows_of_changes_nothing():
     for state in (State(), State(Phase.WATCH), acting(ONE)[0]):
-        assert states.on_exited(state, Exited(1, Fate.STUCK, 1), 500) == state
+        assert states.on_exited(state, Exited(1, Fate.STUCK, 1)) == state
 
 
 # The killer comes and goes
@@ -240,7 +240,7 @@ def test_every_step_that_is_made_is_in_the_table_and_every_entry_of_the_table_is
         for a_reading in (QUIET, SCARCE, FIRING, URGENT):
             states.on_reading(state, a_reading, 0, CONDITIONS)
         for fate in Fate:
-            states.on_exited(state, Exited(1, fate, 1), 0)
+            states.on_exited(state, Exited(1, fate, 1))
         for hello in (killer_hello(), killer_hello(flight=(5, 101, 90125, 15))):
             states.on_hello(state, hello)
         states.on_lost(state, 0)
