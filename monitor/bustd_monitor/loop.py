@@ -156,7 +156,6 @@ class Loop:
             self._log("a PSI trigger has stopped working: polling instead")
             rest = tuple(fd for fd in self._triggers.descriptors if fd != broken)
             self._triggers = self._triggers._replace(descriptors=rest)
-            os.close(broken)
         return set(ready)
 
     def _perform(self, actions: tuple[Action, ...]) -> None:

@@ -87,7 +87,6 @@ def test_a_protected_unit_is_refused(
             assert refused(liar.ask(request_for(victim.pid)), Reason.PROTECTED)
         assert daemon.has_said(f"to {victim.pid} (leak) for floor: protected unit {rule}\n")
         assert is_served(daemon, bystander)
-        victims.end(victim)  # or the group could not be removed
 
 
 @pytest.mark.root

@@ -134,18 +134,26 @@ def test_below_the_second_threshold_it_is_sigkill_at_once(crew, place):
 
 
 def test_whoever_goes_on_filling_memory_in_its_grace_gets_sigkill_for_it(crew, place):
-    """It ignores SIGTERM, and crosses the second threshold with the kill in flight: the monitor escalates."""
-    text = f"{GROWING}\nimport signal\nkept = bytes([1]) * (48 << 20)\nprint('ready', flush=True)\n"
-    second = available_bytes() - MARGIN
-    text += f"signal.signal(signal.SIGTERM, lambda *_: grow({second}, {MARGIN // 4}, 100))\nsignal.pause()"
-    total = available_bytes() + anonymous_bytes()
-    policy = {**ALWAYS, "conditions.floor.kill_fraction_percent": 100 * second / total}
-    rules = {**PERMISSIVE, "grace.term_ms": 60_000}
-    with crew.program(text) as leak, pair.pair(crew, place, monitor=policy, killer=rules) as bustd:
-        assert died_by(leak) == signal.SIGKILL, bustd.log()
-        bustd.await_line(rf"SIGTERM for {leak.pid} \(leak\)")
-        bustd.await_line(rf"floor is urgent now: SIGKILL for {leak.pid}, which is in flight")
-        bustd.await_line("the victim is gone after")
+    """It answers SIGTERM by crossing the second threshold, with the kill in flight: the monitor escalates."""
+    for attempt in range(ATTEMPTS):
+        second = available_bytes() - MARGIN
+        text = f"{GROWING}\nimport signal\nkept = bytes([1]) * (48 << 20)\n"
+        text += f"signal.signal(signal.SIGTERM, lambda *_: grow({second}, {MARGIN // 4}, 100))\n"
+        share = 100 * second / (available_bytes() + anonymous_bytes())
+        policy = {**ALWAYS, "conditions.floor.kill_fraction_percent": share}
+        rules = {**PERMISSIVE, "grace.term_ms": 60_000}
+        with (
+            crew.program(f"{text}print('ready', flush=True)\nsignal.pause()") as leak,
+            pair.pair(crew, place, monitor=policy, killer=rules) as bustd,
+        ):
+            died = victims.exits_within(leak, 15)
+            if f"SIGTERM for {leak.pid} (leak)" not in bustd.log() or not died:
+                assert attempt < ATTEMPTS - 1, bustd.log()
+                continue  # others on this machine have taken, or freed, as much as this is about
+            assert leak.wait() == -signal.SIGKILL
+            bustd.await_line(rf"floor is urgent now: SIGKILL for {leak.pid}, which is in flight")
+            bustd.await_line("the victim is gone after")
+            return
 
 
 def anonymous_bytes() -> int:

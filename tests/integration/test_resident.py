@@ -184,7 +184,7 @@ def test_the_monitor_has_nothing_open_but_what_it_needs(bustd, monitor):
     found = opened(monitor)
     triggers = found.pop("/proc/pressure/memory", 0)
     assert found == Counter(expected)
-    assert triggers in (range(1, 4) if HAS_PSI else [0])
+    assert triggers in (range(1, 6) if HAS_PSI else [0])  # one to read, two handed over, two armed of its own
 
 
 HAS_PSI = Path("/proc/pressure/memory").exists()

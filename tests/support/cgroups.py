@@ -29,13 +29,15 @@ def counts_for_units(kind: str) -> bool:
 
 @contextmanager
 def group_at(root: Path, path: str) -> Iterator[Path]:
-    """The control group `path` below a top slice of our own; removed at the end, when its processes are gone."""
+    """The control group `path` below a top slice of our own; removed at the end, whoever is still in it."""
     top = root / f"bustd-test-{os.getpid()}.slice"
     leaf = top / path
     leaf.mkdir(parents=True)
     try:
         yield leaf
     finally:
+        for pid in (leaf / "cgroup.procs").read_text().split():
+            put(int(pid), root)
         while leaf != root:
             leaf.rmdir()
             leaf = leaf.parent

@@ -24,13 +24,15 @@ class Triggers(NamedTuple):
 
 
 def arm_triggers(handed_over: dict[str, int], path: str = "/proc/pressure/memory") -> Triggers:
-    """Arm what was handed over (`psi-some`, `psi-full`), or open and arm our own, or neither."""
+    """Arm what was handed over (`psi-some`, `psi-full`), or open and arm our own, or neither.
+
+    What was handed over stays open even if it is no use: a monitor that re-executes itself is told the same numbers
+    again, and must find nothing else there.
+    """
     armed = []
     for name in handed_over.keys() & _STALL_US.keys():
         if _arm(handed_over[name], name, window_s=1):
             armed.append(handed_over[name])
-        else:
-            _let_go(handed_over[name])
     if armed:
         return Triggers(tuple(sorted(armed)), "PSI triggers with a window of 1 s, opened with privilege")
     trouble = ""
@@ -58,11 +60,3 @@ def _arm(descriptor: int, name: str, window_s: int) -> bool:
     except OSError as error:
         return error.errno == errno.EBUSY
     return True
-
-
-def _let_go(descriptor: int) -> None:
-    """Close what is no use. It need not even be open: then whoever handed it over has told a wrong number."""
-    try:
-        os.close(descriptor)
-    except OSError:
-        return

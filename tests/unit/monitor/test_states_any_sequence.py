@@ -125,7 +125,7 @@ class World:
         elif self.flight is not None:
             if step.fate is Fate.STUCK:
                 self.forbidden.add(self.flight)
-            self.flight = None
+            self.flight, self.not_before_ms = None, self.now_ms  # its memory is back: everything is judged anew
             self.state = states.on_exited(self.state, Exited(1, step.fate, 1))
         elif not self.is_connected:
             self.is_connected = True

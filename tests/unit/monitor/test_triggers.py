@@ -83,12 +83,13 @@ def test_one_that_was_armed_already_is_good_as_it_is(tmp_path, psi, refusing):
     close(triggers)
 
 
-def test_if_one_of_two_can_not_be_armed_the_other_serves_and_nothing_stays_open(tmp_path, psi, refusing):
+def test_if_one_of_two_can_not_be_armed_the_other_serves_and_its_number_stays_taken(tmp_path, psi, refusing):
     passed = handed("psi-some", "psi-full", directory=tmp_path)
     refusing(errno.EINVAL, tmp_path / "psi-full")
     triggers = arm_triggers(passed, str(psi))
     assert triggers.descriptors == (passed["psi-some"],)
-    assert not is_open(passed["psi-full"])
+    assert is_open(passed["psi-full"])
+    os.close(passed["psi-full"])
     close(triggers)
 
 
@@ -98,6 +99,8 @@ def test_where_nothing_that_was_handed_over_can_be_armed_the_monitor_opens_its_o
     triggers = arm_triggers(passed, str(psi))
     assert triggers.how == "PSI triggers with a window of 2 s"
     assert [Path(f"/proc/self/fd/{descriptor}").resolve() for descriptor in triggers.descriptors] == [psi, psi]
+    for descriptor in passed.values():
+        os.close(descriptor)
     close(triggers)
 
 
