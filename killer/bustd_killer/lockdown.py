@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 
 from bustd_common.log import Log
 from bustd_common.memlock import lock_memory
@@ -26,6 +27,8 @@ def lock_down(log: Log) -> None:
     gc.collect()
     gc.freeze()
     gc.disable()
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # one pidfd for each member of a group
     log(lock_memory())
     for step in (sysapi.keep_only_cap_kill, sysapi.gain_no_privileges):
         try:
