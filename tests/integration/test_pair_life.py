@@ -174,6 +174,7 @@ def test_a_monitor_with_a_bug_starts_again_on_the_same_connection(crew, place):
         assert "Traceback" not in bustd.log()
 
 
+@pytest.mark.parametrize("crew", pair.VARIANTS[-1:], indirect=True)
 def test_a_monitor_with_a_bug_that_stays_does_not_spin(crew, place):
     bug = BUG.format(path=f"{place}/bug")
     (place / "bug").touch()

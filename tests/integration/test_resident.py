@@ -254,6 +254,7 @@ def test_the_killer_has_cap_kill_if_it_is_roots_and_no_other_power(crew, bustd):
 def test_the_monitor_has_no_power_at_all(crew, bustd, monitor):
     sets, uid = capabilities(monitor), crew.monitor_uid
     assert (sets["Eff"], sets["Prm"], sets["Inh"], sets["Amb"]) == (0, 0, 0, 0)
+    assert status(monitor)["NoNewPrivs"] == "1"
     assert status(monitor)["Uid"].split() == [str(uid)] * 4
     if os.geteuid() == 0:
         assert status(monitor)["Gid"].split() == [str(victims.NOBODY.pw_gid)] * 4

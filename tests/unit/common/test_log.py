@@ -148,6 +148,23 @@ def test_a_pipe_that_may_not_be_opened_anew_is_used_as_it_is():
     assert STAMPED.fullmatch(read)[1] == b"all the same"
 
 
+@pytest.mark.root
+@pytest.mark.parametrize("make", [os.pipe, os.openpty])
+def test_nor_does_it_wait_for_the_reader_of_a_pipe_or_terminal_that_may_not_be_opened_anew(make):
+    def log_to_it():
+        reader, writer = make()
+        os.seteuid(65534)
+        log = Log("bustd-test", writer)
+        written, blocks = filled(log), os.get_blocking(log.fileno)
+        os.seteuid(0)
+        return log.fileno == writer, blocks, written, STAMPED.match(drained(reader).replace(b"\r\n", b"\n"))[1]
+
+    is_same, blocks, written, first = in_child(log_to_it)
+    assert (is_same, blocks) == (True, True), "otherwise this shows nothing"
+    assert written > 0
+    assert first == b"x" * 500
+
+
 def test_a_child_inherits_a_descriptor_that_does_not_block():
     def make():
         _, writer = os.pipe()

@@ -36,7 +36,11 @@ def asking(draw):
         "interval_ms": draw(st.sampled_from([0, 1, 10, 500, 5000, 60_000, 600_000])),
         "per_minute": draw(st.integers(burst, 12)),
     }
-    gaps = draw(st.lists(st.sampled_from([0, 0, 0, 1, 7, 499, 500, 501, 4000, 20_000, 60_000, 600_000]), max_size=60))
+    gaps = draw(
+        st.lists(
+            st.sampled_from([0, 0, 0, 1, 7, 499, 500, 501, 4000, 20_000, 60_000, 600_000]), min_size=10, max_size=60
+        )
+    )
     now_ms, moments_ms = draw(st.integers(0, 10**9)), []
     for gap_ms in gaps:
         now_ms += gap_ms
