@@ -49,6 +49,11 @@ class Client:
         return self._link is not None and self._session.phase not in (Phase.START, Phase.GREETED, Phase.CLOSED)
 
     @property
+    def deadline_ms(self) -> int:
+        """How long an answer may take before the killer counts as gone."""
+        return limits.PAIR_DEADLINE_MS if self.is_pair else limits.VERDICT_DEADLINE_MS
+
+    @property
     def may_ask(self) -> bool:
         """Whether no verdict is due. An escalation's may be, although the kill in flight is over: they crossed."""
         return self._link is not None and self._session.phase in (Phase.IDLE, Phase.FLYING)

@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 from bustd_common.log import Log
 from bustd_common.protection import Protection
-from bustd_protocol import limits
 from bustd_protocol.messages import Bye, Exited, KillerHello, KillRequest, Message, Outcome, Ping, Verdict
 
 from .client import Client, Lost
@@ -212,7 +211,7 @@ class Loop:
     def _request(self, request: KillRequest) -> None:
         try:
             self._client.send(request)
-            self._answer_due_ms = self._clock_ms() + limits.VERDICT_DEADLINE_MS
+            self._answer_due_ms = self._clock_ms() + self._client.deadline_ms
         except Lost as error:
             self._lose(str(error))
 
@@ -293,6 +292,6 @@ class Loop:
             self._pinged_ms = now_ms
             try:
                 self._client.send(Ping(self._client.next_id()))
-                self._pong_due_ms = now_ms + limits.VERDICT_DEADLINE_MS
+                self._pong_due_ms = now_ms + self._client.deadline_ms
             except Lost as error:
                 self._lose(str(error))

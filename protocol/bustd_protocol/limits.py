@@ -15,7 +15,10 @@ HELLO_DEADLINE_MS = 2000
 """A peer that has not said Hello by then is disconnected."""
 
 VERDICT_DEADLINE_MS = 1000
-"""How long the monitor waits for a Verdict before it takes the connection for lost."""
+"""How long the monitor waits for a Verdict or Pong before it takes the connection for lost."""
+
+PAIR_DEADLINE_MS = 30_000
+"""The same on a socket pair, whose loss is the end of both: a killer that is slow in a crisis is better than none."""
 
 COMM_BYTES = 64
 """comm is at most 15 bytes for a program (proc_pid_comm(5)); kernel threads show up to 63."""
