@@ -45,22 +45,26 @@ def died_by(child, seconds: float = 15) -> int:
 
 def test_a_leak_dies_within_a_second_of_crossing_the_floor_and_nobody_else_does(crew, place):
     for attempt in range(ATTEMPTS):
-        limit = (available_bytes() - MARGIN) // MIB * MIB
+        limit = (steadily_available_bytes() - MARGIN) // MIB * MIB
         with (
             crew.victim(0, name=b"bystander") as bystander,
             crew.victim(40, name=b"older") as older,
             pair.pair(crew, place, monitor=floor_at(limit)) as bustd,
         ):
             bustd.await_ready()
-            text = f"{GROWING}\nprint('ready', flush=True)\ngrow({limit}, {MARGIN // 2}, 80)"
+            text = f"{GROWING}\nprint('ready', flush=True)\ngrow({limit}, {MARGIN // 2}, 300)"
             with crew.program(text) as leak:
                 seconds = seconds_from_crossing_to_death(leak, limit)
             bustd.await_line("the victim is gone after")
             others_live = victims.is_alive(bystander) and victims.is_alive(older)
-            is_in_time = leak.returncode == -signal.SIGTERM and seconds < 1
+            is_in_time = leak.returncode == -signal.SIGTERM and 0 <= seconds < 1
             is_short = available_bytes() < limit + MARGIN // 2
             is_busy = os.getloadavg()[0] > len(os.sched_getaffinity(0))
-            if (is_short or is_busy) and not (is_in_time and others_live) and attempt < ATTEMPTS - 1:
+            if (
+                (is_short or is_busy or seconds == NEVER_CROSSED)
+                and not (is_in_time and others_live)
+                and attempt < ATTEMPTS - 1
+            ):
                 continue  # somebody else takes the memory or the processors of this machine: nothing can be said
             assert is_in_time, f"{leak.returncode} after {seconds} s:\n{bustd.log()}"
             assert others_live, bustd.log()
@@ -83,7 +87,22 @@ def seconds_from_crossing_to_death(leak, limit: int) -> float:
             crossed = time.monotonic()
         if is_over:
             return time.monotonic() - crossed
-    return float("inf")
+    return NEVER_CROSSED if crossed is None else float("inf")
+
+
+NEVER_CROSSED = -1.0
+"""Somebody has given back as much memory as the leak has taken: there was nothing to be killed for."""
+
+
+def steadily_available_bytes() -> int:
+    """What is available once the memory of those who died before has come back, which takes the kernel a while."""
+    before, now = -1, available_bytes()
+    for _ in range(50):
+        if abs(now - before) < 4 * MIB:
+            break
+        time.sleep(0.1)
+        before, now = now, available_bytes()
+    return now
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
