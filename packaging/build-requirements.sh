@@ -4,6 +4,7 @@
 set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 . "$here/functions.sh"
+. "$here/apt.sh"
 python=${1:?which Python}
 record=${2:-}
 
@@ -47,22 +48,6 @@ sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.
     packages=${packages# }
 }
 
-# Why apt failed is of use to a reader; the address of the mirror is not, and may be somebody's own.
-without_addresses() {
-    sed -E -e 's#[a-z][a-z0-9+.-]*://[^[:space:]]*#(address)#g' \
-        -e "s#'[^' ]*\.[A-Za-z]{2,}(:[^' ]*)?'#(address)#g" \
-        -e 's#(([Rr]esolv|[Cc]onnect)(e|ing|ion|ed)?( to)?) [^([:space:]][^[:space:]]*[.:][^[:space:]]*#\1 (address)#g' \
-        -e 's#\[IP:[^]]*\]|\([0-9a-fA-F:.]{4,}\)|[0-9]+(\.[0-9]+){3}#(address)#g'
-}
-
-apt_get() {
-    DEBIAN_FRONTEND=noninteractive apt-get -q -y "$@" </dev/null >>"$scratch/apt" 2>&1
-}
-
-is_installed() {
-    dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null | grep -q '^ii'
-}
-
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 debian_name=python3
@@ -87,12 +72,8 @@ for package in $packages; do
     is_installed "$package" || absent="$absent $package"
 done
 say "installing Debian packages to build python-prctl: $packages"
-apt_get update || : # one broken source among many need not matter; the next step tells
 # shellcheck disable=SC2086  # a list of package names
-if ! apt_get install --no-install-recommends $packages; then
-    without_addresses <"$scratch/apt" >&2
-    die 69 "apt-get could not install: $packages"
-fi
+apt_install $packages
 if [ -n "$record" ]; then
     # shellcheck disable=SC2086
     printf '%s\n' $absent >>"$record"

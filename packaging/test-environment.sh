@@ -4,9 +4,20 @@ set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 tree=$(dirname -- "$here")
 . "$here/functions.sh"
+. "$here/apt.sh"
 cd "$tree"
 unset PYTHONHOME PYTHONPATH PYTHONSTARTUP || :
 export PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1
+
+# For the tests of the man pages; without it, they say what was left out.
+if ! command -v scdoc >/dev/null && command -v apt-get >/dev/null && [ "$(id -u)" -eq 0 ]; then
+    say "installing a Debian package to test the man pages: scdoc"
+    (
+        scratch=$(mktemp -d)
+        trap 'rm -rf "$scratch"' EXIT
+        apt_install scdoc
+    ) || :
+fi
 
 stamp=.venv/.installed-from
 # The path too: a virtual environment does not survive a move.

@@ -1,0 +1,45 @@
+#!/bin/sh
+# Puts into DESTDIR what a distribution's package needs beside the Python modules and the command: units, the system
+# user, configuration, man pages. All packagings use this one, so that no list of files stands twice.
+# Usage: install-system-files.sh DESTDIR PYTHON PACKAGES_DIR [UNIT_DIR]
+# PYTHON and PACKAGES_DIR are what the installed units start the daemons with. The man pages are made by PYTHON from
+# the environment where that is set, else by the same one.
+set -eu
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+. "$here/functions.sh"
+[ $# -eq 3 ] || [ $# -eq 4 ] || die 64 "usage: install-system-files.sh DESTDIR PYTHON PACKAGES_DIR [UNIT_DIR]"
+destdir=$1 python=$2 packages=$3 unit_dir=${4:-/usr/lib/systemd/system}
+for path in "$python" "$packages" "$unit_dir"; do
+    case $path in
+    /*[!A-Za-z0-9/._+-]*) die 64 "$path: a unit would need quotes for it" ;;
+    /*) ;;
+    *) die 64 "$path: not an absolute path" ;;
+    esac
+done
+umask 022
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+# put FILE DIRECTORY [NAME]
+put() {
+    install -d -m 0755 "$destdir$2"
+    install -m 0644 "$1" "$destdir$2/${3:-${1##*/}}"
+}
+
+PYTHON=${PYTHON:-$python} sh "$here/man/build.sh" "$scratch/man" # first: it is what can fail
+for page in "$scratch"/man/*.[1-9]; do
+    put "$page" "/usr/share/man/man${page##*.}"
+done
+for unit in "$here"/systemd/*; do
+    case $unit in
+    *.in)
+        sed -e "s|@PYTHON@|$python|g" -e "s|@PACKAGES@|$packages|g" "$unit" >"$scratch/unit"
+        unit=${unit%.in}
+        put "$scratch/unit" "$unit_dir" "${unit##*/}"
+        ;;
+    *) put "$unit" "$unit_dir" ;;
+    esac
+done
+put "$here/sysusers.d/bustd.conf" /usr/lib/sysusers.d
+put "$here/bustd.toml" /etc/bustd
+put "$here/killer.toml" /etc/bustd

@@ -1,0 +1,28 @@
+#!/bin/sh
+# Makes the man pages. Usage: build.sh OUTDIR; PYTHON is the Python to use. What the code owns (keys, options, exit
+# codes) is filled in by render.py, and scdoc(1) makes the pages, dated SOURCE_DATE_EPOCH if that is set.
+set -eu
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+. "$here/../functions.sh"
+outdir=${1:?where the pages go}
+umask 022
+
+command -v scdoc >/dev/null ||
+    die 69 "scdoc, which makes the man pages, is missing; on Debian: sudo apt-get install scdoc"
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+"${PYTHON:-python3}" -I "$here/render.py" "$scratch/source"
+mkdir "$scratch/pages"
+# Nothing is broken in two at a hyphen, and each is a minus: so a command can be copied, and an option searched for.
+as_typed() {
+    sed -e '/^\.TH /i\
+.nr HY 0' -e '/^\./b' -e '/^\\h/b' -e 's/\\-/-/g' -e 's/-/\\-/g'
+}
+for source in "$scratch"/source/*.scd; do
+    page=${source##*/}
+    scdoc <"$source" >"$scratch/roff" || die 65 "scdoc does not accept $page as render.py left it"
+    as_typed <"$scratch/roff" >"$scratch/pages/${page%.scd}"
+done
+printf '.so man5/bustd.toml.5\n' >"$scratch/pages/killer.toml.5" # one page for both files
+mkdir -p -- "$outdir"
+cp -- "$scratch"/pages/* "$outdir"

@@ -1,0 +1,209 @@
+"""Fills into the man pages what the code already owns: keys, options, commands, exit codes and single values.
+
+Usage: render.py DIRECTORY. Each *.scd beside this file is written there, complete, for scdoc(1). A line `@WORD@` or
+`@WORD TABLE...@` is replaced by lines, `@bustd.toml:KEY@` within a line by a default, `@WORD@` there by a short text.
+
+Any Python 3.11 will do: msgpack, python-prctl and psutil need not be there, because nothing that uses them is called.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import sys
+import tomllib
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+
+HERE = Path(__file__).resolve().parent
+TREE = HERE.parents[1]
+sys.dont_write_bytecode = True  # the tree may be read-only, and a package must not find anything new in it
+sys.path[:0] = [str(TREE / part) for part in ("protocol", "common", "killer", "monitor")]
+if find_spec("msgpack") is None:
+    sys.modules["msgpack"] = ModuleType("msgpack")  # imported on the way to the schemas, and not used by them
+
+from bustd_common import killer_toml  # noqa: E402
+from bustd_common.schema import Key, keys_of  # noqa: E402
+from bustd_common.validation import COMM_BYTES, validate  # noqa: E402
+from bustd_monitor import config  # noqa: E402
+from bustd_monitor.cli.main import parser  # noqa: E402
+
+SCHEMAS = {"bustd.toml": config.SCHEMA, "killer.toml": killer_toml.SCHEMA}
+KILLER, MONITOR = TREE / "killer/bustd_killer/start.py", TREE / "monitor/bustd_monitor/start.py"
+
+
+class CannotRender(Exception):
+    """A page asks for what the code does not have, or keeps silent about what it has."""
+
+
+def escaped(text: str) -> str:
+    """The text as scdoc shows it unchanged; `words` in backquotes become bold."""
+    return re.sub(r"`([^`]+)`", r"*\1*", re.sub(r"([\\*_])", r"\\\1", text))
+
+
+def definitions(items: list[tuple[str, str]]) -> list[str]:
+    """scdoc's list of terms, which are scdoc already, and of what they mean."""
+    return [line for term, meaning in items for line in (term, f"\t{escaped(meaning)}", "")]
+
+
+# --- configuration
+
+
+def keys(file: str, *tables: str) -> list[str]:
+    """The keys of a table; "" is what stands above all tables. Several tables have the same keys, given once."""
+    found = [table_keys(file, table) for table in tables or ("",)]
+    if not found[0] or found.count(found[0]) != len(found):
+        raise CannotRender(f"{file} has not the same keys in each of these, or none: {', '.join(tables)}")
+    heading = ["## " + ", ".join(f"[{table}]" for table in tables), ""] if tables else []
+    return heading + definitions([(term(file, name, key), key.meaning) for name, key in found[0]])
+
+
+def table_keys(file: str, table: str) -> list[tuple[str, Key]]:
+    """Name and Key of each key of a table, in the order of the schema."""
+    parts = ((name.rpartition("."), key) for name, key in keys_of(SCHEMAS[file]))
+    return [(name, key) for (where, _, name), key in parts if where == table]
+
+
+def term(file: str, name: str, key: Key) -> str:
+    """The key, its default and what it may be, which is what `bustd check` says of a value that is wrong."""
+    _, (problem,) = validate({name: {}}, {name: key}, file)
+    return f"*{name}* = {escaped(json.dumps(key.default))}++\n_{escaped(problem.expected)}_"
+
+
+def default(file: str, dotted: str) -> str:
+    """A default for prose: 25 and not 25.0."""
+    found = dict(keys_of(SCHEMAS[file]))
+    if dotted not in found:
+        raise CannotRender(f"{file} has no key {dotted}")
+    value = found[dotted].default
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def silent_about(sources: dict[Path, str]) -> list[str]:
+    """Tables of which no page gives the keys."""
+    words = {"bustd.toml": "BUSTD_TOML", "killer.toml": "KILLER_TOML"}
+    asked = {
+        (word, table)
+        for text in sources.values()
+        for word, tables in re.findall(r"^@(\w+_TOML)([^@\n]*)@$", text, re.MULTILINE)
+        for table in tables.split() or ("",)
+    }
+    tables = {(file, name.rpartition(".")[0]) for file, schema in SCHEMAS.items() for name, _ in keys_of(schema)}
+    return sorted(f"{file}: [{table}]" for file, table in tables if (words[file], table) not in asked)
+
+
+def shipped(patterns: tuple[str, ...] | tuple[bytes, ...]) -> list[str]:
+    """Patterns as one paragraph."""
+    texts = [pattern.decode() if isinstance(pattern, bytes) else pattern for pattern in patterns]
+    return [escaped(", ".join(texts)) + "."]
+
+
+# --- the command
+
+
+def options() -> list[str]:
+    """The options of bustd(1), as its parser has them."""
+    items = []
+    for action in parser()._actions:
+        if action.option_strings:
+            value = f" _{action.metavar}_" if action.metavar else ""
+            names = ", ".join(f"*{name}*{value}" for name in action.option_strings)
+            items.append((names, (action.help or "").replace("%%", "%")))
+    return definitions(items)
+
+
+def epilog(title: str) -> list[str]:
+    """The items of the part of `bustd --help` that begins with `title`."""
+    part = re.search(rf"^{title}.*:\n((?: .*(?:\n|$))+)", parser().epilog or "", re.MULTILINE)
+    if part is None:
+        raise CannotRender(f"the epilog of bustd --help has no part that begins with {title!r}")
+    items: list[tuple[str, str]] = []
+    for line in part[1].splitlines():
+        item = re.fullmatch(r"  (\S+) +(.*)", line)
+        if item:
+            items.append((f"*{item[1]}*", item[2]))
+        else:
+            items[-1] = items[-1][0], f"{items[-1][1]} {line.strip()}"
+    return definitions(items)
+
+
+# --- the daemons
+
+
+def exit_codes(path: Path) -> list[str]:
+    """The exit codes in a module's docstring: `Exit codes: 0 this; 64 that. And a sentence.`"""
+    text = " ".join((ast.get_docstring(ast.parse(path.read_text())) or "").split())
+    part = re.search(r"Exit codes: ((?:\d+ [^;.]+; )+\d+ [^;.]+)\. ?(.*)", text)
+    if part is None:
+        raise CannotRender(f"{path}: its docstring has no exit codes")
+    lines = definitions([(f"*{code}*", meaning) for code, meaning in re.findall(r"(\d+) ([^;]+)", part[1])])
+    return lines + ([escaped(part[2])] if part[2] else [])
+
+
+def killer_usage() -> list[str]:
+    """The usage that the killer prints. Taken from its source: to import it takes python-prctl."""
+    for node in ast.parse(KILLER.read_text()).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_USAGE":
+            usage: str = ast.literal_eval(node.value)
+            return ["```", *usage.removeprefix("usage: ").replace("\n       ", "\n").splitlines(), "```"]
+    raise CannotRender(f"{KILLER} has no _USAGE")
+
+
+# --- the pages
+
+LINES = {
+    "BUSTD_TOML": lambda *tables: keys("bustd.toml", *tables),
+    "KILLER_TOML": lambda *tables: keys("killer.toml", *tables),
+    "SHIPPED_UNITS": lambda: shipped(killer_toml.SHIPPED_UNITS),
+    "SHIPPED_NAMES": lambda: shipped(killer_toml.SHIPPED_NAMES),
+    "BUSTD_OPTIONS": options,
+    "BUSTD_COMMANDS": lambda: epilog("commands"),
+    "BUSTD_EXIT_CODES": lambda: epilog("exit codes"),
+    "KILLER_EXIT_CODES": lambda: exit_codes(KILLER),
+    "MONITOR_EXIT_CODES": lambda: exit_codes(MONITOR),
+    "KILLER_USAGE": killer_usage,
+}
+WORDS = {
+    "VERSION": tomllib.loads((TREE / "pyproject.toml").read_text())["project"]["version"],
+    "COMM_BYTES": str(COMM_BYTES),
+    "LONGEST_PSI_WINDOW_MS": str(config.LONGEST_PSI_WINDOW_MS),
+}
+
+
+def page(source: str) -> str:
+    """The source with everything filled in."""
+    lines = []
+    for line in source.splitlines():
+        request = re.fullmatch(r"@([A-Z_]+)((?: [a-z_.]+)*)@", line)
+        if request and request[1] in LINES:
+            lines += LINES[request[1]](*request[2].split())
+        else:
+            line = re.sub(r"@(bustd\.toml|killer\.toml):([a-z0-9_.]+)@", lambda m: escaped(default(m[1], m[2])), line)
+            lines.append(re.sub(r"@([A-Z_]+)@", lambda m: WORDS.get(m[1], m[0]), line))
+        if unknown := re.search(r"@[A-Z_]{2,}[^@]*@", lines[-1] if lines else ""):
+            raise CannotRender(f"nothing is known as {unknown[0]}")
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)) + "\n"
+
+
+def main(arguments: list[str]) -> int:
+    """Render every page; EX_DATAERR if one of them and the code do not fit."""
+    (directory,) = map(Path, arguments)
+    sources = {path: path.read_text() for path in sorted(HERE.glob("*.scd"))}
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        if missing := silent_about(sources):
+            raise CannotRender(f"no page has the keys of {', '.join(missing)}")
+        for path, source in sources.items():
+            (directory / path.name).write_text(page(source))
+    except CannotRender as error:
+        sys.stderr.write(f"bustd: man pages: {error}\n")
+        return 65
+    return 0
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: render.py DIRECTORY")
+    sys.exit(main(sys.argv[1:]))

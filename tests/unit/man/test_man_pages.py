@@ -1,0 +1,268 @@
+"""The man pages say what the code says; what they are made of is rendered by a Python that has the standard library."""
+
+import argparse
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bustd_common import killer_toml
+from bustd_common.schema import keys_of
+from bustd_killer import start as killer_start
+from bustd_monitor import arguments as monitor_arguments
+from bustd_monitor import config
+from bustd_monitor import start as monitor_start
+from bustd_monitor.cli.main import parser
+from bustd_monitor.deciding.states import Phase
+
+TREE = Path(__file__).parents[3]
+MAN = TREE / "packaging/man"
+PAGES = sorted(path.stem for path in MAN.glob("*.scd"))
+LONG_OPTION = re.compile(r"--[a-z]+(?:-[a-z]+)*")
+
+needs_scdoc = pytest.mark.skipif(not shutil.which("scdoc"), reason="scdoc is not installed (Debian: scdoc)")
+needs_man = pytest.mark.skipif(
+    not (shutil.which("man") and shutil.which("groff")), reason="man is not installed (Debian: man-db, groff-base)"
+)
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory) -> dict[str, str]:
+    """The sources of all pages as scdoc gets them."""
+    directory = tmp_path_factory.mktemp("rendered")
+    # Without site there is nothing but the standard library, as where packages are built.
+    subprocess.run([sys.executable, "-I", "-S", MAN / "render.py", directory], check=True)
+    return {path.stem: path.read_text() for path in directory.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Path:
+    directory = tmp_path_factory.mktemp("built")
+    build(directory)
+    return directory
+
+
+def build(directory: Path, **environment: str) -> None:
+    environment = os.environ | {"PYTHON": sys.executable, "SOURCE_DATE_EPOCH": "1700000000"} | environment
+    subprocess.run(["sh", MAN / "build.sh", directory], check=True, env=environment)
+
+
+def section(text: str, heading: str) -> str:
+    """What stands under a heading, up to the next of the same rank or a higher one."""
+    rank = heading.partition(" ")[0]
+    match = re.search(rf"^{re.escape(heading)}\n(.*?)(?=^#{{1,{len(rank)}}} |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert match, f"no {heading}"
+    return match[1]
+
+
+def names(page: str) -> list[str]:
+    """The headings of the first rank."""
+    return re.findall(r"^# (.*)", page, re.MULTILINE)
+
+
+# --- what is rendered
+
+
+def test_there_is_a_page_for_each_program_and_for_the_configuration(rendered):
+    assert PAGES == sorted(rendered) == ["bustd-killer.8", "bustd-monitor.8", "bustd.1", "bustd.toml.5"]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_begins_and_ends_as_man_pages_do(rendered, name):
+    found = names(rendered[name])
+    assert found[:3] == ["NAME", "SYNOPSIS", "DESCRIPTION"]
+    assert found[-1] == "SEE ALSO"
+    assert "FILES" in found
+
+
+@pytest.mark.parametrize("name", ["bustd.1", "bustd-killer.8", "bustd-monitor.8"])
+def test_the_page_of_a_program_has_its_options_signals_environment_exit_codes_and_security(rendered, name):
+    assert {"OPTIONS", "SIGNALS", "ENVIRONMENT", "EXIT STATUS", "SECURITY"} <= set(names(rendered[name]))
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_nothing_is_left_to_be_filled_in(rendered, name):
+    assert re.findall(r"@(?:[A-Z][A-Z_]+|\w+\.toml:)[^@\n]*@", rendered[name]) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "schema"), [("bustd.toml", config.SCHEMA), ("killer.toml", killer_toml.SCHEMA)], ids=["bustd", "killer"]
+)
+def test_each_key_stands_in_its_table_with_its_meaning(rendered, file, schema):
+    part = section(rendered["bustd.toml.5"], f"# {file.upper()}")
+    for key, spec in keys_of(schema):
+        table, _, name = key.rpartition(".")
+        headings = [line for line in part.splitlines() if line.startswith("## ") and f"[{table}]" in line]
+        text = section(part, headings[0]) if table else part.partition("\n## ")[0]
+        entry = re.search(rf"^\*{name}\* = .*\+\+\n_.+_\n\t(.*)", text, re.MULTILINE)
+        assert entry, key
+        assert entry[1].replace("\\", "") == spec.meaning
+
+
+def test_a_key_has_its_default_and_what_check_would_expect(rendered):
+    text = section(section(rendered["bustd.toml.5"], "# BUSTD.TOML"), "## [conditions.floor]")
+    spec = config.SCHEMA["conditions"]["floor"]["available_mib"]
+    assert f"*available_mib* = {spec.default}++\n_a whole number from {spec.low} to {spec.high}_" in text
+
+
+def test_what_is_protected_as_shipped_is_listed_whole(rendered):
+    text = section(rendered["bustd.toml.5"], "## Protected as shipped").replace("\\", "")
+    listed = re.split(r"[,.]\s", text.replace("\n", " "))
+    shipped = [*killer_toml.SHIPPED_UNITS, *(name.decode() for name in killer_toml.SHIPPED_NAMES)]
+    assert set(shipped) <= {word.rpartition(" ")[2] for word in listed}
+
+
+def test_the_page_of_the_command_has_every_option_with_what_help_says(rendered):
+    text = section(rendered["bustd.1"], "# OPTIONS")
+    for action in parser()._actions:
+        if action.help is not argparse.SUPPRESS:
+            assert all(f"*{option}*" in text for option in action.option_strings), action.option_strings
+            assert str(action.help).replace("`", "*") in text.replace("\\", "")
+
+
+def test_the_page_of_the_command_has_every_command(rendered):
+    (commands,) = (action.choices for action in parser()._actions if not action.option_strings)
+    text = section(rendered["bustd.1"], "# COMMANDS")
+    assert re.findall(r"^\*(\w+)\*\n\t.+", text, re.MULTILINE) == list(commands)
+
+
+def test_the_page_of_the_killer_has_every_option(rendered):
+    text = section(rendered["bustd-killer.8"], "# OPTIONS")
+    for option in (*killer_start._OPTIONS, "--syslog"):
+        assert re.search(rf"^\*{option}\*", text, re.MULTILINE), option
+
+
+def test_the_page_of_the_killer_has_no_option_that_the_killer_does_not_know(rendered):
+    text = section(rendered["bustd-killer.8"], "# OPTIONS")
+    assert set(LONG_OPTION.findall(text)) == {*killer_start._OPTIONS, "--syslog"}
+
+
+def test_the_page_of_the_monitor_has_every_option_and_no_other(rendered):
+    source = ast.parse(Path(monitor_arguments.__file__).read_text())
+    texts = [node.value for node in ast.walk(source) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    known = {text for text in texts if LONG_OPTION.fullmatch(text)}
+    described = re.findall(r"^\*(--[a-z-]+)\*", section(rendered["bustd-monitor.8"], "# OPTIONS"), re.MULTILINE)
+    assert known == set(described)
+    assert {"--verbose", "--config", "--only-uid"} <= known
+
+
+def test_the_page_of_the_monitor_has_every_state_that_it_can_be_in(rendered):
+    text = section(rendered["bustd-monitor.8"], "# STATES")
+    assert re.findall(r"^\*(\w+)\*\n\t", text, re.MULTILINE) == [phase.value for phase in Phase]
+
+
+@pytest.mark.parametrize(
+    ("name", "codes"),
+    [
+        ("bustd.1", re.findall(r"^  (\d+) ", parser().epilog or "", re.MULTILINE)),
+        ("bustd-killer.8", re.findall(r"(?:Exit codes:|;)\s(\d+)\s", killer_start.__doc__ or "")),
+        ("bustd-monitor.8", re.findall(r"(?:Exit codes:|;)\s(\d+)\s", monitor_start.__doc__ or "")),
+    ],
+)
+def test_a_page_has_every_exit_code_with_its_meaning(rendered, name, codes):
+    text = section(rendered[name], "# EXIT STATUS")
+    assert re.findall(r"^\*(\d+)\*\n\t\w.+", text, re.MULTILINE) == codes
+    assert {"0", "64", "78"} <= set(codes)
+
+
+@pytest.fixture
+def copy(tmp_path) -> Path:
+    """A tree of the test's own, with what rendering needs of it."""
+    tree = tmp_path / "tree"
+    for part in ("protocol", "common", "killer", "monitor", "packaging/man"):
+        shutil.copytree(TREE / part, tree / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(TREE / "pyproject.toml", tree)
+    return tree
+
+
+def test_rendering_leaves_no_trace_in_the_tree(copy, tmp_path):
+    before = sorted(copy.rglob("*"))
+    subprocess.run([sys.executable, "-I", "-S", copy / "packaging/man/render.py", tmp_path / "out"], check=True)
+    assert sorted(copy.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("asked", "instead", "complaint"),
+    [
+        ("@BUSTD_TOML sleep@", "", "bustd.toml: [sleep]"),
+        ("@BUSTD_TOML sleep@", "@BUSTD_TOML sleep@\n@BUSTD_TOML naps@", "naps"),
+        ("@KILLER_TOML rate@", "@KILLER_TOML rate grace@", "rate, grace"),
+        ("@COMM_BYTES@", "@COMM_BITES@", "@COMM_BITES@"),
+        ("@COMM_BYTES@", "@bustd.toml:sleep.well@", "sleep.well"),
+    ],
+    ids=["a table is forgotten", "no such table", "tables that differ", "no such word", "no such key"],
+)
+def test_a_page_that_does_not_fit_the_code_is_refused_with_the_reason(copy, tmp_path, asked, instead, complaint):
+    source = copy / "packaging/man/bustd.toml.5.scd"
+    source.write_text(source.read_text().replace(asked, instead))
+    command = [sys.executable, "-I", "-S", copy / "packaging/man/render.py", tmp_path / "out"]
+    ended = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+    assert ended.returncode == os.EX_DATAERR
+    assert complaint in ended.stderr
+
+
+# --- what is built
+
+
+def test_without_scdoc_the_build_says_what_to_install(tmp_path):
+    (tmp_path / "bin").mkdir()
+    for tool in ("dirname", "sh"):
+        (tmp_path / "bin" / tool).symlink_to(str(shutil.which(tool)))
+    environment = {"PATH": str(tmp_path / "bin"), "PYTHON": sys.executable}
+    command = ["sh", MAN / "build.sh", tmp_path / "out"]
+    ended = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True)
+    assert ended.returncode == os.EX_UNAVAILABLE
+    assert "apt-get install scdoc" in ended.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@needs_scdoc
+def test_the_build_leaves_the_pages_and_nothing_else(built):
+    assert sorted(path.name for path in built.iterdir()) == sorted([*PAGES, "killer.toml.5"])
+
+
+@needs_scdoc
+def test_the_same_source_and_date_give_the_same_pages(built, tmp_path):
+    build(tmp_path, TZ="Pacific/Auckland", LC_ALL="C")
+    for path in built.iterdir():
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes()
+    assert '"2023-11-14"' in (built / "bustd.1").read_text()
+
+
+@needs_scdoc
+@needs_man
+@pytest.mark.parametrize("name", PAGES)
+def test_man_has_nothing_to_warn_of(built, name):
+    command = ["man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", built / name]
+    ended = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@needs_scdoc
+@needs_man
+def test_man_finds_killer_toml(built, tmp_path):
+    shutil.copytree(built, tmp_path / "man5")
+    assert "KILLER.TOML" in shown(["-M", str(tmp_path), "5", "killer.toml"])
+
+
+@needs_scdoc
+@needs_man
+def test_globs_options_and_underscores_are_shown_as_they_are_typed(built):
+    text = shown(["-l", str(built / "bustd.toml.5")])
+    assert "getty@*.service" in text
+    assert "full_ms_per_second = 300" in text
+    assert 'names = ["chrom*", "firefox"]' in text
+    assert "--only-descendants-of PID" in shown(["-l", str(built / "bustd.1")])
+    assert "\N{HYPHEN}" not in text
+
+
+def shown(arguments: list[str]) -> str:
+    """What man shows, without bold and underline."""
+    environment = os.environ | {"MANWIDTH": "100", "LC_ALL": "C.UTF-8", "MAN_KEEP_FORMATTING": ""}
+    text = subprocess.run(["man", *arguments], check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
+    return re.sub(r".\x08|\x1b\[[0-9;]*m", "", text)

@@ -1,0 +1,157 @@
+"""What the packagings install and what they say of themselves. That a package works is for tests/vm to show."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+PACKAGING = ROOT / "packaging"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+INSTALLED = {
+    "etc/bustd/bustd.toml",
+    "etc/bustd/killer.toml",
+    "usr/lib/systemd/system/bustd-killer.service",
+    "usr/lib/systemd/system/bustd-killer.socket",
+    "usr/lib/systemd/system/bustd-monitor.service",
+    "usr/lib/systemd/system/bustd.slice",
+    "usr/lib/sysusers.d/bustd.conf",
+    "usr/share/man/man1/bustd.1",
+    "usr/share/man/man5/bustd.toml.5",
+    "usr/share/man/man5/killer.toml.5",
+    "usr/share/man/man8/bustd-killer.8",
+    "usr/share/man/man8/bustd-monitor.8",
+}
+
+
+def found(pattern: str, file: str) -> str:
+    match = re.search(pattern, (PACKAGING / file).read_text(), flags=re.MULTILINE)
+    assert match, f"{file} has nothing like {pattern}"
+    return match[1]
+
+
+# --- what they say of themselves
+
+
+def test_every_packaging_is_of_the_same_version():
+    (ebuild,) = (PACKAGING / "gentoo/sys-process/bustd").glob("*.ebuild")
+    assert {
+        "Debian": found(r"\Abustd \((.*?)\)", "debian/changelog"),
+        "Arch": found(r"^pkgver=(.*)$", "arch/PKGBUILD"),
+        "RPM": found(r"^Version: +(.*)$", "rpm/bustd.spec"),
+        "RPM's changelog": found(r"^%changelog\n.* - (.*)-\d+$", "rpm/bustd.spec"),
+        "Gentoo": ebuild.stem.removeprefix("bustd-"),
+    } == dict.fromkeys(["Debian", "Arch", "RPM", "RPM's changelog", "Gentoo"], PROJECT["version"])
+
+
+def test_every_packaging_depends_on_what_the_project_does():
+    needed = {re.match(r"[\w-]+", requirement)[0] for requirement in PROJECT["dependencies"]}
+    short = {name.removeprefix("python-") for name in needed}
+    assert short == {"msgpack", "prctl", "psutil"}
+    debian = dict(line.split() for line in (PACKAGING / "debian/py3dist-overrides").read_text().splitlines())
+    assert debian == {name: f"python3-{name.removeprefix('python-')}" for name in needed}
+    assert {f"python-{name}" for name in short} < set(found(r"^depends=\((.*)\)$", "arch/PKGBUILD").split())
+    spec = (PACKAGING / "rpm/bustd.spec").read_text()
+    assert set(re.findall(r"^Requires: +python3-(\w+)$", spec, flags=re.MULTILINE)) == short
+    ebuild = (PACKAGING / f"gentoo/sys-process/bustd/bustd-{PROJECT['version']}.ebuild").read_text()
+    asked = set(re.findall(r"dev-python/([\w-]+)-([\d.]+)\[", ebuild))
+    assert asked == {tuple(requirement.split(">=")) for requirement in PROJECT["dependencies"]}
+
+
+def test_arch_keeps_each_configuration_file_that_was_changed():
+    kept = found(r"^backup=\((.*)\)$", "arch/PKGBUILD").split()
+    assert set(kept) == {name for name in INSTALLED if name.startswith("etc/")}
+
+
+def test_make_deb_refuses_a_changelog_of_another_version(tmp_path):
+    shutil.copytree(PACKAGING, tmp_path / "packaging")
+    (tmp_path / "pyproject.toml").write_text('[project]\nversion = "7.8.9"\n')
+    ended = subprocess.run(["sh", tmp_path / "packaging/deb.sh"], capture_output=True, text=True)
+    assert ended.returncode == os.EX_DATAERR
+    assert "pyproject.toml is at version 7.8.9" in ended.stderr
+
+
+# --- what they install
+
+
+def install(destdir: Path, *words: str) -> subprocess.CompletedProcess:
+    """Run install-system-files.sh, with a stand-in for scdoc: that the pages are good is tested in tests/unit/man."""
+    tools = destdir.parent / "tools"
+    tools.mkdir()
+    (tools / "scdoc").write_text("#!/bin/sh\nexec cat\n")
+    (tools / "scdoc").chmod(0o755)
+    environment = {"PATH": f"{tools}:{os.environ['PATH']}", "PYTHON": sys.executable}
+    command = ["sh", PACKAGING / "install-system-files.sh", destdir, *words]
+    return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+
+def tree(root: Path) -> dict[str, int]:
+    return {str(path.relative_to(root)): path.stat().st_mode & 0o7777 for path in root.rglob("*") if path.is_file()}
+
+
+def test_the_system_files_are_exactly_these_and_readable_by_all(tmp_path):
+    ended = install(tmp_path / "root", "/usr/bin/python3", "/usr/lib/python3/dist-packages")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert tree(tmp_path / "root") == dict.fromkeys(INSTALLED, 0o644)
+    folders = [path for path in (tmp_path / "root").rglob("*") if path.is_dir()]
+    assert {path.stat().st_mode & 0o7777 for path in folders} == {0o755}
+
+
+def test_every_source_of_a_system_file_is_installed():
+    units = {path.name.removesuffix(".in") for path in (PACKAGING / "systemd").iterdir()}
+    assert {f"usr/lib/systemd/system/{unit}" for unit in units} == {name for name in INSTALLED if "systemd" in name}
+    assert [path.name for path in (PACKAGING / "sysusers.d").iterdir()] == ["bustd.conf"]
+    pages = {path.stem for path in (PACKAGING / "man").glob("*.scd")} | {"killer.toml.5"}
+    assert {f"usr/share/man/man{page[-1]}/{page}" for page in pages} == {name for name in INSTALLED if "/man/" in name}
+
+
+def test_the_units_start_the_python_and_the_modules_that_were_named(tmp_path):
+    install(tmp_path / "root", "/usr/bin/python3.13", "/usr/lib/python3.13/site-packages", "/lib/units")
+    for part in ("killer", "monitor"):
+        unit = (tmp_path / f"root/lib/units/bustd-{part}.service").read_text()
+        modules = "/usr/lib/python3.13/site-packages"
+        assert f"\nExecStart=/usr/bin/python3.13 -I -S {modules}/bustd_{part}/__main__.py\n" in unit
+
+
+def test_no_placeholder_is_left(tmp_path):
+    install(tmp_path / "root", "/usr/bin/python3", "/usr/lib/python3/dist-packages")
+    for name in tree(tmp_path / "root"):
+        assert not re.search(r"@[\w.:]+@", (tmp_path / "root" / name).read_text()), name
+
+
+@pytest.mark.parametrize("path", ["python3", "/opt/my python/bin/python3", "/opt/100%/python3", "/a|b/python3", ""])
+def test_a_path_that_a_unit_would_not_understand_is_refused(tmp_path, path):
+    assert install(tmp_path / "root", path, "/usr/lib/python3/dist-packages").returncode == os.EX_USAGE
+    assert not (tmp_path / "root").exists()
+
+
+# --- the scripts
+
+POSIX = [
+    *PACKAGING.rglob("*.sh"),
+    *(PACKAGING / "debian").glob("bustd.p*"),
+    PACKAGING / "openrc/bustd.initd",
+    PACKAGING / "openrc/bustd.confd",
+]
+BASH = [PACKAGING / "arch/PKGBUILD", *PACKAGING.rglob("*.ebuild")]
+
+
+def named(paths: list[Path]) -> list:
+    return [pytest.param(path, id=str(path.relative_to(PACKAGING))) for path in sorted(paths)]
+
+
+@pytest.mark.parametrize("path", named(POSIX))
+def test_a_script_parses(path):
+    subprocess.run(["sh", "-n", path], check=True)
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="bash is not installed")
+@pytest.mark.parametrize("path", named(BASH))
+def test_a_recipe_parses(path):
+    subprocess.run(["bash", "-n", path], check=True)
