@@ -1,10 +1,10 @@
 # The ways in. Each target is one small script, which also runs on its own.
 
 .DEFAULT_GOAL := help
-.PHONY: help run uninstall test bench dist clean
+.PHONY: help run uninstall test vm-test vm-compare bench dist deb clean
 
 help: ## say what there is
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' Makefile | \
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | \
 	while IFS='|' read -r target meaning; do printf '  %-16s %s\n' "$$target" "$$meaning"; done
 
 run: ## as root: install bustd under /opt/bustd and protect this machine, in the foreground (ARGS="-V -p 40")
@@ -17,12 +17,21 @@ test: ## every check, in a virtual environment of the tree's own (ARGS="-k codec
 	@sh packaging/test-environment.sh
 	@sh tests/run.sh $(ARGS)
 
+vm-test: ## as root: install the package in a booted Debian 13 and run it out of memory (ARGS="fast-leak" for one scenario)
+	@sh tests/vm/run.sh test $(ARGS)
+
+vm-compare: ## as root: the same under earlyoom, nohang, systemd-oomd and the bare kernel; writes docs/comparison.md
+	@sh tests/vm/run.sh compare $(ARGS)
+
 bench: ## measure; prints a table and writes bench.json
 	@sh packaging/test-environment.sh
 	@.venv/bin/python -m tests.bench $(ARGS)
 
 dist: ## the wheel and the source archive, in dist/
 	@sh packaging/dist.sh
+
+deb: ## the Debian package, in dist/
+	@sh packaging/deb.sh
 
 clean: ## remove what the other targets left in the tree
 	@sh packaging/clean.sh

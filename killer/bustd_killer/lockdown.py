@@ -11,8 +11,6 @@ from bustd_common.memlock import lock_memory
 
 from . import sysapi
 
-_CAP_KILL = 1 << 5
-
 
 class Unable(Exception):
     """The kernel or the sandbox refuses what a kill needs: fatal, and said by name."""
@@ -35,7 +33,7 @@ def lock_down(log: Log) -> None:
             step()
         except OSError as error:
             raise Unable(f"{step.__name__}: {error.strerror}") from None
-    excess = {name: mask for name, mask in sysapi.capability_sets().items() if mask & ~_CAP_KILL}
+    excess = sysapi.capabilities_beyond_kill()
     if excess and (os.geteuid() == 0 or set(excess) != {"CapBnd"}):
         sets = ", ".join(f"{name} {mask:#x}" for name, mask in excess.items())
         log(f"capabilities beyond CAP_KILL remain: {sets}")

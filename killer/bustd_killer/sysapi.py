@@ -7,6 +7,8 @@ import os
 
 import prctl
 
+_CAP_KILL = 1 << 5
+
 _SYS_LANDLOCK_CREATE_RULESET = 444
 _SYS_LANDLOCK_RESTRICT_SELF = 446
 _SYS_PROCESS_MRELEASE = 448
@@ -71,12 +73,22 @@ def empty_bounding_set(*kept: int) -> None:
 
 
 def keep_only_cap_kill() -> None:
-    """Give up every capability but CAP_KILL. `capability_sets` tells what became of it. Raises OSError."""
+    """Give up every capability but CAP_KILL; `capabilities_beyond_kill` tells what became of it. Raises OSError.
+
+    Where the unit has left no other, nothing is called, so that its filter need not permit capset(2).
+    """
+    if not capabilities_beyond_kill():
+        return
     kept = (prctl.CAP_KILL,) if prctl.cap_permitted.kill else ()
     empty_bounding_set(*kept)
     prctl.cap_inheritable.limit()
     prctl.cap_effective.limit(*kept)
     prctl.cap_permitted.limit(*kept)
+
+
+def capabilities_beyond_kill() -> dict[str, int]:
+    """Each set of this process that has more than CAP_KILL in it, with its mask."""
+    return {name: mask for name, mask in capability_sets().items() if mask & ~_CAP_KILL}
 
 
 def capability_sets() -> dict[str, int]:

@@ -32,6 +32,9 @@ class Client:
 
     def __init__(self, path: str, link: Socket | None = None) -> None:
         self.is_pair = link is not None
+        self.killer_pid = 0
+        self.trouble = "it has not answered yet"
+        """Why the last connection ended or failed: of no interest while there is one that `is_ready`."""
         self._path = path
         self._link: Socket | None = None
         self._session = Session()
@@ -136,7 +139,8 @@ class Client:
             raise Lost(f"the killer violates the protocol: {error}") from None
         if self._session.phase is Phase.GREETED:
             return None  # it was meant for our former self
-        self._has_met = self._has_met or isinstance(message, KillerHello)
+        if isinstance(message, KillerHello):
+            self._has_met, self.killer_pid = True, message.pid
         return message
 
     def lose(self, now_ms: int, why: str) -> str:
@@ -145,6 +149,7 @@ class Client:
         A connection that has not lasted does not count: a killer that says Hello and hangs up would be called without
         a pause for ever.
         """
+        self.trouble = why
         if self._link is not None:
             self._link.close()
             self._link = None

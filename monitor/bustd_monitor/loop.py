@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import select
 import signal
 from collections.abc import Callable
 
@@ -19,8 +17,10 @@ from .deciding.states import Action, Ask, Asked, Escalate, Phase, Rank, Say, Sta
 from .ranking.order import Terms
 from .ranking.shortlist import Shortlist
 from .reporting import sentences
+from .reporting.service_manager import ServiceManager, standing
 from .sensing.sensor import Sensor
 from .sensing.triggers import Triggers
+from .waking import Waking
 
 EXIT_STOPPED, EXIT_KILLER_GONE = 0, 70
 
@@ -45,6 +45,7 @@ class Loop:
         shortlist: Shortlist,
         client: Client,
         triggers: Triggers,
+        service_manager: ServiceManager,
         log: Log,
         clock_ns: Callable[[], int],
         reload: Callable[[], MonitorConfig | None],
@@ -55,7 +56,7 @@ class Loop:
         self._sensor = sensor
         self._shortlist = shortlist
         self._client = client
-        self._triggers = triggers
+        self._service_manager = service_manager
         self._log = log
         self._clock_ns = clock_ns
         self._reload = reload
@@ -68,48 +69,46 @@ class Loop:
         self._minimum_bytes = 0
         self._pinged_ms = self._clock_ms()
         self._commands_ms = -_COMMANDS_EVERY_MS
-        self._received: set[int] = set()
-        self._wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        signal.set_wakeup_fd(self._wakeup[1], warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, lambda received, _frame: self._received.add(received))
+        self._waking = Waking(triggers, log)
 
     def run(self) -> int:
         """Until a signal (0), or until the killer of a pair is gone (70)."""
         code = None
         while code is None:
             code = self.turn()
+        self._service_manager.stopping()
         return code
 
     def turn(self) -> int | None:
-        """One reading, one sleep, and what woke it. The exit code when it is time to end."""
+        """One reading, a word to the service manager, one sleep, and what woke it. The exit code when it ends."""
         now_ms = self._clock_ms()
         try:
             self._keep_connection(now_ms)
         except Lost as error:
             self._log(str(error))
             return EXIT_KILLER_GONE
-        ready = self._wait(self._tick(now_ms))
-        if self._wakeup[0] in ready:
-            os.read(self._wakeup[0], 64)
-        if self._received & {signal.SIGTERM, signal.SIGINT}:
+        has_read = self._tick(now_ms)
+        now_ms = self._clock_ms()  # ranking takes its time
+        status = standing(self._client, dry_run=self._config.dry_run, is_blind=not has_read)
+        self._service_manager.tell(now_ms, status, has_read=has_read)
+        killer_speaks = self._waking.sleep(self._sleep_ms(now_ms, has_read=has_read), self._client.fileno())
+        if self._waking.received(signal.SIGTERM, signal.SIGINT):
             self._log("stopping")
             return EXIT_STOPPED
-        if signal.SIGHUP in self._received:
-            self._received.discard(signal.SIGHUP)
+        if self._waking.received(signal.SIGHUP):
             self._config = self._reload() or self._config
-        if self._client.fileno() in ready:
+        if killer_speaks:
             self._hear()
         return None
 
     # --- readings
 
-    def _tick(self, now_ms: int) -> int:
-        """One reading and what follows from it; returns how long to sleep."""
+    def _tick(self, now_ms: int) -> bool:
+        """One reading and what follows from it. Whether it made sense."""
         reading = self._sensor.read(self._enough_available_percent())
         if reading is None:
             self._log("/proc/meminfo makes no sense: nothing is decided on it")
-            return _UNREADABLE_SLEEP_MS
+            return False
         before = self._state.phase
         self._state, actions = states.on_reading(self._state, reading, now_ms, self._config.conditions)
         if self._config.verbose and self._state.phase is not before:
@@ -121,41 +120,30 @@ class Loop:
         if self._state.phase is not Phase.CALM:
             self._client.hurry(now_ms)
         self._maybe_ping(now_ms)
-        return self._sleep_ms(self._clock_ms())  # ranking takes its time
+        return True
 
     def _enough_available_percent(self) -> float:
         """So much available memory rules trouble out, while there was none."""
         is_calm = self._state.phase is Phase.CALM
         return conditions.enough_available_percent(self._config.conditions) if is_calm else 100
 
-    def _sleep_ms(self, now_ms: int) -> int:
+    def _sleep_ms(self, now_ms: int, *, has_read: bool) -> int:
         """Until the next reading, or until something else is due."""
-        wait_ms = pace.sleep_ms(self._state.found, self._config.sleep)
-        if self._state.phase is Phase.SETTLE:
-            wait_ms = min(wait_ms, _SETTLE_SLEEP_MS)
-        if any(finding.fires for finding in self._state.found) and self._state.phase is Phase.WATCH:
-            wait_ms = min(max(self._state.hold_until_ms - now_ms, 0), self._config.sleep.watch_longest_ms)
-        for due_ms in (self._client.due_ms(), self._answer_due_ms, self._pong_due_ms):
+        wait_ms = self._pace_ms(now_ms) if has_read else _UNREADABLE_SLEEP_MS
+        dues_ms = (self._client.due_ms(), self._answer_due_ms, self._pong_due_ms, self._service_manager.due_ms())
+        for due_ms in dues_ms:
             if due_ms is not None:
                 wait_ms = min(wait_ms, max(due_ms - now_ms, 0))
         if self._config.verbose:
             self._log(f"[adaptive-sleep] {wait_ms} ms")
         return wait_ms
 
-    def _wait(self, wait_ms: int) -> set[int]:
-        """Sleep. A PSI descriptor without a working trigger returns at once for ever: it is dropped."""
-        poll = select.poll()
-        poll.register(self._wakeup[0], select.POLLIN)
-        for descriptor in self._triggers.descriptors:
-            poll.register(descriptor, select.POLLPRI)
-        if self._client.fileno() >= 0:
-            poll.register(self._client.fileno(), select.POLLIN)
-        ready = dict(poll.poll(wait_ms))
-        for broken in [fd for fd in self._triggers.descriptors if ready.get(fd, 0) & select.POLLERR]:
-            self._log("a PSI trigger has stopped working: polling instead")
-            rest = tuple(fd for fd in self._triggers.descriptors if fd != broken)
-            self._triggers = self._triggers._replace(descriptors=rest)
-        return set(ready)
+    def _pace_ms(self, now_ms: int) -> int:
+        """Until the next reading, by what the last one found."""
+        if any(finding.fires for finding in self._state.found) and self._state.phase is Phase.WATCH:
+            return min(max(self._state.hold_until_ms - now_ms, 0), self._config.sleep.watch_longest_ms)
+        wait_ms = pace.sleep_ms(self._state.found, self._config.sleep)
+        return min(wait_ms, _SETTLE_SLEEP_MS) if self._state.phase is Phase.SETTLE else wait_ms
 
     def _perform(self, actions: tuple[Action, ...]) -> None:
         for action in actions:

@@ -25,6 +25,7 @@ from .client import Client
 from .handover import handed_over
 from .loop import Loop
 from .ranking.shortlist import Shortlist
+from .reporting.service_manager import ServiceManager
 from .sensing.sensor import Sensor, Unreadable
 from .sensing.triggers import arm_triggers
 
@@ -106,6 +107,7 @@ def _run(arguments: Arguments, log: Log) -> int:
         shortlist=Shortlist(only_descendants_of=arguments.only_descendants_of),
         client=Client(settings.killer.socket, link),
         triggers=triggers,
+        service_manager=ServiceManager(os.environ),
         log=log,
         clock_ns=time.monotonic_ns,
         reload=reload,

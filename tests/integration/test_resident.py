@@ -52,7 +52,8 @@ _real = {name}
 
 def _telling(self):
     def tell(when):
-        os.write(2, ("{who} modules " + when + ": " + " ".join(sorted(__import__("sys").modules)) + "\\n").encode())
+        names = " ".join(sorted(__import__("sys").modules))
+        __import__("os").write(2, ("{who} modules " + when + ": " + names + "\\n").encode())
 
     tell("before")
     try:

@@ -15,7 +15,8 @@ _EPILOG = """commands (the default is run):
   run        start the monitor and the killer
   check      read the configuration and name every problem in it
   explain    show the conditions with their present values and who would die, and kill nothing
-  selftest   let the pair kill a child of its own, and show that nothing else dies
+  selftest   let the pair kill a child of its own, and show that nothing else dies; as root, and where they are
+             installed, inside the sandbox of the systemd units
 
 exit codes:
   0    all is well; bustd was stopped by a signal
@@ -61,7 +62,19 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--only-descendants-of", type=_pid, metavar="PID", help="nothing outside of this process's subtree may die"
     )
+    parser.add_argument(
+        "--standalone", action="store_true", help="selftest: test the pair as `bustd run` starts it, not the units"
+    )
     return parser
+
+
+def _options() -> argparse.Namespace:
+    """The command line. What does not go together ends like any other wrong argument."""
+    reader = parser()
+    options = reader.parse_args()
+    if options.standalone and options.command != "selftest":
+        reader.error(f"--standalone is an option of selftest, not of {options.command}")
+    return options
 
 
 def _path(text: str) -> str:
@@ -82,7 +95,7 @@ def main() -> int:
     _open_standard_streams()
     try:
         try:
-            return _perform(parser().parse_args())
+            return _perform(_options())
         finally:
             sys.stdout.flush()
     except KeyboardInterrupt:
@@ -112,9 +125,9 @@ def _perform(options: argparse.Namespace) -> int:
 
         return explain(options)
     if options.command == "selftest":
-        from .selftest import selftest
+        from .selftest_units import selftest
 
-        return selftest(options.user)
+        return selftest(options.user, standalone=options.standalone)
     from .run import run
 
     return run(options)

@@ -1,7 +1,8 @@
 """`bustd selftest`: the pair, started for real, kills the one leak that this command makes, and nothing else.
 
 The pair runs with a policy of its own: its thresholds are always crossed, and nobody outside of this command's own
-subtree may die, which the killer enforces.
+subtree may die, which the killer enforces. Here is what every such trial needs, and the trial of the standalone pair;
+selftest_units.py has that of the installed units.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from .run import CannotRun, identity_of, program, raise_memory_lock_limit
 
+PATIENCE_S = 20
 _LEAK_MIB = 64
-_PATIENCE_S = 20
-_LEAK = f"import time; kept = bytes([1]) * ({_LEAK_MIB} << 20); print('full', flush=True); time.sleep(60)"
-_BYSTANDER = "import time; print('idle', flush=True); time.sleep(60)"
+_LEAK = f"import time; kept = bytes([1]) * ({_LEAK_MIB} << 20); print('full', flush=True); time.sleep(120)"
+_BYSTANDER = "import time; print('idle', flush=True); time.sleep(120)"
 
 _MONITOR_POLICY = """[conditions.floor]
 available_percent = 100
@@ -35,14 +37,30 @@ enabled = false
 [sleep]
 longest_ms = 100
 """
-_KILLER_POLICY = """[limits]
+# Whatever login this command runs in, its leak may die; what is smaller than the leak may not, on no machine.
+_KILLER_POLICY = f"""[limits]
 available_percent = 100
 pressured_available_percent = 100
+minimum_mib = {_LEAK_MIB // 2}
+minimum_percent = 100
+[protect]
+shipped = false
 """
 
 
+class Subjects(NamedTuple):
+    """Two children of this command: the one that must die, and the one that must not."""
+
+    leak: subprocess.Popen[str]
+    bystander: subprocess.Popen[str]
+
+    def fates(self) -> str:
+        """How both are, for a person."""
+        return f"leak {self.leak.poll()}, bystander {self.bystander.poll()}"
+
+
 def selftest(user: str) -> int:
-    """0 if exactly the leak died; 1 if not, with the log of the pair; 64 or 69 if the user won't do."""
+    """The standalone pair: 0 if exactly the leak died; 1 if not, with its log; 64 or 69 if the user won't do."""
     try:
         identity = "{}:{}".format(*identity_of(user))
     except CannotRun as error:
@@ -50,28 +68,42 @@ def selftest(user: str) -> int:
         return error.code
     with tempfile.TemporaryDirectory(prefix="bustd-selftest-") as name:
         directory = Path(name)
-        directory.chmod(0o755)
-        for file, policy in (("bustd.toml", _MONITOR_POLICY), ("killer.toml", _KILLER_POLICY)):
-            (directory / file).write_text(policy)
-            (directory / file).chmod(0o644)
-        told_to_stop = _stop_signals()
-        with _child(_LEAK) as leak, _child(_BYSTANDER) as bystander:
-            return _trial(directory, identity, leak, bystander, told_to_stop)
+        write_policies(directory)
+        told_to_stop = stop_signals()
+        with subjects() as both:
+            return _trial(directory, identity, both, told_to_stop)
 
 
-def _stop_signals() -> int:
+def write_policies(directory: Path, *, monitor: str = "", killer: str = "") -> None:
+    """bustd.toml and killer.toml for a trial, each with something added, in a directory that everybody may enter."""
+    directory.chmod(0o755)
+    for file, policy in (("bustd.toml", _MONITOR_POLICY + monitor), ("killer.toml", _KILLER_POLICY + killer)):
+        (directory / file).write_text(policy)
+        (directory / file).chmod(0o644)
+
+
+def stop_signals() -> int:
     """A descriptor that a signal makes readable. An exception could come between the start of a child and its name."""
     told_to_stop, tell = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(tell)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: None)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if (number, signal.getsignal(number)) != (signal.SIGHUP, signal.SIG_IGN):  # under nohup it stays ignored
+            signal.signal(number, lambda *_: None)
     return told_to_stop
+
+
+@contextmanager
+def subjects() -> Iterator[Subjects]:
+    """The leak and the bystander, until the end of the block."""
+    with _child(_LEAK) as leak, _child(_BYSTANDER) as bystander:
+        yield Subjects(leak, bystander)
 
 
 @contextmanager
 def _child(program: str) -> Iterator[subprocess.Popen[str]]:
     """A child of this command that has done its work and waits, until the end of the block."""
-    with subprocess.Popen([sys.executable, "-I", "-c", program], stdout=subprocess.PIPE, text=True) as child:
+    command = [sys.executable, "-I", "-c", program]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, process_group=0) as child:  # no ctrl-C for it
         try:
             assert child.stdout is not None
             child.stdout.readline()
@@ -80,45 +112,64 @@ def _child(program: str) -> Iterator[subprocess.Popen[str]]:
             child.kill()
 
 
-def _trial(
-    directory: Path,
-    identity: str,
-    leak: subprocess.Popen[str],
-    bystander: subprocess.Popen[str],
-    told_to_stop: int,
-) -> int:
+def scope() -> list[str]:
+    """The option of both daemons that lets nobody die but this command's own children."""
+    return ["--only-descendants-of", str(os.getpid())]
+
+
+def _trial(directory: Path, identity: str, both: Subjects, told_to_stop: int) -> int:
     """Start the pair, see who dies, stop it."""
     raise_memory_lock_limit()
-    scope = ["--only-descendants-of", str(os.getpid())]
-    monitor = ["--config", f"{directory}/bustd.toml", "--killer-config", f"{directory}/killer.toml", *scope]
+    monitor = ["--config", f"{directory}/bustd.toml", "--killer-config", f"{directory}/killer.toml", *scope()]
     if os.geteuid() != 0:
         monitor += ["--only-uid", str(os.geteuid())]
-    command = [sys.executable, "-I", *program("bustd_killer"), "--config", f"{directory}/killer.toml", *scope]
+    command = [sys.executable, "-I", *program("bustd_killer"), "--config", f"{directory}/killer.toml", *scope()]
     with (directory / "log").open("wb") as log:
         pair = subprocess.Popen(
             [*command, "--monitor", identity, "--", *program("bustd_monitor"), *monitor],
             stdin=subprocess.DEVNULL,
             stderr=log,
         )
-    _wait_for_either(leak.pid, pair.pid, told_to_stop)
-    fates = f"leak {leak.poll()}, bystander {bystander.poll()}, pair {pair.poll()}"
-    exactly_the_leak = leak.returncode in (-signal.SIGTERM, -signal.SIGKILL) and bystander.returncode is None
+    wait_for_any(both.leak.pid, pair.pid, told_to_stop=told_to_stop)
+    fates = f"{both.fates()}, pair {pair.poll()}"
+    is_right = only_the_leak_died(both)
     pair.send_signal(signal.SIGTERM)
-    code = pair.wait(_PATIENCE_S)
-    if select.select([told_to_stop], [], [], 0)[0]:
-        return 128 + os.read(told_to_stop, 1)[0]
-    if exactly_the_leak and code == 0:
-        how = signal.Signals(-leak.returncode).name
-        print(f"selftest passed: the pair killed the leak of {_LEAK_MIB} MiB ({how}), and nothing else")
-        return os.EX_OK
+    code = pair.wait(PATIENCE_S)
+    if number := stopped_by(told_to_stop):
+        return 128 + number
+    if is_right and code == 0:
+        return passed(both)
     print((directory / "log").read_text(errors="replace"), end="")
-    print(f"selftest FAILED ({fates}, then {code}); above is what the pair said")
-    return 1
+    return failed(f"({fates}, then {code}); above is what the pair said")
 
 
-def _wait_for_either(leak: int, pair: int, told_to_stop: int) -> None:
-    """Until one of the two has ended, or nobody waits for them any more."""
-    pidfds = [os.pidfd_open(leak), os.pidfd_open(pair)]
-    select.select([*pidfds, told_to_stop], [], [], _PATIENCE_S)
+def wait_for_any(*pids: int, told_to_stop: int, seconds: float = PATIENCE_S) -> bool:
+    """Until one of the children has ended, or nobody waits for them any more; False if neither."""
+    pidfds = [os.pidfd_open(pid) for pid in pids]
+    ready, _, _ = select.select([*pidfds, told_to_stop], [], [], seconds)
     for pidfd in pidfds:
         os.close(pidfd)
+    return bool(ready)
+
+
+def stopped_by(told_to_stop: int) -> int:
+    """The signal that this command got, 0 if none."""
+    return os.read(told_to_stop, 1)[0] if select.select([told_to_stop], [], [], 0)[0] else 0
+
+
+def only_the_leak_died(both: Subjects) -> bool:
+    """Whether a signal ended the leak, and the bystander lives."""
+    return both.leak.poll() in (-signal.SIGTERM, -signal.SIGKILL) and both.bystander.poll() is None
+
+
+def passed(both: Subjects, where: str = "") -> int:
+    """Say so; the exit code."""
+    how = signal.Signals(-both.leak.returncode).name
+    print(f"selftest passed{where}: the pair killed the leak of {_LEAK_MIB} MiB ({how}), and nothing else")
+    return os.EX_OK
+
+
+def failed(sentence: str) -> int:
+    """Say so; the exit code."""
+    print(f"selftest FAILED {sentence}")
+    return 1

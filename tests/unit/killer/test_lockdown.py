@@ -88,6 +88,25 @@ def test_a_bounding_set_that_can_not_be_cut_is_said():
 
 
 @pytest.mark.root
+def test_where_the_unit_has_cut_all_else_already_nothing_is_called_that_its_filter_may_forbid(monkeypatch):
+    def twice():
+        sysapi.keep_only_cap_kill()
+        monkeypatch.setattr(sysapi, "prctl", None)
+        return outcome(sysapi.keep_only_cap_kill)
+
+    def without_the_first():
+        monkeypatch.setattr(sysapi, "prctl", None)
+        try:
+            sysapi.keep_only_cap_kill()
+        except AttributeError:
+            return "called"
+        return "not called"
+
+    assert in_child(twice) == "done"
+    assert in_child(without_the_first) == "called"
+
+
+@pytest.mark.root
 def test_a_capability_that_was_given_up_is_of_no_use_any_more(tmp_path):
     (tmp_path / "file").write_text("")
 

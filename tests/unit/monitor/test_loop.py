@@ -1,6 +1,5 @@
 """The loop between a killer that the test plays, over a real socketpair, and readings that the test makes."""
 
-import os
 import signal
 import socket
 from types import SimpleNamespace
@@ -13,6 +12,7 @@ from bustd_monitor.client import Client
 from bustd_monitor.config import config_of
 from bustd_monitor.loop import EXIT_KILLER_GONE, Loop
 from bustd_monitor.ranking.order import Ranking
+from bustd_monitor.reporting.service_manager import ServiceManager
 from bustd_monitor.sensing.triggers import Triggers
 from bustd_protocol import codec
 from bustd_protocol.messages import Exited, Fate, KillRequest, MonitorHello, Ping, Reason, Signal
@@ -25,12 +25,13 @@ QUICK = {"sleep": {"shortest_ms": 1, "longest_ms": 1, "watch_longest_ms": 1}}
 class Scene:
     """A loop with its killer, its clock and its machine in the test's hand."""
 
-    def __init__(self, **settings: object) -> None:
+    def __init__(self, environment: dict[str, str] | None = None, **settings: object) -> None:
         ours, self.killer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.killer.setblocking(False)
         self.now_ms, self.reading, self.said = 1000, PLENTY, []
         self.candidates = (candidate(101), candidate(102))
         self.client = Client("/nowhere", Socket(fileno=ours.detach()))
+        self.service_manager = ServiceManager(environment or {})
         self.loop = Loop(
             config_of(QUICK | settings),
             Protection(),
@@ -38,6 +39,7 @@ class Scene:
             shortlist=SimpleNamespace(rank=lambda *_: Ranking(self.candidates, ()), remember_commands=lambda *_: None),
             client=self.client,
             triggers=Triggers((), "none"),
+            service_manager=self.service_manager,
             log=self.said.append,
             clock_ns=lambda: self.now_ms * 1_000_000,
             reload=lambda: None,
@@ -82,8 +84,8 @@ class Scene:
     def close(self) -> None:
         self.killer.close()
         self.client.lose(0, "")
-        for descriptor in self.loop._wakeup:
-            os.close(descriptor)
+        self.service_manager.close()
+        self.loop._waking.close()
 
 
 @pytest.fixture
@@ -170,6 +172,16 @@ def test_a_kill_that_is_in_flight_at_hello_is_waited_for(scene):
     it.says(Exited(77, Fate.GONE, 500))
     it.turns(2)
     assert it.asks().pid == 101
+
+
+def test_while_a_kill_is_in_flight_no_sleep_is_long_even_if_there_is_plenty_again(scene):
+    it = scene(sleep={"watch_longest_ms": 1}, verbose=True)
+    it.reading = SHORT
+    it.greet(flight=(77, 101, 90125, 15))
+    it.reading = PLENTY
+    it.said.clear()
+    it.turns()
+    assert it.said == ["[adaptive-sleep] 50 ms"]
 
 
 def test_a_dry_run_says_what_it_would_do_and_sends_nothing(scene):

@@ -1,0 +1,350 @@
+"""`bustd selftest` inside the installed units: which way to go, and how it ends. The texts: test_unit_copies.py.
+
+What needs systemd is played by a program `systemctl` on PATH; that the real one takes the copies is shown in tests/vm.
+"""
+
+import fcntl
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from bustd_monitor.cli import main as cli_main
+from bustd_monitor.cli.selftest_units import Host, choice
+from bustd_monitor.cli.unit_copies import COPIES, KILLER, MONITOR, SOCKET, UNITS
+
+TEXTS = {
+    SOCKET: "[Socket]\nListenSequentialPacket=/run/bustd/killer.sock\nSocketGroup=bustd\n",
+    KILLER: "[Unit]\nRequires=bustd-killer.socket\n[Service]\nExecStart=/usr/bin/python3 /lib/bustd_killer\nNice=-20\n",
+    MONITOR: "[Service]\nUser=bustd\nRuntimeDirectory=bustd-monitor\nExecStart=/usr/bin/python3 /lib/bustd_monitor\n",
+}
+
+# --- a machine with systemd
+
+SYSTEMCTL = """
+import os, re, signal, sys
+run = {run!r}
+words = [word for word in sys.argv[1:] if not word.startswith("-")]
+with open(f"{{run}}/calls", "a") as calls:
+    calls.write(" ".join(sys.argv[1:]) + chr(10))
+
+def children_that_say(word):
+    drop_in = open(f"{{run}}/systemd/system/bustd-selftest-monitor.service.d/zzzz-bustd-selftest.conf").read()
+    parent = re.search("--only-descendants-of ([0-9]+)", drop_in)[1]
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if open(f"/proc/{{pid}}/stat").read().rpartition(")")[2].split()[1] == parent:
+                if "print('" + word in open(f"/proc/{{pid}}/cmdline").read():
+                    yield int(pid)
+        except OSError:
+            pass
+
+def kill(word, number=signal.SIGTERM):
+    for pid in children_that_say(word):
+        os.kill(pid, number)
+
+actions = {actions!r}
+exec(actions.get(words[0], ""))
+"""
+ABSENT = "".join(f"Id={name}\nLoadState=not-found\n\n" for name in UNITS)
+KILLS_THE_LEAK = "kill('full')"
+
+
+class Machine(NamedTuple):
+    """A folder that stands for /run, and a PATH with nothing but what is played."""
+
+    root: Path
+
+    @property
+    def run(self) -> Path:
+        return self.root / "run"
+
+    @property
+    def host(self) -> Host:
+        """The process that made the socket of the journal is this one."""
+        return Host(self.run, os.getpid(), True)
+
+    def has_systemctl(self, *, show: str | None = None, results: str = "success\n\n" * 3, **actions: str) -> None:
+        """`actions` are statements of Python, by the verb with underscores."""
+        says = f"print({results!r} if '--property=Result' in sys.argv else {show or self.installed()!r}, end='')"
+        ordinary = {"show": says, "is-failed": "sys.exit(1)", "is-active": "sys.exit(3)"}
+        given = {verb.replace("_", "-"): action for verb, action in actions.items()}
+        (self.root / "systemctl.py").write_text(SYSTEMCTL.format(run=str(self.run), actions=ordinary | given))
+        program = shlex.join([sys.executable, "-IS", str(self.root / "systemctl.py")])
+        self.has_program("systemctl", f'#!/bin/sh\nexec {program} "$@"\n')
+
+    def has_program(self, name: str, text: str) -> None:
+        (self.root / "bin" / name).write_text(text)
+        (self.root / "bin" / name).chmod(0o755)
+
+    def installed(self, **states: str) -> str:
+        """What systemctl says of units whose files are in `root`."""
+        said = []
+        for name, text in TEXTS.items():
+            (self.root / name).write_text(text)
+            state = states.get(name.replace("-", "_").replace(".", "_"), "loaded")
+            said.append(f"Id={name}\nLoadState={state}\nFragmentPath={self.root / name}\nDropInPaths=\nUser=bustd\n")
+        return "\n".join(said)
+
+    def calls(self) -> list[str]:
+        """The verbs that systemctl was called with, and `result` for the look at how the copies ended."""
+        lines = (self.run / "calls").read_text().splitlines()
+        words = [[word for word in line.split() if not word.startswith("-")] for line in lines]
+        return ["result" if "Result" in line else verb for line, (verb, *_) in zip(lines, words, strict=True)]
+
+    def command(self, host: Host, *how: str) -> dict[str, Any]:
+        """`bustd selftest` there, for subprocess."""
+        text = (
+            "import sys; from pathlib import Path; from bustd_monitor.cli.selftest_units import Host, selftest;"
+            f"host = Host(Path({str(host.run)!r}), {host.init}, {host.is_root});"
+            "sys.exit(selftest('bustd', host=host, standalone='standalone' in sys.argv))"
+        )
+        environment = {"PATH": str(self.root / "bin"), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        return {"args": [sys.executable, "-c", text, *how], "env": environment, "cwd": "/", "text": True}
+
+    def selftest(self, *how: str, host: Host | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(**self.command(host or self.host, *how), capture_output=True, timeout=60)
+
+    def traces(self) -> list[str]:
+        """What is in /run beside what was there before."""
+        before = {"systemd", "systemd/system", "systemd/journal", "systemd/journal/stdout", "calls"}
+        return sorted({str(path.relative_to(self.run)) for path in self.run.rglob("*")} - before)
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    with tempfile.TemporaryDirectory(prefix="bustd-") as name, socket.socket(socket.AF_UNIX) as journal:
+        made = Machine(Path(name))
+        for folder in ("bin", "run/systemd/system", "run/systemd/journal"):
+            (made.root / folder).mkdir(parents=True)
+        journal.bind(f"{made.run}/systemd/journal/stdout")
+        journal.listen()
+        yield made
+
+
+# --- which way
+
+
+def states(killer: str = "loaded", monitor: str = "loaded", listener: str = "loaded") -> dict[str, str]:
+    return {SOCKET: listener, KILLER: killer, MONITOR: monitor}
+
+
+@pytest.mark.parametrize(
+    ("said", "remark"),
+    [
+        (states("not-found", "not-found", "not-found"), ""),
+        (states("not-found", "not-found"), ""),
+        (states("not-found"), "bustd-killer.service is not-found"),
+        (states(monitor="masked"), "bustd-monitor.service is masked"),
+        (states("masked", "not-found"), "bustd-killer.service is masked, bustd-monitor.service is not-found"),
+    ],
+)
+def test_units_that_are_not_there_are_not_tested_and_half_of_them_is_worth_a_word(machine, said, remark):
+    assert choice(said, machine.host) == (False, remark)
+
+
+@pytest.mark.parametrize("said", [states(), states(killer="bad-setting"), states(listener="not-found")])
+def test_units_that_are_there_are_tested_in_whatever_state_they_are(machine, said):
+    assert choice(said, machine.host) == (True, "")
+
+
+def test_only_root_can_test_the_units(machine):
+    assert choice(states(), machine.host._replace(is_root=False)) == (False, "that needs root")
+
+
+def test_a_systemd_that_counts_processes_otherwise_is_left_alone(machine):
+    outside = (False, "to systemd, this command has another PID (is this a container?)")
+    assert choice(states(), machine.host._replace(init=1)) == outside
+    (machine.run / "systemd/journal/stdout").unlink()
+    assert choice(states(), machine.host) == outside
+
+
+def test_standalone_belongs_to_selftest(monkeypatch, capfd):
+    monkeypatch.setattr("sys.argv", ["bustd", "check", "--standalone"])
+    with pytest.raises(SystemExit) as end:
+        cli_main.main()
+    assert end.value.code == 64
+    sentence = "bustd: --standalone is an option of selftest, not of check (bustd --help shows what there is)\n"
+    assert capfd.readouterr() == ("", sentence)
+
+
+# --- how it ends
+
+
+def test_the_leak_dies_in_the_copies_and_nothing_is_left(machine):
+    machine.has_systemctl(start=KILLS_THE_LEAK)
+    result = machine.selftest()
+    how = "the pair killed the leak of 64 MiB (SIGTERM), and nothing else"
+    assert result.stdout == f"selftest passed inside bustd-killer.service and bustd-monitor.service: {how}\n"
+    assert (result.returncode, result.stderr) == (0, "")
+    expected = ["show", "daemon-reload", "start", "stop", "result", "stop", "reset-failed", "daemon-reload"]
+    assert machine.calls() == expected
+    assert machine.traces() == []
+
+
+def test_every_call_that_changes_something_is_about_the_copies(machine):
+    machine.has_systemctl(start=KILLS_THE_LEAK)
+    machine.selftest()
+    for line in (machine.run / "calls").read_text().splitlines():
+        if "show" not in line:
+            assert {word for word in line.split() if "." in word} <= set(COPIES)
+
+
+def test_the_copies_can_read_their_files(machine):
+    look = "import glob; print([(path, oct(os.stat(path).st_mode)) for path in glob.glob(run + '/**', recursive=True)])"
+    machine.has_systemctl(start=f"{look}; sys.exit(1)")
+    shown = machine.selftest().stdout
+    for name in ("bustd.toml", "killer.toml"):
+        assert re.search(rf"bustd-selftest-\w+/{name}', '0o100644'", shown)
+    assert re.search(r"bustd-selftest-\w+', '0o40755'", shown)
+    assert re.search(rf"{re.escape(COPIES[1])}', '0o100644'", shown)
+
+
+@pytest.mark.parametrize(
+    ("start", "fates"),
+    [
+        (f"{KILLS_THE_LEAK}; kill('idle')", "leak -15, bystander -15"),
+        ("kill('full', signal.SIGINT)", "leak -2, bystander None"),
+        ("kill('idle', signal.SIGKILL); kill('full', signal.SIGKILL)", "leak -9, bystander -9"),
+    ],
+)
+def test_it_fails_where_another_or_not_only_the_leak_dies(machine, start, fates):
+    machine.has_systemctl(start=start, status="print('what they said')")
+    result = machine.selftest()
+    assert result.returncode == 1
+    assert "what they said" in result.stdout
+    assert f"selftest FAILED inside bustd-killer.service and bustd-monitor.service ({fates}, " in result.stdout
+    assert machine.traces() == []
+
+
+def test_a_copy_that_ended_badly_is_a_failure_although_the_leak_died(machine):
+    machine.has_systemctl(start=KILLS_THE_LEAK, results="success\n\nexit-code\n\nsuccess\n")
+    result = machine.selftest()
+    assert result.returncode == 1
+    assert "bustd-killer.service exit-code, bustd-monitor.service success); above is" in result.stdout
+
+
+def test_a_copy_that_fails_is_not_waited_for(machine):
+    machine.has_systemctl(is_failed="sys.exit(0)", results="success\n\nexit-code\n\nsuccess\n")
+    began_s = time.monotonic()
+    assert "(leak None, bystander None, bustd-killer.socket success, " in machine.selftest().stdout
+    assert time.monotonic() - began_s < 15
+    assert machine.traces() == []
+
+
+def test_copies_that_do_not_start_are_a_failure_with_what_systemctl_said(machine):
+    machine.has_systemctl(
+        start="print('Failed to start it.', file=sys.stderr); sys.exit(1)", status="print('inactive')"
+    )
+    result = machine.selftest()
+    assert result.returncode == 1
+    assert result.stdout.startswith("Failed to start it.\ninactive\nselftest FAILED inside ")
+    assert machine.traces() == []
+
+
+def test_a_systemd_that_does_not_reload_is_a_failure(machine):
+    machine.has_systemctl(daemon_reload="print('Access denied'); sys.exit(1)")
+    result = machine.selftest()
+    assert result.returncode == 1
+    assert "Access denied" in result.stdout
+    assert "start" not in machine.calls()
+    assert machine.traces() == []
+
+
+def test_the_journal_is_preferred_for_what_the_copies_said(machine):
+    machine.has_systemctl(start="sys.exit(1)", status="print('status')")
+    machine.has_program("journalctl", '#!/bin/sh\necho "the journal: $*"\n')
+    result = machine.selftest()
+    asked = " ".join(f"-u {name}" for name in COPIES)
+    assert re.match(rf"the journal: {asked} --since=@\d+ --no-pager -o cat\nselftest FAILED", result.stdout)
+
+
+def test_a_unit_that_can_not_be_copied_is_a_failure_and_nothing_is_started(machine):
+    machine.has_systemctl(show=machine.installed(bustd_killer_socket="bad-setting"))
+    result = machine.selftest()
+    assert (result.returncode, result.stdout) == (1, "selftest FAILED (bustd-killer.socket: bad-setting)\n")
+    assert machine.calls() == ["show"]
+    assert machine.traces() == []
+
+
+def test_a_second_selftest_is_refused_while_one_is_running(machine):
+    machine.has_systemctl()
+    lock = os.open(machine.run / "systemd/system", os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    result = machine.selftest()
+    os.close(lock)
+    assert (result.returncode, result.stderr) == (73, "bustd: another selftest is running\n")
+
+
+def test_what_a_killed_selftest_left_is_cleared_first(machine):
+    machine.has_systemctl(start=KILLS_THE_LEAK)
+    (machine.run / "systemd/system" / COPIES[1]).write_text("[Service]\n")
+    (machine.run / "systemd/system" / f"{COPIES[1]}.d").mkdir()
+    (machine.run / "systemd/system" / f"{COPIES[1]}.d/old.conf").write_text("[Service]\n")
+    (machine.run / "bustd-selftest-abcdefgh").mkdir()
+    assert machine.selftest().returncode == 0
+    assert machine.calls()[:5] == ["show", "stop", "reset-failed", "daemon-reload", "daemon-reload"]
+    assert machine.traces() == []
+
+
+def test_copies_that_can_not_be_stopped_are_said_and_keep_the_limit_of_their_time(machine):
+    machine.has_systemctl(start=KILLS_THE_LEAK, stop="sys.exit(1)", is_active="")
+    result = machine.selftest()
+    assert result.stderr == f"bustd: can't stop all of {', '.join(COPIES)}\n"
+    assert [line for line in (machine.run / "calls").read_text().splitlines() if " kill " in line]
+    assert COPIES[1] in "".join(machine.traces())
+
+
+@contextmanager
+def waiting(machine: Machine) -> Iterator[subprocess.Popen[str]]:
+    """A selftest whose copies run and kill nobody."""
+    machine.has_systemctl(start="open(f'{run}/started', 'w').close()")
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(**machine.command(machine.host), **pipes, start_new_session=True) as running:
+        try:
+            while not (machine.run / "started").exists():
+                assert running.poll() is None
+                time.sleep(0.02)
+            yield running
+        finally:
+            running.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_stops_the_copies_and_leaves_nothing(machine, number):
+    with waiting(machine) as running:
+        os.killpg(running.pid, number)  # as ctrl-C does
+        out, err = running.communicate(timeout=30)
+    assert (running.returncode, out, err) == (128 + number, "", "")
+    assert machine.calls()[-3:] == ["stop", "reset-failed", "daemon-reload"]
+    assert machine.traces() == ["started"]
+
+
+@pytest.mark.parametrize(
+    ("how", "show", "is_root", "calls"),
+    [([], ABSENT, True, ["show"]), (["standalone"], None, True, []), ([], None, False, ["show"])],
+)
+def test_without_units_or_root_or_if_asked_for_it_is_the_standalone_pair(machine, how, show, is_root, calls):
+    machine.has_systemctl(show=show)
+    result = machine.selftest(*how, host=machine.host._replace(is_root=is_root))
+    assert "inside" not in result.stdout
+    assert ("the installed units were not tested: that needs root\n" in result.stdout) is not is_root
+    assert result.stdout.startswith("selftest passed: ") or "there is no user bustd" in result.stderr
+    assert (machine.calls() if calls else (machine.run / "calls").exists()) == (calls or False)
+    assert machine.traces() == []
+
+
+def test_no_systemctl_is_no_systemd(machine):
+    result = machine.selftest()
+    assert result.stdout.startswith("selftest passed: ") or "there is no user bustd" in result.stderr

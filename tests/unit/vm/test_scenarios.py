@@ -1,0 +1,71 @@
+"""The scenario files, and what is said when one is wrong."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.vm import scenarios
+from tests.vm.scenarios import BOOTS, FOLDER, ScenarioError, all_scenarios, load
+
+GUEST = Path(scenarios.__file__).parent / "guest"
+ALL = all_scenarios()
+WHOLE = """title = "t"
+why = "w"
+[[work]]
+unit = "leak"
+run = "leak --rate 5"
+fate = "dies"
+"""
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "one.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_file_becomes_a_scenario(tmp_path):
+    scenario = load(written(tmp_path, WHOLE))
+    assert (scenario.name, scenario.boot, scenario.swap, scenario.seconds) == ("one", "ordinary", "none", 60)
+    assert scenario.work[0].run == ["leak", "--rate", "5"]
+    assert scenario.for_the_guest()["work"][0]["user"] == "alice"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ('title = "t"', ""),
+        ('why = "w"', 'why = "w"\nunknown = 1'),
+        ('fate = "dies"', 'fate = "maybe"'),
+        ('fate = "dies"', 'fate = "dies"\nunknown = 1'),
+        ('why = "w"', 'why = "w"\nboot = "mainframe"'),
+        ('why = "w"', 'why = "w"\nswap = "tape"'),
+    ],
+)
+def test_what_is_not_known_is_an_error(tmp_path, change):
+    with pytest.raises(ScenarioError, match=r"one\.toml"):
+        load(written(tmp_path, WHOLE.replace(*change)))
+
+
+@pytest.mark.parametrize("scenario", ALL, ids=lambda scenario: scenario.name)
+def test_every_scenario_names_what_the_guest_can_do(scenario):
+    guest = (GUEST / "disturbances.py").read_text()
+    kinds = re.findall(r'^    "([a-z-]+)": ', (GUEST / "workload.py").read_text(), re.MULTILINE)
+    assert scenario.work
+    for work in scenario.work:
+        assert work.run[0] in kinds
+    for name in [*scenario.prepare, *([scenario.blow] if scenario.blow else [])]:
+        assert f'"{name}": ' in guest
+
+
+def test_what_the_issue_asks_for_is_there():
+    assert {scenario.boot for scenario in ALL} == set(BOOTS)
+    assert {scenario.swap for scenario in ALL} == {"none", "disk", "zram"}
+    assert len(ALL) == len(list(FOLDER.iterdir())), "every file in the folder is a scenario"
+    # A kernel OOM kill is excused only where the scenario itself takes bustd away, or a reason stands in it.
+    assert {scenario.name for scenario in ALL if scenario.unavoidable} <= {
+        "killer-killed",
+        "monitor-killed",
+        "monitor-stopped",
+    }

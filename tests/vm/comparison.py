@@ -1,0 +1,92 @@
+"""docs/comparison.md: what each daemon made of the same scenarios, from the results of one run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from .scenarios import Scenario
+
+DAEMONS = ("bustd", "earlyoom", "nohang", "systemd-oomd", "kernel")
+PAGE = Path(__file__).parents[2] / "docs" / "comparison.md"
+
+_HEAD = """# bustd beside earlyoom, nohang, systemd-oomd and the bare kernel
+
+Made by `make vm-compare`: every daemon under the same scenarios (`tests/vm/scenarios`), in a Debian 13 with two
+processors and 1 GiB, booted anew for each daemon. The processors are emulated (QEMU without KVM), so everything takes
+several times as long as on a machine: **compare the rows of one scenario, not the milliseconds with your own**. One run
+each; none is an average.
+
+earlyoom and nohang run as Debian 13 configures them. systemd-oomd has what Fedora ships: `ManagedOOMSwap=kill` and
+`ManagedOOMMemoryPressure=kill` at 50 % for 20 s, on the slice with all programs of a scenario. It kills control groups,
+and looks at pressure and swap alone. `kernel` is no daemon at all.
+
+- **verdict**: `pass` if exactly those died who should, the kernel killed nobody, and the user's program lived
+- **who died**: units or processes, with the seconds since the leak began
+- **kernel**: how many the kernel's own OOM killer took
+- **< 10 %**, **< 2 %**: seconds with so little memory available; **lowest**: the least that was available, in MiB
+- **stall**: the longest that a program of the user's waited beyond its pause of 50 ms (24 MiB of memory and 8 MiB of a
+  file, not locked), and the 99th percentile of its rounds, in ms
+"""
+
+
+def write(results: Path, scenarios: dict[str, Scenario]) -> None:
+    """From lines of JSON to the page."""
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(page([json.loads(line) for line in results.read_text().splitlines()], scenarios))
+
+
+def page(lines: list[dict[str, Any]], scenarios: dict[str, Scenario]) -> str:
+    """The whole text. Scenarios that bustd does not win are named at the end, each with its reason."""
+    parts = [_HEAD]
+    by_scenario: dict[str, dict[str, dict[str, Any]]] = {}
+    for line in lines:
+        if line["name"] in scenarios:
+            by_scenario.setdefault(line["name"], {})[line["daemon"]] = line
+    for name, rows in sorted(by_scenario.items()):
+        scenario = scenarios[name]
+        parts.append(f"\n## {name}: {scenario.title}\n\n{scenario.why[0].upper()}{scenario.why[1:]}.\n")
+        parts.append("| daemon | verdict | who died | kernel | < 10 % | < 2 % | lowest | stall | p99 |")
+        parts.append("| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+        parts += [row(daemon, rows[daemon]) for daemon in DAEMONS if daemon in rows]
+    parts.append("\n## Totals\n\n| daemon | passed | of | kernel OOM kills |\n| --- | ---: | ---: | ---: |")
+    for daemon in DAEMONS:
+        mine = [rows[daemon] for rows in by_scenario.values() if daemon in rows]
+        passed = sum(line["verdict"] == "pass" for line in mine)
+        kernel = sum((line["report"].get("probe") or {}).get("kernel_oom_kills", 0) for line in mine)
+        parts.append(f"| {daemon} | {passed} | {len(mine)} | {kernel} |")
+    parts.append("\n## What bustd loses\n")
+    lost = [(name, rows["bustd"]) for name, rows in sorted(by_scenario.items()) if "bustd" in rows]
+    for name, line in lost:
+        if line["verdict"] != "pass":
+            reason = scenarios[name].lost
+            parts.append(f"- **{name}**: {'; '.join(line['faults'])}.{f' Because {reason}.' if reason else ''}")
+    return "\n".join(parts) + "\n"
+
+
+def row(daemon: str, line: dict[str, Any]) -> str:
+    """One daemon in one scenario; a machine that hung has no figures."""
+    report = line["report"]
+    verdict = "pass" if line["verdict"] == "pass" else f"**{'; '.join(line['faults'])}**"
+    if not report.get("probe"):
+        return f"| {daemon} | {_cell(verdict)} | | | | | | | |"
+    probe, program = report["probe"], report["program"] or {}
+    deaths = [f"{_cell(name)} {when:.1f} s" for fate in report["units"].values() for name, when in _few(fate["dead"])]
+    figures = (
+        probe["kernel_oom_kills"],
+        f"{probe['ms_below_10_percent'] / 1000:.1f}",
+        f"{probe['ms_below_2_percent'] / 1000:.1f}",
+        f"{probe['lowest_available_mib']:.0f}",
+        f"{program.get('longest_stall_ms') or 0:.0f}",
+        f"{program.get('p99_ms') or 0:.0f}",
+    )
+    return f"| {daemon} | {_cell(verdict)} | {', '.join(deaths) or 'nobody'} | {' | '.join(map(str, figures))} |"
+
+
+def _few(dead: list[list[Any]]) -> list[list[Any]]:
+    return dead if len(dead) <= 8 else [*dead[:7], [f"… {len(dead) - 7} more, the last", dead[-1][1]]]
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("`", "'").replace("\n", " ")

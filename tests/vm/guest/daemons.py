@@ -1,0 +1,75 @@
+"""The daemons that a scenario can be run under: start, stop, settings. `kernel` is none at all."""
+
+import time
+from pathlib import Path
+
+import machine
+
+_PATIENCE_S = 60
+_SETTINGS = Path("/etc/bustd/bustd.toml.d/scenario.toml")
+_FEDORA_SLICE = """[Slice]
+ManagedOOMSwap=kill
+ManagedOOMMemoryPressure=kill
+ManagedOOMMemoryPressureLimit=50%
+"""
+"""What Fedora gives a user's own units and system.slice: work.slice stands for both here."""
+
+UNITS = {
+    "bustd": ["bustd-killer.service", "bustd-monitor.service"],
+    "earlyoom": ["earlyoom.service"],
+    "nohang": ["nohang.service"],
+    "systemd-oomd": ["systemd-oomd.service"],
+    "kernel": [],
+}
+
+
+def install(deb):
+    """What README tells a user to type, and nothing else. Returns what apt said."""
+    said = machine.run("apt-get", "install", "-y", "--no-install-recommends", deb, seconds=300)
+    machine.run("systemctl", "enable", "--now", "bustd-monitor")
+    await_killer()
+    return said
+
+
+def await_killer():
+    """Until the monitor's status says that the killer answers. Raises TimeoutError."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while "answers" not in (status := machine.show("bustd-monitor", "StatusText").get("StatusText", "")):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"after {_PATIENCE_S} s the monitor's status is: {status}")
+        time.sleep(0.2)
+
+
+def start(daemon):
+    """Have exactly this daemon running."""
+    if daemon == "systemd-oomd":
+        drop_in = Path("/run/systemd/system/work.slice.d/oomd.conf")
+        drop_in.parent.mkdir(parents=True, exist_ok=True)
+        drop_in.write_text(_FEDORA_SLICE)
+        machine.run("systemctl", "daemon-reload")
+    if daemon != "bustd":  # bustd runs since its installation
+        for unit in UNITS[daemon]:
+            machine.run("systemctl", "unmask", unit, unit.replace(".service", ".socket"), check=False)
+            machine.run("systemctl", "start", unit)
+
+
+def configure(settings):
+    """A drop-in for bustd.toml, read at once; "" takes it away."""
+    if settings:
+        _SETTINGS.parent.mkdir(exist_ok=True)
+        _SETTINGS.write_text(settings)
+    elif _SETTINGS.exists():
+        _SETTINGS.unlink()
+        _SETTINGS.parent.rmdir()
+    else:
+        return
+    machine.run("systemctl", "reload", "bustd-monitor")
+
+
+def log(daemon, since):
+    """What it has said since then (seconds of the epoch)."""
+    units = [word for unit in UNITS[daemon] for word in ("-u", unit)]
+    if not units:
+        return []
+    lines = machine.run("journalctl", "-o", "cat", "--no-pager", f"--since=@{since:.3f}", *units, check=False)
+    return lines.splitlines()

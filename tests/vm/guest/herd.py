@@ -1,0 +1,69 @@
+"""Who was there and who is not any more: the processes of units, each held by its pidfd from when it was first seen."""
+
+import os
+import select
+import time
+from pathlib import Path
+
+import machine
+
+_UNTRACKED = ("(udev-worker)", "(sd-pam)", "systemd-run", "systemctl", "sshd-session")
+"""They come and go by themselves."""
+
+
+class Herd:
+    """The processes below some control groups. `look` must be called often enough to see each before it dies."""
+
+    def __init__(self, groups):
+        self._groups = groups
+        self._held = {}
+        self._poll = select.poll()
+        self.dead = {}
+        """By group: [PID, name, monotonic seconds] of each that has ended."""
+
+    def look(self):
+        """Take hold of new processes, and notice those that have ended."""
+        for group, cgroup in self._groups.items():
+            known = {pid for pid, _, of in self._held.values() if of == group}
+            for pid in machine.processes_of(cgroup):
+                if pid not in known:
+                    self._hold(pid, group)
+        for descriptor, _ in self._poll.poll(0):
+            pid, name, group = self._held.pop(descriptor)
+            self._poll.unregister(descriptor)
+            os.close(descriptor)
+            self.dead.setdefault(group, []).append([pid, name, time.monotonic()])
+
+    def alive(self, group):
+        """How many of a group are left."""
+        return sum(of == group for _, _, of in self._held.values())
+
+    def close(self):
+        """Let go of all."""
+        for descriptor in self._held:
+            os.close(descriptor)
+        self._held.clear()
+
+    def _hold(self, pid, group):
+        try:
+            descriptor = os.pidfd_open(pid)
+        except OSError:
+            return
+        try:
+            name = Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
+        except OSError:
+            name = "?"
+        if name in _UNTRACKED or name.startswith("(sd-"):
+            os.close(descriptor)
+            return
+        self._held[descriptor] = pid, name, group
+        self._poll.register(descriptor, select.POLLIN)
+
+
+def services():
+    """The control groups of everything that runs and is not part of a scenario: nobody there may die."""
+    found = {"init.scope": "init.scope"}
+    for parent in ("system.slice", "bustd.slice"):
+        for path in Path("/sys/fs/cgroup", parent).glob("*.service"):
+            found[path.name] = f"{parent}/{path.name}"
+    return found

@@ -1,0 +1,141 @@
+"""What the guest's runner does to its machine: commands, swap, mounts, files. Standard library only, like all here."""
+
+import ctypes
+import json
+import os
+import socket
+import subprocess
+import threading
+from pathlib import Path
+
+PLACE = Path("/run/vm")
+"""Where the programs of a scenario leave their results; everybody may write there."""
+
+PROGRAM_FILE = Path("/var/tmp/vm-program-file")
+"""What the user's program reads: 8 MiB on disk."""
+
+_PORT = "/dev/ttyS1"
+_MCL_CURRENT, _MCL_FUTURE = 1, 2
+_SWAP_FILE = Path("/var/vm-swap")
+_FILLER = Path("/var/vm-filler")
+_port_lock = threading.Lock()
+
+
+def emit(kind, **fields):
+    """One line of JSON for the host."""
+    line = (json.dumps({"kind": kind, **fields}) + "\n").encode()
+    with _port_lock:
+        descriptor = os.open(_PORT, os.O_WRONLY | os.O_NOCTTY)
+        try:
+            while line:
+                line = line[os.write(descriptor, line) :]
+        finally:
+            os.close(descriptor)
+
+
+def run(*command, check=True, seconds=120):
+    """A command's standard output. Raises CalledProcessError with what it said."""
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=seconds)
+    if check and done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: status {done.returncode}: {done.stderr or done.stdout}")
+    return done.stdout
+
+
+def ready():
+    """Tell systemd that this unit has what it needs (sd_notify(3)); children forked later have nothing to say."""
+    address = os.environ.pop("NOTIFY_SOCKET", "")
+    if address:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link:
+            link.sendto(b"READY=1", address.replace("@", "\0", 1))
+
+
+def lock_memory():
+    """This process stays in memory, whatever the scenario does to the others. Raises OSError."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mlockall(_MCL_CURRENT | _MCL_FUTURE):
+        raise OSError(ctypes.get_errno(), "mlockall")
+
+
+def meminfo():
+    """/proc/meminfo in bytes."""
+    pairs = (line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    return {name: int(value.split()[0]) * 1024 for name, value in pairs}
+
+
+def available_percent():
+    """MemAvailable as a share of MemTotal."""
+    now = meminfo()
+    return 100 * now["MemAvailable"] / now["MemTotal"]
+
+
+def show(unit, *properties):
+    """`systemctl show`, as a dictionary."""
+    text = run("systemctl", "show", unit, f"--property={','.join(properties)}")
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+
+
+def processes_of(cgroup):
+    """PIDs in a control group and below it; empty when it is gone."""
+    pids = []
+    for directory, _, files in os.walk(f"/sys/fs/cgroup/{cgroup}"):
+        if "cgroup.procs" in files:
+            try:
+                pids += [int(pid) for pid in Path(directory, "cgroup.procs").read_text().split()]
+            except OSError:
+                continue
+    return pids
+
+
+def swap_on(kind, mib):
+    """`disk`: a swap file; `zram`: compressed memory."""
+    if kind == "disk":
+        if not _SWAP_FILE.exists():
+            run("dd", "if=/dev/zero", f"of={_SWAP_FILE}", "bs=1M", f"count={mib}", "status=none")
+            _SWAP_FILE.chmod(0o600)
+            run("mkswap", str(_SWAP_FILE))
+        run("swapon", str(_SWAP_FILE))
+    elif kind == "zram":
+        run("modprobe", "zram")
+        Path("/sys/block/zram0/disksize").write_text(f"{mib}M")
+        run("mkswap", "/dev/zram0")
+        run("swapon", "/dev/zram0")
+
+
+def swap_off(kind):
+    """Whatever is in it comes back into memory first."""
+    if kind == "disk":
+        run("swapoff", str(_SWAP_FILE))
+    elif kind == "zram":
+        run("swapoff", "/dev/zram0")
+        Path("/sys/block/zram0/reset").write_text("1")
+
+
+def fill_disk():
+    """Leave no block of the root file system free."""
+    free = os.statvfs("/").f_bfree * os.statvfs("/").f_frsize
+    descriptor = os.open(_FILLER, os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        while free > 4096:
+            try:
+                os.posix_fallocate(descriptor, os.fstat(descriptor).st_size, free)
+            except OSError:
+                free //= 2
+    finally:
+        os.close(descriptor)
+
+
+def empty_disk():
+    """Undo it."""
+    _FILLER.unlink()
+
+
+def make_program_file():
+    """Before a scenario can fill the disk."""
+    PROGRAM_FILE.write_bytes(os.urandom(8 << 20))
+    PROGRAM_FILE.chmod(0o644)
+
+
+def settle():
+    """Write back and drop what earlier scenarios left in the page cache."""
+    os.sync()
+    Path("/proc/sys/vm/drop_caches").write_text("3")

@@ -1,0 +1,79 @@
+"""What the package promises: an upgrade keeps the pair alive and the configuration, and a purge leaves nothing."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import machine
+from promises import KILLER, MONITOR, await_answer_of, main_pid
+
+_CONFIG = Path("/etc/bustd/bustd.toml")
+_WORD = "\n# a word of the administrator's\n"
+_LEFT_OUT = (
+    *("/proc", "/sys", "/dev", "/tmp", "/home", "/run/job", "/run/vm", "/var/tmp", "/var/cache"),
+    *("/run/systemd", "/run/udev", "/run/log", "/run/credentials", "/var/log/journal"),
+    *("/var/lib/dpkg", "/var/lib/apt", "/var/lib/systemd/timers"),
+)
+"""What is no package's, or changes by itself."""
+
+
+def everything():
+    """Every path that a package could leave behind, and the names of users and groups."""
+    found = set()
+    for directory, folders, files in os.walk("/"):
+        here = directory.rstrip("/")
+        folders[:] = [name for name in folders if f"{here}/{name}" not in _LEFT_OUT]
+        found |= {f"{here}/{name}" for name in folders + files}
+    for register in ("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow"):
+        found |= {f"{register}: {line.split(':')[0]}" for line in Path(register).read_text().splitlines()}
+    return {path for path in found if "__pycache__" not in path or "bustd" in path}
+
+
+def all_of(job, before):
+    """(name, step): the last one leaves a machine without bustd."""
+    return [
+        ("package: upgrade", lambda: upgrade("/run/job/" + job["deb"])),
+        ("package: remove", remove),
+        ("package: purge leaves nothing", lambda: purge(before)),
+    ]
+
+
+def upgrade(deb):
+    """The same package with a higher version."""
+    killer, monitor, faults = main_pid(KILLER), main_pid(MONITOR), []
+    with _CONFIG.open("a") as config:
+        config.write(_WORD)
+    with tempfile.TemporaryDirectory() as name:
+        machine.run("dpkg-deb", "-R", deb, f"{name}/tree")
+        control = Path(name, "tree/DEBIAN/control")
+        control.write_text(control.read_text().replace("\nVersion: ", "\nVersion: 99:"))
+        machine.run("dpkg-deb", "-b", f"{name}/tree", f"{name}/bustd_99_all.deb")
+        machine.run("apt-get", "install", "-y", f"{name}/bustd_99_all.deb", seconds=300)
+    await_answer_of(lambda: main_pid(KILLER))
+    if main_pid(KILLER) == killer or main_pid(MONITOR) == monitor:
+        faults.append("what ran before the upgrade still runs")
+    if not _CONFIG.read_text().endswith(_WORD):
+        faults.append("the upgrade lost what the administrator wrote")
+    enabled = machine.run("systemctl", "is-enabled", "bustd-monitor", check=False).strip()
+    if enabled != "enabled":
+        faults.append(f"after the upgrade the monitor is {enabled}")
+    return {"faults": faults, "version": machine.run("dpkg-query", "-W", "-f", "${Version}", "bustd")}
+
+
+def remove():
+    """Everything stops; the configuration stays."""
+    pids = [main_pid(KILLER), main_pid(MONITOR)]
+    machine.run("apt-get", "remove", "-y", "bustd", seconds=300)
+    faults = [f"PID {pid} still runs" for pid in pids if Path(f"/proc/{pid}").exists()]
+    if not _CONFIG.exists():
+        faults.append("the administrator's configuration is gone")
+    for path in ("/usr/bin/bustd", "/run/bustd/killer.sock", "/usr/lib/systemd/system/bustd-killer.service"):
+        if Path(path).exists():
+            faults.append(f"{path} is still there")
+    return {"faults": faults}
+
+
+def purge(before):
+    machine.run("apt-get", "purge", "-y", "bustd", seconds=300)
+    left = sorted(everything() - before)
+    return {"faults": [f"left behind: {', '.join(left[:20])}"] if left else [], "paths_before": len(before)}

@@ -1,0 +1,242 @@
+"""What the units promise, held against the running machine: each step returns its faults, and what it saw."""
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import daemons
+import machine
+
+KILLER, MONITOR = "bustd-killer.service", "bustd-monitor.service"
+_CAP_KILL = 1 << 5
+_CONNECT = """
+import socket, sys
+link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+link.settimeout(10)
+try:
+    link.connect("/run/bustd/killer.sock")
+    print("closed" if link.recv(4096) == b"" else "answered")
+except OSError as error:
+    print(type(error).__name__)
+"""
+
+
+def all_of():
+    """(name, step) in the order in which they are taken."""
+    return [
+        ("promise: capabilities, locked memory, rank", what_proc_shows),
+        ("promise: handed-over PSI descriptors", handed_over_triggers),
+        ("promise: the killer starts by its socket", socket_activation),
+        ("promise: either restarts without the other", restarts),
+        ("promise: another user cannot connect", strangers),
+        ("promise: selftest inside the units' sandbox", selftest),
+        ("promise: hidepid is named, not guessed around", blinded),
+        ("promise: a wrong killer.toml", wrong_killer_toml),
+        ("promise: a wrong bustd.toml", wrong_bustd_toml),
+        ("promise: systemd-analyze security", exposure),
+    ]
+
+
+def main_pid(unit):
+    return int(machine.show(unit, "MainPID")["MainPID"])
+
+
+def log_of(unit, since):
+    return machine.run("journalctl", "-o", "cat", "--no-pager", f"--since=@{since:.3f}", "-u", unit, check=False)
+
+
+def status_of(pid):
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def what_proc_shows():
+    faults, seen = [], {}
+    for unit, powers, user in ((KILLER, _CAP_KILL, 0), (MONITOR, 0, None)):
+        pid = main_pid(unit)
+        status = status_of(pid)
+        sets = {name: int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")}
+        wanted = {"CapInh": 0, "CapPrm": powers, "CapEff": powers, "CapBnd": powers, "CapAmb": 0}
+        shown = {
+            "sets": sets,
+            "NoNewPrivs": status["NoNewPrivs"],
+            "Seccomp": status["Seccomp"],
+            "VmLck": status["VmLck"],
+            "VmRSS": status["VmRSS"],
+            "VmSwap": status["VmSwap"],
+            "uid": int(status["Uid"].split()[0]),
+            "oom_score_adj": int(Path(f"/proc/{pid}/oom_score_adj").read_text()),
+            "nice": os.getpriority(os.PRIO_PROCESS, pid),
+        }
+        seen[unit] = shown
+        if sets != wanted:
+            faults.append(f"{unit} has {sets}, not {wanted}")
+        if shown["NoNewPrivs"] != "1" or shown["Seccomp"] != "2":
+            faults.append(f"{unit}: NoNewPrivs {shown['NoNewPrivs']}, Seccomp {shown['Seccomp']}")
+        if shown["VmLck"].startswith("0 "):
+            faults.append(f"{unit} has no locked memory")
+        if (user == 0) != (shown["uid"] == 0):
+            faults.append(f"{unit} runs as uid {shown['uid']}")
+        if shown["oom_score_adj"] != -1000 or shown["nice"] != -20:
+            faults.append(f"{unit}: oom_score_adj {shown['oom_score_adj']}, nice {shown['nice']}")
+    return {"faults": faults, "seen": seen}
+
+
+def handed_over_triggers():
+    said = log_of(MONITOR, 0)
+    wanted = "PSI triggers with a window of 1 s, opened with privilege"
+    return {"faults": [] if wanted in said else [f"the monitor did not say: {wanted}"]}
+
+
+def socket_activation():
+    machine.run("systemctl", "stop", MONITOR, KILLER, "bustd-killer.socket", check=False)
+    faults = [f"{KILLER} still runs" for _ in range(main_pid(KILLER) != 0)]
+    socket_gone = not Path("/run/bustd/killer.sock").exists()
+    machine.run("systemctl", "start", "bustd-killer.socket")
+    owner = machine.run("stat", "-c", "%U:%G %a", "/run/bustd/killer.sock").strip()
+    if owner != "root:bustd 660":
+        faults.append(f"the socket is {owner}")
+    if main_pid(KILLER):
+        faults.append("the killer runs before anybody has connected")
+    machine.run("systemctl", "start", MONITOR)
+    daemons.await_killer()
+    if not main_pid(KILLER):
+        faults.append("the killer was not started by its socket")
+    return {"faults": faults, "socket": owner, "removed_on_stop": socket_gone}
+
+
+def restarts():
+    faults = []
+    monitor, killer = main_pid(MONITOR), main_pid(KILLER)
+    machine.run("systemctl", "restart", KILLER)
+    await_answer_of(lambda: main_pid(KILLER))
+    if main_pid(KILLER) == killer or main_pid(MONITOR) != monitor:
+        faults.append("after a restart of the killer the PIDs are not as they should be")
+    killer = main_pid(KILLER)
+    machine.run("systemctl", "restart", MONITOR)
+    await_answer_of(lambda: killer)
+    if main_pid(KILLER) != killer or main_pid(MONITOR) == monitor:
+        faults.append("after a restart of the monitor the PIDs are not as they should be")
+    return {"faults": faults}
+
+
+def await_answer_of(pid_of):
+    """Until the monitor's status names the killer that runs now."""
+    deadline = time.monotonic() + 60
+    while True:
+        status = machine.show(MONITOR, "StatusText").get("StatusText", "")
+        if f"the killer {pid_of()} answers" in status:
+            return
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"status of the monitor after 60 s: {status}")
+        time.sleep(0.2)
+
+
+def strangers():
+    """An ordinary user is stopped by the file's mode; one who has the group, by the killer's look at SO_PEERCRED."""
+    machine.run("systemctl", "stop", MONITOR)
+    since = time.time()
+    outsider = machine.run("setpriv", "--reuid=mallory", "--regid=mallory", "--clear-groups", "python3", "-c", _CONNECT)
+    insider = machine.run("setpriv", "--reuid=mallory", "--regid=bustd", "--clear-groups", "python3", "-c", _CONNECT)
+    machine.run("systemctl", "start", MONITOR)
+    daemons.await_killer()
+    said = log_of(KILLER, since)
+    faults = []
+    if outsider.strip() != "PermissionError":
+        faults.append(f"mallory's connection: {outsider.strip()}")
+    if insider.strip() != "closed" or "refused a connection of uid 1002" not in said:
+        faults.append(f"mallory in the group bustd: {insider.strip()}; the killer said: {said}")
+    return {"faults": faults, "outsider": outsider.strip(), "insider": insider.strip()}
+
+
+def selftest():
+    before = main_pid(MONITOR), main_pid(KILLER)
+    done = subprocess.run(["bustd", "selftest"], capture_output=True, text=True, timeout=150)
+    said = (done.stdout + done.stderr).strip()
+    faults = [] if done.returncode == 0 else [f"selftest ended with {done.returncode}: {said}"]
+    if "inside" not in said:
+        faults.append("selftest did not say that it ran inside the units")
+    if (main_pid(MONITOR), main_pid(KILLER)) != before:
+        faults.append("selftest disturbed the daemons that protect the machine")
+    left = [path.name for path in Path("/run/systemd/system").iterdir() if "selftest" in path.name]
+    if left:
+        faults.append(f"selftest left {', '.join(left)}")
+    return {"faults": faults, "said": said}
+
+
+def blinded():
+    """Without the group that may see, the monitor refuses to rank what it can't see, and says what to do."""
+    machine.run("mount", "-o", "remount,hidepid=2", "/proc")
+    since = time.time()
+    try:
+        machine.run("systemctl", "restart", MONITOR, check=False)
+        said = log_of(MONITOR, since)
+    finally:
+        machine.run("mount", "-o", "remount,hidepid=0", "/proc")
+    machine.run("systemctl", "restart", MONITOR)
+    daemons.await_killer()
+    wanted = "give both units SupplementaryGroups="
+    return {"faults": [] if wanted in said else [f"the monitor did not say how to mend it: {said}"], "said": said}
+
+
+def wrong_killer_toml():
+    """A waiting connection does not start it again without a pause, and the monitor tells that nobody can be killed."""
+    drop_in = Path("/etc/bustd/killer.toml.d/wrong.toml")
+    drop_in.parent.mkdir()
+    drop_in.write_text("[protect]\nunit = ['a']\n")
+    since, faults = time.time(), []
+    machine.run("systemctl", "restart", KILLER, check=False)
+    time.sleep(20)
+    said, status = log_of(KILLER, since), machine.show(MONITOR, "StatusText").get("StatusText", "")
+    starts = said.count("nearest known key: protect.units")
+    socket = machine.show("bustd-killer.socket", "ActiveState", "SubState")
+    drop_in.unlink()
+    drop_in.parent.rmdir()
+    daemons.await_killer()  # nobody has to start it: the socket does
+    if not 1 <= starts <= 12:
+        faults.append(f"{starts} starts in 20 s")
+    if "NOBODY CAN BE KILLED" not in status:
+        faults.append(f"the monitor's status was: {status}")
+    if socket["ActiveState"] != "active":
+        faults.append(f"the socket was {socket}")
+    return {"faults": faults, "starts_in_20_s": starts, "status": status, "said": said.splitlines()[-6:]}
+
+
+def wrong_bustd_toml():
+    """Exit 78, no second try, and a sentence; a reload keeps what was in force."""
+    drop_in = Path("/etc/bustd/bustd.toml.d/wrong.toml")
+    drop_in.parent.mkdir()
+    drop_in.write_text("[conditions.flor]\nenabled = true\n")
+    since, faults, pid = time.time(), [], main_pid(MONITOR)
+    machine.run("systemctl", "reload", MONITOR)
+    time.sleep(3)
+    if main_pid(MONITOR) != pid or "the old configuration stays in force" not in log_of(MONITOR, since):
+        faults.append("a wrong configuration was not survived by a reload")
+    machine.run("systemctl", "restart", MONITOR, check=False)
+    time.sleep(5)
+    shown = machine.show(MONITOR, "ActiveState", "ExecMainStatus", "NRestarts")
+    said = log_of(MONITOR, since)
+    drop_in.unlink()
+    drop_in.parent.rmdir()
+    machine.run("systemctl", "restart", MONITOR)
+    daemons.await_killer()
+    if (shown["ActiveState"], shown["ExecMainStatus"], shown["NRestarts"]) != ("failed", "78", "0"):
+        faults.append(f"after a wrong configuration: {shown}")
+    if "nearest known key: conditions.floor" not in said:
+        faults.append("the log does not name the nearest key")
+    return {"faults": faults, "shown": shown}
+
+
+def exposure():
+    """The monitor's is lower than that of both other daemons'."""
+    scores = {}
+    for unit in (KILLER, MONITOR, "earlyoom.service", "systemd-oomd.service"):
+        text = machine.run("systemd-analyze", "security", "--no-pager", unit, check=False)
+        scores[unit] = float(text.rpartition("exposure level for")[2].split(":")[1].split()[0])
+    faults = []
+    if scores[MONITOR] >= min(scores["earlyoom.service"], scores["systemd-oomd.service"]):
+        faults.append(f"the monitor's exposure is not the lowest: {scores}")
+    table = machine.run("systemd-analyze", "security", "--no-pager", KILLER, check=False)
+    left = [line.strip() for line in table.splitlines() if line.lstrip().startswith("✗")]
+    return {"faults": faults, "scores": scores, "left_of_the_killers": left}

@@ -1,0 +1,32 @@
+#!/bin/sh
+# What the virtual machine is built and run with: QEMU, mmdebstrap, mke2fs, the keys of Debian 13. As root on Debian it
+# installs what is missing; where that is impossible it fails and says so: nothing is skipped in silence.
+set -eu
+tree=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
+. "$tree/packaging/functions.sh"
+. "$tree/packaging/apt.sh"
+
+look() {
+    missing=""
+    command -v qemu-system-x86_64 >/dev/null || missing="$missing qemu-system-x86"
+    command -v mmdebstrap >/dev/null || missing="$missing mmdebstrap"
+    command -v mke2fs >/dev/null || missing="$missing e2fsprogs"
+    ls /usr/share/keyrings/debian-archive-trixie-* >/dev/null 2>&1 ||
+        ls /usr/share/keyrings/debian-archive-keyring.* >/dev/null 2>&1 || missing="$missing debian-archive-keyring"
+    missing=${missing# }
+}
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+look
+if [ -n "$missing" ]; then
+    by_hand="the virtual machine cannot be had, and nothing was tested in it: missing: $missing"
+    command -v apt-get >/dev/null || die 69 "$by_hand; install what is named (the names are Debian's)"
+    [ "$(id -u)" -eq 0 ] || die 69 "$by_hand; run: sudo apt-get install $missing"
+    say "installing Debian packages for the virtual machine: $missing"
+    # shellcheck disable=SC2086  # a list of package names
+    apt_install $missing
+    look
+    [ -z "$missing" ] || die 69 "still missing after apt-get install: $missing"
+fi
+[ "$(id -u)" -eq 0 ] || die 77 "the virtual machine's image is built as root; run: sudo make vm-test"

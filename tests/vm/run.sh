@@ -1,0 +1,12 @@
+#!/bin/sh
+# Everything that `make vm-test` and `make vm-compare` do: run.sh test|compare [SCENARIO]...
+set -eu
+tree=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
+mode=${1:?test or compare}
+shift
+cd "$tree"
+sh tests/vm/requirements.sh
+sh packaging/deb.sh
+version=$(sed -n 's/^version = "\(.*\)"$/\1/p' pyproject.toml)
+python=$(sh packaging/find-python.sh)
+exec "$python" -m tests.vm "$mode" --deb "dist/bustd_${version}_all.deb" "$@"
