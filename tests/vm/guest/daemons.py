@@ -31,10 +31,10 @@ def install(deb):
     return said
 
 
-def await_killer():
-    """Until the monitor's status says that the killer answers. Raises TimeoutError."""
+def await_killer(pid=""):
+    """Until the monitor's status says that the killer, or this very one, answers. Raises TimeoutError."""
     deadline = time.monotonic() + _PATIENCE_S
-    while "answers" not in (status := machine.show("bustd-monitor", "StatusText").get("StatusText", "")):
+    while f"{pid} answers" not in (status := machine.show("bustd-monitor", "StatusText").get("StatusText", "")):
         if time.monotonic() > deadline:
             raise TimeoutError(f"after {_PATIENCE_S} s the monitor's status is: {status}")
         time.sleep(0.2)

@@ -13,25 +13,17 @@ def _main_pid(unit):
 
 
 def _hide_processes():
-    """hidepid=2 as an administrator would have it: one group sees all, and both units belong to it."""
-    machine.run("groupadd", "--system", "--force", "proc")
-    machine.run("mount", "-o", "remount,hidepid=2,gid=proc", "/proc")
-    for unit in ("bustd-killer", "bustd-monitor"):
-        drop_in = Path(f"/run/systemd/system/{unit}.service.d/hidepid.conf")
-        drop_in.parent.mkdir(parents=True, exist_ok=True)
-        drop_in.write_text("[Service]\nSupplementaryGroups=proc\n")
+    """hidepid=2 on /proc, before both daemons start. Their units have a /proc of their own, which does not have it."""
+    machine.run("mount", "-o", "remount,hidepid=2", "/proc")
     _restart_pair()
 
 
 def _show_processes():
     machine.run("mount", "-o", "remount,hidepid=0", "/proc")
-    for unit in ("bustd-killer", "bustd-monitor"):
-        Path(f"/run/systemd/system/{unit}.service.d/hidepid.conf").unlink()
     _restart_pair()
 
 
 def _restart_pair():
-    machine.run("systemctl", "daemon-reload")
     machine.run("systemctl", "restart", "bustd-killer", "bustd-monitor")
     daemons.await_killer()
 

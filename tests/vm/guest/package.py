@@ -4,15 +4,16 @@ import os
 import tempfile
 from pathlib import Path
 
+import daemons
 import machine
-from promises import KILLER, MONITOR, await_answer_of, main_pid
+from promises import KILLER, MONITOR, main_pid
 
 _CONFIG = Path("/etc/bustd/bustd.toml")
 _WORD = "\n# a word of the administrator's\n"
 _LEFT_OUT = (
     *("/proc", "/sys", "/dev", "/tmp", "/home", "/run/job", "/run/vm", "/var/tmp", "/var/cache"),
     *("/run/systemd", "/run/udev", "/run/log", "/run/credentials", "/var/log/journal"),
-    *("/var/lib/dpkg", "/var/lib/apt", "/var/lib/systemd/timers"),
+    *("/var/lib/dpkg", "/var/lib/apt", "/var/log/apt", "/var/log/dpkg.log", "/var/lib/systemd/timers"),
 )
 """What is no package's, or changes by itself."""
 
@@ -23,7 +24,7 @@ def everything():
     for directory, folders, files in os.walk("/"):
         here = directory.rstrip("/")
         folders[:] = [name for name in folders if f"{here}/{name}" not in _LEFT_OUT]
-        found |= {f"{here}/{name}" for name in folders + files}
+        found |= {f"{here}/{name}" for name in folders + files} - set(_LEFT_OUT)
     for register in ("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow"):
         found |= {f"{register}: {line.split(':')[0]}" for line in Path(register).read_text().splitlines()}
     return {path for path in found if "__pycache__" not in path or "bustd" in path}
@@ -49,7 +50,7 @@ def upgrade(deb):
         control.write_text(control.read_text().replace("\nVersion: ", "\nVersion: 99:"))
         machine.run("dpkg-deb", "-b", f"{name}/tree", f"{name}/bustd_99_all.deb")
         machine.run("apt-get", "install", "-y", f"{name}/bustd_99_all.deb", seconds=300)
-    await_answer_of(lambda: main_pid(KILLER))
+    daemons.await_killer(main_pid(KILLER))
     if main_pid(KILLER) == killer or main_pid(MONITOR) == monitor:
         faults.append("what ran before the upgrade still runs")
     if not _CONFIG.read_text().endswith(_WORD):
