@@ -11,6 +11,7 @@ from . import order
 from .order import Ranking, Terms
 
 _ENOUGH_CANDIDATES = 16
+_ENOUGH_LOOKED_AT = 48
 _MOST_LOOKED_AT = 256
 _NOTHING = Matchers((), (), (), ())
 
@@ -35,9 +36,7 @@ class Shortlist:
             process = process._replace(command=self._commands.get((pid, process.start_ticks), ""))
             close_look.append(process)
             eligible += not order.why_spared(process, terms)
-            if len(close_look) >= _MOST_LOOKED_AT or (
-                eligible >= _ENOUGH_CANDIDATES and not _moves_places(terms.victims)
-            ):
+            if _is_enough(len(close_look), eligible, terms.victims):
                 break
         return order.rank(close_look, terms)
 
@@ -66,6 +65,14 @@ class Shortlist:
         sized = [(score, processes.resident_bytes(pid, self._proc), pid) for score, pid in found]
         sized.sort(reverse=True)
         return [(pid, score) for score, _, pid in sized]
+
+
+def _is_enough(looked_at: int, eligible: int, victims: Victims) -> bool:
+    """With a candidate in hand nobody looks through a crowd of those too small to help, which share one low score."""
+    if looked_at >= _MOST_LOOKED_AT:
+        return True
+    enough = eligible >= _ENOUGH_CANDIDATES or (eligible > 0 and looked_at >= _ENOUGH_LOOKED_AT)
+    return enough and not _moves_places(victims)
 
 
 def _asks_for_commands(victims: Victims) -> bool:

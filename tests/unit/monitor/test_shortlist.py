@@ -99,6 +99,22 @@ def test_the_spared_do_not_use_up_the_places_of_candidates(proc):
     assert found == list(range(1019, 1003, -1))
 
 
+def test_with_a_candidate_in_hand_nobody_looks_through_a_crowd_that_is_too_small_to_help(proc, looked_at):
+    for pid in range(1000, 1100):
+        proc.process(pid, oom_score=667, anonymous_kib=100)
+    proc.process(1100, oom_score=900)
+    assert order(proc) == [1100]
+    assert len(looked_at) == 48
+
+
+def test_without_a_candidate_the_search_goes_on_through_that_crowd(proc, looked_at):
+    for pid in range(1000, 1100):
+        proc.process(pid, oom_score=667, anonymous_kib=100)
+    proc.process(1100, oom_score=600)
+    assert order(proc) == [1100]
+    assert len(looked_at) == 101
+
+
 def test_with_a_preference_those_further_down_are_looked_at_too(proc, looked_at):
     for pid in range(1000, 1100):
         proc.process(pid, b"precious" if pid == 1000 else b"leak", oom_score=700 if pid != 1000 else 500)
