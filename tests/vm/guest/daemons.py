@@ -5,6 +5,8 @@ from pathlib import Path
 
 import machine
 
+KILLER, MONITOR = "bustd-killer.service", "bustd-monitor.service"
+
 _PATIENCE_S = 60
 _SETTINGS = Path("/etc/bustd/bustd.toml.d/scenario.toml")
 _FEDORA_SLICE = """[Slice]
@@ -15,7 +17,7 @@ ManagedOOMMemoryPressureLimit=50%
 """What Fedora gives a user's own units and system.slice: work.slice stands for both here."""
 
 UNITS = {
-    "bustd": ["bustd-killer.service", "bustd-monitor.service"],
+    "bustd": [KILLER, MONITOR],
     "earlyoom": ["earlyoom.service"],
     "nohang": ["nohang.service"],
     "systemd-oomd": ["systemd-oomd.service"],
@@ -73,3 +75,13 @@ def log(daemon, since):
         return []
     lines = machine.run("journalctl", "-o", "cat", "--no-pager", f"--since=@{since:.3f}", *units, check=False)
     return lines.splitlines()
+
+
+def main_pid(unit):
+    """0 where it does not run."""
+    return int(machine.show(unit, "MainPID")["MainPID"])
+
+
+def log_of(unit, since):
+    """Everything that a unit and systemd about it have said since then."""
+    return machine.run("journalctl", "-o", "cat", "--no-pager", f"--since=@{since:.3f}", "-u", unit, check=False)

@@ -8,10 +8,6 @@ import daemons
 import machine
 
 
-def _main_pid(unit):
-    return int(machine.show(unit, "MainPID")["MainPID"])
-
-
 def _hide_processes():
     """hidepid=2 on /proc, before both daemons start. Their units have a /proc of their own, which does not have it."""
     machine.run("mount", "-o", "remount,hidepid=2", "/proc")
@@ -30,11 +26,11 @@ def _restart_pair():
 
 def _stop_journal():
     """journald takes nothing any more: its sockets fill up, and whoever waits for it waits for ever."""
-    os.kill(_main_pid("systemd-journald"), signal.SIGSTOP)
+    os.kill(daemons.main_pid("systemd-journald"), signal.SIGSTOP)
 
 
 def _continue_journal():
-    os.kill(_main_pid("systemd-journald"), signal.SIGCONT)
+    os.kill(daemons.main_pid("systemd-journald"), signal.SIGCONT)
 
 
 def _mount_tmpfs():
@@ -64,8 +60,8 @@ PREPARATIONS = {
 """Before anything of the scenario runs, and how each is undone."""
 
 BLOWS = {
-    "kill-killer": lambda: os.kill(_main_pid("bustd-killer"), signal.SIGKILL),
-    "kill-monitor": lambda: os.kill(_main_pid("bustd-monitor"), signal.SIGKILL),
-    "stop-monitor": lambda: os.kill(_main_pid("bustd-monitor"), signal.SIGSTOP),
+    "kill-killer": lambda: os.kill(daemons.main_pid("bustd-killer"), signal.SIGKILL),
+    "kill-monitor": lambda: os.kill(daemons.main_pid("bustd-monitor"), signal.SIGKILL),
+    "stop-monitor": lambda: os.kill(daemons.main_pid("bustd-monitor"), signal.SIGSTOP),
 }
 """In the middle of it."""

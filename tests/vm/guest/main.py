@@ -9,6 +9,7 @@ import daemons
 import machine
 import package
 import promises
+import sandbox
 import scenario
 
 
@@ -34,7 +35,7 @@ def _perform(job):
     for description in job["scenarios"]:
         _told(description["name"], lambda description=description: scenario.perform(description, job["daemon"]))
     if job["promises"]:
-        for name, promise in [*promises.all_of(), *package.all_of(job, before)]:
+        for name, promise in [*sandbox.all_of(), *promises.all_of(), *package.all_of(job, before)]:
             _told(name, promise)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import daemons
 import machine
-from promises import KILLER, MONITOR, main_pid
+from daemons import KILLER, MONITOR, main_pid
 
 _CONFIG = Path("/etc/bustd/bustd.toml")
 _WORD = "\n# a word of the administrator's\n"

@@ -1,15 +1,12 @@
-"""What the units promise, held against the running machine: each step returns its faults, and what it saw."""
+"""How the units behave, seen on the running machine: each step returns its faults, and what it saw."""
 
-import os
-import subprocess
 import time
 from pathlib import Path
 
 import daemons
 import machine
+from daemons import KILLER, MONITOR, log_of, main_pid
 
-KILLER, MONITOR = "bustd-killer.service", "bustd-monitor.service"
-_CAP_KILL = 1 << 5
 _CONNECT = """
 import socket, sys
 link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -25,68 +22,13 @@ except OSError as error:
 def all_of():
     """(name, step) in the order in which they are taken."""
     return [
-        ("promise: capabilities, locked memory, rank", what_proc_shows),
-        ("promise: handed-over PSI descriptors", handed_over_triggers),
         ("promise: the killer starts by its socket", socket_activation),
         ("promise: either restarts without the other", restarts),
         ("promise: another user cannot connect", strangers),
-        ("promise: selftest inside the units' sandbox", selftest),
         ("promise: hidepid is named, not guessed around", blinded),
         ("promise: a wrong killer.toml", wrong_killer_toml),
         ("promise: a wrong bustd.toml", wrong_bustd_toml),
-        ("promise: systemd-analyze security", exposure),
     ]
-
-
-def main_pid(unit):
-    return int(machine.show(unit, "MainPID")["MainPID"])
-
-
-def log_of(unit, since):
-    return machine.run("journalctl", "-o", "cat", "--no-pager", f"--since=@{since:.3f}", "-u", unit, check=False)
-
-
-def status_of(pid):
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
-
-
-def what_proc_shows():
-    faults, seen = [], {}
-    for unit, powers, user in ((KILLER, _CAP_KILL, 0), (MONITOR, 0, None)):
-        pid = main_pid(unit)
-        status = status_of(pid)
-        sets = {name: int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")}
-        wanted = {"CapInh": 0, "CapPrm": powers, "CapEff": powers, "CapBnd": powers, "CapAmb": 0}
-        shown = {
-            "sets": sets,
-            "NoNewPrivs": status["NoNewPrivs"],
-            "Seccomp": status["Seccomp"],
-            "VmLck": status["VmLck"],
-            "VmRSS": status["VmRSS"],
-            "VmSwap": status["VmSwap"],
-            "uid": int(status["Uid"].split()[0]),
-            "oom_score_adj": int(Path(f"/proc/{pid}/oom_score_adj").read_text()),
-            "nice": os.getpriority(os.PRIO_PROCESS, pid),
-        }
-        seen[unit] = shown
-        if sets != wanted:
-            faults.append(f"{unit} has {sets}, not {wanted}")
-        if shown["NoNewPrivs"] != "1" or shown["Seccomp"] != "2":
-            faults.append(f"{unit}: NoNewPrivs {shown['NoNewPrivs']}, Seccomp {shown['Seccomp']}")
-        if shown["VmLck"].startswith("0 "):
-            faults.append(f"{unit} has no locked memory")
-        if (user == 0) != (shown["uid"] == 0):
-            faults.append(f"{unit} runs as uid {shown['uid']}")
-        if shown["oom_score_adj"] != -1000 or shown["nice"] != -20:
-            faults.append(f"{unit}: oom_score_adj {shown['oom_score_adj']}, nice {shown['nice']}")
-    return {"faults": faults, "seen": seen}
-
-
-def handed_over_triggers():
-    said = log_of(MONITOR, 0)
-    wanted = "PSI triggers with a window of 1 s, opened with privilege"
-    return {"faults": [] if wanted in said else [f"the monitor did not say: {wanted}"]}
 
 
 def socket_activation():
@@ -136,21 +78,6 @@ def strangers():
     if insider.strip() != "closed" or "refused a connection of uid 1002" not in said:
         faults.append(f"mallory in the group bustd: {insider.strip()}; the killer said: {said}")
     return {"faults": faults, "outsider": outsider.strip(), "insider": insider.strip()}
-
-
-def selftest():
-    before = main_pid(MONITOR), main_pid(KILLER)
-    done = subprocess.run(["bustd", "selftest"], capture_output=True, text=True, timeout=150)
-    said = (done.stdout + done.stderr).strip()
-    faults = [] if done.returncode == 0 else [f"selftest ended with {done.returncode}: {said}"]
-    if "inside" not in said:
-        faults.append("selftest did not say that it ran inside the units")
-    if (main_pid(MONITOR), main_pid(KILLER)) != before:
-        faults.append("selftest disturbed the daemons that protect the machine")
-    left = [path.name for path in Path("/run/systemd/system").iterdir() if "selftest" in path.name]
-    if left:
-        faults.append(f"selftest left {', '.join(left)}")
-    return {"faults": faults, "said": said}
 
 
 def blinded():
@@ -233,22 +160,3 @@ def wrong_bustd_toml():
     if "nearest known key: conditions.floor" not in said:
         faults.append("the log does not name the nearest key")
     return {"faults": faults, "shown": shown}
-
-
-def exposure():
-    """The monitor's is lower than that of both other daemons'."""
-    units = [KILLER, MONITOR, "earlyoom.service", "systemd-oomd.service"]
-    scores = {unit: _exposure_of(unit) for unit in units}
-    faults = []
-    if scores[MONITOR] >= min(scores["earlyoom.service"], scores["systemd-oomd.service"]):
-        faults.append(f"the monitor's exposure is not the lowest: {scores}")
-    if scores[KILLER] > 1.0:
-        faults.append(f"the killer's exposure is above what THREATS.md explains: {scores}")
-    return {"faults": faults, "scores": scores}
-
-
-def _exposure_of(unit):
-    """As systemd-analyze rates the file, masked or not, with nothing of this machine's in it."""
-    file = f"/usr/lib/systemd/system/{unit}"
-    text = machine.run("systemd-analyze", "security", "--no-pager", "--offline=true", file, check=False)
-    return float(text.rpartition("exposure level for")[2].split(":")[1].split()[0])

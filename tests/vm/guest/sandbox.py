@@ -1,0 +1,152 @@
+"""What the units' sandbox is, as the kernel and systemd show it: each step returns its faults, and what it saw."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import machine
+from daemons import KILLER, MONITOR, log_of, main_pid
+
+_CAP_KILL = 1 << 5
+
+
+def all_of():
+    """(name, step) in the order in which they are taken."""
+    return [
+        ("sandbox: capabilities, locked memory, rank", what_proc_shows),
+        ("sandbox: memory of their own", memory_of_their_own),
+        ("sandbox: filters of system calls", filters),
+        ("sandbox: no writable path", nothing_writable),
+        ("sandbox: handed-over PSI descriptors", handed_over_triggers),
+        ("sandbox: systemd-analyze security", exposure),
+        ("sandbox: selftest inside of it", selftest),
+    ]
+
+
+def status_of(pid):
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def what_proc_shows():
+    faults, seen = [], {}
+    for unit, powers, user in ((KILLER, _CAP_KILL, 0), (MONITOR, 0, None)):
+        pid = main_pid(unit)
+        status = status_of(pid)
+        sets = {name: int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")}
+        wanted = {"CapInh": 0, "CapPrm": powers, "CapEff": powers, "CapBnd": powers, "CapAmb": 0}
+        shown = {
+            "sets": sets,
+            "NoNewPrivs": status["NoNewPrivs"],
+            "Seccomp": status["Seccomp"],
+            "VmLck": status["VmLck"],
+            "VmRSS": status["VmRSS"],
+            "VmSwap": status["VmSwap"],
+            "uid": int(status["Uid"].split()[0]),
+            "oom_score_adj": int(Path(f"/proc/{pid}/oom_score_adj").read_text()),
+            "nice": os.getpriority(os.PRIO_PROCESS, pid),
+        }
+        seen[unit] = shown
+        if sets != wanted:
+            faults.append(f"{unit} has {sets}, not {wanted}")
+        if shown["NoNewPrivs"] != "1" or shown["Seccomp"] != "2":
+            faults.append(f"{unit}: NoNewPrivs {shown['NoNewPrivs']}, Seccomp {shown['Seccomp']}")
+        if shown["VmLck"].startswith("0 "):
+            faults.append(f"{unit} has no locked memory")
+        if (user == 0) != (shown["uid"] == 0):
+            faults.append(f"{unit} runs as uid {shown['uid']}")
+        if shown["oom_score_adj"] != -1000 or shown["nice"] != -20:
+            faults.append(f"{unit}: oom_score_adj {shown['oom_score_adj']}, nice {shown['nice']}")
+    return {"faults": faults, "seen": seen}
+
+
+def memory_of_their_own():
+    """What the control groups say: a service's memory.min counts only as far as its slice's."""
+    wanted = {
+        "bustd.slice/memory.min": 64 << 20,
+        "bustd.slice/bustd-killer.service/memory.min": 32 << 20,
+        "bustd.slice/bustd-killer.service/memory.swap.max": 0,
+        "bustd.slice/bustd-monitor.service/memory.min": 32 << 20,
+        "bustd.slice/bustd-monitor.service/memory.max": 64 << 20,
+        "bustd.slice/bustd-monitor.service/memory.swap.max": 0,
+        "bustd.slice/bustd-monitor.service/pids.max": 4,
+    }
+    seen = {name: Path("/sys/fs/cgroup", name).read_text().strip() for name in wanted}
+    return {"faults": [f"{name} is {seen[name]}" for name in wanted if seen[name] != str(wanted[name])], "seen": seen}
+
+
+def filters():
+    """Calls that must not be in a filter: those that signal, for the monitor; those that the unit makes needless."""
+    signalling = {"kill", "tkill", "tgkill", "pidfd_send_signal", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "ptrace"}
+    never = {
+        "socket",
+        "connect",
+        "capset",
+        "setpriority",
+        "setuid",
+        "ptrace",
+        "mount",
+        "bpf",
+        "kill",
+        "tkill",
+        "tgkill",
+    }
+    faults, sizes = [], {}
+    for unit, forbidden, needed in ((KILLER, never, "pidfd_send_signal"), (MONITOR, signalling, "poll")):
+        permitted = set(machine.show(unit, "SystemCallFilter")["SystemCallFilter"].split())
+        sizes[unit] = len(permitted)
+        if needed not in permitted or "~" in permitted:
+            faults.append(f"{unit}: this is no list of what is permitted: {permitted}")
+        faults += [f"{unit} may call {name}" for name in sorted(permitted & forbidden)]
+    return {"faults": faults, "permitted_calls": sizes}
+
+
+def nothing_writable():
+    """Every mount that the killer sees is read-only, but for /proc, which is no file system, and device nodes."""
+    faults = []
+    for line in Path(f"/proc/{main_pid(KILLER)}/mountinfo").read_text().splitlines():
+        fields = line.split()
+        place, options, kind = fields[4], fields[5].split(","), fields[fields.index("-") + 1]
+        if "rw" in options and place != "/proc":
+            faults.append(f"{place} ({kind}) is writable")
+    return {"faults": faults}
+
+
+def handed_over_triggers():
+    said = log_of(MONITOR, 0)
+    wanted = "PSI triggers with a window of 1 s, opened with privilege"
+    return {"faults": [] if wanted in said else [f"the monitor did not say: {wanted}"]}
+
+
+def exposure():
+    """The monitor's is lower than that of both other daemons'."""
+    units = [KILLER, MONITOR, "earlyoom.service", "systemd-oomd.service"]
+    scores = {unit: _exposure_of(unit) for unit in units}
+    faults = []
+    if scores[MONITOR] >= min(scores["earlyoom.service"], scores["systemd-oomd.service"]):
+        faults.append(f"the monitor's exposure is not the lowest: {scores}")
+    if scores[KILLER] > 1.0:
+        faults.append(f"the killer's exposure is above what THREATS.md explains: {scores}")
+    return {"faults": faults, "scores": scores}
+
+
+def _exposure_of(unit):
+    """As systemd-analyze rates the file, masked or not, with nothing of this machine's in it."""
+    file = f"/usr/lib/systemd/system/{unit}"
+    text = machine.run("systemd-analyze", "security", "--no-pager", "--offline=true", file, check=False)
+    return float(text.rpartition("exposure level for")[2].split(":")[1].split()[0])
+
+
+def selftest():
+    before = main_pid(MONITOR), main_pid(KILLER)
+    done = subprocess.run(["bustd", "selftest"], capture_output=True, text=True, timeout=150)
+    said = (done.stdout + done.stderr).strip()
+    faults = [] if done.returncode == 0 else [f"selftest ended with {done.returncode}: {said}"]
+    if "inside" not in said:
+        faults.append("selftest did not say that it ran inside the units")
+    if (main_pid(MONITOR), main_pid(KILLER)) != before:
+        faults.append("selftest disturbed the daemons that protect the machine")
+    left = [path.name for path in Path("/run/systemd/system").iterdir() if "selftest" in path.name]
+    if left:
+        faults.append(f"selftest left {', '.join(left)}")
+    return {"faults": faults, "said": said}
