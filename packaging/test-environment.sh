@@ -9,13 +9,18 @@ cd "$tree"
 unset PYTHONHOME PYTHONPATH PYTHONSTARTUP || :
 export PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1
 
-# For the tests of the man pages; without it, they say what was left out.
-if ! command -v scdoc >/dev/null && command -v apt-get >/dev/null && [ "$(id -u)" -eq 0 ]; then
-    say "installing a Debian package to test the man pages: scdoc"
+# For the checks of man pages, shell scripts and the RPM spec; what is missing in the end is left out, and that is said.
+missing=""
+for tool in scdoc:scdoc man:man-db shellcheck:shellcheck rpmspec:rpm; do
+    command -v "${tool%:*}" >/dev/null || missing="$missing ${tool#*:}"
+done
+if [ -n "$missing" ] && command -v apt-get >/dev/null && [ "$(id -u)" -eq 0 ]; then
+    say "installing Debian packages for some of the checks:$missing"
     (
         scratch=$(mktemp -d)
         trap 'rm -rf "$scratch"' EXIT
-        apt_install scdoc
+        # shellcheck disable=SC2086  # a list of package names
+        apt_install $missing
     ) || :
 fi
 

@@ -28,8 +28,15 @@ if [ -e "$record" ] && command -v dpkg-query >/dev/null; then
     done <"$record"
 fi
 
+# A package of the distribution's has the same configuration, user and /run, and they are its own.
+packaged=no
+for unit in /usr/lib/systemd/system/bustd-killer.service /lib/systemd/system/bustd-killer.service; do
+    if [ -e "$unit" ]; then packaged=yes; fi
+done
+
 removed=""
 for name in bustd.toml killer.toml; do
+    [ "$packaged" = no ] || break
     file=/etc/bustd/$name
     [ -e "$file" ] || continue
     if cmp -s "$file" "$prefix/.shipped/$name" || cmp -s "$file" "$here/$name"; then
@@ -39,7 +46,7 @@ for name in bustd.toml killer.toml; do
         say "kept $file, which differs from the one that was shipped"
     fi
 done
-[ ! -d /etc/bustd ] || rmdir /etc/bustd 2>/dev/null || say "kept /etc/bustd, which is not empty"
+[ "$packaged" = yes ] || [ ! -d /etc/bustd ] || rmdir /etc/bustd 2>/dev/null || say "kept /etc/bustd, which is not empty"
 
 link=/usr/local/bin/bustd
 if [ -h "$link" ] && [ "$(readlink "$link")" = "$prefix/bin/bustd" ]; then
@@ -47,14 +54,15 @@ if [ -h "$link" ] && [ "$(readlink "$link")" = "$prefix/bin/bustd" ]; then
     removed="$removed $link"
 fi
 for path in /run/bustd /run/bustd.* /run/bustd-* /var/log/bustd.log; do
+    [ "$packaged" = no ] || break
     if [ -e "$path" ] || [ -h "$path" ]; then
         rm -rf "$path"
         removed="$removed $path"
     fi
 done
 
-case $(getent passwd bustd || :) in
-'') ;;
+case $packaged:$(getent passwd bustd || :) in
+no: | yes:*) ;;
 *:/nonexistent:*/nologin)
     if command -v userdel >/dev/null; then
         quietly "removing the user bustd" userdel bustd
@@ -65,7 +73,7 @@ case $(getent passwd bustd || :) in
     ;;
 *) say "kept the user bustd, which is not as install.sh makes it" ;;
 esac
-if ! getent passwd bustd >/dev/null && getent group bustd >/dev/null; then
+if [ "$packaged" = no ] && ! getent passwd bustd >/dev/null && getent group bustd >/dev/null; then
     if command -v groupdel >/dev/null; then
         quietly "removing the group bustd" groupdel bustd
     else
@@ -78,6 +86,7 @@ if [ -d "$prefix" ]; then # last, so that an uninstall that was interrupted can 
     rm -rf "$prefix"
     removed="$removed $prefix"
 fi
+[ "$packaged" = no ] || say "kept /etc/bustd and the user bustd: a package of bustd is installed"
 if [ -n "$removed" ]; then say "removed:$removed"; else say "there is nothing to remove"; fi
 if [ -n "$packages" ]; then
     say "these Debian packages were installed for bustd and are still there; to remove them:" \

@@ -73,7 +73,7 @@ def _run(arguments: Arguments, log: Log) -> int:
     settings = config.load(arguments.config, required=arguments.config_required, overrides=overrides(arguments))
     rules = killer_toml.load(arguments.killer_config, required=arguments.killer_config_required)
     advice = Protection(rules.protect_units, rules.protect_uids, rules.protect_names)
-    blindness = sight.hidden_processes(own_only=arguments.only_uid != -1)
+    blindness = sight.hidden_processes(own_only=arguments.only_uid != -1) or sight.unreadable_processes()
     if blindness:
         raise Unreadable(blindness)
     sensor = Sensor()

@@ -84,8 +84,10 @@ def row(daemon: str, line: dict[str, Any]) -> str:
     return f"| {daemon} | {_cell(verdict)} | {', '.join(deaths) or 'nobody'} | {' | '.join(map(str, figures))} |"
 
 
-def _few(dead: list[list[Any]]) -> list[list[Any]]:
-    return dead if len(dead) <= 8 else [*dead[:7], [f"… {len(dead) - 7} more, the last", dead[-1][1]]]
+def _few(dead: list[dict[str, Any]]) -> list[tuple[str, float]]:
+    """Name and seconds of each, or of the first seven and the last."""
+    deaths = [(one["name"], one["seconds"]) for one in dead]
+    return deaths if len(deaths) <= 8 else [*deaths[:7], (f"… {len(deaths) - 7} more, the last", deaths[-1][1])]
 
 
 def _cell(text: str) -> str:

@@ -8,53 +8,88 @@ from .scenarios import Scenario, Work
 
 Report = dict[str, Any]
 
+_CLD_KILLED = 2
+_SIGNALS = (9, 15)
+_LEAST_SAMPLES_PER_SECOND = 10
+"""The probe takes 50; where it gets so few, its figures say nothing."""
 
-def faults(scenario: Scenario, report: Report) -> list[str]:
-    """Everything that is not as the scenario states, whoever the daemon is."""
+
+def faults(scenario: Scenario, report: Report, daemon: str) -> list[str]:
+    """Everything that is not as the scenario states."""
     if "error" in report:
         return [f"the scenario could not be performed: {report['error'].strip().splitlines()[-1]}"]
-    found = []
+    found = [f"{when} the scenario: {report[key]}" for when, key in _IDLENESS if report[key]]
     for work in scenario.work:
         found += _fate_faults(work, report["units"][work.unit])
-    program = report["units"]["program"]
-    if program["dead"] or not program["alive"]:
-        found.append("the user's program died")
-    allowed = _expected_to_restart(scenario)
-    for unit, names in report["others_dead"].items():
-        if unit not in allowed:
-            found.append(f"{unit} lost {', '.join(names)}")
-    if scenario.blow and report["blow_s"] is None:
-        found.append(f"the blow {scenario.blow} never fell")
-    probe = report["probe"]
-    if probe is None:
-        found.append("the probe has no result")
-    elif probe["kernel_oom_kills"] and not scenario.unavoidable:
-        found.append(f"the kernel killed {probe['kernel_oom_kills']}")
+    found += _bystanders_faults(scenario, report)
+    found += _probe_faults(scenario, report)
+    if daemon == "bustd":
+        found += _kill_faults(scenario, report)
     return found
-
-
-def _fate_faults(work: Work, fate: dict[str, Any]) -> list[str]:
-    died, alive = len(fate["dead"]), fate["alive"]
-    if work.fate == "dies" and (alive or not died):
-        return [f"{work.unit} lives"]
-    if work.fate == "lives" and (died or not alive):
-        return [f"{work.unit} lost {died} of its processes"]
-    if work.fate == "some" and not (alive and died):
-        return [f"{work.unit}: {died} died and {alive} live"]
-    return []
-
-
-def _expected_to_restart(scenario: Scenario) -> set[str]:
-    """The daemon that the blow falls on, or that is restarted to undo a preparation."""
-    return {
-        "kill-killer": {"bustd-killer.service"},
-        "kill-monitor": {"bustd-monitor.service"},
-        "stop-monitor": {"bustd-monitor.service"},
-    }.get(scenario.blow, set())
 
 
 def promise_faults(report: Report) -> list[str]:
     """A step that is no scenario says itself what is wrong."""
     if "error" in report:
         return [report["error"].strip().splitlines()[-1]]
-    return list(report.get("faults", []))
+    return list(report["faults"])
+
+
+_IDLENESS = (("before", "inactive_before"), ("after", "inactive_after"))
+
+
+def _fate_faults(work: Work, fate: dict[str, Any]) -> list[str]:
+    died, alive = len(fate["dead"]), fate["alive"]
+    if work.fate == "lives":
+        return [f"{work.unit} lost {died} of its processes"] if died or not alive else []
+    if work.fate == "some":
+        main_died = fate["main_pid"] in {one["pid"] for one in fate["dead"]}
+        as_wanted = (died, alive, main_died) == (work.dead, work.alive, False)
+        return [] if as_wanted else [f"{work.unit}: {died} died and {alive} live{', the first is dead' * main_died}"]
+    if alive or not died:
+        return [f"{work.unit} lives"]
+    if fate["main_code"] != _CLD_KILLED or fate["main_status"] not in _SIGNALS:
+        return [f"{work.unit} ended by itself (code {fate['main_code']}, status {fate['main_status']})"]
+    return []
+
+
+def _bystanders_faults(scenario: Scenario, report: Report) -> list[str]:
+    """The user's program, and everything that is no part of the scenario: it may lose only whom the blow hit."""
+    found = []
+    program = report["units"]["program"]
+    if program["dead"] or not program["alive"] or report["program"] is None:
+        found.append("the user's program died")
+    struck = report["blow"]["pid"] if report["blow"] else None
+    died = {pid: unit for unit, pids in report["others_dead"].items() for pid in pids}
+    if scenario.blow and struck not in died:
+        found.append(f"the blow {scenario.blow} ended nobody")
+    found += [f"{unit} lost process {pid}" for pid, unit in died.items() if pid != struck]
+    return found
+
+
+def _probe_faults(scenario: Scenario, report: Report) -> list[str]:
+    probe = report["probe"]
+    if probe is None:
+        return ["the probe has no result"]
+    found = []
+    if probe["samples"] < _LEAST_SAMPLES_PER_SECOND * report["seconds"]:
+        found.append(f"the probe has {probe['samples']} samples of {report['seconds']} s")
+    for what in ("available", "free"):
+        lowest, wanted = probe[f"lowest_{what}_percent"], getattr(scenario, f"{what}_falls_to")
+        if lowest > wanted:
+            found.append(f"{what} memory never fell to {wanted:g} %, only to {lowest:g} %")
+    if probe["kernel_oom_kills"] and not scenario.unavoidable:
+        found.append(f"the kernel killed {probe['kernel_oom_kills']}")
+    return found
+
+
+def _kill_faults(scenario: Scenario, report: Report) -> list[str]:
+    """Whoever died in a unit that had to lose somebody was signalled by the killer; and bustd said what it should."""
+    found = [f"bustd did not say: {text}" for text in scenario.says if text not in report["said"]]
+    if "stopped-journal" in scenario.prepare or (scenario.unavoidable and report["probe"]["kernel_oom_kills"]):
+        return found  # the killer's own words are lost, or the kernel came first
+    for work in scenario.work:
+        for one in report["units"][work.unit]["dead"] if work.fate != "lives" else []:
+            if one["pid"] not in report["signalled"]:
+                found.append(f"{one['pid']} of {work.unit} was not ended by the killer")
+    return found

@@ -10,6 +10,7 @@ look() {
     missing=""
     command -v qemu-system-x86_64 >/dev/null || missing="$missing qemu-system-x86"
     command -v mmdebstrap >/dev/null || missing="$missing mmdebstrap"
+    command -v lintian >/dev/null || missing="$missing lintian" # for the package
     command -v mke2fs >/dev/null || missing="$missing e2fsprogs"
     ls /usr/share/keyrings/debian-archive-trixie-* >/dev/null 2>&1 ||
         ls /usr/share/keyrings/debian-archive-keyring.* >/dev/null 2>&1 || missing="$missing debian-archive-keyring"

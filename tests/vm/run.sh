@@ -9,4 +9,4 @@ sh tests/vm/requirements.sh
 sh packaging/deb.sh
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' pyproject.toml)
 python=$(sh packaging/find-python.sh)
-exec "$python" -m tests.vm "$mode" --deb "dist/bustd_${version}_all.deb" "$@"
+exec "$python" -B -m tests.vm "$mode" --deb "dist/bustd_${version}_all.deb" "$@"

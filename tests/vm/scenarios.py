@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 FOLDER = Path(__file__).parent / "scenarios"
-FATES = ("dies", "lives", "some", "any")
+FATES = ("dies", "lives", "some")
 SWAPS = ("none", "disk", "zram")
 
 
@@ -25,18 +25,26 @@ BOOTS = {"ordinary": Boot(1024), "psi-off": Boot(1024, "psi=0"), "small": Boot(2
 class Work(NamedTuple):
     """A unit in work.slice. It is started when the one before it is ready; the last one is the leak.
 
-    fate: `dies` (all of it), `lives` (all of it), `some` (a part of its processes dies, and a part lives), `any`.
+    fate: `dies` (all of it), `lives` (all of it), `some` (so many of its processes are `dead` at the end, and so many
+    `alive`, the main process among them).
     """
 
     unit: str
     run: list[str]
     fate: str
+    dead: int
+    alive: int
     user: str
     properties: list[str]
 
 
 class Scenario(NamedTuple):
-    """One file. `lost` and `unavoidable` are reasons: why this daemon loses it today, why the kernel has to kill."""
+    """One file.
+
+    `available_falls_to`, `free_falls_to`: so low (percent of RAM) MemAvailable and MemFree must really have got.
+    `says`: what bustd's log must have said. `unavoidable`: why the kernel may have to kill. `lost`: why bustd loses
+    this one today, and `lost_as`: the only faults that this excuses.
+    """
 
     name: str
     title: str
@@ -49,8 +57,12 @@ class Scenario(NamedTuple):
     settings: str
     blow: str
     blow_available_percent: float
+    available_falls_to: float
+    free_falls_to: float
+    says: list[str]
     compared: bool
     lost: str
+    lost_as: list[str]
     unavoidable: str
     work: list[Work]
 
@@ -72,11 +84,17 @@ _DEFAULTS: dict[str, Any] = {
     "settings": "",
     "blow": "",
     "blow_available_percent": 15.0,
+    "available_falls_to": 100.0,
+    "free_falls_to": 100.0,
+    "says": [],
     "compared": True,
     "lost": "",
+    "lost_as": [],
     "unavoidable": "",
 }
-_WORK_DEFAULTS: dict[str, Any] = {"user": "alice", "properties": []}
+_WORK_DEFAULTS: dict[str, Any] = {"user": "alice", "properties": [], "dead": 0, "alive": 0}
+_A_LEAK_TAKES_IT_TO = 15.0
+"""Percent of RAM: where somebody has to die, memory must have been short."""
 
 
 def load(path: Path) -> Scenario:
@@ -92,7 +110,13 @@ def load(path: Path) -> Scenario:
             raise ScenarioError(f"{path.name}: a key of {entry} is unknown")
         if entry["fate"] not in FATES:
             raise ScenarioError(f"{path.name}: fate {entry['fate']} is none of {FATES}")
+        if (entry["fate"] == "some") != ("dead" in entry and "alive" in entry):
+            raise ScenarioError(f"{path.name}: `some` goes with the numbers `dead` and `alive`, and only that")
         work.append(Work(**(_WORK_DEFAULTS | entry | {"run": shlex.split(entry["run"])})))
+    if not work or bool(document.get("lost")) != bool(document.get("lost_as")):
+        raise ScenarioError(f"{path.name}: there is no work, or `lost` without `lost_as`")
+    if any(one.fate != "lives" for one in work):
+        document.setdefault("available_falls_to", _A_LEAK_TAKES_IT_TO)
     scenario = Scenario(name=path.stem, work=work, **(_DEFAULTS | document))
     if scenario.boot not in BOOTS or scenario.swap not in SWAPS:
         raise ScenarioError(f"{path.name}: boot is one of {tuple(BOOTS)}, swap one of {SWAPS}")

@@ -25,7 +25,7 @@ exit codes:
   69   this machine does not have or show what bustd needs (the sentence says what)
   70   one half of the pair died
   71   the system refuses what bustd needs; the rehearsal failed: the killer can't kill on this machine
-  73   the pid file or the log can't be written, or bustd is running already
+  73   the pid file or the log can't be written, or bustd, or another selftest, is running already
   77   no permission
   78   the configuration is wrong"""
 

@@ -88,11 +88,7 @@ def _selftest_inside(units: Mapping[str, Unit], host: Host) -> int:
     """0 if exactly the leak died; 1 if not, with the log of the copies; 73 while another selftest is running."""
     told_to_stop = trial.stop_signals()
     with ExitStack() as stack:
-        lock = os.open(host.run / "systemd/system", os.O_RDONLY | os.O_CLOEXEC)
-        stack.callback(os.close, lock)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _is_alone(host.run / "bustd-selftest.lock", stack):
             sys.stderr.write("bustd: another selftest is running\n")
             return os.EX_CANTCREAT
         _clear_stale(host)
@@ -105,6 +101,20 @@ def _selftest_inside(units: Mapping[str, Unit], host: Host) -> int:
         trial.write_policies(directory, monitor=f'[killer]\nsocket = "{directory}/killer.sock"\n', killer=peer)
         both = stack.enter_context(trial.subjects())
         return _trial(files, both, told_to_stop, host)
+
+
+def _is_alone(path: Path, stack: ExitStack) -> bool:
+    """Whether no other selftest holds the lock, which goes with `stack`. Nobody but root can open it."""
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    stack.callback(os.close, lock)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if path.stat().st_ino != os.fstat(lock).st_ino:  # its last holder has just removed it
+            return False
+    except (BlockingIOError, FileNotFoundError):
+        return False
+    stack.callback(path.unlink)
+    return True
 
 
 def _texts(name: str, unit: Unit) -> dict[str, str]:

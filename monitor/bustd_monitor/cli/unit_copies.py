@@ -37,7 +37,7 @@ _SERVICE_DROP_IN = f"""{_UNIT_DROP_IN}[Service]
 ExecStart=
 ExecStart=%s
 Restart=no
-RuntimeMaxSec=120
+RuntimeMaxSec=60
 RuntimeDirectoryPreserve=yes
 """
 

@@ -28,15 +28,18 @@ class Shortlist:
     def rank(self, terms: Terms, refused: frozenset[tuple[int, int]] = frozenset()) -> Ranking:
         """The order in which to ask. `refused` are (PID, start time) that the killer has refused already."""
         close_look: list[Process] = []
-        eligible = 0
+        eligible = eligible_equals = last_score = 0
         for pid, score in self._by_score():
             process = processes.read_process(pid, score, self._proc)
             if process is None or (pid, process.start_ticks) in refused:
                 continue
             process = process._replace(command=self._commands.get((pid, process.start_ticks), ""))
             close_look.append(process)
-            eligible += not order.why_spared(process, terms)
-            if _is_enough(len(close_look), eligible, terms.victims):
+            helps = not order.why_spared(process, terms)
+            eligible += helps
+            eligible_equals = helps + (eligible_equals if score == last_score else 0)
+            last_score = score
+            if _is_enough(len(close_look), eligible, eligible_equals, terms.victims):
                 break
         return order.rank(close_look, terms)
 
@@ -67,11 +70,15 @@ class Shortlist:
         return [(pid, score) for score, _, pid in sized]
 
 
-def _is_enough(looked_at: int, eligible: int, victims: Victims) -> bool:
-    """With a candidate in hand nobody looks through a crowd of those too small to help, which share one low score."""
+def _is_enough(looked_at: int, eligible: int, eligible_equals: int, victims: Victims) -> bool:
+    """With a candidate in hand nobody looks through a crowd of those too small to help, which share one low score.
+
+    Where one of those with the present score would help, the others may hold more, in swap.
+    """
     if looked_at >= _MOST_LOOKED_AT:
         return True
-    enough = eligible >= _ENOUGH_CANDIDATES or (eligible > 0 and looked_at >= _ENOUGH_LOOKED_AT)
+    past_the_crowd = looked_at >= _ENOUGH_LOOKED_AT and eligible > 0 and not eligible_equals
+    enough = eligible >= _ENOUGH_CANDIDATES or past_the_crowd
     return enough and not _moves_places(victims)
 
 

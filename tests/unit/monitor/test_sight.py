@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from bustd_monitor.sight import hidden_processes
+from bustd_monitor.sight import hidden_processes, unreadable_processes
 from tests.fakes.procfs import FakeProc
 from tests.unit.common.forked import in_child
 
@@ -40,3 +40,20 @@ def test_a_stat_that_may_not_be_read_is_hidden_too(tmp_path):
 
 def test_who_may_kill_his_own_processes_only_needs_to_see_no_others(tmp_path):
     assert hidden_processes(FakeProc(tmp_path).path, own_only=True) == ""
+
+
+def test_a_proc_of_which_everything_can_be_read_is_no_trouble():
+    assert unreadable_processes() == ""
+
+
+def test_a_proc_that_cannot_be_listed_is_found_at_start(tmp_path):
+    assert "can't be listed (No such file or directory)" in unreadable_processes(str(tmp_path / "absent"))
+
+
+@pytest.mark.parametrize("missing", ["stat", "status", "oom_score_adj"])
+def test_whatever_of_the_monitor_itself_cannot_be_read_is_found_at_start(tmp_path, missing):
+    proc = FakeProc(tmp_path)
+    proc.process(os.getpid())
+    assert unreadable_processes(str(proc.path)) == ""
+    proc.remove(f"{os.getpid()}/{missing}")
+    assert "not even by the monitor itself" in unreadable_processes(str(proc.path))

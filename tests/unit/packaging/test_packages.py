@@ -155,3 +155,16 @@ def test_a_script_parses(path):
 @pytest.mark.parametrize("path", named(BASH))
 def test_a_recipe_parses(path):
     subprocess.run(["bash", "-n", path], check=True)
+
+
+@pytest.mark.skipif(shutil.which("rpmspec") is None, reason="rpmspec is not installed")
+def test_the_rpm_spec_is_one(tmp_path):
+    def parsed(path: Path) -> subprocess.CompletedProcess:
+        return subprocess.run(["rpmspec", "-P", path], capture_output=True, text=True)
+
+    whole = parsed(ROOT / "packaging/rpm/bustd.spec")
+    assert whole.returncode == 0, whole.stderr
+    assert "Requires:       python3-prctl" in whole.stdout
+    broken = tmp_path / "broken.spec"
+    broken.write_text((ROOT / "packaging/rpm/bustd.spec").read_text().replace("Version:", "Vesrion:"))
+    assert parsed(broken).returncode != 0

@@ -4,13 +4,14 @@ import copy
 
 import pytest
 
+from tests.vm.__main__ import verdict_of
 from tests.vm.comparison import page
 from tests.vm.judge import faults, promise_faults
 from tests.vm.scenarios import Scenario, Work
 
 
-def work(unit: str, fate: str) -> Work:
-    return Work(unit, ["leak"], fate, "alice", [])
+def work(unit: str, fate: str, dead: int = 0, alive: int = 0) -> Work:
+    return Work(unit, ["leak"], fate, dead, alive, "alice", [])
 
 
 SCENARIO = Scenario(
@@ -25,27 +26,44 @@ SCENARIO = Scenario(
     settings="",
     blow="",
     blow_available_percent=15,
+    available_falls_to=15,
+    free_falls_to=100,
+    says=["not obeyed"],
     compared=True,
     lost="",
+    lost_as=[],
     unavoidable="",
-    work=[work("bystander", "lives"), work("family", "some"), work("leak", "dies")],
+    work=[work("bystander", "lives"), work("family", "some", dead=1, alive=1), work("leak", "dies")],
 )
-ALIVE = {"alive": 1, "dead": [], "main_code": 0, "main_status": 0, "result": "success"}
+
+
+def fate(main_pid: int, alive: int = 1, dead: tuple[int, ...] = (), code: int = 0, status: int = 0) -> dict:
+    ended = [{"pid": pid, "name": f"name{pid}", "seconds": 1.5} for pid in dead]
+    return {"alive": alive, "dead": ended, "main_pid": main_pid, "main_code": code, "main_status": status}
+
+
 GOOD = {
     "seconds": 9.0,
     "units": {
-        "bystander": dict(ALIVE),
-        "family": ALIVE | {"dead": [["child", 2.0]]},
-        "leak": ALIVE | {"alive": 0, "dead": [["leak", 1.5]]},
-        "program": dict(ALIVE),
+        "bystander": fate(10),
+        "family": fate(20, dead=(21,)),
+        "leak": fate(30, alive=0, dead=(30,), code=2, status=15),
+        "program": fate(40),
     },
     "others_dead": {},
-    "blow_s": None,
+    "blow": None,
+    "inactive_before": "",
+    "inactive_after": "",
+    "signalled": [21, 30],
+    "said": ["not obeyed"],
     "probe": {
+        "samples": 400,
         "kernel_oom_kills": 0,
         "ms_below_10_percent": 400,
         "ms_below_2_percent": 0,
         "lowest_available_mib": 60.5,
+        "lowest_available_percent": 6.5,
+        "lowest_free_percent": 9.0,
     },
     "program": {"longest_stall_ms": 20.0, "p99_ms": 3.0},
 }
@@ -61,7 +79,7 @@ def changed(*path: object, value: object) -> dict:
 
 
 def test_as_it_should_be_is_a_pass():
-    assert faults(SCENARIO, GOOD) == []
+    assert faults(SCENARIO, GOOD, "bustd") == []
 
 
 @pytest.mark.parametrize(
@@ -69,49 +87,97 @@ def test_as_it_should_be_is_a_pass():
     [
         (changed("units", "leak", "alive", value=1), "leak lives"),
         (changed("units", "leak", "dead", value=[]), "leak lives"),
-        (changed("units", "bystander", "dead", value=[["x", 1.0]]), "bystander lost 1 of its processes"),
+        (changed("units", "leak", "main_code", value=1), "leak ended by itself (code 1, status 15)"),
+        (changed("units", "leak", "main_status", value=11), "leak ended by itself (code 2, status 11)"),
+        (changed("units", "bystander", value=fate(10, dead=(11,))), "bystander lost 1 of its processes"),
         (changed("units", "bystander", "alive", value=0), "bystander lost 0 of its processes"),
         (changed("units", "family", "dead", value=[]), "family: 0 died and 1 live"),
-        (changed("units", "family", "alive", value=0), "family: 1 died and 0 live"),
-        (changed("units", "program", "dead", value=[["x", 1.0]]), "the user's program died"),
+        (changed("units", "family", "alive", value=2), "family: 1 died and 2 live"),
+        (changed("units", "program", value=fate(40, dead=(40,))), "the user's program died"),
         (changed("units", "program", "alive", value=0), "the user's program died"),
-        (changed("others_dead", value={"dbus.service": ["dbus-daemon"]}), "dbus.service lost dbus-daemon"),
+        (changed("program", value=None), "the user's program died"),
+        (changed("others_dead", value={"dbus.service": [77]}), "dbus.service lost process 77"),
         (changed("probe", "kernel_oom_kills", value=2), "the kernel killed 2"),
+        (changed("probe", "samples", value=20), "the probe has 20 samples of 9.0 s"),
+        (
+            changed("probe", "lowest_available_percent", value=40.0),
+            "available memory never fell to 15 %, only to 40 %",
+        ),
         (changed("probe", value=None), "the probe has no result"),
+        (changed("inactive_before", value="it is failed"), "before the scenario: it is failed"),
+        (changed("inactive_after", value="it is failed"), "after the scenario: it is failed"),
+        (changed("signalled", value=[21]), "30 of leak was not ended by the killer"),
+        (changed("signalled", value=[30]), "21 of family was not ended by the killer"),
+        (changed("said", value=[]), "bustd did not say: not obeyed"),
         ({"error": "Traceback\nOSError: no"}, "the scenario could not be performed: OSError: no"),
     ],
 )
 def test_each_thing_that_is_wrong_is_a_fault(report, fault):
-    assert faults(SCENARIO, report) == [fault]
+    assert faults(SCENARIO, report, "bustd") == [fault]
 
 
-def test_a_blow_excuses_the_daemon_that_it_falls_on_and_nobody_else():
+def test_a_parent_that_died_instead_of_its_child_is_a_fault():
+    report = changed("units", "family", value=fate(20, dead=(20,)))
+    assert faults(SCENARIO, report | {"signalled": [20, 30]}, "bustd") == [
+        "family: 1 died and 1 live, the first is dead"
+    ]
+
+
+def test_another_daemon_is_not_asked_for_the_words_of_bustd():
+    assert faults(SCENARIO, GOOD | {"signalled": [], "said": []}, "earlyoom") == []
+
+
+def test_a_file_that_wants_free_memory_to_fall_is_held_to_it():
+    assert faults(SCENARIO._replace(free_falls_to=5), GOOD, "bustd") == ["free memory never fell to 5 %, only to 9 %"]
+
+
+def test_a_blow_excuses_the_process_that_it_falls_on_and_nobody_else():
     scenario = SCENARIO._replace(blow="kill-killer")
-    dead = {"bustd-killer.service": ["bustd-killer"]}
-    assert faults(scenario, changed("others_dead", value=dead) | {"blow_s": 3.0}) == []
-    assert faults(scenario, changed("others_dead", value=dead)) == ["the blow kill-killer never fell"]
-    dead = {"bustd-monitor.service": ["bustd-monitor"]}
-    assert faults(scenario, changed("others_dead", value=dead) | {"blow_s": 3.0}) != []
+    struck = {"blow": {"pid": 7, "seconds": 3.0}}
+    dead = {"bustd-killer.service": [7]}
+    assert faults(scenario, GOOD | struck | {"others_dead": dead}, "bustd") == []
+    assert faults(scenario, GOOD | struck, "bustd") == ["the blow kill-killer ended nobody"]
+    assert faults(scenario, GOOD, "bustd") == ["the blow kill-killer ended nobody"]
+    twice = {"bustd-killer.service": [7, 8]}
+    assert faults(scenario, GOOD | struck | {"others_dead": twice}, "bustd") == ["bustd-killer.service lost process 8"]
 
 
 def test_a_kernel_kill_is_excused_where_the_scenario_says_why():
     scenario = SCENARIO._replace(unavoidable="nobody watches")
-    assert faults(scenario, changed("probe", "kernel_oom_kills", value=1)) == []
+    report = changed("probe", "kernel_oom_kills", value=1) | {"signalled": []}
+    assert faults(scenario, report, "bustd") == []
+    assert faults(scenario, GOOD | {"signalled": []}, "bustd") != []
+
+
+def test_where_the_journal_takes_nothing_the_killers_words_are_not_asked_for():
+    scenario = SCENARIO._replace(prepare=["stopped-journal"])
+    assert faults(scenario, GOOD | {"signalled": []}, "bustd") == []
+
+
+def test_lost_excuses_exactly_the_faults_that_it_names():
+    lost = SCENARIO._replace(lost="size", lost_as=["bystander lost 1 of its processes"])
+    assert verdict_of(["bystander lost 1 of its processes"], lost) == "lost"
+    assert verdict_of(["bystander lost 1 of its processes", "the kernel killed 1"], lost) == "FAIL"
+    assert verdict_of(["HUNG: no"], lost) == "FAIL"
+    assert verdict_of([], lost) == "FAIL", "it is not lost any more"
+    assert (verdict_of([], SCENARIO), verdict_of(["x"], SCENARIO)) == ("pass", "FAIL")
+    assert (verdict_of([], None), verdict_of(["x"], None)) == ("pass", "FAIL")
 
 
 def test_a_promise_says_itself_what_is_wrong():
     assert promise_faults({"faults": []}) == []
     assert promise_faults({"faults": ["no"]}) == ["no"]
     assert promise_faults({"error": "Traceback\nOSError: no"}) == ["OSError: no"]
+    with pytest.raises(KeyError):
+        promise_faults({})
 
 
 def test_the_page_has_a_row_for_each_daemon_and_names_what_bustd_loses():
     line = {"daemon": "bustd", "name": "one", "verdict": "pass", "faults": [], "report": GOOD}
     lost = line | {"verdict": "lost", "faults": ["leak lives"]}
-    text = page(
-        [line, line | {"daemon": "kernel", "report": changed("probe", "kernel_oom_kills", value=3)}], {"one": SCENARIO}
-    )
-    assert "| bustd | pass | child 2.0 s, leak 1.5 s | 0 | 0.4 | 0.0 | 60 | 20 | 3 |" in text
+    kernel = line | {"daemon": "kernel", "report": changed("probe", "kernel_oom_kills", value=3)}
+    text = page([line, kernel], {"one": SCENARIO})
+    assert "| bustd | pass | name21 1.5 s, name30 1.5 s | 0 | 0.4 | 0.0 | 60 | 20 | 3 |" in text
     assert "| kernel | 1 | 1 | 3 |" in text
     assert "- **one**: leak lives. Because size.\n" in page([lost], {"one": SCENARIO._replace(lost="size")})
     hung = line | {"daemon": "nohang", "verdict": "FAIL", "faults": ["HUNG: boot"], "report": {"hung": "boot"}}

@@ -41,6 +41,10 @@ def test_a_file_becomes_a_scenario(tmp_path):
         ('fate = "dies"', 'fate = "dies"\nunknown = 1'),
         ('why = "w"', 'why = "w"\nboot = "mainframe"'),
         ('why = "w"', 'why = "w"\nswap = "tape"'),
+        ('why = "w"', 'why = "w"\nlost = "it does"'),
+        ('fate = "dies"', 'fate = "some"'),
+        ('fate = "dies"', 'fate = "dies"\ndead = 1\nalive = 1'),
+        (WHOLE.partition("[[work]]")[0] + "[[work]]", 'title = "t"\nwhy = "w"\n[other]'),
     ],
 )
 def test_what_is_not_known_is_an_error(tmp_path, change):
@@ -59,13 +63,28 @@ def test_every_scenario_names_what_the_guest_can_do(scenario):
         assert f'"{name}": ' in guest
 
 
-def test_what_the_issue_asks_for_is_there():
+def test_where_somebody_must_die_memory_must_have_been_short(tmp_path):
+    assert load(written(tmp_path, WHOLE)).available_falls_to == 15
+    assert load(written(tmp_path, WHOLE.replace("dies", "lives"))).available_falls_to == 100
+
+
+def test_none_of_the_promised_scenarios_is_missing():
+    assert {scenario.name for scenario in ALL} >= {
+        *("fast-leak", "slow-leak", "leak-into-swap", "leak-into-zram", "six-children", "older-larger"),
+        *("many-processes", "thrashing-readers", "ignores-sigterm", "zombie-leader", "emoji-name"),
+        *("parenthesis-name", "file-pages", "filled-tmpfs", "high-use", "never", "hidepid", "killer-killed"),
+        *("monitor-killed", "monitor-stopped", "full-disk", "full-journal", "litter", "unkillable-largest"),
+        *("psi-off", "small-machine"),
+    }
     assert {scenario.boot for scenario in ALL} == set(BOOTS)
     assert {scenario.swap for scenario in ALL} == {"none", "disk", "zram"}
     assert len(ALL) == len(list(FOLDER.iterdir())), "every file in the folder is a scenario"
-    # A kernel OOM kill is excused only where the scenario itself takes bustd away, or a reason stands in it.
-    assert {scenario.name for scenario in ALL if scenario.unavoidable} <= {
-        "killer-killed",
-        "monitor-killed",
-        "monitor-stopped",
-    }
+
+
+def test_a_kernel_kill_is_excused_only_where_bustd_itself_is_taken_away():
+    excused = {scenario.name for scenario in ALL if scenario.unavoidable}
+    assert excused == {"killer-killed", "monitor-killed"}
+
+
+def test_only_one_scenario_is_lost():
+    assert [scenario.name for scenario in ALL if scenario.lost] == ["older-larger"]

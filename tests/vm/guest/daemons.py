@@ -8,6 +8,7 @@ import machine
 KILLER, MONITOR = "bustd-killer.service", "bustd-monitor.service"
 
 _PATIENCE_S = 60
+_NEEDS = ("python3", "python3-msgpack", "python3-prctl", "python3-psutil", "procps")
 _SETTINGS = Path("/etc/bustd/bustd.toml.d/scenario.toml")
 _FEDORA_SLICE = """[Slice]
 ManagedOOMSwap=kill
@@ -26,17 +27,31 @@ UNITS = {
 
 
 def install(deb):
-    """What README tells a user to type, and nothing else. Returns what apt said."""
-    said = machine.run("apt-get", "install", "-y", "--no-install-recommends", deb, seconds=300)
+    """What README tells a user to type, and nothing else; what the package says that it needs is in the image."""
+    said = machine.run("apt", "install", "-y", deb, seconds=300)
     machine.run("systemctl", "enable", "--now", "bustd-monitor")
     await_killer()
-    return said
+    depends = machine.run("dpkg-query", "-W", "-f", "${Depends}", "bustd")
+    missing = [name for name in _NEEDS if name not in depends]
+    return {"faults": [f"the package does not depend on {name}" for name in missing], "log": said.splitlines()[-5:]}
 
 
-def await_killer(pid=""):
+def inactivity(daemon):
+    """Why the daemon is not at work, "" if it is."""
+    if daemon == "bustd":
+        try:
+            await_killer()
+        except TimeoutError as error:
+            return str(error)
+    states = {unit: machine.show(unit, "ActiveState")["ActiveState"] for unit in UNITS[daemon]}
+    return ", ".join(f"{unit} is {state}" for unit, state in states.items() if state != "active")
+
+
+def await_killer(pid=0):
     """Until the monitor's status says that the killer, or this very one, answers. Raises TimeoutError."""
     deadline = time.monotonic() + _PATIENCE_S
-    while f"{pid} answers" not in (status := machine.show("bustd-monitor", "StatusText").get("StatusText", "")):
+    wanted = f"the killer {pid} answers" if pid else " answers"
+    while wanted not in (status := machine.show("bustd-monitor", "StatusText").get("StatusText", "")):
         if time.monotonic() > deadline:
             raise TimeoutError(f"after {_PATIENCE_S} s the monitor's status is: {status}")
         time.sleep(0.2)
@@ -74,7 +89,7 @@ def log(daemon, since):
     if not units:
         return []
     lines = machine.run("journalctl", "-o", "cat", "--no-pager", f"--since=@{since:.3f}", *units, check=False)
-    return lines.splitlines()
+    return [line for line in lines.splitlines() if not line.startswith("x" * 100)]  # what filled the journal's socket
 
 
 def main_pid(unit):

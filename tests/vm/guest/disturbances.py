@@ -2,10 +2,14 @@
 
 import os
 import signal
+import socket
 from pathlib import Path
 
 import daemons
 import machine
+from daemons import KILLER, MONITOR
+
+_LONG_LINE = b"x" * 16_000 + b"\n"
 
 
 def _hide_processes():
@@ -20,13 +24,20 @@ def _show_processes():
 
 
 def _restart_pair():
-    machine.run("systemctl", "restart", "bustd-killer", "bustd-monitor")
+    machine.run("systemctl", "restart", KILLER, MONITOR)
     daemons.await_killer()
 
 
 def _stop_journal():
-    """journald takes nothing any more: its sockets fill up, and whoever waits for it waits for ever."""
+    """journald takes nothing any more, and what both daemons log to is filled to the brim: whoever waits, waits on."""
     os.kill(daemons.main_pid("systemd-journald"), signal.SIGSTOP)
+    for unit in (KILLER, MONITOR):
+        with socket.socket(fileno=machine.descriptor_of(daemons.main_pid(unit), 2)) as log:
+            try:
+                while True:
+                    log.send(_LONG_LINE, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                pass
 
 
 def _continue_journal():
@@ -40,6 +51,7 @@ def _mount_tmpfs():
 
 def _unmount_tmpfs():
     machine.run("umount", "/run/vm-tmpfs")
+    Path("/run/vm-tmpfs").rmdir()
 
 
 def _make_pages():
@@ -60,8 +72,18 @@ PREPARATIONS = {
 """Before anything of the scenario runs, and how each is undone."""
 
 BLOWS = {
-    "kill-killer": lambda: os.kill(daemons.main_pid("bustd-killer"), signal.SIGKILL),
-    "kill-monitor": lambda: os.kill(daemons.main_pid("bustd-monitor"), signal.SIGKILL),
-    "stop-monitor": lambda: os.kill(daemons.main_pid("bustd-monitor"), signal.SIGSTOP),
+    "kill-killer": (KILLER, signal.SIGKILL),
+    "kill-monitor": (MONITOR, signal.SIGKILL),
+    "stop-monitor": (MONITOR, signal.SIGSTOP),
 }
-"""In the middle of it."""
+"""In the middle of it: which daemon gets which signal."""
+
+
+def strike(blow):
+    """The PID that was struck. Raises RuntimeError: it did not run."""
+    unit, number = BLOWS[blow]
+    pid = daemons.main_pid(unit)
+    if pid <= 0:
+        raise RuntimeError(f"{unit} does not run")
+    os.kill(pid, number)
+    return pid

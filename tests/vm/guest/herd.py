@@ -19,7 +19,7 @@ class Herd:
         self._held = {}
         self._poll = select.poll()
         self.dead = {}
-        """By group: [PID, name, monotonic seconds] of each that has ended."""
+        """By group: (PID, name, monotonic seconds) of each that has ended."""
 
     def look(self):
         """Take hold of new processes, and notice those that have ended."""
@@ -32,7 +32,7 @@ class Herd:
             pid, name, group = self._held.pop(descriptor)
             self._poll.unregister(descriptor)
             os.close(descriptor)
-            self.dead.setdefault(group, []).append([pid, name, time.monotonic()])
+            self.dead.setdefault(group, []).append((pid, name, time.monotonic()))
 
     def alive(self, group):
         """How many of a group are left."""
@@ -47,7 +47,7 @@ class Herd:
     def _hold(self, pid, group):
         try:
             descriptor = os.pidfd_open(pid)
-        except OSError:
+        except ProcessLookupError:
             return
         try:
             name = Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()

@@ -16,6 +16,7 @@ PROGRAM_FILE = Path("/var/tmp/vm-program-file")
 
 _PORT = "/dev/ttyS1"
 _MCL_CURRENT, _MCL_FUTURE = 1, 2
+_SYS_PIDFD_GETFD = 438
 _SWAP_FILE = Path("/var/vm-swap")
 _FILLER = Path("/var/vm-filler")
 _port_lock = threading.Lock()
@@ -34,7 +35,7 @@ def emit(kind, **fields):
 
 
 def run(*command, check=True, seconds=120):
-    """A command's standard output. Raises CalledProcessError with what it said."""
+    """A command's standard output. Raises RuntimeError with what it said, and TimeoutExpired."""
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=seconds)
     if check and done.returncode:
         raise RuntimeError(f"{' '.join(command)}: status {done.returncode}: {done.stderr or done.stdout}")
@@ -54,6 +55,19 @@ def lock_memory():
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mlockall(_MCL_CURRENT | _MCL_FUTURE):
         raise OSError(ctypes.get_errno(), "mlockall")
+
+
+def descriptor_of(pid, number):
+    """A copy of another process's descriptor (pidfd_getfd(2)). Raises OSError."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    pidfd = os.pidfd_open(pid)
+    try:
+        copy = libc.syscall(_SYS_PIDFD_GETFD, pidfd, number, 0)
+    finally:
+        os.close(pidfd)
+    if copy < 0:
+        raise OSError(ctypes.get_errno(), "pidfd_getfd")
+    return copy
 
 
 def meminfo():
@@ -89,10 +103,9 @@ def processes_of(cgroup):
 def swap_on(kind, mib):
     """`disk`: a swap file; `zram`: compressed memory."""
     if kind == "disk":
-        if not _SWAP_FILE.exists():
-            run("dd", "if=/dev/zero", f"of={_SWAP_FILE}", "bs=1M", f"count={mib}", "status=none")
-            _SWAP_FILE.chmod(0o600)
-            run("mkswap", str(_SWAP_FILE))
+        run("dd", "if=/dev/zero", f"of={_SWAP_FILE}", "bs=1M", f"count={mib}", "status=none")
+        _SWAP_FILE.chmod(0o600)
+        run("mkswap", str(_SWAP_FILE))
         run("swapon", str(_SWAP_FILE))
     elif kind == "zram":
         run("modprobe", "zram")
@@ -105,6 +118,7 @@ def swap_off(kind):
     """Whatever is in it comes back into memory first."""
     if kind == "disk":
         run("swapoff", str(_SWAP_FILE))
+        _SWAP_FILE.unlink()
     elif kind == "zram":
         run("swapoff", "/dev/zram0")
         Path("/sys/block/zram0/reset").write_text("1")
@@ -126,7 +140,7 @@ def fill_disk():
 
 def empty_disk():
     """Undo it."""
-    _FILLER.unlink()
+    _FILLER.unlink(missing_ok=True)
 
 
 def make_program_file():

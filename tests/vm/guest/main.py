@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import traceback
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import package
 import promises
 import sandbox
 import scenario
+
+_SPARE_S = 240
 
 
 def main():
@@ -27,21 +30,24 @@ def main():
 
 def _perform(job):
     machine.lock_memory()
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a pidfd for each process that is watched
     machine.make_program_file()
     before = package.everything() if job["promises"] else set()
     if job["daemon"] == "bustd":
-        _told("install", lambda: {"log": daemons.install("/run/job/" + job["deb"]).splitlines()[-5:]})
+        _told("install", 400, lambda: daemons.install("/run/job/" + job["deb"]))
     daemons.start(job["daemon"])
     for description in job["scenarios"]:
-        _told(description["name"], lambda description=description: scenario.perform(description, job["daemon"]))
+        seconds = description["seconds"] + _SPARE_S
+        _told(description["name"], seconds, lambda given=description: scenario.perform(given, job["daemon"]))
     if job["promises"]:
         for name, promise in [*sandbox.all_of(), *promises.all_of(), *package.all_of(job, before)]:
-            _told(name, promise)
+            _told(name, 600, promise)
 
 
-def _told(name, step):
-    """A step with its beginning and its report; one that raises is a report too."""
-    machine.emit("start", name=name)
+def _told(name, seconds, step):
+    """A step with its beginning, the time after which the host may give it up, and its report, be it an exception."""
+    machine.emit("start", name=name, seconds=seconds)
     try:
         machine.emit("report", name=name, report=step())
     except Exception:

@@ -32,27 +32,23 @@ def everything():
 
 def all_of(job, before):
     """(name, step): the last one leaves a machine without bustd."""
+    deb = "/run/job/" + job["deb"]
     return [
-        ("package: upgrade", lambda: upgrade("/run/job/" + job["deb"])),
-        ("package: remove", remove),
+        ("package: an upgrade restarts what runs", lambda: upgrade_running(deb)),
+        ("package: an upgrade leaves alone what was stopped", lambda: upgrade_stopped(deb)),
+        ("package: removal stops units and a standalone pair", remove),
         ("package: purge leaves nothing", lambda: purge(before)),
     ]
 
 
-def upgrade(deb):
-    """The same package with a higher version."""
+def upgrade_running(deb):
     killer, monitor, faults = main_pid(KILLER), main_pid(MONITOR), []
     with _CONFIG.open("a") as config:
         config.write(_WORD)
-    with tempfile.TemporaryDirectory() as name:
-        machine.run("dpkg-deb", "-R", deb, f"{name}/tree")
-        control = Path(name, "tree/DEBIAN/control")
-        control.write_text(control.read_text().replace("\nVersion: ", "\nVersion: 99:"))
-        machine.run("dpkg-deb", "-b", f"{name}/tree", f"{name}/bustd_99_all.deb")
-        machine.run("apt-get", "install", "-y", f"{name}/bustd_99_all.deb", seconds=300)
+    _upgrade(deb, "98")
     daemons.await_killer(main_pid(KILLER))
-    if main_pid(KILLER) == killer or main_pid(MONITOR) == monitor:
-        faults.append("what ran before the upgrade still runs")
+    if main_pid(KILLER) in (0, killer) or main_pid(MONITOR) in (0, monitor):
+        faults.append("what ran before the upgrade still runs, or nothing does")
     if not _CONFIG.read_text().endswith(_WORD):
         faults.append("the upgrade lost what the administrator wrote")
     enabled = machine.run("systemctl", "is-enabled", "bustd-monitor", check=False).strip()
@@ -61,11 +57,34 @@ def upgrade(deb):
     return {"faults": faults, "version": machine.run("dpkg-query", "-W", "-f", "${Version}", "bustd")}
 
 
+def upgrade_stopped(deb):
+    """Although it is enabled: whoever stopped it had a reason."""
+    machine.run("systemctl", "stop", MONITOR, KILLER, check=False)
+    _upgrade(deb, "99")
+    faults = [f"{unit} runs" for unit in (MONITOR, KILLER) if main_pid(unit)]
+    machine.run("systemctl", "start", MONITOR)
+    daemons.await_killer()
+    return {"faults": faults}
+
+
+def _upgrade(deb, epoch):
+    """The same package with a higher version."""
+    with tempfile.TemporaryDirectory() as name:
+        machine.run("dpkg-deb", "-R", deb, f"{name}/tree")
+        control = Path(name, "tree/DEBIAN/control")
+        control.write_text(control.read_text().replace("\nVersion: ", f"\nVersion: {epoch}:"))
+        machine.run("dpkg-deb", "-b", f"{name}/tree", f"{name}/bustd_{epoch}_all.deb")
+        machine.run("apt-get", "install", "-y", f"{name}/bustd_{epoch}_all.deb", seconds=300)
+
+
 def remove():
-    """Everything stops; the configuration stays."""
-    pids = [main_pid(KILLER), main_pid(MONITOR)]
+    """Everything stops, `bustd` in the background included; the configuration stays."""
+    machine.run("bustd", "run")
+    standalone = int(Path("/run/bustd.pid").read_text())
+    pids = [main_pid(KILLER), main_pid(MONITOR), standalone]
+    faults = [f"PID {pid} does not run" for pid in pids if not Path(f"/proc/{pid}").exists()]
     machine.run("apt-get", "remove", "-y", "bustd", seconds=300)
-    faults = [f"PID {pid} still runs" for pid in pids if Path(f"/proc/{pid}").exists()]
+    faults += [f"PID {pid} still runs" for pid in pids if Path(f"/proc/{pid}").exists()]
     if not _CONFIG.exists():
         faults.append("the administrator's configuration is gone")
     for path in ("/usr/bin/bustd", "/run/bustd/killer.sock", "/usr/lib/systemd/system/bustd-killer.service"):

@@ -43,13 +43,14 @@ def main(result):
     total = field(os.pread(meminfo, 4096, 0), b"MemTotal")
     first_oom = last_oom = field(os.pread(vmstat, 16384, 0), b"\noom_kill ")
     first_full = last_full = full_us(os.pread(pressure, 512, 0)) if pressure >= 0 else 0
-    times, available = array("q", bytes(8 * _MOST_SAMPLES)), array("q", bytes(8 * _MOST_SAMPLES))
+    times, available, free = (array("q", bytes(8 * _MOST_SAMPLES)) for _ in range(3))
     count = 0
     machine.ready()
     due = time.monotonic_ns()
     while not stopping and count < _MOST_SAMPLES:
         times[count] = time.monotonic_ns()
-        available[count] = field(os.pread(meminfo, 4096, 0), b"MemAvailable")
+        now = os.pread(meminfo, 4096, 0)
+        available[count], free[count] = field(now, b"MemAvailable"), field(now, b"MemFree")
         last_oom = field(os.pread(vmstat, 16384, 0), b"\noom_kill ")
         if pressure >= 0:
             last_full = full_us(os.pread(pressure, 512, 0))
@@ -65,6 +66,8 @@ def main(result):
         "samples": count,
         "longest_gap_ms": round(max(gaps, default=0)),
         "lowest_available_mib": round(min(available[:count]) / 1024, 1),
+        "lowest_available_percent": round(100 * min(available[:count]) / total, 1),
+        "lowest_free_percent": round(100 * min(free[:count]) / total, 1),
         "ms_below_10_percent": below(0.10),
         "ms_below_2_percent": below(0.02),
         "psi_full_ms": (last_full - first_full) // 1000,

@@ -1,51 +1,62 @@
 """One scenario: units into work.slice, the leak last, and a look at who is left. The host judges what is reported."""
 
 import json
+import re
 import subprocess
 import time
+from contextlib import ExitStack
 
 import daemons
 import machine
-from disturbances import BLOWS, PREPARATIONS
+from disturbances import PREPARATIONS, strike
 from herd import Herd, services
 
 _LOOK_EVERY_S = 0.05
-_AFTER_THE_LAST_DEATH_S = 3
+_AFTER_THE_LAST_DEATH_S = 6
 _PYTHON = ("/usr/bin/python3", "-s", "-E")
 _GUEST = "/run/job/guest"
 _LONGEST_LOG = 60
+_SIGNALLED = re.compile(r"bustd-killer: signalled SIG\w+ to (\d+) ")
 
 
 def perform(scenario, daemon):
-    """Prepare, run, undo. The report as a dictionary."""
-    undo = []
-    try:
-        machine.swap_on(scenario["swap"], scenario["swap_mib"])
-        undo.append(lambda: machine.swap_off(scenario["swap"]))
+    """Prepare, run, undo whatever happened. The report as a dictionary."""
+    with ExitStack() as undo:
+        if scenario["swap"] != "none":
+            machine.swap_on(scenario["swap"], scenario["swap_mib"])
+            undo.callback(machine.swap_off, scenario["swap"])
+        if daemon == "bustd" and scenario["settings"]:
+            undo.callback(daemons.configure, "")
+            daemons.configure(scenario["settings"])
+        idle_before = daemons.inactivity(daemon)
         for name in scenario["prepare"]:
             prepare, take_back = PREPARATIONS[name]
+            undo.callback(take_back)
             prepare()
-            undo.append(take_back)
-        if daemon == "bustd" and scenario["settings"]:
-            daemons.configure(scenario["settings"])
-            undo.append(lambda: daemons.configure(""))
         machine.settle()
-        return _observed(scenario, daemon)
-    finally:
-        for take_back in reversed(undo):
-            take_back()
+        since = time.time()
+        report = _observed(scenario)
+    log = daemons.log(daemon, since)
+    report["inactive_before"], report["inactive_after"] = idle_before, daemons.inactivity(daemon)
+    report["signalled"] = [int(pid) for line in log for pid in _SIGNALLED.findall(line)]
+    report["said"] = [text for text in scenario["says"] if any(text in line for line in log)]
+    report["log"] = log[-_LONGEST_LOG:]
+    return report
 
 
-def _observed(scenario, daemon):
+def _observed(scenario):
     """Start everything, watch until it is over, stop everything."""
-    since = time.time()
     results = {name: machine.PLACE / f"{name}.json" for name in ("probe", "program")}
     for path in results.values():
         path.unlink(missing_ok=True)
     units = [work["unit"] for work in scenario["work"]]
-    herd = Herd({unit: f"work.slice/{unit}.service" for unit in [*units, "program"]})
-    others = Herd(services())
-    try:
+    with ExitStack() as stack:
+        herd = Herd({unit: f"work.slice/{unit}.service" for unit in [*units, "program"]})
+        others = Herd(services())
+        stack.callback(herd.close)
+        stack.callback(others.close)
+        for unit in ["probe", "program", *units]:
+            stack.callback(_stop, unit)
         _start("probe", "system.slice", "root", [f"{_GUEST}/probe.py", str(results["probe"])], ["OOMScoreAdjust=-1000"])
         _start("program", "work.slice", "alice", [f"{_GUEST}/program.py", str(results["program"])])
         others.look()
@@ -54,27 +65,17 @@ def _observed(scenario, daemon):
             herd.look()
         begun = time.monotonic()
         available_before = machine.meminfo()["MemAvailable"]
-        if scenario["work"]:
-            _start_work(scenario["work"][-1])
-        blow_s = _watch(scenario, herd, others, begun)
+        _start_work(scenario["work"][-1])
+        blow = _watch(scenario, herd, others, begun)
         report = {
             "seconds": round(time.monotonic() - begun, 1),
             "available_before_mib": available_before >> 20,
             "units": {unit: _fate(unit, herd, begun) for unit in [*units, "program"]},
-            "others_dead": {unit: [name for _, name, _ in dead] for unit, dead in others.dead.items()},
-            "blow_s": blow_s,
+            "others_dead": {unit: [pid for pid, _, _ in dead] for unit, dead in others.dead.items()},
+            "blow": blow,
         }
-    finally:
-        for unit in [*units, "program", "probe"]:
-            _stop(unit)
-        herd.close()
-        others.close()
     for name, path in results.items():
         report[name] = json.loads(path.read_text()) if path.exists() else None
-    for unit in scenario["prepare"]:
-        if unit == "stopped-journal":  # whatever it has to say is heard again when journald is
-            PREPARATIONS[unit][1]()
-    report["log"] = daemons.log(daemon, since)[-_LONGEST_LOG:]
     return report
 
 
@@ -97,32 +98,33 @@ def _start(unit, group, user, command, properties=()):
 
 
 def _watch(scenario, herd, others, begun):
-    """Until the victims are dead and a while has passed, or the time is over. When the blow fell, if it did."""
-    blow, blow_s, over_s = scenario["blow"], None, None
+    """Until the victims are dead and a while has passed, or the time is over. Whom the blow hit, and when."""
+    blow, over_s = None, None
     doomed = [work["unit"] for work in scenario["work"] if work["fate"] == "dies"]
     while True:
         herd.look()
         others.look()
         now_s = time.monotonic() - begun
-        if blow and blow_s is None and machine.available_percent() <= scenario["blow_available_percent"]:
-            BLOWS[blow]()
-            blow_s = round(now_s, 2)
+        if scenario["blow"] and blow is None and machine.available_percent() <= scenario["blow_available_percent"]:
+            blow = {"pid": strike(scenario["blow"]), "seconds": round(now_s, 2)}
         if over_s is None and doomed and all(herd.dead.get(unit) and not herd.alive(unit) for unit in doomed):
             over_s = now_s + _AFTER_THE_LAST_DEATH_S
         if now_s >= scenario["seconds"] or (over_s is not None and now_s >= over_s):
-            return blow_s
+            return blow
         time.sleep(_LOOK_EVERY_S)
 
 
 def _fate(unit, herd, begun):
     """How many are left, who died when, and how the main process ended (as waitid(2) has it)."""
-    shown = machine.show(f"{unit}.service", "ExecMainCode", "ExecMainStatus", "Result", "MainPID")
+    shown = machine.show(f"{unit}.service", "ExecMainPID", "ExecMainCode", "ExecMainStatus")
     return {
         "alive": herd.alive(unit),
-        "dead": [[name, round(when - begun, 2)] for _, name, when in herd.dead.get(unit, [])],
+        "dead": [
+            {"pid": pid, "name": name, "seconds": round(t - begun, 2)} for pid, name, t in herd.dead.get(unit, [])
+        ],
+        "main_pid": int(shown.get("ExecMainPID") or 0),
         "main_code": int(shown.get("ExecMainCode") or 0),
         "main_status": int(shown.get("ExecMainStatus") or 0),
-        "result": shown.get("Result", ""),
     }
 
 
