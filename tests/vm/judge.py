@@ -64,6 +64,9 @@ def _bystanders_faults(scenario: Scenario, report: Report) -> list[str]:
     if scenario.blow and struck not in died:
         found.append(f"the blow {scenario.blow} ended nobody")
     found += [f"{unit} lost process {pid}" for pid, unit in died.items() if pid != struck]
+    for unit, count in report["restarts"].items():
+        if count != (died.get(struck) == unit):
+            found.append(f"{unit} was started anew {count} times")
     return found
 
 

@@ -52,6 +52,7 @@ GOOD = {
     },
     "others_dead": {},
     "blow": None,
+    "restarts": {"bustd-killer.service": 0, "bustd-monitor.service": 0},
     "inactive_before": "",
     "inactive_after": "",
     "signalled": [21, 30],
@@ -133,10 +134,19 @@ def test_a_file_that_wants_free_memory_to_fall_is_held_to_it():
 
 def test_a_blow_excuses_the_process_that_it_falls_on_and_nobody_else():
     scenario = SCENARIO._replace(blow="kill-killer")
-    struck = {"blow": {"pid": 7, "seconds": 3.0}}
+    once = {"bustd-killer.service": 1, "bustd-monitor.service": 0}
+    struck = {"blow": {"pid": 7, "seconds": 3.0}, "restarts": once}
     dead = {"bustd-killer.service": [7]}
     assert faults(scenario, GOOD | struck | {"others_dead": dead}, "bustd") == []
-    assert faults(scenario, GOOD | struck, "bustd") == ["the blow kill-killer ended nobody"]
+    assert faults(scenario, GOOD | struck, "bustd") == [
+        "the blow kill-killer ended nobody",
+        "bustd-killer.service was started anew 1 times",
+    ]
+    for count in (0, 2):
+        restarts = {"restarts": once | {"bustd-killer.service": count}}
+        assert faults(scenario, GOOD | struck | {"others_dead": dead} | restarts, "bustd") == [
+            f"bustd-killer.service was started anew {count} times"
+        ]
     assert faults(scenario, GOOD, "bustd") == ["the blow kill-killer ended nobody"]
     twice = {"bustd-killer.service": [7, 8]}
     assert faults(scenario, GOOD | struck | {"others_dead": twice}, "bustd") == ["bustd-killer.service lost process 8"]

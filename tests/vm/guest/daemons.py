@@ -70,6 +70,11 @@ def start(daemon):
             machine.run("systemctl", "start", unit)
 
 
+def restarts(daemon):
+    """How often systemd has started each of its units anew since somebody did so by hand."""
+    return {unit: int(machine.show(unit, "NRestarts")["NRestarts"]) for unit in UNITS[daemon]}
+
+
 def configure(settings):
     """A drop-in for bustd.toml, read at once; "" takes it away."""
     if settings:

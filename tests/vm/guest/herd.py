@@ -12,7 +12,7 @@ _UNTRACKED = ("(udev-worker)", "(sd-pam)", "systemd-run", "systemctl", "sshd-ses
 
 
 class Herd:
-    """The processes below some control groups. `look` must be called often enough to see each before it dies."""
+    """The processes below some control groups, those that `look` has seen: it must be called often enough."""
 
     def __init__(self, groups):
         self._groups = groups
@@ -23,11 +23,19 @@ class Herd:
 
     def look(self):
         """Take hold of new processes, and notice those that have ended."""
+        self.hold_newcomers()
+        self.notice_deaths()
+
+    def hold_newcomers(self):
+        """Take hold of those that are not held yet."""
         for group, cgroup in self._groups.items():
             known = {pid for pid, _, of in self._held.values() if of == group}
             for pid in machine.processes_of(cgroup):
                 if pid not in known:
                     self._hold(pid, group)
+
+    def notice_deaths(self):
+        """Of those that are held."""
         for descriptor, _ in self._poll.poll(0):
             pid, name, group = self._held.pop(descriptor)
             self._poll.unregister(descriptor)

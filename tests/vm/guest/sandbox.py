@@ -108,11 +108,12 @@ def nothing_writable():
     """Every mount that the daemons see is read-only, but for /proc, the terminals, and the monitor's own directory."""
     faults = []
     for unit, own in ((KILLER, set()), (MONITOR, {"/run/bustd-monitor"})):
-        for line in Path(f"/proc/{main_pid(unit)}/mountinfo").read_text().splitlines():
-            fields = line.split()
-            place, options, kind = fields[4], fields[5].split(","), fields[fields.index("-") + 1]
-            if "rw" in options and place not in {"/proc", "/dev/pts"} | own:
-                faults.append(f"{unit}: {place} ({kind}) is writable")
+        lines = Path(f"/proc/{main_pid(unit)}/mountinfo").read_text().splitlines()
+        uppermost = {fields[4]: fields[5].split(",") for fields in map(str.split, lines)}  # the last of a place counts
+        writable = {place for place, options in uppermost.items() if "rw" in options}
+        faults += [f"{unit}: {place} is writable" for place in sorted(writable - {"/proc", "/dev/pts"} - own)]
+        if len(uppermost) < 5 or "ro" not in uppermost["/"]:
+            faults.append(f"{unit}: this is no table of a sandbox's mounts: {uppermost}")
     return {"faults": faults}
 
 

@@ -16,6 +16,7 @@ _AFTER_THE_LAST_DEATH_S = 6
 _PYTHON = ("/usr/bin/python3", "-s", "-E")
 _GUEST = "/run/job/guest"
 _LONGEST_LOG = 60
+_LOG_PATIENCE_S = 30
 _SIGNALLED = re.compile(r"bustd-killer: signalled SIG\w+ to (\d+) ")
 
 
@@ -34,14 +35,27 @@ def perform(scenario, daemon):
             undo.callback(take_back)
             prepare()
         machine.settle()
-        since = time.time()
+        since, restarts = time.time(), daemons.restarts(daemon)
         report = _observed(scenario)
-    log = daemons.log(daemon, since)
+        report["restarts"] = {unit: count - restarts[unit] for unit, count in daemons.restarts(daemon).items()}
     report["inactive_before"], report["inactive_after"] = idle_before, daemons.inactivity(daemon)
+    log = _log(scenario, daemon, since)
     report["signalled"] = [int(pid) for line in log for pid in _SIGNALLED.findall(line)]
     report["said"] = [text for text in scenario["says"] if any(text in line for line in log)]
     report["log"] = log[-_LONGEST_LOG:]
     return report
+
+
+def _log(scenario, daemon, since):
+    """What the daemon has said; for a while until it has said what it should: the journal may be behind."""
+    deadline = time.monotonic() + _LOG_PATIENCE_S
+    while True:
+        machine.run("journalctl", "--sync")
+        log = daemons.log(daemon, since)
+        is_whole = all(any(text in line for line in log) for text in scenario["says"])
+        if daemon != "bustd" or is_whole or time.monotonic() > deadline:
+            return log
+        time.sleep(1)
 
 
 def _observed(scenario):
@@ -59,7 +73,7 @@ def _observed(scenario):
             stack.callback(_stop, unit)
         _start("probe", "system.slice", "root", [f"{_GUEST}/probe.py", str(results["probe"])], ["OOMScoreAdjust=-1000"])
         _start("program", "work.slice", "alice", [f"{_GUEST}/program.py", str(results["program"])])
-        others.look()
+        others.hold_newcomers()  # and no later ones: services have children that come and go
         for work in scenario["work"][:-1]:
             _start_work(work)
             herd.look()
@@ -103,7 +117,7 @@ def _watch(scenario, herd, others, begun):
     doomed = [work["unit"] for work in scenario["work"] if work["fate"] == "dies"]
     while True:
         herd.look()
-        others.look()
+        others.notice_deaths()
         now_s = time.monotonic() - begun
         if scenario["blow"] and blow is None and machine.available_percent() <= scenario["blow_available_percent"]:
             blow = {"pid": strike(scenario["blow"]), "seconds": round(now_s, 2)}
