@@ -157,7 +157,14 @@ class Loop:
                 self._escalate(action)
 
     def _rank(self) -> None:
-        """Rank, look at the readings a second time, say what was found, and ask for the first."""
+        """Rank, look at the readings a second time, say what was found, and ask for the first.
+
+        Without a killer there is nobody to ask: ranking then would only take the processor from what starts it again.
+        """
+        if not self._client.is_ready and not self._config.dry_run:
+            self._log("MEMORY IS SHORT AND THE KILLER CAN'T BE REACHED")
+            self._state = states.on_lost(self._state, self._clock_ms() + _UNREACHABLE_HOLD_MS)
+            return
         started_ns = self._clock_ns()
         terms = Terms(self._config.victims, self._advice, self._minimum_bytes, self._only_uid)
         ranking = self._shortlist.rank(terms, self._state.refused)
@@ -175,15 +182,11 @@ class Loop:
                 self._log(sentences.decision(action, reading, took_us))
 
     def _ask(self, ask: Ask) -> None:
-        """Send the request, unless this is a dry run or there is no killer to be had."""
+        """Send the request, unless this is a dry run or an answer is still due."""
         now_ms = self._clock_ms()
         if self._config.dry_run:
             self._log("dry run: nothing is sent")
             self._state = states.on_lost(self._state, now_ms + _DRY_RUN_HOLD_MS)
-            return
-        if not self._client.is_ready:
-            self._log("MEMORY IS SHORT AND THE KILLER CAN'T BE REACHED")
-            self._state = states.on_lost(self._state, now_ms + _UNREACHABLE_HOLD_MS)
             return
         if not self._client.may_ask:
             self._state = states.on_lost(self._state, now_ms + _CROSSED_HOLD_MS)

@@ -30,13 +30,14 @@ class Scene:
         self.killer.setblocking(False)
         self.now_ms, self.reading, self.said = 1000, PLENTY, []
         self.candidates = (candidate(101), candidate(102))
+        self.rankings = 0
         self.client = Client("/nowhere", Socket(fileno=ours.detach()))
         self.service_manager = ServiceManager(environment or {})
         self.loop = Loop(
             config_of(QUICK | settings),
             Protection(),
             sensor=SimpleNamespace(read=lambda *_: self.reading),
-            shortlist=SimpleNamespace(rank=lambda *_: Ranking(self.candidates, ()), remember_commands=lambda *_: None),
+            shortlist=SimpleNamespace(rank=self.rank, remember_commands=lambda *_: None),
             client=self.client,
             triggers=Triggers((), "none"),
             service_manager=self.service_manager,
@@ -44,6 +45,10 @@ class Scene:
             clock_ns=lambda: self.now_ms * 1_000_000,
             reload=lambda: None,
         )
+
+    def rank(self, *_: object) -> Ranking:
+        self.rankings += 1
+        return Ranking(self.candidates, ())
 
     def turns(self, count: int = 1) -> int | None:
         """So many turns, a tenth of a second apart; the exit code of the last."""
@@ -221,3 +226,12 @@ def test_while_no_killer_has_said_hello_every_attempt_in_a_shortage_is_logged(sc
     it.turns(8)
     assert [type(message) for message in it.heard()] == [MonitorHello]
     assert it.said.count("MEMORY IS SHORT AND THE KILLER CAN'T BE REACHED") >= 2
+    assert it.rankings == 0, "that would take the processor from what starts the killer"
+
+
+def test_a_dry_run_ranks_although_there_is_no_killer(scene):
+    it = scene(dry_run=True)
+    it.reading = SHORT
+    it.turns(8)
+    assert it.rankings == 1
+    assert "dry run: nothing is sent" in it.said

@@ -168,3 +168,11 @@ def test_the_rpm_spec_is_one(tmp_path):
     broken = tmp_path / "broken.spec"
     broken.write_text((ROOT / "packaging/rpm/bustd.spec").read_text().replace("Version:", "Vesrion:"))
     assert parsed(broken).returncode != 0
+
+
+def test_both_units_permit_the_interpreter_the_same_calls():
+    def interpreter(unit: str) -> list[str]:
+        text = (ROOT / f"packaging/systemd/{unit}.service.in").read_text()
+        return re.findall(r"# the interpreter\n(.*?)# locked memory", text, re.DOTALL)
+
+    assert interpreter("bustd-killer") == interpreter("bustd-monitor") != []
