@@ -9,6 +9,7 @@ from typing import Any
 from .scenarios import Scenario
 
 DAEMONS = ("bustd", "earlyoom", "nohang", "systemd-oomd", "kernel")
+_NOTICEABLE_MS = 50
 PAGE = Path(__file__).parents[2] / "docs" / "comparison.md"
 
 _HEAD = """# bustd beside earlyoom, nohang, systemd-oomd and the bare kernel
@@ -62,7 +63,23 @@ def page(lines: list[dict[str, Any]], scenarios: dict[str, Scenario]) -> str:
         if line["verdict"] != "pass":
             reason = scenarios[name].lost
             parts.append(f"- **{name}**: {'; '.join(line['faults'])}.{f' Because {reason}.' if reason else ''}")
+    for name, rows in sorted(by_scenario.items()):
+        parts += _longer_stall(name, rows)
     return "\n".join(parts) + "\n"
+
+
+def _longer_stall(name: str, rows: dict[str, dict[str, Any]]) -> list[str]:
+    """A line if the user's program waited more than twice as long under bustd as under another that passed."""
+    stalls = {
+        daemon: line["report"]["program"]["longest_stall_ms"]
+        for daemon, line in rows.items()
+        if line["report"].get("program") and daemon != "kernel" and (line["verdict"] == "pass" or daemon == "bustd")
+    }
+    mine = stalls.pop("bustd", 0)
+    if not stalls or mine <= max(_NOTICEABLE_MS, 2 * min(stalls.values())):
+        return []
+    best = min(stalls, key=lambda daemon: stalls[daemon])
+    return [f"- **{name}**: the user's program waited {mine:.0f} ms under bustd, {stalls[best]:.0f} ms under {best}."]
 
 
 def row(daemon: str, line: dict[str, Any]) -> str:

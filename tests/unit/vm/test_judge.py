@@ -190,5 +190,11 @@ def test_the_page_has_a_row_for_each_daemon_and_names_what_bustd_loses():
     assert "| bustd | pass | name21 1.5 s, name30 1.5 s | 0 | 0.4 | 0.0 | 60 | 20 | 3 |" in text
     assert "| kernel | 1 | 1 | 3 |" in text
     assert "- **one**: leak lives. Because size.\n" in page([lost], {"one": SCENARIO._replace(lost="size")})
+    stalling = line | {"report": changed("program", "longest_stall_ms", value=90.0)}
+    said = "- **one**: the user's program waited 90 ms under bustd, 20 ms under nohang."
+    nohang = line | {"daemon": "nohang"}
+    assert said in page([stalling, nohang], {"one": SCENARIO})
+    assert "user's program waited" not in page([line, nohang], {"one": SCENARIO})
+    assert "user's program waited" not in page([stalling, nohang | {"verdict": "FAIL"}], {"one": SCENARIO})
     hung = line | {"daemon": "nohang", "verdict": "FAIL", "faults": ["HUNG: boot"], "report": {"hung": "boot"}}
     assert "| nohang | **HUNG: boot** |" in page([hung], {"one": SCENARIO})
