@@ -109,7 +109,7 @@ def main() -> int:
     parser.add_argument("--deb", type=Path, required=True)
     parser.add_argument("--daemon", action="append", help="for compare; all five by default")
     parser.add_argument("--results", type=Path, default=Path("vm-results.jsonl"))
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     if shutil.which("qemu-system-x86_64") is None:
         print("there is no qemu-system-x86_64 on this machine: run tests/vm/requirements.sh as root")
         return 69
