@@ -26,3 +26,17 @@ apt_install() {
         die 69 "apt-get could not install: $*"
     fi
 }
+
+# provide COMPLAINT PURPOSE: installs what `look`, a function of the caller's, leaves in `missing`, or dies naming it.
+provide() {
+    look
+    [ -n "$missing" ] || return 0
+    by_hand="$1: $missing"
+    command -v apt-get >/dev/null || die 69 "$by_hand; install what is named (the names are Debian's)"
+    [ "$(id -u)" -eq 0 ] || die 69 "$by_hand; run: sudo apt-get install $missing"
+    say "installing Debian packages $2: $missing"
+    # shellcheck disable=SC2086  # a list of package names
+    apt_install $missing
+    look
+    [ -z "$missing" ] || die 69 "still missing after apt-get install: $missing"
+}

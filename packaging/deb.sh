@@ -30,17 +30,7 @@ look() {
     done
     missing=${missing# }
 }
-look
-if [ -n "$missing" ]; then
-    by_hand="missing to build the Debian package: $missing"
-    command -v apt-get >/dev/null || die 69 "$by_hand"
-    [ "$(id -u)" -eq 0 ] || die 69 "$by_hand; run: sudo apt-get install $missing"
-    say "installing Debian packages to build one: $missing"
-    # shellcheck disable=SC2086  # a list of package names
-    apt_install $missing
-    look
-    [ -z "$missing" ] || die 69 "still missing after apt-get install: $missing"
-fi
+provide "missing to build the Debian package" "to build one"
 
 if [ -z "${SOURCE_DATE_EPOCH:-}" ]; then # the same commit, the same package
     SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null) ||

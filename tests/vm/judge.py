@@ -10,6 +10,7 @@ Report = dict[str, Any]
 
 _CLD_KILLED = 2
 _SIGNALS = (9, 15)
+_IDLENESS = (("before", "inactive_before"), ("after", "inactive_after"))
 _LEAST_SAMPLES_PER_SECOND = 10
 """The probe takes 50; where it gets so few, its figures say nothing."""
 
@@ -33,9 +34,6 @@ def promise_faults(report: Report) -> list[str]:
     if "error" in report:
         return [report["error"].strip().splitlines()[-1]]
     return list(report["faults"])
-
-
-_IDLENESS = (("before", "inactive_before"), ("after", "inactive_after"))
 
 
 def _fate_faults(work: Work, fate: dict[str, Any]) -> list[str]:

@@ -19,15 +19,5 @@ look() {
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-look
-if [ -n "$missing" ]; then
-    by_hand="the virtual machine cannot be had, and nothing was tested in it: missing: $missing"
-    command -v apt-get >/dev/null || die 69 "$by_hand; install what is named (the names are Debian's)"
-    [ "$(id -u)" -eq 0 ] || die 69 "$by_hand; run: sudo apt-get install $missing"
-    say "installing Debian packages for the virtual machine: $missing"
-    # shellcheck disable=SC2086  # a list of package names
-    apt_install $missing
-    look
-    [ -z "$missing" ] || die 69 "still missing after apt-get install: $missing"
-fi
+provide "the virtual machine cannot be had, and nothing was tested in it: missing" "for the virtual machine"
 [ "$(id -u)" -eq 0 ] || die 77 "the virtual machine's image is built as root; run: sudo make vm-test"

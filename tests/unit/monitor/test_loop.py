@@ -1,6 +1,5 @@
 """The loop between a killer that the test plays, over a real socketpair, and readings that the test makes."""
 
-import signal
 import socket
 from types import SimpleNamespace
 
@@ -16,6 +15,7 @@ from bustd_monitor.reporting.service_manager import ServiceManager
 from bustd_monitor.sensing.triggers import Triggers
 from bustd_protocol import codec
 from bustd_protocol.messages import Exited, Fate, KillRequest, MonitorHello, Ping, Reason, Signal
+from tests.support.signals import handlers_restored
 from tests.unit.monitor.making import GIB, candidate, killer_hello, reading, verdict
 
 SHORT, VERY_SHORT, PLENTY = reading(0.8 * GIB), reading(0.3 * GIB), reading(12 * GIB)
@@ -95,17 +95,14 @@ class Scene:
 
 @pytest.fixture
 def scene():
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     made = []
 
     def make(**settings):
         made.append(Scene(**settings))
         return made[-1]
 
-    yield make
-    signal.set_wakeup_fd(-1)
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+    with handlers_restored():
+        yield make
     for one in made:
         one.close()
 

@@ -33,6 +33,12 @@ def order(proc: FakeProc, terms: Terms = PLAIN, **how) -> list[int]:
     return [chosen.process.pid for chosen in ranking.candidates]
 
 
+def crowd(proc: FakeProc) -> None:
+    """A hundred of one score that are all too small to help."""
+    for pid in range(1000, 1100):
+        proc.process(pid, oom_score=667, anonymous_kib=100, resident_pages=20)
+
+
 def preferring(**patterns) -> Terms:
     return PLAIN._replace(victims=victims(prefer=matchers(**patterns)))
 
@@ -100,24 +106,21 @@ def test_the_spared_do_not_use_up_the_places_of_candidates(proc):
 
 
 def test_with_a_candidate_in_hand_nobody_looks_through_a_crowd_that_is_too_small_to_help(proc, looked_at):
-    for pid in range(1000, 1100):
-        proc.process(pid, oom_score=667, anonymous_kib=100)
+    crowd(proc)
     proc.process(1100, oom_score=900)
     assert order(proc) == [1100]
     assert len(looked_at) == 48
 
 
 def test_among_equals_of_which_one_helps_nobody_stops_before_the_one_that_holds_more_in_swap(proc):
-    for pid in range(1000, 1100):
-        proc.process(pid, oom_score=667, anonymous_kib=100, resident_pages=20)
+    crowd(proc)
     proc.process(1100, oom_score=667, anonymous_kib=20_000, resident_pages=5000)
     proc.process(1101, oom_score=667, anonymous_kib=40_000, resident_pages=1)
     assert order(proc) == [1101, 1100]
 
 
 def test_without_a_candidate_the_search_goes_on_through_that_crowd(proc, looked_at):
-    for pid in range(1000, 1100):
-        proc.process(pid, oom_score=667, anonymous_kib=100)
+    crowd(proc)
     proc.process(1100, oom_score=600)
     assert order(proc) == [1100]
     assert len(looked_at) == 101

@@ -9,6 +9,7 @@ import pytest
 
 from bustd_monitor.sensing.triggers import Triggers
 from bustd_monitor.waking import Waking
+from tests.support.signals import handlers_restored
 
 FOR_EVER_MS = 600_000
 STOPS = (signal.SIGTERM, signal.SIGINT)
@@ -17,17 +18,14 @@ STOPS = (signal.SIGTERM, signal.SIGINT)
 @pytest.fixture
 def waking():
     """Made with the descriptors of PSI triggers; what it says is in `said`."""
-    handlers = {number: signal.getsignal(number) for number in (*STOPS, signal.SIGHUP)}
     made = []
 
     def make(*triggers, said=None):
         made.append(Waking(Triggers(triggers, "some"), (said if said is not None else []).append))
         return made[-1]
 
-    yield make
-    signal.set_wakeup_fd(-1)
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+    with handlers_restored():
+        yield make
     for one in made:
         one.close()
 

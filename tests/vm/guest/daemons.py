@@ -90,11 +90,8 @@ def configure(settings):
 
 def log(daemon, since):
     """What it has said since then (seconds of the epoch)."""
-    units = [word for unit in UNITS[daemon] for word in ("-u", unit)]
-    if not units:
-        return []
-    lines = machine.run("journalctl", "-o", "cat", "--no-pager", f"--since=@{since:.3f}", *units, check=False)
-    return [line for line in lines.splitlines() if not line.startswith("x" * 100)]  # what filled the journal's socket
+    lines = log_of(*UNITS[daemon], since=since).splitlines() if UNITS[daemon] else []
+    return [line for line in lines if not line.startswith("x" * 100)]  # what filled the journal's socket
 
 
 def main_pid(unit):
@@ -102,6 +99,7 @@ def main_pid(unit):
     return int(machine.show(unit, "MainPID")["MainPID"])
 
 
-def log_of(unit, since):
-    """Everything that a unit and systemd about it have said since then."""
-    return machine.run("journalctl", "-o", "cat", "--no-pager", f"--since=@{since:.3f}", "-u", unit, check=False)
+def log_of(*units, since):
+    """Everything that units, and systemd about them, have said since then."""
+    chosen = [f"--unit={unit}" for unit in units]
+    return machine.run("journalctl", "-o", "cat", "--no-pager", f"--since=@{since:.3f}", *chosen, check=False)

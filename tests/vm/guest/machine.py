@@ -5,7 +5,6 @@ import json
 import os
 import socket
 import subprocess
-import threading
 from pathlib import Path
 
 PLACE = Path("/run/vm")
@@ -19,19 +18,18 @@ _MCL_CURRENT, _MCL_FUTURE = 1, 2
 _SYS_PIDFD_GETFD = 438
 _SWAP_FILE = Path("/var/vm-swap")
 _FILLER = Path("/var/vm-filler")
-_port_lock = threading.Lock()
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def emit(kind, **fields):
     """One line of JSON for the host."""
     line = (json.dumps({"kind": kind, **fields}) + "\n").encode()
-    with _port_lock:
-        descriptor = os.open(_PORT, os.O_WRONLY | os.O_NOCTTY)
-        try:
-            while line:
-                line = line[os.write(descriptor, line) :]
-        finally:
-            os.close(descriptor)
+    descriptor = os.open(_PORT, os.O_WRONLY | os.O_NOCTTY)
+    try:
+        while line:
+            line = line[os.write(descriptor, line) :]
+    finally:
+        os.close(descriptor)
 
 
 def run(*command, check=True, seconds=120):
@@ -52,17 +50,15 @@ def ready():
 
 def lock_memory():
     """This process stays in memory, whatever the scenario does to the others. Raises OSError."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mlockall(_MCL_CURRENT | _MCL_FUTURE):
+    if _libc.mlockall(_MCL_CURRENT | _MCL_FUTURE):
         raise OSError(ctypes.get_errno(), "mlockall")
 
 
 def descriptor_of(pid, number):
     """A copy of another process's descriptor (pidfd_getfd(2)). Raises OSError."""
-    libc = ctypes.CDLL(None, use_errno=True)
     pidfd = os.pidfd_open(pid)
     try:
-        copy = libc.syscall(_SYS_PIDFD_GETFD, pidfd, number, 0)
+        copy = _libc.syscall(_SYS_PIDFD_GETFD, pidfd, number, 0)
     finally:
         os.close(pidfd)
     if copy < 0:

@@ -96,7 +96,7 @@ def strangers():
     insider = machine.run("setpriv", "--reuid=mallory", "--regid=bustd", "--clear-groups", "python3", "-c", _CONNECT)
     machine.run("systemctl", "start", MONITOR)
     daemons.await_killer()
-    said = log_of(KILLER, since)
+    said = log_of(KILLER, since=since)
     faults = []
     if outsider.strip() != "PermissionError":
         faults.append(f"mallory's connection: {outsider.strip()}")
@@ -114,7 +114,7 @@ def blinded():
     try:
         _with_drop_ins(drop_ins, "[Service]\nProtectControlGroups=no\nProtectKernelTunables=no\n")
         machine.run("systemctl", "restart", KILLER, MONITOR, check=False)
-        said = log_of(MONITOR, since)
+        said = log_of(MONITOR, since=since)
         if "give both units SupplementaryGroups=" not in said:
             faults.append(f"the monitor did not say how to mend it: {said}")
         with_group = "[Service]\nProtectControlGroups=no\nProtectKernelTunables=no\nSupplementaryGroups=proc\n"
@@ -147,7 +147,7 @@ def wrong_killer_toml():
     since, faults = time.time(), []
     machine.run("systemctl", "restart", KILLER, check=False)
     time.sleep(20)
-    said, status = log_of(KILLER, since), machine.show(MONITOR, "StatusText").get("StatusText", "")
+    said, status = log_of(KILLER, since=since), machine.show(MONITOR, "StatusText").get("StatusText", "")
     starts = said.count("nearest known key: protect.units")
     socket = machine.show("bustd-killer.socket", "ActiveState", "SubState")
     drop_in.unlink()
@@ -170,12 +170,12 @@ def wrong_bustd_toml():
     since, faults, pid = time.time(), [], main_pid(MONITOR)
     machine.run("systemctl", "reload", MONITOR)
     time.sleep(3)
-    if main_pid(MONITOR) != pid or "the old configuration stays in force" not in log_of(MONITOR, since):
+    if main_pid(MONITOR) != pid or "the old configuration stays in force" not in log_of(MONITOR, since=since):
         faults.append("a wrong configuration was not survived by a reload")
     machine.run("systemctl", "restart", MONITOR, check=False)
     time.sleep(5)
     shown = machine.show(MONITOR, "ActiveState", "ExecMainStatus", "NRestarts")
-    said = log_of(MONITOR, since)
+    said = log_of(MONITOR, since=since)
     drop_in.unlink()
     drop_in.parent.rmdir()
     machine.run("systemctl", "restart", MONITOR)

@@ -1,0 +1,15 @@
+"""The signal handlers of the test's own process, which a daemon's code that runs in it takes for itself."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def handlers_restored() -> Iterator[None]:
+    """At the end of the block, the handlers of SIGTERM, SIGINT and SIGHUP are as before, and nothing wakes a poll."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    yield
+    signal.set_wakeup_fd(-1)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
