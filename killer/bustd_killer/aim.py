@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
+from bustd_common import cgroups
 from bustd_common.killer_toml import KillerConfig
 from bustd_common.protection import Protection
 from bustd_protocol.messages import KillRequest, Reason, Scope
@@ -18,6 +19,13 @@ MOST_ROUNDS = 5
 """How often a group is listed anew before what it has started meanwhile is left alone."""
 
 
+class Company(NamedTuple):
+    """What dies with the victim: the members of a process group, or of a control group; neither: nobody."""
+
+    group: int = 0
+    cgroup: str = ""
+
+
 class Guard(NamedTuple):
     """Everything that decides who may die, fixed at start but for `own`."""
 
@@ -26,38 +34,45 @@ class Guard(NamedTuple):
     machine: facts.MachineFiles
     own: Own
     only_descendants_of: int = 0
+    hierarchy: str = ""
 
 
-def take_aim(request: KillRequest, guard: Guard) -> tuple[Victim, ...] | Ruling:
-    """Checks 4 to 9: the process that was asked for and then its group, or why not.
+class Aim(NamedTuple):
+    """Whom to signal, the process that was asked for first, and what the others are members of."""
+
+    victims: tuple[Victim, ...]
+    company: Company
+
+
+def take_aim(request: KillRequest, guard: Guard) -> Aim | Ruling:
+    """Checks 4 to 9: the process that was asked for and then its company, or why not.
 
     The caller closes the pidfds of the victims; a Ruling leaves nothing open.
 
     Raises OSError for what the kernel should not have refused (EMFILE, ENOSYS).
     """
-    refusal = rules.judge_scope(request)
+    refusal = rules.judge_scope(request, guard.hierarchy)
     if refusal.reason:
         return refusal
     victim = facts.open_victim(request.pid)
     if isinstance(victim, Reason):
         return Ruling(victim)
-    refusal = first_refusal(victim, request, guard)
-    if refusal.reason:
-        os.close(victim.pidfd)
-        return refusal
-    if request.scope is not Scope.GROUP:
-        return (victim,)
-    return _whole_group(victim, guard)
+    victims, refusal = [victim], first_refusal(victim, request, guard)
+    company = refusal if refusal.reason else _assemble(victims, request.scope, guard)
+    if isinstance(company, Ruling):
+        close_all(victims)
+        return company
+    return Aim(tuple(victims), company)
 
 
-def newcomers(group: int, known: set[int], guard: Guard) -> list[Victim]:
-    """Members of the group that are not among the `known` PIDs and that may be signalled."""
+def newcomers(company: Company, known: set[int], guard: Guard) -> list[Victim]:
+    """Members of the company that are not among the `known` PIDs and that may be signalled."""
     found: list[Victim] = []
     try:
-        for pid in facts.group_members(group):
+        for pid in _listed(company, guard):
             victim = Reason.NONE if pid in known else facts.open_victim(pid)
             if isinstance(victim, Victim):
-                if _judge_member(victim, guard).reason:
+                if not _belongs(victim, company) or _judge_member(victim, guard).reason:
                     os.close(victim.pidfd)
                 else:
                     found.append(victim)
@@ -101,23 +116,62 @@ def _judge_member(victim: Victim, guard: Guard) -> Ruling:
     return rules.judge_protection(victim.facts, guard.protection)
 
 
-def _whole_group(leader: Victim, guard: Guard) -> tuple[Victim, ...] | Ruling:
-    """The victim with its process group: one member that may not die refuses the whole."""
-    victims, refusal = [leader], rules.PASSED
+def _assemble(victims: list[Victim], scope: Scope, guard: Guard) -> Company | Ruling:
+    """Add to the one victim whoever is to die with it. The caller closes what is in the list, whatever comes of it."""
     try:
-        for pid in facts.group_members(leader.facts.stat.group):
-            member = Reason.NONE if pid == leader.pid else facts.open_victim(pid)
-            if isinstance(member, Victim):
-                victims.append(member)
-                refusal = _judge_member(member, guard)
-            elif member is Reason.HIDDEN:  # it lives, and whether it is protected nobody can tell
-                refusal = Ruling(member)
-            if refusal.reason:
-                refusal = refusal._replace(why=f"{pid} of its group: {refusal.why or refusal.reason.name.lower()}")
-                break
-    except OSError as error:  # EMFILE: a larger group than there are descriptors
+        company = _company_of(victims[0], scope, guard)
+        if isinstance(company, Ruling):
+            return company
+        refusal = _gather(victims, company, guard)
+    except OSError as error:  # EMFILE: more members than there are descriptors
         refusal = Ruling(Reason.KERNEL, str(error), error.errno or 0)
-    if refusal.reason:
-        close_all(victims)
-        return refusal
-    return tuple(victims)
+    return refusal if refusal.reason else company
+
+
+def _company_of(victim: Victim, scope: Scope, guard: Guard) -> Company | Ruling:
+    """Whom the scope means for this victim, or why its control group may not die. Raises OSError (EMFILE)."""
+    if scope is Scope.PROCESS:
+        return Company()
+    if scope is Scope.GROUP:
+        return Company(group=victim.facts.stat.group)
+    path = victim.facts.cgroup
+    whole = cgroups.read_whole(guard.hierarchy, path)
+    if whole is None:
+        return Ruling(Reason.PROTECTED, f"{path or 'its control group'} is no part of a unit that may die whole")
+    below = cgroups.groups_at(guard.hierarchy, whole.path)
+    if cgroups.holds_units(below) or len(below) > cgroups.MOST_GROUPS:
+        return Ruling(Reason.PROTECTED, f"{whole.path} holds further units or more than it should")
+    return Company(cgroup=whole.path)
+
+
+def _listed(company: Company, guard: Guard) -> list[int]:
+    """The PIDs of the members as they are listed at this moment. Raises OSError (EMFILE)."""
+    if company.cgroup:
+        return cgroups.members(guard.hierarchy, company.cgroup)
+    return facts.group_members(company.group) if company.group else []
+
+
+def _belongs(victim: Victim, company: Company) -> bool:
+    """Whether what is held now still is a member: since the listing it may have been moved, or its PID reused."""
+    if company.cgroup:
+        return cgroups.is_within(victim.facts.cgroup, company.cgroup)
+    return victim.facts.stat.group == company.group
+
+
+def _gather(victims: list[Victim], company: Company, guard: Guard) -> Ruling:
+    """Add the company to its first victim: one member that may not die refuses the whole. Raises OSError (EMFILE)."""
+    first = victims[0].pid
+    for pid in _listed(company, guard):
+        member, refusal = Reason.NONE if pid == first else facts.open_victim(pid), rules.PASSED
+        if isinstance(member, Victim):
+            victims.append(member)
+            if not _belongs(member, company):
+                os.close(victims.pop().pidfd)
+            else:
+                refusal = _judge_member(member, guard)
+        elif member is Reason.HIDDEN:  # it lives, and whether it is protected nobody can tell
+            refusal = Ruling(member)
+        if refusal.reason:
+            words = f"{pid} of {company.cgroup or 'its group'}: {refusal.why or refusal.reason.name.lower()}"
+            return refusal._replace(why=words)
+    return rules.PASSED

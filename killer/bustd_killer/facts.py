@@ -6,7 +6,7 @@ import errno
 import os
 import select
 
-from bustd_common import procfs
+from bustd_common import cgroups, procfs
 from bustd_protocol.messages import Reason
 from bustd_protocol.record import NamedTuple
 
@@ -17,13 +17,14 @@ _ERRNOS_OF_A_THREAD = (errno.EINVAL, errno.ENOENT)
 
 
 class Facts(NamedTuple):
-    """One process. Its bytes and unit come from the first living thread when the leader is a zombie."""
+    """One process. Its bytes, unit and control group are of the first living thread when the leader is a zombie."""
 
     stat: procfs.Stat
     uid: int
     held_bytes: int
     oom_score_adj: int
     unit: str
+    cgroup: str = ""
 
 
 class Victim(NamedTuple):
@@ -141,7 +142,8 @@ def _read_facts(pid: int, proc: str) -> Facts | None:
     cgroup = _read(f"{root}/cgroup")
     if status is None or cgroup is None:
         return None
-    return Facts(stat, status.uid, status.held_bytes or 0, int(adj), procfs.parse_unit(cgroup))
+    unit, path = procfs.parse_unit(cgroup), cgroups.parse_path(cgroup)
+    return Facts(stat, status.uid, status.held_bytes or 0, int(adj), unit, path)
 
 
 def _living_thread(root: str) -> str:

@@ -7,11 +7,11 @@ import signal
 
 from bustd_common.killer_toml import KillerConfig
 from bustd_common.log import printable
-from bustd_protocol.messages import Exited, Fate, KillRequest, Reason, Scope, Signal, Verdict, outcome_of
+from bustd_protocol.messages import Exited, Fate, KillRequest, Reason, Signal, Verdict, outcome_of
 from bustd_protocol.record import NamedTuple
 
 from . import aim, facts, rules, sysapi
-from .aim import Guard
+from .aim import Aim, Guard
 from .facts import Victim
 from .rules import FlightKey, Ruling
 
@@ -76,10 +76,10 @@ class Kills:
         if wait_ms:
             return _answer(request, Ruling(Reason.RATE, f"for {wait_ms} ms"), retry_after_ms=wait_ms)
         try:
-            target = aim.take_aim(request, guard)
+            aimed = aim.take_aim(request, guard)
         except OSError as error:
-            target = Ruling(Reason.KERNEL, str(error), error.errno or 0)
-        return _answer(request, target) if isinstance(target, Ruling) else self._strike(request, target, guard, now_ms)
+            aimed = Ruling(Reason.KERNEL, str(error), error.errno or 0)
+        return _answer(request, aimed) if isinstance(aimed, Ruling) else self._strike(request, aimed, guard, now_ms)
 
     def follow(self, now_ms: int, config: KillerConfig) -> Ending | None:
         """Look after the kill in flight; None if there is nothing to say."""
@@ -112,22 +112,23 @@ class Kills:
             except OSError:
                 pass  # ESRCH: gone already; ENOSYS: before Linux 5.15; EAGAIN: it is dying by itself
 
-    def _strike(self, request: KillRequest, target: tuple[Victim, ...], guard: Guard, now_ms: int) -> Answer:
+    def _strike(self, request: KillRequest, aimed: Aim, guard: Guard, now_ms: int) -> Answer:
         """Signal the one that was asked for and, if that worked, what belongs to it."""
-        first, config = target[0], guard.config
+        first, config = aimed.victims[0], guard.config
         ruling = send_signal(first.pidfd, request.signal)
         if ruling.reason:
-            aim.close_all(target)
+            aim.close_all(aimed.victims)
             return _answer(request, ruling, first)
-        pidfds = [victim.pidfd for victim in target]
+        pidfds = [victim.pidfd for victim in aimed.victims]
         for pidfd in pidfds[1:]:
             send_signal(pidfd, request.signal)
-        if request.scope is Scope.GROUP:
-            pidfds += _signal_newcomers(request, target, guard)
+        pidfds += _signal_newcomers(request, aimed, guard)
         self._rate = rules.after_kill(self._rate, now_ms, config)
         grace_ms = config.stuck_ms if request.signal is Signal.KILL else config.term_ms
         key = FlightKey(request.pid, request.start_ticks)
         self.flight = Flight(request.id, key, tuple(pidfds), request.signal, now_ms, now_ms + grace_ms)
+        if len(pidfds) > 1:
+            ruling = ruling._replace(why=f"with {len(pidfds) - 1} more of {aimed.company.cgroup or 'its group'}")
         return _answer(request, ruling, first, signalled_count=len(pidfds))
 
 
@@ -173,12 +174,12 @@ def _without_the_dead(flight: Flight) -> Flight:
     return flight._replace(pidfds=tuple(pidfd for pidfd in flight.pidfds if pidfd not in dead))
 
 
-def _signal_newcomers(request: KillRequest, target: tuple[Victim, ...], guard: Guard) -> list[int]:
-    """Signal what the group has started meanwhile, until nothing new appears."""
-    known = {victim.pid for victim in target}
+def _signal_newcomers(request: KillRequest, aimed: Aim, guard: Guard) -> list[int]:
+    """Signal what its company has started meanwhile, until nothing new appears."""
+    known = {victim.pid for victim in aimed.victims}
     pidfds: list[int] = []
     for _ in range(aim.MOST_ROUNDS):
-        found = aim.newcomers(target[0].facts.stat.group, known, guard)
+        found = aim.newcomers(aimed.company, known, guard)
         for victim in found:
             send_signal(victim.pidfd, request.signal)
         known |= {victim.pid for victim in found}

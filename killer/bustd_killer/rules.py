@@ -10,7 +10,6 @@ from bustd_protocol.record import NamedTuple
 from .facts import Facts, Machine
 
 OOM_SCORE_ADJ_MIN = -1000
-_SUPPORTED_SCOPES = (Scope.PROCESS, Scope.GROUP)
 
 
 class Own(NamedTuple):
@@ -106,9 +105,11 @@ def judge_protection(facts: Facts, protection: Protection) -> Ruling:
     return Ruling(Reason.PROTECTED, rule) if rule else PASSED
 
 
-def judge_scope(request: KillRequest) -> Ruling:
-    """Only scopes that this killer knows how to check member by member."""
-    return PASSED if request.scope in _SUPPORTED_SCOPES else Ruling(Reason.UNSUPPORTED, f"scope {request.scope.name}")
+def judge_scope(request: KillRequest, hierarchy: str) -> Ruling:
+    """Scope cgroup needs a unified hierarchy, wherever that is mounted."""
+    if request.scope is Scope.CGROUP and not hierarchy:
+        return Ruling(Reason.UNSUPPORTED, "scope CGROUP: no unified hierarchy")
+    return PASSED
 
 
 def minimum_bytes(total_bytes: int, config: KillerConfig) -> int:

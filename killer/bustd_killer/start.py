@@ -10,7 +10,7 @@ import os
 import sys
 import time
 
-from bustd_common import kernel, killer_toml
+from bustd_common import cgroups, kernel, killer_toml
 from bustd_common.apart import ChildFailed
 from bustd_common.log import Log, where
 from bustd_common.protection import Protection
@@ -137,7 +137,7 @@ def _guard(arguments: Arguments, config: killer_toml.KillerConfig) -> Guard:
     names = config.protect_names + arguments.protect_names
     protection = Protection(config.protect_units, config.protect_uids, names)
     own = Own(os.getpid(), os.getppid(), 0)
-    return Guard(config, protection, MachineFiles(), own, arguments.only_descendants_of)
+    return Guard(config, protection, MachineFiles(), own, arguments.only_descendants_of, cgroups.hierarchy())
 
 
 def _listener(arguments: Arguments, config: killer_toml.KillerConfig) -> Socket:

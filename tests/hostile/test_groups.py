@@ -209,16 +209,6 @@ def test_a_group_that_just_fits_into_the_table_of_descriptors_dies_whole(
         victims.end(crowd)
 
 
-def test_a_cgroup_is_not_supported(
-    place: Path, victim: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes]
-) -> None:
-    with killer(place) as daemon:
-        with nobody_dies(victim, bystander), peer(daemon.socket_path) as monitor:
-            assert refused(monitor.ask(request_for(victim.pid, scope=Scope.CGROUP)), Reason.UNSUPPORTED)
-        assert daemon.has_said(f"to {victim.pid} (leak) for floor: unsupported scope CGROUP\n")
-        assert is_served(daemon, victim)
-
-
 def test_a_member_that_cannot_be_seen_refuses_the_whole_group(
     leader: subprocess.Popen[bytes], member: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:

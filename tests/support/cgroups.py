@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -41,6 +41,24 @@ def group_at(root: Path, path: str) -> Iterator[Path]:
         while leaf != root:
             leaf.rmdir()
             leaf = leaf.parent
+
+
+@contextmanager
+def groups_at(root: Path, *paths: str) -> Iterator[list[Path]]:
+    """Several of them, with the control groups that a test makes below; all are removed at the end."""
+    top = root / f"bustd-test-{os.getpid()}.slice"
+    try:
+        for path in paths:
+            (top / path).mkdir(parents=True)
+        yield [top / path for path in paths]
+    finally:
+        for group in sorted(map(Path, (folder for folder, _, _ in os.walk(top))), reverse=True):
+            if (group / "cgroup.type").read_text() != "threaded\n":  # its threads leave with their process
+                for pid in (group / "cgroup.procs").read_text().split():
+                    with suppress(ProcessLookupError):
+                        put(int(pid), root)
+        for group, _, _ in os.walk(top, topdown=False):
+            Path(group).rmdir()
 
 
 def put(pid: int, group: Path) -> None:

@@ -37,12 +37,14 @@ def guard(
     limits: dict[str, int] | None = None,
     rate: dict[str, int] | None = None,
     grace: dict[str, int] | None = None,
+    hierarchy: str = "",
 ) -> Guard:
     """What decides who may die; only the test's own descendants, as with every killer in a test."""
     tables = {"peer": {"user": os.geteuid()}, "limits": limits or {}, "rate": rate or {}, "grace": grace or {}}
     config = killer_toml.config_of(tables)
     machine = FixedMachine(available_percent, some_avg10)
-    return Guard(config, protection, machine, Own(_NOBODYS, _NOBODYS, _NOBODYS), os.getpid())  # type: ignore[arg-type]
+    own = Own(_NOBODYS, _NOBODYS, _NOBODYS)
+    return Guard(config, protection, machine, own, os.getpid(), hierarchy)  # type: ignore[arg-type]
 
 
 @contextmanager

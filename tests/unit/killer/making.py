@@ -37,8 +37,16 @@ def stat(**changed: object) -> Stat:
     return ordinary._replace(**changed)
 
 
-def facts(*, uid: int = 1000, held_bytes: int = GIB, adj: int = 0, unit: str = "app.scope", **of_stat: object) -> Facts:
-    return Facts(stat(**of_stat), uid, held_bytes, adj, unit)
+def facts(
+    *,
+    uid: int = 1000,
+    held_bytes: int = GIB,
+    adj: int = 0,
+    unit: str = "app.scope",
+    cgroup: str = "/app.scope",
+    **of_stat: object,
+) -> Facts:
+    return Facts(stat(**of_stat), uid, held_bytes, adj, unit, cgroup)
 
 
 def request(pid: int = 4711, **changed: object) -> KillRequest:
@@ -86,6 +94,7 @@ def guard(
     protection: Protection | None = None,
     own: Own | None = None,
     only_descendants_of: int = 0,
+    hierarchy: str = "",
     **limits: object,
 ) -> Guard:
     """On a machine that is short of memory, unless the test says otherwise; nobody is protected."""
@@ -95,4 +104,5 @@ def guard(
         FakeMachine(reading or machine()),  # type: ignore[arg-type]
         own or Own(os.getpid(), os.getppid(), 0),
         only_descendants_of,
+        hierarchy,
     )

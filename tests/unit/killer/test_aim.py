@@ -6,7 +6,7 @@ import pytest
 
 from bustd_common.procfs import PF_KTHREAD, Stat
 from bustd_common.protection import Protection
-from bustd_killer.aim import take_aim
+from bustd_killer.aim import Aim, take_aim
 from bustd_killer.rules import Own, Ruling
 from bustd_protocol.messages import Reason, Scope
 from tests.unit.killer.making import GIB, KILLER, MONITOR, PARENT, facts, guard, machine, request
@@ -28,9 +28,10 @@ def reason_of(aimed: object) -> Reason:
 
 def test_a_process_that_passes_every_check_is_held_for_the_signal(world):
     world.processes[4711] = facts()
-    victims = take_aim(request(), guard(own=OWN))
-    assert [(victim.pid, victim.facts) for victim in victims] == [(4711, facts())]
-    close(victims)
+    aimed = take_aim(request(), guard(own=OWN))
+    assert isinstance(aimed, Aim)
+    assert [(victim.pid, victim.facts) for victim in aimed.victims] == [(4711, facts())]
+    close(aimed)
 
 
 @pytest.mark.parametrize("reason", [Reason.GONE, Reason.HIDDEN, Reason.NOT_LEADER])
@@ -95,9 +96,9 @@ def test_of_all_the_checks_that_fail_the_first_speaks(world, at):
     assert reason_of(aimed) is LATER[at][0]
 
 
-def test_a_scope_that_is_not_supported_is_refused_before_anything_is_opened(world):
+def test_without_a_hierarchy_scope_cgroup_is_refused_before_anything_is_opened(world):
     world.processes[4711] = facts()
-    aimed = take_aim(request(scope=Scope.CGROUP), guard(own=OWN))
+    aimed = take_aim(request(scope=Scope.CGROUP), guard(own=OWN, hierarchy=""))
     assert (reason_of(aimed), world.opened) == (Reason.UNSUPPORTED, [])
 
 
@@ -119,6 +120,7 @@ def test_the_facts_and_not_the_request_are_judged(world):
     world.processes[4711] = facts(uid=0, comm=b"postgres")
     lie = request(uid=1000, comm=b"leak")
     assert reason_of(take_aim(lie, guard(own=OWN, protection=DATABASE))) is Reason.PROTECTED
-    victims = take_aim(request(comm=b"postgres"), guard(own=OWN))
-    assert victims[0].facts.stat == Stat(b"postgres", b"S", 1, 4711, 4711, 0x400000, 1, 90125)
-    close(victims)
+    aimed = take_aim(request(comm=b"postgres"), guard(own=OWN))
+    assert isinstance(aimed, Aim)
+    assert aimed.victims[0].facts.stat == Stat(b"postgres", b"S", 1, 4711, 4711, 0x400000, 1, 90125)
+    close(aimed)

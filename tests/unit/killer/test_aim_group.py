@@ -5,7 +5,8 @@ import errno
 import pytest
 
 from bustd_common.protection import Protection
-from bustd_killer.aim import newcomers, take_aim
+from bustd_killer import facts as facts_module
+from bustd_killer.aim import Company, newcomers, take_aim
 from bustd_killer.rules import Own, Ruling
 from bustd_protocol.messages import Reason, Scope
 from tests.unit.killer.making import KILLER, MONITOR, PARENT, facts, guard, machine, request
@@ -85,16 +86,26 @@ def test_a_group_with_more_members_than_there_are_descriptors_is_refused_and_not
     assert (aimed.reason, aimed.errno) == (Reason.KERNEL, errno.EMFILE)
 
 
+def test_a_pid_that_is_anothers_by_the_time_it_is_opened_is_not_of_the_group(world, monkeypatch):
+    """The list names numbers; what holds one of them may have taken it over a moment ago."""
+    world.processes[4713] = facts(group=4800, comm=b"postgres")
+    monkeypatch.setattr(facts_module, "group_members", lambda _: [4711, 4712, 4713])
+    protection = Protection(names=(b"postgres",))
+    assert close(take_aim(GROUP, guard(own=OWN, protection=protection))) == [4711, 4712]
+    world.processes[4713] = facts(group=4800)
+    assert close(newcomers(Company(4711), {4711}, guard(own=OWN))) == [4712]
+
+
 # Members that the group has started meanwhile
 
 
 def test_newcomers_are_those_that_are_not_known_and_may_die(world):
     world.processes |= {4714: facts(adj=-1000), 4715: Reason.GONE, 4716: facts(start_ticks=6)}
-    found = newcomers(4711, {4711, 4712}, guard(own=OWN))
+    found = newcomers(Company(4711), {4711, 4712}, guard(own=OWN))
     assert close(found) == [4713, 4716]
     assert 4711 not in world.opened
 
 
 def test_newcomers_stop_where_the_descriptors_do(world):
     world.processes = {4712: facts(), 4713: OSError(errno.EMFILE, "Too many open files"), 4714: facts()}
-    assert close(newcomers(4711, set(), guard(own=OWN))) == [4712]
+    assert close(newcomers(Company(4711), set(), guard(own=OWN))) == [4712]

@@ -116,12 +116,11 @@ def test_what_a_rule_protects_is_refused_and_the_rule_named(changed, why):
     assert ruling.why == why
 
 
-@pytest.mark.parametrize(
-    ("scope", "reason"),
-    [(Scope.PROCESS, Reason.NONE), (Scope.GROUP, Reason.NONE), (Scope.CGROUP, Reason.UNSUPPORTED)],
-)
-def test_a_scope_that_can_not_be_checked_member_by_member_is_refused(scope, reason):
-    assert rules.judge_scope(request(scope=scope)).reason is reason
+@pytest.mark.parametrize("scope", Scope)
+@pytest.mark.parametrize("hierarchy", ["", "/sys/fs/cgroup"])
+def test_a_scope_that_can_not_be_checked_member_by_member_is_refused(scope, hierarchy):
+    refused = scope is Scope.CGROUP and not hierarchy
+    assert rules.judge_scope(request(scope=scope), hierarchy).reason is (Reason.UNSUPPORTED if refused else Reason.NONE)
 
 
 # Check 8: what its death would bring

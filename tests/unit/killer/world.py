@@ -11,6 +11,7 @@ import pytest
 
 from bustd_common.procfs import Stat
 from bustd_killer import facts
+from bustd_killer.aim import Aim
 from bustd_killer.facts import Facts, Victim
 from bustd_protocol.messages import Reason
 
@@ -44,8 +45,10 @@ class World:
         return ancestor in self.ancestors.get(stat.start_ticks, set())
 
 
-def close(victims: tuple[Victim, ...] | list[Victim]) -> list[int]:
-    """Let go of them; returns their PIDs."""
+def close(aimed: object) -> list[int]:
+    """Let go of the victims of an aim, or of a list of them; returns their PIDs."""
+    assert isinstance(aimed, Aim | list), f"aimed at {aimed}"
+    victims: list[Victim] = list(aimed.victims) if isinstance(aimed, Aim) else aimed
     for victim in victims:
         os.close(victim.pidfd)
     return [victim.pid for victim in victims]

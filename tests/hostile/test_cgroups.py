@@ -1,0 +1,283 @@
+"""Whole control groups, in the kernel's own hierarchy: what dies with a process, what does not, and who cheats."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from bustd_common import cgroups
+from bustd_common.protection import Protection
+from bustd_killer import flight
+from bustd_killer.rules import Ruling
+from bustd_protocol.messages import Exited, Fate, Outcome, Reason, Scope, Signal
+from tests.support import victims
+from tests.support.cgroups import groups_at, put
+from tests.support.dialogue import peer
+from tests.support.honest import dies_of, is_served, nobody_dies, refused, request_for
+from tests.support.in_process import guard, kills
+from tests.support.killer import killer
+
+pytestmark = pytest.mark.root
+
+USER = "user.slice/user-1000.slice/user@1000.service"
+UNIT = f"{USER}/app.slice/leak.scope"
+
+
+MANY = """
+import os, time
+alive, held = os.pipe()
+for _ in range(300):
+    if os.fork() == 0:
+        os.close(held)
+        os.read(alive, 1)  # until the parent is dead
+        os._exit(0)
+print("ready", flush=True)
+time.sleep(120)
+"""
+
+Process = subprocess.Popen[bytes]
+
+
+@pytest.fixture
+def hierarchy() -> Path:
+    root = Path(cgroups.hierarchy())
+    if root == Path() or not os.access(root / "cgroup.procs", os.W_OK):
+        pytest.skip("no unified hierarchy here in which a test can make units")
+    return root
+
+
+@pytest.fixture
+def member() -> Iterator[Process]:
+    """Of another process group than the victim's."""
+    with victims.victim(0, name=b"member", own_group=True) as process:
+        yield process
+
+
+@pytest.fixture
+def below() -> Iterator[Process]:
+    with victims.victim(0, name=b"below", own_group=True) as process:
+        yield process
+
+
+@pytest.mark.parametrize("named", ["victim", "below"])
+def test_a_whole_unit_dies_with_what_is_below_it_and_nothing_beside_it(
+    place: Path, hierarchy: Path, victim: Process, member: Process, below: Process, bystander: Process, named: str
+) -> None:
+    paths = (UNIT, f"{UNIT}/sub/deeper", f"{UNIT}2")
+    with groups_at(hierarchy, *paths) as (unit, deeper, beside), killer(place, limits="minimum_mib = 0") as daemon:
+        put(victim.pid, unit)
+        put(member.pid, unit)
+        put(below.pid, deeper)
+        put(bystander.pid, beside)
+        with nobody_dies(bystander), peer(daemon.socket_path) as monitor:
+            request = request_for((victim if named == "victim" else below).pid, scope=Scope.CGROUP)
+            verdict = monitor.ask(request)
+            assert verdict[1:3] == (Outcome.SIGNALLED, Reason.NONE)
+            assert verdict.signalled_count == 3
+            assert all(dies_of(process) for process in (victim, member, below))
+            exited = monitor.hear()
+            assert isinstance(exited, Exited)
+            assert exited[:2] == (request.id, Fate.GONE)
+        assert daemon.has_said(f"for floor: with 2 more of /{unit.relative_to(hierarchy)}\n")
+        assert is_served(daemon, bystander)
+
+
+def test_of_a_unit_only_the_process_dies_if_only_the_process_was_asked_for(
+    place: Path, hierarchy: Path, victim: Process, member: Process
+) -> None:
+    with groups_at(hierarchy, UNIT) as (unit,), killer(place) as daemon, nobody_dies(member):
+        put(victim.pid, unit)
+        put(member.pid, unit)
+        assert is_served(daemon, victim)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "machine.slice/lxc.payload.c/init.scope",
+        "system.slice",
+        "openrc.nginx",
+        "user.slice/user-1000.slice/session-3.scope",
+        USER,
+        f"{USER}/init.scope",
+        f"{USER}/app.slice",
+        f"{USER}/session.slice/org.gnome.Shell@wayland.service",
+        f"{USER}/app.slice/a.scope/session-1.scope",
+        f"{USER}/app.slice/blank .scope",
+        f"{USER}/app.slice/a\r0::/b.scope",
+    ],
+)
+def test_what_is_no_unit_that_may_die_whole_is_refused_and_its_process_may_die_alone(
+    place: Path, hierarchy: Path, victim: Process, member: Process, path: str
+) -> None:
+    with groups_at(hierarchy, path) as (group,), killer(place) as daemon, nobody_dies(member):
+        put(victim.pid, group)
+        put(member.pid, group)
+        with nobody_dies(victim), peer(daemon.socket_path) as monitor:
+            for number in Signal:
+                request = request_for(victim.pid, scope=Scope.CGROUP, signal=number)
+                assert refused(monitor.ask(request), Reason.PROTECTED)
+        assert daemon.has_said("is no part of a unit that may die whole\n")
+        assert is_served(daemon, victim)
+
+
+def test_a_process_in_no_control_group_of_its_own_is_refused(place: Path, hierarchy: Path, victim: Process) -> None:
+    with killer(place) as daemon:
+        put(victim.pid, hierarchy)
+        with nobody_dies(victim), peer(daemon.socket_path) as monitor:
+            assert refused(monitor.ask(request_for(victim.pid, scope=Scope.CGROUP)), Reason.PROTECTED)
+        assert is_served(daemon, victim)
+
+
+def test_a_unit_with_units_of_its_own_is_refused(
+    place: Path, hierarchy: Path, victim: Process, member: Process
+) -> None:
+    paths = ("machine.slice/systemd-nspawn@c.service/payload/system.slice/db.service",)
+    with groups_at(hierarchy, *paths) as (inner,), killer(place) as daemon:
+        put(victim.pid, inner.parents[1])
+        put(member.pid, inner)
+        with nobody_dies(victim, member), peer(daemon.socket_path) as monitor:
+            assert refused(monitor.ask(request_for(victim.pid, scope=Scope.CGROUP)), Reason.PROTECTED)
+        assert daemon.has_said("systemd-nspawn@c.service holds further units or more than it should\n")
+        with nobody_dies(member):
+            assert is_served(daemon, victim)
+
+
+@pytest.mark.parametrize("comm", [b"database", b"sshd", b"systemd"])
+def test_one_protected_member_protects_the_whole_unit(
+    place: Path, hierarchy: Path, victim: Process, bystander: Process, comm: bytes
+) -> None:
+    with (
+        victims.victim(0, name=comm) as protected,
+        groups_at(hierarchy, f"{UNIT}/sub") as (sub,),
+        killer(place, protect='names = ["database"]') as daemon,
+    ):
+        put(victim.pid, sub.parent)
+        put(protected.pid, sub)
+        with nobody_dies(victim, protected, bystander), peer(daemon.socket_path) as monitor:
+            assert refused(monitor.ask(request_for(victim.pid, scope=Scope.CGROUP)), Reason.PROTECTED)
+        path = sub.parent.relative_to(hierarchy)
+        assert daemon.has_said(f"for floor: protected {protected.pid} of /{path}: name {comm.decode()}\n")
+        assert is_served(daemon, bystander)
+
+
+@pytest.mark.parametrize("whose", ["monitor", "killer"])
+def test_the_unit_of_the_monitor_or_the_killer_is_refused(
+    place: Path, hierarchy: Path, victim: Process, bystander: Process, whose: str
+) -> None:
+    with groups_at(hierarchy, UNIT) as (unit,), killer(place) as daemon:
+        with nobody_dies(victim, bystander, daemon.process), peer(daemon.socket_path) as monitor:
+            put(victim.pid, unit)
+            put(monitor.pid if whose == "monitor" else daemon.pid, unit)
+            expected = Reason.MONITOR if whose == "monitor" else Reason.SELF
+            assert refused(monitor.ask(request_for(victim.pid, scope=Scope.CGROUP)), expected)
+        put(daemon.pid, hierarchy)
+        assert is_served(daemon, bystander)
+
+
+def test_members_of_other_users_die_with_the_rest(place: Path, hierarchy: Path, victim: Process) -> None:
+    with victims.victim(0, as_nobody=True) as other, groups_at(hierarchy, UNIT) as (unit,), killer(place) as daemon:
+        put(victim.pid, unit)
+        put(other.pid, unit)
+        with peer(daemon.socket_path) as monitor:
+            assert monitor.ask(request_for(victim.pid, scope=Scope.CGROUP)).signalled_count == 2
+            assert dies_of(victim)
+            assert dies_of(other)
+            assert isinstance(monitor.hear(), Exited)
+
+
+def test_a_list_that_its_owner_has_closed_spares_those_in_it_and_not_the_one_that_was_asked_for(
+    place: Path, hierarchy: Path, victim: Process, member: Process
+) -> None:
+    """A killer with CAP_KILL alone may not read what a user forbids. Nobody is signalled who has not been checked."""
+    with groups_at(hierarchy, UNIT) as (unit,), killer(place) as daemon:
+        os.chown(unit / "cgroup.procs", victims.NOBODY.pw_uid, -1)
+        put(victim.pid, unit)
+        put(member.pid, unit)
+        (unit / "cgroup.procs").chmod(0)
+        with nobody_dies(member), peer(daemon.socket_path) as monitor:
+            assert monitor.ask(request_for(victim.pid, scope=Scope.CGROUP)).signalled_count == 1
+            assert dies_of(victim)
+            assert isinstance(monitor.hear(), Exited)
+
+
+def test_threads_in_groups_of_their_own_are_one_process(
+    place: Path, hierarchy: Path, victim: Process, member: Process
+) -> None:
+    """A threaded group has no list of processes: those are in that of the domain above it."""
+    with groups_at(hierarchy, f"{UNIT}/threads") as (threads,), killer(place) as daemon:
+        put(victim.pid, threads.parent)
+        put(member.pid, threads.parent)
+        (threads / "cgroup.type").write_text("threaded")
+        (threads / "cgroup.threads").write_text(str(victim.pid))
+        assert Path(f"/proc/{victim.pid}/cgroup").read_text().endswith("/threads\n")
+        with peer(daemon.socket_path) as monitor:
+            assert monitor.ask(request_for(victim.pid, scope=Scope.CGROUP)).signalled_count == 2
+            assert dies_of(victim)
+            assert dies_of(member)
+            assert isinstance(monitor.hear(), Exited)
+
+
+def test_hundreds_of_members_die_together(place: Path, hierarchy: Path, victim: Process) -> None:
+    crowd = victims.start_program(MANY, own_group=True)
+    try:
+        with groups_at(hierarchy, UNIT) as (unit,), killer(place) as daemon, peer(daemon.socket_path) as monitor:
+            put(victim.pid, unit)
+            for pid in [crowd.pid, *Path(f"/proc/{crowd.pid}/task/{crowd.pid}/children").read_text().split()]:
+                put(int(pid), unit)
+            assert monitor.ask(request_for(victim.pid, scope=Scope.CGROUP)).signalled_count == 302
+            assert dies_of(victim)
+            assert dies_of(crowd)
+            exited = monitor.hear()
+            assert isinstance(exited, Exited)
+            assert exited.fate is Fate.GONE
+            assert (unit / "cgroup.procs").read_text() == ""
+    finally:
+        victims.end(crowd)
+
+
+@pytest.mark.parametrize("comm", [b"newcomer", b"database"])
+def test_a_member_that_comes_while_the_unit_is_killed_dies_unless_it_is_protected(
+    hierarchy: Path, victim: Process, monkeypatch: pytest.MonkeyPatch, comm: bytes
+) -> None:
+    send_signal = flight.send_signal
+    late: list[Process] = []
+    with groups_at(hierarchy, UNIT) as (unit,), kills() as slot, ExitStack() as stack:
+
+        def one_more(pidfd: int, number: int) -> Ruling:
+            if not late:
+                late.append(stack.enter_context(victims.victim(0, name=comm)))
+                put(late[0].pid, unit)
+            return send_signal(pidfd, number)
+
+        monkeypatch.setattr(flight, "send_signal", one_more)
+        put(victim.pid, unit)
+        local = guard(protection=Protection(names=(b"database",)), hierarchy=str(hierarchy))
+        verdict = slot.answer(request_for(victim.pid, scope=Scope.CGROUP), local, 0).verdict
+        assert dies_of(victim)
+        assert verdict.signalled_count == (2 if comm == b"newcomer" else 1)
+        assert victims.exits_within(late[0], 1) == (comm == b"newcomer")
+
+
+def test_what_is_moved_out_between_the_list_and_the_check_lives(
+    hierarchy: Path, victim: Process, member: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Moved to where it would be protected, or not: it is not of the unit any more."""
+    listed = cgroups.members
+    with groups_at(hierarchy, UNIT, "user.slice/user-1000.slice/session-3.scope") as (unit, session), kills() as slot:
+
+        def then_moved(root: str, path: str) -> list[int]:
+            pids = listed(root, path)
+            put(member.pid, session)
+            return pids
+
+        monkeypatch.setattr(cgroups, "members", then_moved)
+        put(victim.pid, unit)
+        put(member.pid, unit)
+        verdict = slot.answer(request_for(victim.pid, scope=Scope.CGROUP), guard(hierarchy=str(hierarchy)), 0).verdict
+        assert (verdict.outcome, verdict.signalled_count) == (Outcome.SIGNALLED, 1)
+        assert dies_of(victim)
+        assert victims.is_alive(member)
