@@ -11,6 +11,7 @@ from bustd_protocol import limits
 from bustd_protocol.record import NamedTuple
 
 PF_KTHREAD = 0x00200000
+_NEWLINE = 10
 _LARGEST_KIB = 2**50
 """More kibibytes than any machine has: lxcfs prints negative amounts as 18446744073709551360 kB."""
 
@@ -118,17 +119,15 @@ def parse_meminfo(data: bytes) -> Meminfo | None:
 
 def parse_pressure(data: bytes) -> Pressure | None:
     """Read a PSI file. None if there is no `some` line to understand, as on a kernel with PSI switched off."""
-    values = {}
+    some = full = b""
     for line in data.splitlines():
-        words = line.split()
-        if words and words[0] in (b"some", b"full"):
-            values[words[0]] = dict(word.partition(b"=")[::2] for word in words[1:])
+        if line.startswith(b"some "):
+            some = line
+        elif line.startswith(b"full "):
+            full = line
     try:
-        some, full = values[b"some"], values.get(b"full", {b"avg10": b"0", b"total": b"0"})
-        return Pressure(
-            _percent(some[b"avg10"]), _total(some[b"total"]), _percent(full[b"avg10"]), _total(full[b"total"])
-        )
-    except (KeyError, ValueError):
+        return Pressure(*_average_and_total(some), *(_average_and_total(full) if full else (0.0, 0)))
+    except ValueError:
         return None
 
 
@@ -155,14 +154,22 @@ def parse_unit(data: bytes) -> str:
 
 def field_bytes(data: bytes, name: bytes) -> int | None:
     """The amount in the line `name  N kB`, in bytes: None if there is no such line or no number, 0 if it is absurd."""
-    at = 0 if data.startswith(name) else data.find(b"\n" + name) + 1
-    if at == 0 and not data.startswith(name):
+    at = data.find(name)
+    while at > 0 and data[at - 1] != _NEWLINE:
+        at = data.find(name, at + 1)
+    if at < 0:
         return None
     words = data[at + len(name) : at + len(name) + 48].split(None, 1)
     if not words or not words[0].isdigit():
         return None
     kib = int(words[0])
     return 0 if kib > _LARGEST_KIB else kib * 1024
+
+
+def _average_and_total(line: bytes) -> tuple[float, int]:
+    """avg10 and total of a line of a PSI file. Raises ValueError where one of them is missing or no number."""
+    average, total = line.partition(b" avg10=")[2], line.partition(b" total=")[2]
+    return _percent(average.partition(b" ")[0]), _total(total.partition(b" ")[0])
 
 
 def _percent(text: bytes) -> float:

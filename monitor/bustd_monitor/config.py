@@ -39,6 +39,7 @@ class Floor(NamedTuple):
     available_mib: int
     swap_percent: float
     kill_fraction_percent: float
+    relief_percent: int
 
 
 class Stall(NamedTuple):
@@ -46,7 +47,18 @@ class Stall(NamedTuple):
 
     enabled: bool
     full_ms_per_second: int
+    some_ms_per_second: int
     seconds: int
+    available_percent: float
+    refault_percent: int
+    thrash_available_percent: float
+
+
+class Forecast(NamedTuple):
+    """At the rate at which memory and swap fill up they are about to be gone."""
+
+    enabled: bool
+    exhaustion_seconds: float
     available_percent: float
 
 
@@ -56,6 +68,7 @@ class Conditions(NamedTuple):
     pressure: Pressure
     floor: Floor
     stall: Stall
+    forecast: Forecast
 
 
 class Sleep(NamedTuple):
@@ -80,6 +93,7 @@ class Victims(NamedTuple):
     """Whom to take; the points are of the 1000 of oom_score_adj (proc_pid_oom_score_adj(5))."""
 
     scope: str
+    growth_percent: int
     prefer_points: int
     avoid_points: int
     prefer: Matchers
@@ -132,12 +146,29 @@ SCHEMA: Schema = {
             "available_mib": Key("int", 1024, "and at most this (MiB),", 1, 2**30),
             "swap_percent": Key("number", 10, "and usable swap, where there is any, is at most this.", 0, 100),
             "kill_fraction_percent": Key("number", 50, "At this percentage of those limits: SIGKILL at once.", 0, 100),
+            "relief_percent": Key(
+                "int", 25, "A victim holds this much of what is missing, whichever condition fires (percent).", 0, 100
+            ),
         },
         "stall": {
             "enabled": Key("bool", True, "Whether this condition can ask for a kill."),
             "full_ms_per_second": Key("int", 300, "In each second PSI full grew by this much or more,", 1, 1000),
+            "some_ms_per_second": Key("int", 900, "or PSI some by this much or more,", 1, 1000),
             "seconds": Key("int", 2, "for so many seconds,", 1, 60),
-            "available_percent": Key("number", 15, "and available memory is at most this.", 0.1, 100),
+            "available_percent": Key("number", 15, "available memory is at most this,", 0.1, 100),
+            "refault_percent": Key(
+                "int", 30, "and so much of what the kernel reclaimed was wanted back (percent).", 0, 1000
+            ),
+            "thrash_available_percent": Key(
+                "number", 25, "Where it is files that were wanted back, available memory is at most this.", 0.1, 100
+            ),
+        },
+        "forecast": {
+            "enabled": Key("bool", True, "Whether this condition can ask for a kill."),
+            "exhaustion_seconds": Key(
+                "number", 2, "At the present rate of filling, memory and swap are gone within this,", 0.1, 60
+            ),
+            "available_percent": Key("number", 20, "and available memory is at most this.", 0.1, 100),
         },
     },
     "sleep": {
@@ -148,7 +179,13 @@ SCHEMA: Schema = {
     },
     "victims": {
         "scope": Key(
-            "string", "process", "What dies: the process, or its process group.", choices=("process", "group")
+            "string",
+            "process",
+            "What dies: the process, its process group, or its service or scope whole.",
+            choices=("process", "group", "cgroup"),
+        ),
+        "growth_percent": Key(
+            "int", 100, "How much of what a process gained over the last 10 s counts again in its badness.", 0, 1000
         ),
         "prefer_points": Key("int", 300, "What being preferred adds to badness (of 1000: all memory).", 0, 1000),
         "avoid_points": Key("int", 300, "What being avoided takes from badness (of 1000: all memory).", 0, 1000),
@@ -190,11 +227,15 @@ def config_of(values: Values) -> MonitorConfig:
         dry_run=whole["dry_run"],
         verbose=whole["verbose"],
         conditions=Conditions(
-            Pressure(**conditions["pressure"]), Floor(**conditions["floor"]), Stall(**conditions["stall"])
+            Pressure(**conditions["pressure"]),
+            Floor(**conditions["floor"]),
+            Stall(**conditions["stall"]),
+            Forecast(**conditions["forecast"]),
         ),
         sleep=Sleep(**whole["sleep"]),
         victims=Victims(
             scope=victims["scope"],
+            growth_percent=victims["growth_percent"],
             prefer_points=victims["prefer_points"],
             avoid_points=victims["avoid_points"],
             prefer=_matchers_of(victims["prefer"]),

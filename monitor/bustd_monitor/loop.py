@@ -12,13 +12,15 @@ from bustd_protocol.messages import Bye, Exited, KillerHello, KillRequest, Messa
 from .client import Client, Lost
 from .config import MonitorConfig
 from .deciding import agreement, conditions, pace, states
+from .deciding.reading import Reading
 from .deciding.requests import escalation, kill_request
 from .deciding.states import Action, Ask, Asked, Escalate, Phase, Rank, Say, State
 from .ranking.order import Terms
 from .ranking.shortlist import Shortlist
+from .ranking.terms import Rules, terms_at
 from .reporting import sentences
 from .reporting.service_manager import ServiceManager, standing
-from .sensing.sensor import Sensor
+from .sensing.cgroup_sensor import AnySensor
 from .sensing.triggers import Triggers
 from .waking import Waking
 
@@ -29,7 +31,6 @@ _UNREACHABLE_HOLD_MS = 200
 _CROSSED_HOLD_MS = 20
 _DRY_RUN_HOLD_MS = 10_000
 _UNREADABLE_SLEEP_MS = 1000
-_COMMANDS_EVERY_MS = 5000
 _SETTLE_SPARE_MS = 2000
 
 
@@ -41,7 +42,7 @@ class Loop:
         config: MonitorConfig,
         advice: Protection,
         *,
-        sensor: Sensor,
+        sensor: AnySensor,
         shortlist: Shortlist,
         client: Client,
         triggers: Triggers,
@@ -62,13 +63,13 @@ class Loop:
         self._reload = reload
         self._only_uid = only_uid
         self._state = State()
+        self._reading: Reading | None = None
         self._asked: Asked | None = None
         self._answer_due_ms: int | None = None
         self._pong_due_ms: int | None = None
         self._exit_patience_ms = 0
         self._minimum_bytes = 0
         self._pinged_ms = self._clock_ms()
-        self._commands_ms = -_COMMANDS_EVERY_MS
         self._waking = Waking(triggers, log)
 
     def run(self) -> int:
@@ -109,16 +110,15 @@ class Loop:
         if reading is None:
             self._log("/proc/meminfo makes no sense: nothing is decided on it")
             return False
+        self._reading = reading
         before = self._state.phase
         self._state, actions = states.on_reading(self._state, reading, now_ms, self._config.conditions)
         if self._config.verbose and self._state.phase is not before:
             self._log(f"{before.value} -> {self._state.phase.value}: {sentences.readings(reading)}")
         self._perform(actions)
-        if self._state.phase is Phase.WATCH and now_ms >= self._commands_ms + _COMMANDS_EVERY_MS:
-            self._commands_ms = now_ms
-            self._shortlist.remember_commands(self._config.victims)
         if self._state.phase is not Phase.CALM:
             self._client.hurry(now_ms)
+            self._shortlist.watch(self._terms(reading, now_ms), now_ms)  # after what is urgent
         self._maybe_ping(now_ms)
         return True
 
@@ -156,6 +156,10 @@ class Loop:
             else:
                 self._escalate(action)
 
+    def _terms(self, reading: Reading, now_ms: int) -> Terms:
+        rules = Rules(self._config.victims, self._advice, self._minimum_bytes, self._only_uid)
+        return terms_at(reading, self._state.filling, now_ms, rules)
+
     def _rank(self) -> None:
         """Rank, look at the readings a second time, say what was found, and ask for the first.
 
@@ -166,8 +170,9 @@ class Loop:
             self._state = states.on_lost(self._state, self._clock_ms() + _UNREACHABLE_HOLD_MS)
             return
         started_ns = self._clock_ns()
-        terms = Terms(self._config.victims, self._advice, self._minimum_bytes, self._only_uid)
-        ranking = self._shortlist.rank(terms, self._state.refused)
+        now_ms = self._clock_ms()
+        assert self._reading is not None, "nobody ranks before a reading"
+        ranking = self._shortlist.rank(self._terms(self._reading, now_ms), self._state.refused, now_ms)
         reading = self._sensor.read()
         now_ms = self._clock_ms()
         if reading is None:
@@ -192,7 +197,7 @@ class Loop:
             self._state = states.on_lost(self._state, now_ms + _CROSSED_HOLD_MS)
             return
         self._asked = Asked(ask.candidate, ask.finding.signal)
-        self._request(kill_request(self._client.next_id(), ask, self._config.victims.scope, now_ms))
+        self._request(kill_request(self._client.next_id(), ask, now_ms))
 
     def _escalate(self, action: Escalate) -> None:
         """SIGKILL for the process in flight: the machine would not survive the grace of its SIGTERM."""
@@ -248,7 +253,7 @@ class Loop:
                 self._perform(actions)
                 for action in actions:
                     if isinstance(action, Ask):
-                        self._log(f"asking for the next: {sentences.victim(action.candidate.process)}")
+                        self._log(f"asking for the next: {sentences.next_victim(action.candidate)}")
         elif isinstance(message, Exited):
             if self._client.may_ask:
                 self._answer_due_ms = None

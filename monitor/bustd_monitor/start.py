@@ -26,6 +26,7 @@ from .handover import handed_over
 from .loop import Loop
 from .ranking.shortlist import Shortlist
 from .reporting.service_manager import ServiceManager
+from .sensing.process_table import of_this_machine
 from .sensing.sensor import Sensor, Unreadable
 from .sensing.triggers import arm_triggers
 
@@ -104,7 +105,9 @@ def _run(arguments: Arguments, log: Log) -> int:
         settings,
         advice,
         sensor=sensor,
-        shortlist=Shortlist(only_descendants_of=arguments.only_descendants_of),
+        shortlist=Shortlist(
+            of_this_machine(only_uid=arguments.only_uid, only_descendants_of=arguments.only_descendants_of)
+        ),
         client=Client(settings.killer.socket, link),
         triggers=triggers,
         service_manager=ServiceManager(os.environ),

@@ -24,7 +24,7 @@ class Settings(NamedTuple):
     ticks: int = 20_000
     cold_ticks: int = 40
     victims: int = 1000
-    crowds: tuple[int, ...] = (100, 1000, 5000)
+    crowds: tuple[int, ...] = (100, 1000, 10_000, 50_000)
     decisions: int = 11
     idle_seconds: float = 60.0
     settle_seconds: float = 3.0
@@ -70,7 +70,7 @@ def _figures(settings: Settings, only: list[str], directory: Path) -> list[Figur
     sections: dict[str, tuple[str, Callable[[], list[Figure]]]] = {
         "tick": ("ticks", lambda: tick.measure(settings.ticks, settings.cold_ticks)),
         "kill": (f"{settings.victims} kills", lambda: kill.measure(settings.victims, directory)),
-        "decision": ("decisions", lambda: decision.measure(settings.crowds, settings.decisions)),
+        "decision": ("decisions", lambda: _decision(settings, directory)),
         "idle": (f"{settings.idle_seconds:.0f} idle seconds, memory", lambda: _idle(settings, directory)),
     }
     return [figure for key in only for figure in _section(key, *sections[key])]
@@ -83,6 +83,15 @@ def _section(key: str, what: str, measure: Callable[[], list[Figure]]) -> list[F
         return measure()
     except Exception as error:
         return [Figure(key, what, why_not=" ".join(f"{type(error).__name__}: {error}".split()))]
+
+
+def _decision(settings: Settings, directory: Path) -> list[Figure]:
+    """With earlyoom's search beside it where there is an earlyoom."""
+    try:
+        earlyoom = peers.find("earlyoom", directory, may_download=settings.may_download)
+    except peers.Missing:
+        earlyoom = None
+    return decision.measure(settings.crowds, settings.decisions, directory, earlyoom)
 
 
 def _idle(settings: Settings, directory: Path) -> list[Figure]:

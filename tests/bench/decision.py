@@ -1,10 +1,19 @@
-"""A decision among many real processes: from "a condition fires" to a packet that is ready. Nothing is sent."""
+"""A decision among many processes: from "a condition fires" to the request's packet in the killer's socket.
+
+The processes are real ones as far as this machine carries them, and a generated tree like procfs beyond. Nobody is
+killed: nothing reads the socket but this program.
+"""
 
 from __future__ import annotations
 
+import os
+import socket
 import statistics
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from bustd_common import killer_toml
 from bustd_common.protection import Protection
@@ -14,75 +23,135 @@ from bustd_monitor.deciding.requests import kill_request
 from bustd_monitor.deciding.states import Ask, Phase, State
 from bustd_monitor.ranking.order import Terms
 from bustd_monitor.ranking.shortlist import Shortlist
+from bustd_monitor.sensing.process_table import ProcessTable
 from bustd_monitor.sensing.sensor import Sensor
 from bustd_protocol import codec
 
 from ..support import victims
-from . import crowd, machine, quiet
-from .table import Figure, of_samples
+from . import crowd, machine, quiet, search
+from .peers import Peer
+from .procfs_tree import tree
+from .table import Figure, against, of_samples
 
-_VICTIM_MIB = 64
-_ALWAYS = {"conditions": {"floor": {"available_percent": 100, "available_mib": 2**30, "swap_percent": 100}}}
-"""`floor` fires whatever the machine has."""
+_VICTIM_MIB = 192
+_ALWAYS = {
+    "conditions": {
+        "pressure": {"free_percent": 100, "psi_some_avg10": 0, "available_percent": 100},
+        "floor": {"relief_percent": 0},
+    }
+}
+"""`pressure` fires whatever the machine has."""
+_REAL_AT_MOST = 10_000
+_LONGEST_ROUND_S = 300
+_SECONDS_OF_WATCH = 30
+_TARGET_MS, _TARGET_SHARE, _TARGET_WATCH_PERCENT = 10, 0.2, 2
+_JUDGED_AT = 10_000
 
 
-def measure(sizes: tuple[int, ...], runs: int) -> list[Figure]:
+class Costs(NamedTuple):
+    """Milliseconds of each decision; and of CPU in each second of `watch`."""
+
+    decisions: list[float]
+    watch: list[float]
+    first: float
+
+
+def measure(sizes: tuple[int, ...], runs: int, directory: Path, earlyoom: Peer | None) -> list[Figure]:
     """Decide `runs` times among each of these numbers of small processes, and whatever else runs on this machine."""
     figures = []
     with victims.victim(_VICTIM_MIB):
         for size in sizes:
-            key, what = f"decision_{size}", f"decision among {size:,} more processes"
             try:
-                with crowd.sleepers(size), quiet.no_collection():
-                    found = sum(entry.name.isdigit() for entry in Path("/proc").iterdir())
-                    samples, cached = _decisions(runs), _command_lines(runs)
+                with _processes(size, directory) as proc, quiet.no_collection():
+                    found = sum(entry.name.isdigit() for entry in Path(proc).iterdir())
+                    costs = _costs(proc, runs)
+                    theirs = search.milliseconds(earlyoom, runs) if earlyoom and proc == "/proc" else []
             except crowd.NoRoom as error:
-                figures.append(Figure(key, what, why_not=str(error)))
+                figures.append(Figure(f"decision_{size}", f"decision among {size:,}", why_not=str(error)))
                 continue
-            figure = of_samples(key, what, "ms", samples, note=f"{runs} runs, {found:,} processes in /proc")
-            figures.append(figure)
-            remembered = statistics.median(cached)
-            about = f"command lines remembered, among {size:,} more"
-            figures.append(Figure(f"remember_{size}", about, "ms", remembered, note="every 5 s, in watch only"))
+            kind = "processes" if proc == "/proc" else "generated entries"
+            figures += _figures(size, costs, theirs, f"{found:,} {kind}")
     return figures
+
+
+def _figures(size: int, costs: Costs, theirs: list[float], note: str) -> list[Figure]:
+    decision = of_samples(f"decision_{size}", f"decision among {size:,}", "ms", costs.decisions, note=note)
+    watch = of_samples(f"watch_{size}", f"a second of watch among {size:,}", "ms of CPU", costs.watch, note=note)
+    mean = statistics.mean(costs.watch)
+    watch = watch._replace(value=mean, note=f"the mean of {len(costs.watch)} s; {note}")
+    unprepared = Figure(
+        f"unprepared_{size}", f"first decision, unprepared, {size:,}", "ms", costs.first, note="no watch before it"
+    )
+    if size == _JUDGED_AT:
+        decision = against(decision, decision.value, _TARGET_MS)
+        watch = against(watch, mean, _TARGET_WATCH_PERCENT * 10)
+    figures = [decision, watch, unprepared]
+    if theirs:
+        figures.append(of_samples(f"earlyoom_{size}", f"earlyoom's search among {size:,}", "ms", theirs, note=note))
+        share = decision.value / statistics.median(theirs)
+        ratio = Figure(f"share_{size}", f"decision / earlyoom's search, {size:,}", "", share, note="medians")
+        figures.append(against(ratio, share, _TARGET_SHARE) if size == _JUDGED_AT else ratio)
+    return figures
+
+
+@contextmanager
+def _processes(size: int, directory: Path) -> Iterator[str]:
+    """Where procfs, or what looks like it, shows so many."""
+    if size <= _REAL_AT_MOST:
+        with crowd.sleepers(size):
+            yield "/proc"
+    else:
+        with tree(directory / f"proc{size}", size) as path:
+            yield path
 
 
 def _terms() -> Terms:
     """What a ranking rests on with the shipped configuration, and the killer's shipped minimum."""
     rules = killer_toml.config_of({})
     advice = Protection(rules.protect_units, rules.protect_uids, rules.protect_names)
-    least = min(rules.minimum_mib * 2**20, machine.meminfo().total * rules.minimum_percent // 100)
-    return Terms(config.config_of({}).victims, advice, least)
+    total = machine.meminfo().total
+    least = min(rules.minimum_mib * 2**20, total * rules.minimum_percent // 100)
+    return Terms(config.config_of({}).victims, advice, least, total_bytes=total)
 
 
-def _decisions(runs: int) -> list[float]:
-    """Milliseconds of each: rank, look at the readings a second time, make the request and its packet."""
-    shortlist, terms, settings = Shortlist(), _terms(), config.config_of(_ALWAYS)
-    sensor = Sensor()
+def _costs(proc: str, runs: int) -> Costs:
+    """First without any preparation; then after as much `watch` as a whole walk takes, and some more."""
+    terms = _terms()
+    with closing(ProcessTable(proc)) as table:
+        first = _decisions(Shortlist(table), terms, 1)[0]
+    with closing(ProcessTable(proc)) as table:
+        shortlist = Shortlist(table)
+        now_ms, watch = _now_ms(), []
+        while len(watch) < _SECONDS_OF_WATCH or (not shortlist.has_met_everybody and len(watch) < _LONGEST_ROUND_S):
+            now_ms += 1000  # the clock is ours: a second of watch costs what it costs, however short it is made
+            started_ns = time.process_time_ns()
+            shortlist.watch(terms, now_ms)
+            watch.append((time.process_time_ns() - started_ns) / 1e6)
+        assert shortlist.has_met_everybody, "the walk has not come round"
+        return Costs(_decisions(shortlist, terms, runs, now_ms), watch, first)
+
+
+def _decisions(shortlist: Shortlist, terms: Terms, runs: int, now_ms: int = 0) -> list[float]:
+    """Milliseconds of each: rank, look at the readings a second time, make the request, send its packet."""
+    settings = config.config_of(_ALWAYS)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     samples = []
-    try:
+    with ours, theirs, closing(Sensor()) as sensor:
         for number in range(runs):
             started_ns = time.perf_counter_ns()
-            ranking = shortlist.rank(terms)
+            ranking = shortlist.rank(terms, frozenset(), now_ms)
             reading = sensor.read()
             assert reading is not None, "/proc/meminfo makes no sense"
-            state = State(phase=Phase.ACT)
-            _, actions = states.on_ranking(state, ranking.candidates, reading, 0, settings.conditions)
-            (ask,) = actions
-            assert isinstance(ask, Ask), "nobody to ask for"
-            codec.encode(kill_request(number + 1, ask, settings.victims.scope, 0))
+            _, actions = states.on_ranking(
+                State(phase=Phase.ACT), ranking.candidates, reading, now_ms, settings.conditions
+            )
+            asks = [action for action in actions if isinstance(action, Ask)]
+            assert asks, f"nobody to ask for: {actions}"
+            ours.send(codec.encode(kill_request(number + 1, asks[0], now_ms)))
             samples.append((time.perf_counter_ns() - started_ns) / 1e6)
-    finally:
-        sensor.close()
+            os.read(theirs.fileno(), 4096)
     return samples
 
 
-def _command_lines(runs: int) -> list[float]:
-    """Milliseconds of what `watch` does every five seconds, beside its readings."""
-    shortlist, chosen = Shortlist(), config.config_of({}).victims
-    samples = []
-    for _ in range(runs):
-        started_ns = time.perf_counter_ns()
-        shortlist.remember_commands(chosen)
-        samples.append((time.perf_counter_ns() - started_ns) / 1e6)
-    return samples
+def _now_ms() -> int:
+    return time.monotonic_ns() // 1_000_000

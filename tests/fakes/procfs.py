@@ -88,6 +88,10 @@ class FakeProc:
         self.write(f"{pid}/task/{pid}/status", status)
         self.write(f"{pid}/task/{pid}/cgroup", cgroup)
 
+    def last_pid(self, pid: int) -> None:
+        """/proc/loadavg, whose last field is the PID that was given out last."""
+        self.write("loadavg", b"0.52 0.16 0.05 5/5076 %d\n" % pid)
+
     def thread(
         self,
         pid: int,

@@ -17,14 +17,15 @@ KEYS = {
     "kill_round_trip",
     "kill_first_latency",
     "decision_100",
-    "remember_100",
+    "unprepared_100",
+    "watch_100",
     *(f"idle_cpu_{name}" for name in (*DAEMONS, "pair")),
     *(f"idle_wake_ups_{name}" for name in (*DAEMONS, "pair")),
     "idle_cpu_per_wake_up",
     *(f"memory_{name}_{kind}" for name in DAEMONS for kind in ("resident", "proportional", "private")),
     "memory_pair_proportional",
 }
-ALONE = {"memory_pair_alone", "memory_nohang_alone"}
+ALONE = {"memory_pair_alone", "memory_nohang_alone", "earlyoom_100", "share_100"}
 """Left out where they can't be measured."""
 MAY_BE_MISSING = ("earlyoom", "nohang", "memory_", "undisturbed")
 """A peer that is not installed; as an ordinary user, the memory of a killer that is not dumpable; a busy machine."""

@@ -28,6 +28,8 @@ def test_explain_shows_each_condition_with_its_present_values(crew, place):
     assert re.search(r"^  floor +quiet: available at most 1 MiB.*SIGKILL at 50 % of that$", result.stdout, re.M)
     assert re.search(r"^  pressure +quiet: free at most 15 %.*PSI some avg10 at least 40 ", result.stdout, re.M)
     assert re.search(r"^  stall +off$", result.stdout, re.M)
+    forecast = r"^  forecast +quiet: memory and swap gone within 2 s .*\n.* away\n"
+    assert re.search(forecast + r" +memory (is not filling up|and swap fill at .*)$", result.stdout, re.M)
     assert re.search(r"^ +\d+\.?\d* [GM]iB away$", result.stdout, re.M)
     assert re.search(r"the next look would be in \d+ ms", result.stdout)
     assert "nobody: no process may be killed whose death would help" in result.stdout
@@ -41,7 +43,7 @@ def test_explain_shows_the_ten_most_likely_victims_and_the_reason_for_each_place
         shown = re.findall(r"^ +(\d+)\. (\d+) \((n\d+)\) holding (\d+) MiB, unit (\S+): (.*)$", result.stdout, re.M)
         assert [int(place) for place, *_ in shown] == list(range(1, TEN + 1))
         assert [int(pid) for _, pid, *_ in shown] == [child.pid for child in reversed(children)][:TEN]
-        assert all(reason.startswith("oom_score ") for *_, reason in shown)
+        assert all(reason.startswith("holds ") for *_, reason in shown)
         user = pwd.getpwuid(crew.monitor_uid).pw_name
         assert len(re.findall(rf"^      user {user}, \d+ s old, `.*`, started by .*$", result.stdout, re.M)) == TEN
         assert re.search(r"^  floor +FIRES, SIGTERM: ", result.stdout, re.M)

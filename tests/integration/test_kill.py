@@ -229,6 +229,7 @@ def test_the_pressure_that_fires_is_an_option(crew, place):
         "conditions.pressure.free_percent": 100,
         "conditions.pressure.available_percent": 100,
         "conditions.floor.enabled": False,
+        "conditions.floor.relief_percent": 0,
         "conditions.stall.enabled": False,
     }
     with crew.victim() as leak, pair.pair(crew, place, "-p", "0", monitor=policy) as bustd:

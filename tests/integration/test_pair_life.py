@@ -141,6 +141,7 @@ def test_what_the_command_line_says_survives_a_sighup(crew, place):
 
 
 BUG = '''
+import os
 _real_read = Sensor.read
 
 

@@ -32,8 +32,9 @@ MSGPACK = {"msgpack", "msgpack._cmsgpack", "msgpack.exceptions", "msgpack.ext", 
 SHARED = {
     *("bustd_protocol", "bustd_protocol.codec", "bustd_protocol.errors", "bustd_protocol.limits"),
     *("bustd_protocol.messages", "bustd_protocol.record", "bustd_protocol.session"),
-    *("bustd_common", "bustd_common.apart", "bustd_common.killer_toml", "bustd_common.log", "bustd_common.memlock"),
-    *("bustd_common.procfs", "bustd_common.protection", "bustd_common.schema", "bustd_common.seqpacket"),
+    *("bustd_common", "bustd_common.apart", "bustd_common.cgroups", "bustd_common.killer_toml", "bustd_common.log"),
+    *("bustd_common.memlock", "bustd_common.procfs", "bustd_common.protection", "bustd_common.schema"),
+    "bustd_common.seqpacket",
 }
 ALLOWED = {
     "killer": STDLIB | MSGPACK | SHARED | {"prctl", "bustd_common.kernel"},
@@ -181,7 +182,8 @@ def test_the_killer_has_nothing_open_but_what_it_needs(bustd):
 
 
 def test_the_monitor_has_nothing_open_but_what_it_needs(bustd, monitor):
-    expected = {"/dev/null": 2, str(bustd.log_path): 1, "/proc/meminfo": 1, "socket": 1, "pipe": 2}
+    expected = {"/dev/null": 2, str(bustd.log_path): 1, "socket": 1, "pipe": 2}
+    expected |= {f"/proc/{name}": 1 for name in ("meminfo", "vmstat", "swaps", "loadavg")}
     found = opened(monitor)
     triggers = found.pop("/proc/pressure/memory", 0)
     assert found == Counter(expected)

@@ -34,8 +34,10 @@ ALWAYS: Policy = {
     "conditions.floor.available_mib": 2**30,
     "conditions.floor.swap_percent": 100,
     "conditions.floor.kill_fraction_percent": 0,
+    "conditions.floor.relief_percent": 0,
     "conditions.pressure.enabled": False,
     "conditions.stall.enabled": False,
+    "conditions.forecast.enabled": False,
 }
 """bustd.toml: memory is always short, and a SIGTERM is always the answer."""
 

@@ -9,20 +9,24 @@ import time
 
 from bustd_common.log import printable
 
-from ..deciding import agreement
+from ..config import Conditions
+from ..deciding import agreement, evidence, filling, stalls
 from ..deciding.conditions import findings
+from ..deciding.filling import Filling
 from ..deciding.pace import sleep_ms
 from ..deciding.reading import Reading
-from ..deciding.stalls import Stalls, advanced
-from ..ranking.order import Ranking, Terms
+from ..deciding.stalls import Stalls
+from ..ranking.order import Ranking
 from ..ranking.shortlist import Shortlist
+from ..ranking.terms import Rules, terms_at
 from ..reporting import sentences
 from ..reporting.describe import describe
+from ..sensing.process_table import of_this_machine
 from ..sensing.sensor import Sensor, Unreadable
 from . import options as cli_options
 
 _SHOWN = 10
-_BETWEEN_READINGS_S = 1.0
+_READINGS, _BETWEEN_READINGS_S = 11, 0.1
 
 
 def explain(options: argparse.Namespace) -> int:
@@ -30,52 +34,79 @@ def explain(options: argparse.Namespace) -> int:
     settings = cli_options.load(options)
     if settings is None:
         return os.EX_CONFIG
+    arguments, killer = settings.arguments, settings.killer
+    table = of_this_machine(only_uid=arguments.only_uid, only_descendants_of=arguments.only_descendants_of)
+    shortlist = Shortlist(table)
     try:
         sensor = Sensor()
-        stalls, reading = _two_readings(sensor)
+        first = _read(sensor)
+        minimum = min(killer.minimum_mib * 2**20, first.ram * killer.minimum_percent // 100)
+        rules = Rules(settings.monitor.victims, settings.protection, minimum, arguments.only_uid)
+        shortlist.watch(terms_at(first, Filling(), _now_ms(), rules), _now_ms())  # to see who grows in that second
+        stalled, filled, reading = _readings_of_a_second(sensor)
         sensor.close()
     except Unreadable as error:
         sys.stderr.write(f"bustd: {error}\n")
         return os.EX_UNAVAILABLE
     conditions = settings.monitor.conditions
     print(f"Now: {sentences.readings(reading)}")
+    print(
+        f"No death frees tmpfs and shared memory ({sentences.size(reading.shared)}) and huge pages "
+        f"({sentences.size(reading.hugetlb)})"
+    )
     if sensor.pressure_trouble:
         print(f"No PSI: {sensor.pressure_trouble}")
     print("\nConditions:")
-    found = findings(reading, stalls, conditions)
+    found = findings(reading, stalled, conditions, filled)
     for finding in found:
         state = f"FIRES, SIG{finding.signal.name}" if finding.fires else "scarce" if finding.is_scarce else "quiet"
         print(f"  {finding.name:9} {state}: {sentences.demands(finding.name, reading, conditions)}")
         if not finding.is_scarce:
             print(f"            {sentences.size(finding.headroom)} away")
+        grounds = _grounds(finding.name, reading, stalled, filled, conditions)
+        if grounds:
+            print(f"            {grounds}")
     for name in conditions._fields:
         if name not in [finding.name for finding in found]:
             print(f"  {name:9} off")
-    killer = settings.killer
     for warning in agreement.outside_the_killers_limits(
         settings.monitor, killer.available_percent, killer.pressured_available_percent, killer.pressure_some_avg10
     ):
         print(f"  warning: {warning}")
     print(f"  the next look would be in {sleep_ms(found, settings.monitor.sleep)} ms, or when PSI says so")
-    minimum = min(killer.minimum_mib * 2**20, reading.ram * killer.minimum_percent // 100)
-    shortlist = Shortlist(only_descendants_of=settings.arguments.only_descendants_of)
-    shortlist.remember_commands(settings.monitor.victims)
-    terms = Terms(settings.monitor.victims, settings.protection, minimum, settings.arguments.only_uid)
-    _show_ranking(shortlist.rank(terms))
+    _show_ranking(shortlist.rank(terms_at(reading, filled, _now_ms(), rules), frozenset(), _now_ms()))
+    table.close()
     return os.EX_OK
 
 
-def _two_readings(sensor: Sensor) -> tuple[Stalls, Reading]:
-    """Two readings a second apart, because stalls are judged by their growth."""
-    stalls, reading = Stalls(), None
-    for pause_s in (_BETWEEN_READINGS_S, 0):
-        reading = sensor.read()
-        if reading is None:
-            raise Unreadable("/proc/meminfo makes no sense")
-        stalls = advanced(stalls, reading, time.monotonic_ns() // 1_000_000)
-        time.sleep(pause_s)
+def _grounds(name: str, reading: Reading, stalled: Stalls, filled: Filling, conditions: Conditions) -> str:
+    """What the condition rests on beyond the reading itself, "" if nothing."""
+    if name == "forecast":
+        return evidence.of_filling(filled, reading)
+    return evidence.of_stalls(stalled, conditions.stall) if name == "stall" and stalled.seconds else ""
+
+
+def _readings_of_a_second(sensor: Sensor) -> tuple[Stalls, Filling, Reading]:
+    """Stalls are judged by their growth over a second, and the rate of filling over some readings."""
+    stalled, filled, reading = Stalls(), Filling(), None
+    for number in range(_READINGS):
+        if number:
+            time.sleep(_BETWEEN_READINGS_S)
+        reading, now_ms = _read(sensor), _now_ms()
+        stalled, filled = stalls.advanced(stalled, reading, now_ms), filling.advanced(filled, reading, now_ms)
     assert reading is not None
-    return stalls, reading
+    return stalled, filled, reading
+
+
+def _read(sensor: Sensor) -> Reading:
+    reading = sensor.read()
+    if reading is None:
+        raise Unreadable("/proc/meminfo makes no sense")
+    return reading
+
+
+def _now_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
 
 
 def _show_ranking(ranking: Ranking) -> None:

@@ -38,6 +38,7 @@ available_percent = 100
 available_mib = 1073741824
 swap_percent = 100
 kill_fraction_percent = 0
+relief_percent = 0
 [conditions.pressure]
 enabled = false
 [conditions.stall]

@@ -16,7 +16,7 @@ def outside_the_killers_limits(
     The killer accepts at `killer_available_percent` of available memory or less, and at
     `killer_pressured_available_percent` or less with PSI some avg10 at `killer_pressure_some` percent or more.
     """
-    pressure, floor, stall = monitor.conditions
+    pressure, floor, stall, forecast = monitor.conditions
     pressured_limit = max(killer_available_percent, killer_pressured_available_percent)
     sentences = []
     if pressure.enabled and pressure.available_percent > pressured_limit:
@@ -34,8 +34,13 @@ def outside_the_killers_limits(
         )
     if floor.enabled and floor.available_percent > killer_available_percent:
         sentences.append(_sentence("floor", floor.available_percent, killer_available_percent, "available_percent"))
-    if stall.enabled and stall.available_percent > killer_available_percent:
-        sentences.append(_sentence("stall", stall.available_percent, killer_available_percent, "available_percent"))
+    stall_percent = max(stall.available_percent, stall.thrash_available_percent)
+    if stall.enabled and stall_percent > killer_available_percent:
+        sentences.append(_sentence("stall", stall_percent, killer_available_percent, "available_percent"))
+    if forecast.enabled and forecast.available_percent > killer_available_percent:
+        sentences.append(
+            _sentence("forecast", forecast.available_percent, killer_available_percent, "available_percent")
+        )
     return sentences
 
 

@@ -7,14 +7,12 @@ from bustd_protocol.messages import KillRequest, Scope, Signal
 
 from .states import Ask, Escalate
 
-_SCOPES = {"process": Scope.PROCESS, "group": Scope.GROUP}
 
-
-def kill_request(request_id: int, ask: Ask, scope: str, now_ms: int) -> KillRequest:
-    """Kill this candidate, and with scope `group` its process group."""
+def kill_request(request_id: int, ask: Ask, now_ms: int) -> KillRequest:
+    """Kill this candidate, and with it whoever is in its scope."""
     process, finding = ask.candidate.process, ask.finding
     identity = (process.pid, process.start_ticks, process.uid, process.comm[: limits.COMM_BYTES])
-    how = (finding.signal, _SCOPES[scope], finding.name.encode())
+    how = (finding.signal, ask.candidate.scope, finding.name.encode())
     return KillRequest(request_id, *identity, process.held_bytes, *how, now_ms)
 
 

@@ -8,29 +8,70 @@ from __future__ import annotations
 
 from bustd_protocol.record import NamedTuple
 
-from .reading import Reading
+from .reading import Reading, Refaults
 
 _SHORTEST_MS, _LONGEST_MS = 800, 1200
 _MOST_SECONDS = 60
 
 
+class Second(NamedTuple):
+    """Milliseconds per second in which all that would have run, or some of it, waited for memory.
+
+    `refaults`: what was reclaimed and wanted back in that second, in bytes; None where that was not read.
+    """
+
+    full_ms: int
+    some_ms: int = 0
+    refaults: Refaults | None = None
+
+
 class Stalls(NamedTuple):
-    """`full_ms`: milliseconds of full stall per second, newest last, of seconds without a gap between them."""
+    """`seconds` without a gap between them, newest last; the others are the running totals at the end of the newest."""
 
     marked_ms: int = -1
-    marked_total_us: int = 0
-    full_ms: tuple[int, ...] = ()
+    full_us: int = 0
+    some_us: int = 0
+    refaults: Refaults | None = None
+    seconds: tuple[Second, ...] = ()
 
 
 def advanced(stalls: Stalls, reading: Reading, now_ms: int) -> Stalls:
     """The stalls after one more reading."""
     if reading.pressure is None:
-        return Stalls()
-    total_us = reading.pressure.full_total_us
+        return _UNKNOWN
     elapsed_ms = now_ms - stalls.marked_ms
-    if stalls.marked_ms < 0 or elapsed_ms > _LONGEST_MS or elapsed_ms < 0:
-        return Stalls(now_ms, total_us)
-    if elapsed_ms < _SHORTEST_MS:
+    if 0 <= elapsed_ms < _SHORTEST_MS and stalls.marked_ms >= 0:
         return stalls
-    full_ms = max(total_us - stalls.marked_total_us, 0) // elapsed_ms
-    return Stalls(now_ms, total_us, (*stalls.full_ms, full_ms)[-_MOST_SECONDS:])
+    full_us, some_us = reading.pressure.full_total_us, reading.pressure.some_total_us
+    if stalls.marked_ms < 0 or elapsed_ms > _LONGEST_MS or elapsed_ms < 0:
+        return Stalls(now_ms, full_us, some_us, reading.refaults)
+    second = Second(
+        max(full_us - stalls.full_us, 0) // elapsed_ms,
+        max(some_us - stalls.some_us, 0) // elapsed_ms,
+        _grown(stalls.refaults, reading.refaults),
+    )
+    return Stalls(now_ms, full_us, some_us, reading.refaults, (*stalls.seconds[1 - _MOST_SECONDS :], second))
+
+
+def wanted_back_percent(seconds: tuple[Second, ...]) -> tuple[int, int] | None:
+    """How much of what was reclaimed in these seconds was wanted back: of all kinds, and of files alone.
+
+    It can be more than 100: pages that went earlier come back too. None if it is not known of any of these seconds. 0
+    while the kernel reclaims nothing: then a control group may be at its own limit, but the machine is not short.
+    """
+    known = [second.refaults for second in seconds if second.refaults is not None]
+    if not known:
+        return None
+    anonymous, file, reclaimed = (sum(column) for column in zip(*known, strict=True))
+    if not reclaimed:
+        return 0, 0
+    return (anonymous + file) * 100 // reclaimed, file * 100 // reclaimed
+
+
+_UNKNOWN = Stalls()
+
+
+def _grown(before: Refaults | None, now: Refaults | None) -> Refaults | None:
+    if before is None or now is None:
+        return None
+    return Refaults(*(max(later - earlier, 0) for earlier, later in zip(before, now, strict=True)))

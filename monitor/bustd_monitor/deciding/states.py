@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from enum import Enum
 
-from bustd_protocol.messages import Exited, Fate, KillerHello, Reason, Signal, Verdict
+from bustd_protocol.messages import Exited, Fate, KillerHello, Reason, Scope, Signal, Verdict
 from bustd_protocol.reactions import REACTIONS, Reaction
 from bustd_protocol.record import NamedTuple
 
 from ..config import Conditions
 from ..ranking.order import Candidate
-from . import stalls
+from . import evidence, filling, stalls
 from .conditions import Finding, findings
+from .filling import Filling
 from .reading import Reading
+from .relief import what_fills_memory, worth_asking_for
 from .stalls import Stalls
 
 READINGS_BEFORE_A_KILL = 2
@@ -24,6 +26,12 @@ READINGS_BEFORE_A_KILL = 2
 
 _HOLD_MS = {Reaction.RANK_AGAIN: 100, Reaction.STAND_DOWN: 1000, Reaction.ALARM: 1000}
 _NOBODY_HOLD_MS = 1000
+_NOBODY_SAID_MS = 10_000
+"""So long the same is not said again."""
+_MOST_STUCK = 64
+_REFUSES_THE_COMPANY = (Reaction.NEXT_CANDIDATE, Reaction.ALARM)
+"""Then the process that was asked for may still die alone: or anybody could spare it with a protected name beside it,
+or with more processes than the killer has descriptors."""
 _LONGEST_QUEUE = 16
 _QUEUE_HOLD_MS = 500
 """The killer hangs up on more than 50 messages a second: so many candidates at most in so long."""
@@ -96,11 +104,12 @@ class Rank(NamedTuple):
 
 
 class Ask(NamedTuple):
-    """Ask the killer for this candidate."""
+    """Ask the killer for this candidate. `remark`: what else there is to say of the choice, "" if nothing."""
 
     candidate: Candidate
     finding: Finding
     runners_up: tuple[Candidate, ...]
+    remark: str = ""
 
 
 class Escalate(NamedTuple):
@@ -120,15 +129,21 @@ Action = Rank | Ask | Escalate | Say
 
 
 class State(NamedTuple):
-    """Everything that the monitor remembers between two events."""
+    """Everything that the monitor remembers between two events.
+
+    `refused` are not asked for before it is quiet again. The `stuck` among them are not for as long as they live.
+    """
 
     phase: Phase = Phase.CALM
     stalls: Stalls = Stalls()
+    filling: Filling = Filling()
     readings: int = 0
     hold_until_ms: int = 0
     finding: Finding | None = None
     queue: tuple[Candidate, ...] = ()
     refused: frozenset[tuple[int, int]] = frozenset()
+    stuck: tuple[tuple[int, int], ...] = ()
+    nobody_said_ms: int | None = None
     flight: Flight | None = None
     found: tuple[Finding, ...] = ()
 
@@ -138,9 +153,10 @@ Step = tuple[State, tuple[Action, ...]]
 
 def on_reading(state: State, reading: Reading, now_ms: int, conditions: Conditions) -> Step:
     """A reading has come: maybe somebody must die, maybe the one in flight must die faster."""
-    after = stalls.advanced(state.stalls, reading, now_ms)
-    found = findings(reading, after, conditions)
-    state = state._replace(stalls=after, found=found, readings=min(state.readings + 1, READINGS_BEFORE_A_KILL))
+    stalled, filled = stalls.advanced(state.stalls, reading, now_ms), filling.advanced(state.filling, reading, now_ms)
+    found = findings(reading, stalled, conditions, filled)
+    readings = min(state.readings + 1, READINGS_BEFORE_A_KILL)
+    state = state._replace(stalls=stalled, filling=filled, found=found, readings=readings)
     firing = [finding for finding in found if finding.fires]
     if state.phase is Phase.SETTLE:
         return _maybe_escalated(state, firing)
@@ -151,20 +167,24 @@ def on_reading(state: State, reading: Reading, now_ms: int, conditions: Conditio
         return _moved(state, Cue.FIRES)._replace(finding=firing[0]), (Rank(firing[0]),)
     if any(finding.is_scarce for finding in found):
         return _moved(state, Cue.SCARCE), ()
-    return _moved(state, Cue.QUIET)._replace(refused=frozenset()), ()
+    state, set_aside = _moved(state, Cue.QUIET), frozenset(state.stuck)
+    return (state if state.refused == set_aside else state._replace(refused=set_aside)), ()
 
 
 def on_ranking(
     state: State, candidates: tuple[Candidate, ...], reading: Reading, now_ms: int, conditions: Conditions
 ) -> Step:
     """The ranking is done, and the readings were taken once more: ask, unless the shortage is over."""
-    firing = [finding for finding in findings(reading, state.stalls, conditions) if finding.fires]
+    firing = [finding for finding in findings(reading, state.stalls, conditions, state.filling) if finding.fires]
     if not firing:
         return _over(state, now_ms), (Say("the second look at the readings says that it is over: nobody is killed"),)
-    if not candidates:
-        return _over(state, now_ms + _NOBODY_HOLD_MS), (Say("memory is short and there is NOBODY TO KILL"),)
-    state = state._replace(finding=firing[0], queue=candidates[1:_LONGEST_QUEUE])
-    return state, (Ask(candidates[0], firing[0], candidates[1:4]),)
+    choice = worth_asking_for(candidates, reading, conditions.floor)
+    if not choice.candidates:
+        return _nobody(state, what_fills_memory(candidates, reading), now_ms)
+    first, *others = choice.candidates
+    state = state._replace(finding=firing[0], queue=tuple(others[: _LONGEST_QUEUE - 1]), nobody_said_ms=None)
+    remarks = "; ".join(words for words in (_grounds(state, firing[0], reading, conditions), choice.remark) if words)
+    return state, (Ask(first, firing[0], tuple(others[:3]), remarks),)
 
 
 def on_verdict(state: State, asked: Asked, verdict: Verdict, now_ms: int) -> Step:
@@ -175,6 +195,9 @@ def on_verdict(state: State, asked: Asked, verdict: Verdict, now_ms: int) -> Ste
     if verdict.reason is Reason.NONE:
         flight = Flight(process.pid, process.start_ticks, asked.signal)
         return _moved(state, Cue.FLYING)._replace(flight=flight, queue=()), ()
+    if asked.candidate.scope is not Scope.PROCESS and reaction in _REFUSES_THE_COMPANY and state.finding is not None:
+        alone = asked.candidate._replace(scope=Scope.PROCESS, held_bytes=process.held_bytes)
+        return _moved(state, Cue.NEXT), (Ask(alone, state.finding, state.queue[:3]),)
     if reaction is Reaction.NEXT_CANDIDATE:
         state = state._replace(refused=state.refused | {(process.pid, process.start_ticks)})
         if state.queue and state.finding is not None:
@@ -192,13 +215,17 @@ def on_verdict(state: State, asked: Asked, verdict: Verdict, now_ms: int) -> Ste
 
 
 def on_exited(state: State, exited: Exited) -> State:
-    """The kill in flight is over. A victim that is stuck is not asked for again."""
+    """The kill in flight is over. A victim that is stuck is not asked for again as long as it lives.
+
+    With its start time it can be remembered for ever: whoever gets its PID after it is somebody else.
+    """
     if state.phase is not Phase.SETTLE:
         return state
-    flight, refused = state.flight, state.refused
+    flight, refused, stuck = state.flight, state.refused, state.stuck
     if flight is not None and exited.fate is Fate.STUCK:
-        refused |= {(flight.pid, flight.start_ticks)}
-    return _moved(state, Cue.EXITED)._replace(flight=None, refused=refused)
+        victim = (flight.pid, flight.start_ticks)
+        refused, stuck = refused | {victim}, (*stuck, victim)[-_MOST_STUCK:]
+    return _moved(state, Cue.EXITED)._replace(flight=None, refused=refused, stuck=stuck)
 
 
 def on_hello(state: State, hello: KillerHello) -> State:
@@ -223,6 +250,22 @@ def _maybe_escalated(state: State, firing: list[Finding]) -> Step:
     return state._replace(flight=flight), (Escalate(flight, urgent[0]),)
 
 
+def _grounds(state: State, finding: Finding, reading: Reading, conditions: Conditions) -> str:
+    """What the readings alone do not show of why this condition fires, and with this signal; "" if they show it all."""
+    if finding.name == "stall":
+        return evidence.of_stalls(state.stalls, conditions.stall)
+    is_fast = finding.signal is Signal.KILL and filling.exhaustion_ms(state.filling, reading) is not None
+    return evidence.of_filling(state.filling, reading) if is_fast or finding.name == "forecast" else ""
+
+
+def _nobody(state: State, why: str, now_ms: int) -> Step:
+    """Nobody is asked for. It is tried again soon, but not said again so soon."""
+    said_ms = state.nobody_said_ms
+    is_news = said_ms is None or now_ms - said_ms >= _NOBODY_SAID_MS
+    state = _over(state, now_ms + _NOBODY_HOLD_MS)
+    return (state._replace(nobody_said_ms=now_ms), (Say(why),)) if is_news else (state, ())
+
+
 def _over(state: State, hold_until_ms: int) -> State:
     return _held(_moved(state, Cue.OVER)._replace(queue=(), finding=None), hold_until_ms)
 
@@ -233,4 +276,5 @@ def _held(state: State, until_ms: int) -> State:
 
 
 def _moved(state: State, cue: Cue) -> State:
-    return state._replace(phase=TRANSITIONS[state.phase][cue])
+    phase = TRANSITIONS[state.phase][cue]
+    return state if phase is state.phase else state._replace(phase=phase)

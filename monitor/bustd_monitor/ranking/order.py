@@ -1,14 +1,18 @@
 """Who should die first: pure, from what is known of each process to the order and the reason for each place.
 
-The base is the kernel's own oom_score, a tie is broken by the memory that a death would give back.
+Badness is counted in bytes, as the kernel's oom_badness() does (mm/oom_kill.c): what a death would give back, moved by
+oom_score_adj, and by growth: bytes gained of late count again, and those of a runaway count twice whenever they came.
 """
 
 from __future__ import annotations
 
 from bustd_common.protection import Protection, protected_by
+from bustd_protocol.messages import Scope
 from bustd_protocol.record import NamedTuple
 
 from ..config import Victims
+from ..reporting.amounts import size
+from ..sensing.preferences import AVOID, OMIT
 from ..sensing.processes import Process
 from .rules import matched_by
 
@@ -16,11 +20,16 @@ OOM_SCORE_ADJ_MIN = -1000
 
 
 class Candidate(NamedTuple):
-    """A process that may die, and its place in the order: more points die sooner."""
+    """A process that may die, and its place in the order: the greater its badness (bytes), the sooner it dies.
+
+    `held_bytes`: what comes back when it dies, and with it whoever is in its `scope`.
+    """
 
     process: Process
-    points: int
+    badness: int
     why: str
+    held_bytes: int
+    scope: Scope = Scope.PROCESS
 
 
 class Spared(NamedTuple):
@@ -38,29 +47,60 @@ class Ranking(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """What a ranking rests on. `only_uid` -1: any. `advice` is what the killer will refuse anyway."""
+    """What a ranking rests on. `only_uid` -1: any. `advice` is what the killer will refuse anyway.
+
+    `total_bytes`: memory and swap, of which oom_score_adj takes its thousandths. `filled_bytes`: how much of memory and
+    usable swap was lost over the last ten seconds, to whomever. `room_bytes`: how much of it is left.
+    """
 
     victims: Victims
     advice: Protection
     minimum_bytes: int
     only_uid: int = -1
+    total_bytes: int = 0
+    filled_bytes: int = 0
+    room_bytes: int = 0
+
+
+class _Company(NamedTuple):
+    """What dies together, the largest first: mostly one process. `whole`: a control group, "" if it is no such."""
+
+    members: tuple[Process, ...]
+    whole: str = ""
+
+    @property
+    def held_bytes(self) -> int:
+        return sum(member.held_bytes for member in self.members)
+
+    @property
+    def gained_bytes(self) -> int:
+        return sum(member.gained_bytes for member in self.members)
 
 
 def rank(processes: list[Process], terms: Terms) -> Ranking:
-    """Order the processes by what they hold and what the rules say."""
-    candidates, spared = [], []
+    """Order the processes by what they hold, what they have gained and what the rules say."""
+    eligible, spared = [], []
     for process in processes:
         why_not = why_spared(process, terms)
         if why_not:
             spared.append(Spared(process, why_not))
         else:
-            candidates.append(_placed(process, terms.victims))
-    candidates.sort(key=lambda candidate: (candidate.points, candidate.process.held_bytes), reverse=True)
+            eligible.append(process)
+    least = _gained_by_a_runaway(processes, terms)
+    candidates = [_placed(company, least, terms) for company in _companies(eligible, processes, terms)]
+    candidates.sort(key=lambda candidate: (candidate.badness, candidate.process.oom_score), reverse=True)
     return Ranking(tuple(candidates), tuple(spared))
 
 
 def why_spared(process: Process, terms: Terms) -> str:
     """Why this process must not or need not die; "" if it may."""
+    return why_protected(process, terms) or (
+        "its death would not help" if process.held_bytes < terms.minimum_bytes else ""
+    )
+
+
+def why_protected(process: Process, terms: Terms) -> str:
+    """Why this process must not die, however much it holds; "" if it may."""
     if process.oom_score_adj <= OOM_SCORE_ADJ_MIN:
         return "oom_score_adj -1000"
     if terms.only_uid not in (-1, process.uid):
@@ -71,19 +111,64 @@ def why_spared(process: Process, terms: Terms) -> str:
     never = matched_by(terms.victims.never, process)
     if never:
         return f"never: {never}"
-    if process.held_bytes < terms.minimum_bytes:
-        return "its death would not help"
-    return ""
+    return "ManagedOOMPreference=omit" if process.preference == OMIT else ""
 
 
-def _placed(process: Process, victims: Victims) -> Candidate:
-    """The points of a process, and where they come from."""
-    points, why = process.oom_score, f"oom_score {process.oom_score}"
+def _companies(eligible: list[Process], known: list[Process], terms: Terms) -> list[_Company]:
+    """Who dies with whom. One who is protected breaks his company up: the killer would refuse the whole of it."""
+    together: dict[str, list[Process]] = {}
+    for process in known:
+        if _dies_whole(process, terms.victims):
+            together.setdefault(process.whole, []).append(process)
+    broken = {whole for whole, members in together.items() if any(why_protected(member, terms) for member in members)}
+    companies = []
+    for process in eligible:
+        if not _dies_whole(process, terms.victims) or process.whole in broken:
+            companies.append(_Company((process,)))
+        elif process.whole in together:
+            members = together.pop(process.whole)
+            largest_first = sorted(members, key=lambda member: member.held_bytes, reverse=True)
+            companies.append(_Company(tuple(largest_first), process.whole))
+    return companies
+
+
+def _dies_whole(process: Process, victims: Victims) -> bool:
+    return bool(process.whole) and (process.is_indivisible or victims.scope == "cgroup")
+
+
+def _gained_by_a_runaway(processes: list[Process], terms: Terms) -> int:
+    """More than this is gained by no more than one: more than by all the others, and than what else was filled."""
+    gained = sum(process.gained_bytes for process in processes)
+    return max(gained // 2, terms.filled_bytes // 2, terms.minimum_bytes)
+
+
+def _placed(company: _Company, gained_by_a_runaway: int, terms: Terms) -> Candidate:
+    """The badness of what dies together, and where it comes from. The rules look at its largest process."""
+    process, victims, total = company.members[0], terms.victims, terms.total_bytes
+    held = badness = company.held_bytes
+    why = f"holds {size(held)}"
+    if company.whole:
+        why += f" in {company.whole} ({len(company.members)} known)"
+    is_runaway = company.gained_bytes > gained_by_a_runaway
+    growth = (held if is_runaway else company.gained_bytes) * victims.growth_percent // 100
+    if growth:
+        cause = "runs away" if is_runaway else "gained of late"
+        badness, why = badness + growth, f"{why}, {cause} +{size(growth)}"
     if process.oom_score_adj:
-        why += f" (oom_score_adj {process.oom_score_adj})"
+        moved = process.oom_score_adj * total // 1000
+        badness, why = badness + moved, f"{why}, oom_score_adj {process.oom_score_adj} {_signed(moved)}"
     preferred, avoided = matched_by(victims.prefer, process), matched_by(victims.avoid, process)
+    if not avoided and process.preference == AVOID:
+        avoided = "ManagedOOMPreference="
     if preferred:
-        points, why = points + victims.prefer_points, f"{why}, preferred by {preferred} +{victims.prefer_points}"
+        moved = victims.prefer_points * total // 1000
+        badness, why = badness + moved, f"{why}, preferred by {preferred} {_signed(moved)}"
     if avoided:
-        points, why = points - victims.avoid_points, f"{why}, avoided by {avoided} -{victims.avoid_points}"
-    return Candidate(process, points, why)
+        moved = -victims.avoid_points * total // 1000
+        badness, why = badness + moved, f"{why}, avoided by {avoided} {_signed(moved)}"
+    scope = Scope.CGROUP if company.whole else Scope.GROUP if victims.scope == "group" else Scope.PROCESS
+    return Candidate(process, badness, why, held, scope)
+
+
+def _signed(amount: int) -> str:
+    return f"{'-' if amount < 0 else '+'}{size(abs(amount))}"

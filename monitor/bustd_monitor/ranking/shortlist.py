@@ -1,91 +1,137 @@
-"""The few processes that matter, found without looking closely at the many that do not."""
+"""The few processes that matter, found so that a decision costs the same however many there are.
+
+While memory may soon be short the process table is walked a piece at a time, and the largest are followed. At the
+moment of decision only those are looked at again, and whoever has been started since. Only where that can't be enough
+the walk is finished first: when none was finished of late, and when more memory was lost meanwhile than those who are
+followed have gained.
+"""
 
 from __future__ import annotations
 
-import os
+from bustd_protocol.record import NamedTuple
 
 from ..config import Matchers, Victims
-from ..sensing import processes
-from ..sensing.processes import Process
+from ..sensing.process_table import ProcessTable
 from . import order
+from .followed import Followed
 from .order import Ranking, Terms
 
-_ENOUGH_CANDIDATES = 16
-_ENOUGH_LOOKED_AT = 48
-_MOST_LOOKED_AT = 256
+_MOST_FOLLOWED, _MOST_FOLLOWED_BY_RULES = 48, 256
+"""A preference can bring somebody from far down to the top."""
+_FRESH = 16
+"""So many at the top of a ranking were looked at for it: the killer may refuse as many one after the other."""
+
+_COST_PER_SECOND = 1200
+"""What the walk may cost, in reads of a small file of procfs: about 11 us each."""
+_PIECE = 64
+_BETWEEN_SAMPLES_MS = 950
+_INTERRUPTED_MS = 10_000
+_STALE_MS = 300_000
 _NOTHING = Matchers((), (), (), ())
 
 
+class Mark(NamedTuple):
+    """Where things stood when a round of the walk began."""
+
+    at_ms: int
+    room_bytes: int
+    gained_bytes: int
+
+
 class Shortlist:
-    """Finds candidates in the process table under `proc`. Command lines are remembered from before the crisis."""
+    """Finds candidates in the process table. Times are monotonic milliseconds."""
 
-    def __init__(self, proc: str = "/proc", *, only_descendants_of: int = 0) -> None:
-        self._proc = proc
-        self._only_descendants_of = only_descendants_of
-        self._own = {os.getpid(), os.getppid()}
-        self._commands: dict[tuple[int, int], str] = {}
+    def __init__(self, table: ProcessTable) -> None:
+        self._table = table
+        self._followed = Followed(table)
+        self._watched_ms = self._sampled_ms = -_INTERRUPTED_MS - 1
+        self._allowance = 0
+        self._round: Mark | None = None
+        self._whole: Mark | None = None
+        """The round that is under way, and the last that was finished."""
 
-    def rank(self, terms: Terms, refused: frozenset[tuple[int, int]] = frozenset()) -> Ranking:
-        """The order in which to ask. `refused` are (PID, start time) that the killer has refused already."""
-        close_look: list[Process] = []
-        eligible = eligible_equals = last_score = 0
-        for pid, score in self._by_score():
-            process = processes.read_process(pid, score, self._proc)
-            if process is None or (pid, process.start_ticks) in refused:
-                continue
-            process = process._replace(command=self._commands.get((pid, process.start_ticks), ""))
-            close_look.append(process)
-            helps = not order.why_spared(process, terms)
-            eligible += helps
-            eligible_equals = helps + (eligible_equals if score == last_score else 0)
-            last_score = score
-            if _is_enough(len(close_look), eligible, eligible_equals, terms.victims):
+    @property
+    def has_met_everybody(self) -> bool:
+        """Whether a round of the walk was ever finished."""
+        return self._whole is not None
+
+    def watch(self, terms: Terms, now_ms: int) -> None:
+        """A piece of the walk, and what those who are followed hold now: as much as the time since the last permits."""
+        elapsed_ms = now_ms - self._watched_ms
+        self._watched_ms = now_ms
+        self._allowance = min(self._allowance + elapsed_ms * _COST_PER_SECOND // 1000, _COST_PER_SECOND)
+        if elapsed_ms > _INTERRUPTED_MS:
+            self._round = None
+        self._allowance -= self._offer_newcomers(terms, now_ms)
+        while self._allowance > 0:
+            cost = self._walk(terms, now_ms)
+            if not cost:
                 break
-        return order.rank(close_look, terms)
+            self._allowance -= cost
+        if now_ms >= self._sampled_ms + _BETWEEN_SAMPLES_MS:
+            self._sampled_ms = now_ms
+            self._followed.look_again(self._followed.pids(), now_ms)
+            self._followed.read_commands()
 
-    def remember_commands(self, victims: Victims) -> None:
-        """Read the command lines of those that are likely to be ranked: reading them later could block."""
-        remembered = {}
-        for pid, score in self._by_score()[: _MOST_LOOKED_AT if _asks_for_commands(victims) else _ENOUGH_CANDIDATES]:
-            process = processes.read_process(pid, score, self._proc)
-            if process is not None:
-                key = (pid, process.start_ticks)
-                known = self._commands.get(key)
-                remembered[key] = processes.read_command(pid, self._proc) if known is None else known
-        self._commands = remembered
+    def rank(self, terms: Terms, refused: frozenset[tuple[int, int]], now_ms: int) -> Ranking:
+        """The order in which to ask. `refused` are (PID, start time) that the killer has refused already."""
+        self._offer_newcomers(terms, now_ms)
+        ranking = self._rank_freshly(terms, refused, now_ms)
+        if self._may_have_missed_somebody(terms, now_ms):
+            self._round = None
+            while self._walk(terms, now_ms):
+                pass
+            ranking = self._rank_freshly(terms, refused, now_ms)
+        return ranking._replace(spared=ranking.spared + self._followed.spared())
 
-    def _by_score(self) -> list[tuple[int, int]]:
-        """(PID, oom_score), the highest score first; equal scores by resident memory."""
-        found = [(score, pid) for score, pid in processes.scores(self._proc) if pid not in self._own]
-        if self._only_descendants_of:
-            ancestor = self._only_descendants_of
-            found = [(score, pid) for score, pid in found if ancestor in processes.ancestors(pid, self._proc)]
-        found.sort(reverse=True)
-        if len(found) > _MOST_LOOKED_AT:
-            # Only those that may be looked at closely: statm of thousands of equals would cost a file each.
-            least = found[_MOST_LOOKED_AT - 1][0]
-            found = [pair for pair in found if pair[0] >= least]
-        sized = [(score, processes.resident_bytes(pid, self._proc), pid) for score, pid in found]
-        sized.sort(reverse=True)
-        return [(pid, score) for score, _, pid in sized]
+    def _rank_freshly(self, terms: Terms, refused: frozenset[tuple[int, int]], now_ms: int) -> Ranking:
+        """The first of this ranking were looked at just now."""
+        fresh: set[int] = set()
+        while True:
+            known = [
+                process for process in self._followed.processes() if (process.pid, process.start_ticks) not in refused
+            ]
+            ranking = order.rank(known, terms)
+            stale = [one.process.pid for one in ranking.candidates[:_FRESH] if one.process.pid not in fresh]
+            if not stale:
+                return ranking
+            self._followed.look_again(stale, now_ms)
+            fresh.update(stale)
 
+    def _may_have_missed_somebody(self, terms: Terms, now_ms: int) -> bool:
+        """Whether one who is not followed could be the one to take.
 
-def _is_enough(looked_at: int, eligible: int, eligible_equals: int, victims: Victims) -> bool:
-    """With a candidate in hand nobody looks through a crowd of those too small to help, which share one low score.
+        He can hold no more than the least of those who are, and what has been lost since he was last met and nobody
+        who is followed has gained.
+        """
+        whole = self._whole
+        if whole is None or now_ms > whole.at_ms + _STALE_MS:
+            return True
+        lost = whole.room_bytes - terms.room_bytes
+        unexplained = lost - (self._followed.gained_bytes - whole.gained_bytes)
+        largest = max((process.held_bytes for process in self._followed.processes()), default=0)
+        return unexplained * 2 > largest
 
-    Where one of those with the present score would help, the others may hold more, in swap.
-    """
-    if looked_at >= _MOST_LOOKED_AT:
-        return True
-    past_the_crowd = looked_at >= _ENOUGH_LOOKED_AT and eligible > 0 and not eligible_equals
-    enough = eligible >= _ENOUGH_CANDIDATES or past_the_crowd
-    return enough and not _moves_places(victims)
+    def _offer_newcomers(self, terms: Terms, now_ms: int) -> int:
+        """What that cost. Where there are too many to tell, the walk meets them."""
+        return sum(self._offer(pid, terms, now_ms) for pid in self._table.newcomers() or ())
 
+    def _walk(self, terms: Terms, now_ms: int) -> int:
+        """One piece of the walk. What it cost, 0 at the end of a round."""
+        if self._round is None:
+            self._table.rewind()
+            self._followed.forget_spared()
+            self._round = Mark(now_ms, terms.room_bytes, self._followed.gained_bytes)
+        pids = self._table.walk(_PIECE)
+        if not pids:
+            self._whole, self._round = self._round, None
+        return sum(self._offer(pid, terms, now_ms) for pid in pids)
 
-def _asks_for_commands(victims: Victims) -> bool:
-    return bool(victims.prefer.commands or victims.avoid.commands or victims.never.commands)
+    def _offer(self, pid: int, terms: Terms, now_ms: int) -> int:
+        most = _MOST_FOLLOWED_BY_RULES if _moves_places(terms.victims) else _MOST_FOLLOWED
+        return self._followed.offer(pid, most, terms, now_ms)
 
 
 def _moves_places(victims: Victims) -> bool:
-    """Whether somebody further down the scores could come first: a preference or an avoidance moves 300 points."""
-    return victims.prefer != _NOTHING or victims.avoid != _NOTHING
+    """Whether somebody further down the scores could come first, or only the command line tells who must not."""
+    return victims.prefer != _NOTHING or victims.avoid != _NOTHING or bool(victims.never.commands)

@@ -6,28 +6,25 @@ import os
 import time
 
 from bustd_common.log import printable
-from bustd_protocol.messages import DIFFERS_COMM, DIFFERS_UID, Exited, Fate, Outcome, Verdict
+from bustd_protocol.messages import DIFFERS_COMM, DIFFERS_UID, Exited, Fate, Outcome, Scope, Verdict
 
 from ..config import Conditions
 from ..deciding.conditions import floor_bytes, swap_floor_bytes
 from ..deciding.reading import Reading
 from ..deciding.states import Ask
+from ..ranking.order import Candidate
 from ..sensing.processes import Process
+from .amounts import size as size
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
-
-
-def size(amount: float) -> str:
-    """Bytes for people: `812 MiB`, `23.1 GiB`."""
-    if amount >= 10 * 2**30:
-        return f"{amount / 2**30:.1f} GiB"
-    return f"{amount / 2**20:.0f} MiB" if amount >= 2**20 else f"{amount / 2**10:.0f} KiB"
 
 
 def readings(reading: Reading) -> str:
     """The present values that the conditions look at."""
     percent = 100 * reading.available / reading.total
     swap = f"{size(reading.swap_free)} of {size(reading.swap_total)} swap free" if reading.swap_total else "no swap"
+    if reading.swap_usable < reading.swap_free:
+        swap += f" ({size(reading.swap_usable)} usable)"
     return (
         f"{size(reading.available)} of {size(reading.total)} available ({percent:.1f} %), {size(reading.free)} free, "
         f"{swap}, {pressure(reading)}"
@@ -46,13 +43,22 @@ def demands(name: str, reading: Reading, conditions: Conditions) -> str:
     if name == "floor":
         text = f"available at most {size(floor_bytes(reading, conditions.floor))}"
         if reading.swap_total:
-            text += f" and free swap at most {size(swap_floor_bytes(reading, conditions.floor))}"
+            text += f" and usable swap at most {size(swap_floor_bytes(reading, conditions.floor))}"
         return f"{text}; SIGKILL at {conditions.floor.kill_fraction_percent:g} % of that"
     if name == "stall":
         stall = conditions.stall
         return (
-            f"available at most {stall.available_percent:g} % ({size(reading.total * stall.available_percent / 100)}) "
-            f"and PSI full growing by {stall.full_ms_per_second} ms in each of {stall.seconds} s"
+            f"available at most {stall.available_percent:g} % ({size(reading.total * stall.available_percent / 100)}), "
+            f"PSI full growing by {stall.full_ms_per_second} ms or some by {stall.some_ms_per_second} ms in each of "
+            f"{stall.seconds} s, and {stall.refault_percent} % of what was reclaimed wanted back; "
+            f"if that is files, available at most {stall.thrash_available_percent:g} %"
+        )
+    if name == "forecast":
+        forecast = conditions.forecast
+        least = size(reading.total * forecast.available_percent / 100)
+        return (
+            f"memory and swap gone within {forecast.exhaustion_seconds:g} s at the present rate, "
+            f"and available at most {forecast.available_percent:g} % ({least})"
         )
     share = conditions.pressure
     return (
@@ -61,9 +67,10 @@ def demands(name: str, reading: Reading, conditions: Conditions) -> str:
     )
 
 
-def victim(process: Process) -> str:
-    """A process as the ranking knew it."""
-    age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - process.start_ticks / _TICKS_PER_SECOND
+def victim(process: Process, boottime_s: float | None = None) -> str:
+    """A process as the ranking knew it. `boottime_s`: seconds since boot, where it is not now but in a trace."""
+    now_s = time.clock_gettime(time.CLOCK_BOOTTIME) if boottime_s is None else boottime_s
+    age_s = now_s - process.start_ticks / _TICKS_PER_SECOND
     unit = printable(process.unit) or "none"
     command = f", command {printable(process.command)}" if process.command else ""
     return (
@@ -72,16 +79,28 @@ def victim(process: Process) -> str:
     )
 
 
+def next_victim(candidate: Candidate) -> str:
+    """Whom the killer is asked for after it has refused."""
+    alone = "" if candidate.scope is not Scope.PROCESS else " alone"
+    return f"{victim(candidate.process)}{alone}"
+
+
 def decision(ask: Ask, reading: Reading, took_us: int) -> str:
-    """The line of a kill: the condition, the numbers, the victim, who would have been next, and how long it took."""
+    """The line of a kill: what was chosen and why, and how long it took."""
+    return f"{choice(ask, reading)}; decided in {took_us} us"
+
+
+def choice(ask: Ask, reading: Reading, boottime_s: float | None = None) -> str:
+    """The condition, the numbers, the victim, and who would have been next."""
     chosen = ask.candidate
     others = ", ".join(
         f"{other.process.pid} ({printable(other.process.comm)}, {size(other.process.held_bytes)})"
         for other in ask.runners_up
     )
     return (
-        f"{ask.finding.name} fires: {readings(reading)}; SIG{ask.finding.signal.name} for {victim(chosen.process)}, "
-        f"{chosen.why}; after it {others or 'nobody'}; decided in {took_us} us"
+        f"{ask.finding.name} fires: {readings(reading)}; SIG{ask.finding.signal.name} for "
+        f"{victim(chosen.process, boottime_s)}, "
+        f"{chosen.why}; after it {others or 'nobody'}{f'; {ask.remark}' if ask.remark else ''}"
     )
 
 
@@ -99,5 +118,8 @@ def exited(report: Exited, reading: Reading | None) -> str:
     """How a kill ended, and what it brought."""
     now = f"; now {readings(reading)}" if reading is not None else ""
     if report.fate is Fate.STUCK:
-        return f"the victim is STUCK: it lives {report.elapsed_ms} ms after its signal{now}"
+        return (
+            f"the victim is STUCK: it has not ended {report.elapsed_ms} ms after its signal, though its memory may be "
+            f"back already; it is set aside for as long as it lives{now}"
+        )
     return f"the victim is gone after {report.elapsed_ms} ms{now}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from bustd_common import procfs
+from bustd_common import cgroups, procfs, watched_group
 from bustd_protocol.record import NamedTuple
 
 _SMALL_BYTES = 64
@@ -17,7 +17,12 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class Process(NamedTuple):
-    """What ranking knows of a process. `held_bytes` is anonymous memory plus swap: what its death gives back."""
+    """What ranking knows of a process. `held_bytes` is anonymous memory plus swap: what its death gives back.
+
+    `gained_bytes`: by how much that has grown of late; only who follows a process knows it. `cgroup`: its path in the
+    unified hierarchy. `whole`: the control group that may die with it, "" if none may; `is_indivisible`: and must.
+    `preference`: what ManagedOOMPreference= asks for it (sensing.preferences).
+    """
 
     pid: int
     start_ticks: int
@@ -28,24 +33,19 @@ class Process(NamedTuple):
     oom_score_adj: int
     held_bytes: int
     command: str = ""
+    gained_bytes: int = 0
+    cgroup: str = ""
+    whole: str = ""
+    is_indivisible: bool = False
+    preference: str = ""
 
 
-def scores(proc: str = "/proc") -> list[tuple[int, int]]:
-    """(oom_score, PID) of every process that the kernel itself could choose; unsorted.
+def oom_score(pid: int, proc: str = "/proc") -> int:
+    """The kernel's own score, 0 if it is gone.
 
     The kernel gives 0 to kernel threads, zombies and what is at oom_score_adj -1000 (proc_pid_oom_score(5)).
     """
-    try:
-        names = os.listdir(proc)
-    except OSError:  # ENFILE, ENOMEM: then nobody can be ranked now, which is said, and is no reason to die
-        return []
-    found = []
-    for name in names:
-        if name.isdigit():
-            score = _read_number(f"{proc}/{name}/oom_score")
-            if score is not None and score > 0:
-                found.append((score, int(name)))
-    return found
+    return _read_number(f"{proc}/{pid}/oom_score") or 0
 
 
 def resident_bytes(pid: int, proc: str = "/proc") -> int:
@@ -55,7 +55,10 @@ def resident_bytes(pid: int, proc: str = "/proc") -> int:
 
 
 def read_process(pid: int, oom_score: int, proc: str = "/proc") -> Process | None:
-    """Everything that ranking asks about one process; None if it has gone, has no memory, or can't be understood."""
+    """Everything that ranking asks about one process; None if it has gone, has no memory, or can't be understood.
+
+    None for a thread too: procfs shows it under its own number to whoever asks for that.
+    """
     root = f"{proc}/{pid}"
     stat = procfs.parse_stat(_read(f"{root}/stat", _STATUS_BYTES) or b"")
     if stat is None or stat.is_kernel_thread or stat.is_dead:
@@ -63,17 +66,24 @@ def read_process(pid: int, oom_score: int, proc: str = "/proc") -> Process | Non
     adj = _read_number(f"{root}/oom_score_adj")
     if stat.state == b"Z":
         root = _living_thread(root)
-    status = procfs.parse_status(_read(f"{root}/status", _STATUS_BYTES) or b"")
-    if adj is None or status is None or status.held_bytes is None:
+    text = _read(f"{root}/status", _STATUS_BYTES) or b""
+    status = procfs.parse_status(text)
+    if adj is None or status is None or status.held_bytes is None or not _is_leader(pid, text):
         return None
-    unit = procfs.parse_unit(_read(f"{root}/cgroup", _CGROUP_BYTES) or b"")
-    return Process(pid, stat.start_ticks, status.uid, stat.comm, unit, oom_score, adj, status.held_bytes)
+    membership = _read(f"{root}/cgroup", _CGROUP_BYTES) or b""
+    unit, cgroup = procfs.parse_unit(membership), cgroups.parse_path(membership)
+    return Process(pid, stat.start_ticks, status.uid, stat.comm, unit, oom_score, adj, status.held_bytes, cgroup=cgroup)
 
 
 def read_command(pid: int, proc: str = "/proc") -> str:
     """The command line, "" if it can't be read. It takes the process's mmap lock: never read it in a crisis."""
     data = _read(f"{proc}/{pid}/cmdline", _COMMAND_BYTES) or b""
     return data.rstrip(b"\0").replace(b"\0", b" ").decode("utf-8", "backslashreplace")
+
+
+def is_in_group(pid: int, group: str, proc: str = "/proc") -> bool:
+    """Whether it is in this control group or below it; everybody is in ""."""
+    return not group or watched_group.holds(group, _read(f"{proc}/{pid}/cgroup", _CGROUP_BYTES) or b"")
 
 
 def ancestors(pid: int, proc: str = "/proc") -> Iterator[int]:
@@ -97,6 +107,12 @@ def _living_thread(root: str) -> str:
         if status is not None and status.held_bytes is not None:
             return f"{root}/task/{thread}"
     return root
+
+
+def _is_leader(pid: int, status: bytes) -> bool:
+    """Whether this /proc/PID/status is a process's, and not a thread's."""
+    at = status.find(b"\nTgid:")
+    return at < 0 or status[at + 6 : at + 32].split(None, 1)[0] == b"%d" % pid
 
 
 def _read_number(path: str) -> int | None:

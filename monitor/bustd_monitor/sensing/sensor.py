@@ -1,17 +1,22 @@
-"""One reading of the machine, cheap things first: sysinfo, then /proc/meminfo, then PSI."""
+"""One reading of the machine, cheap things first: sysinfo, then /proc/meminfo, then PSI, then /proc/vmstat."""
 
 from __future__ import annotations
 
-import os
-
 from bustd_common import procfs
 
-from ..deciding.reading import Reading
+from ..deciding.reading import Reading, Refaults
+from .arc import Arc
+from .held_file import HeldFile
+from .holdings import parse_holdings, parse_swappable
 from .reserves import reserved_bytes
+from .swaps import Swaps
 from .sysinfo import read_sysinfo
+from .vmstat import VMSTAT_BYTES, parse_vmstat
 
 _MEMINFO_BYTES = 8192
 _PRESSURE_BYTES = 512
+_REFAULTS_BELOW_PERCENT = 40
+"""While more is available than the killer ever accepts, nobody asks for refaults."""
 
 
 class Unreadable(Exception):
@@ -19,30 +24,29 @@ class Unreadable(Exception):
 
 
 class Sensor:
-    """The files are opened once: in a crisis there may be no descriptor to be had. `proc` is where procfs is."""
+    """The files are opened once. `proc` is where procfs is, `sys` where sysfs is."""
 
-    def __init__(self, proc: str = "/proc") -> None:
-        try:
-            self._meminfo = os.open(f"{proc}/meminfo", os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise Unreadable(f"{proc}/meminfo can't be read: {error.strerror}") from None
-        self._pressure = -1
-        meminfo = self._read_meminfo()
+    def __init__(self, proc: str = "/proc", sys: str = "/sys") -> None:
+        self._meminfo = HeldFile(f"{proc}/meminfo", _MEMINFO_BYTES)
+        if self._meminfo.trouble:
+            raise Unreadable(self._meminfo.trouble.replace("meminfo:", "meminfo can't be read:"))
+        meminfo = procfs.parse_meminfo(self._meminfo.read())
         if meminfo is None or meminfo.available is None:
-            self.close()
+            self._meminfo.close()
             lack = "MemTotal" if meminfo is None else "MemAvailable: free memory alone says nothing about trouble"
             raise Unreadable(f"{proc}/meminfo has no {lack}")
         self._reserve = reserved_bytes(meminfo.total, proc)
         self.sysinfo_is_usable = read_sysinfo().total == meminfo.total
         """False under lxcfs, which shows a container its own meminfo while sysinfo speaks of the whole machine."""
+        self._pressure = HeldFile(f"{proc}/pressure/memory", _PRESSURE_BYTES)
         self.pressure_trouble = ""
         """Why there is no PSI, "" if there is."""
-        try:
-            self._pressure = os.open(f"{proc}/pressure/memory", os.O_RDONLY | os.O_CLOEXEC)
-            if procfs.parse_pressure(os.pread(self._pressure, _PRESSURE_BYTES, 0)) is None:
-                self.pressure_trouble = f"{proc}/pressure/memory has no line that begins with `some`"
-        except OSError as error:
-            self.pressure_trouble = f"{proc}/pressure/memory: {error.strerror} (boot with psi=1)"
+        if procfs.parse_pressure(self._pressure.read()) is None:  # EOPNOTSUPP: PSI is compiled in and switched off
+            why = f"{self._pressure.trouble} (boot with psi=1)" if self._pressure.trouble else ""
+            self.pressure_trouble = why or f"{proc}/pressure/memory has no line that begins with `some`"
+        self._arc, self._swaps = Arc(proc), Swaps(proc, sys)
+        self._vmstat = HeldFile(f"{proc}/vmstat", VMSTAT_BYTES)
+        self._stalled_us = -1
 
     def read(self, enough_available_percent: float = 100) -> Reading | None:
         """A reading of this moment; None if /proc/meminfo makes no sense just now.
@@ -51,38 +55,45 @@ class Sensor:
         `enough_available_percent` of RAM, sysinfo alone rules trouble out, and nothing else is read. By default
         everything is.
         """
-        quick = read_sysinfo() if self.sysinfo_is_usable else None
+        quick = read_sysinfo() if self.sysinfo_is_usable and enough_available_percent < 100 else None
         if quick is not None and (quick.free - self._reserve) * 100 > quick.total * enough_available_percent:
-            return Reading(quick.total, quick.free, quick.total, quick.free - self._reserve, 0, 0, None)
-        meminfo = self._read_meminfo()
+            sure = quick.free - self._reserve
+            return Reading(quick.total, quick.free, quick.total, sure, 0, 0, None, is_whole=False)
+        data = self._meminfo.read()
+        meminfo = procfs.parse_meminfo(data)
         if meminfo is None or meminfo.available is None:
             return None
+        holdings = parse_holdings(data)
+        available = min(meminfo.available + self._arc.reclaimable_bytes(), meminfo.total)
+        total = max(available + meminfo.anonymous, 1)
+        pressure = procfs.parse_pressure(self._pressure.read())
         return Reading(
             ram=meminfo.total,
             free=meminfo.free if quick is None else quick.free,
-            total=max(meminfo.available + meminfo.anonymous, 1),
-            available=meminfo.available,
+            total=total,
+            available=available,
             swap_total=meminfo.swap_total,
             swap_free=meminfo.swap_free,
-            pressure=self._read_pressure(),
+            pressure=pressure,
+            swap_usable=self._swap_usable(meminfo, data),
+            shared=holdings.shared,
+            hugetlb=holdings.hugetlb,
+            refaults=self._refaults(pressure, available * 100 <= total * _REFAULTS_BELOW_PERCENT),
         )
 
     def close(self) -> None:
         """Let go of the files."""
-        for descriptor in (self._meminfo, self._pressure):
-            if descriptor >= 0:
-                os.close(descriptor)
+        for held in (self._meminfo, self._pressure, self._arc, self._swaps, self._vmstat):
+            held.close()
 
-    def _read_meminfo(self) -> procfs.Meminfo | None:
-        try:
-            return procfs.parse_meminfo(os.pread(self._meminfo, _MEMINFO_BYTES, 0))
-        except OSError:
-            return None
+    def _swap_usable(self, meminfo: procfs.Meminfo, data: bytes) -> int:
+        if not meminfo.swap_total:
+            return 0
+        return self._swaps.usable_bytes(meminfo.swap_total, meminfo.swap_free, parse_swappable(data))
 
-    def _read_pressure(self) -> procfs.Pressure | None:
-        if self._pressure < 0:
+    def _refaults(self, pressure: procfs.Pressure | None, may_be_scarce: bool) -> Refaults | None:
+        """Read only where memory may be scarce and somebody has stalled since the last reading: else nobody asks."""
+        before_us, self._stalled_us = self._stalled_us, pressure.some_total_us if pressure is not None else -1
+        if not may_be_scarce or self._stalled_us == before_us:
             return None
-        try:
-            return procfs.parse_pressure(os.pread(self._pressure, _PRESSURE_BYTES, 0))
-        except OSError:  # EOPNOTSUPP: PSI is compiled in and switched off
-            return None
+        return parse_vmstat(self._vmstat.read())

@@ -8,6 +8,7 @@ from bustd_monitor.config import (
     SCHEMA,
     Conditions,
     Floor,
+    Forecast,
     Killer,
     Matchers,
     MonitorConfig,
@@ -48,11 +49,12 @@ def test_without_a_file_everything_has_its_default(path):
         verbose=False,
         conditions=Conditions(
             Pressure(True, 15, 25.0, 40),
-            Floor(True, 10, 1024, 10, 50),
-            Stall(True, 300, 2, 15),
+            Floor(True, 10, 1024, 10, 50, 25),
+            Stall(True, 300, 900, 2, 15, 30, 25),
+            Forecast(True, 2, 20),
         ),
         sleep=Sleep(6144, 20, 10000, 1000),
-        victims=Victims("process", 300, 300, NOBODY_MATCHES, NOBODY_MATCHES, NOBODY_MATCHES),
+        victims=Victims("process", 100, 300, 300, NOBODY_MATCHES, NOBODY_MATCHES, NOBODY_MATCHES),
         killer=Killer("/run/bustd/killer.sock", 120),
     )
 
@@ -81,11 +83,19 @@ def test_every_key_arrives_in_its_field(written):
             available_mib = 5
             swap_percent = 6
             kill_fraction_percent = 7
+            relief_percent = 71
             [conditions.stall]
             enabled = false
             full_ms_per_second = 8
+            some_ms_per_second = 81
             seconds = 9
             available_percent = 10
+            refault_percent = 101
+            thrash_available_percent = 102e-1
+            [conditions.forecast]
+            enabled = false
+            exhaustion_seconds = 1.25
+            available_percent = 30
             [sleep]
             fill_mib_per_second = 11
             shortest_ms = 12
@@ -93,6 +103,7 @@ def test_every_key_arrives_in_its_field(written):
             watch_longest_ms = 14
             [victims]
             scope = "group"
+            growth_percent = 14
             prefer_points = 15
             avoid_points = 16
             [victims.prefer]
@@ -112,10 +123,16 @@ def test_every_key_arrives_in_its_field(written):
     assert config == MonitorConfig(
         dry_run=True,
         verbose=True,
-        conditions=Conditions(Pressure(False, 1.5, 2, 3), Floor(True, 4, 5, 6, 7), Stall(False, 8, 9, 10)),
+        conditions=Conditions(
+            Pressure(False, 1.5, 2, 3),
+            Floor(True, 4, 5, 6, 7, 71),
+            Stall(False, 8, 81, 9, 10, 101, 10.2),
+            Forecast(False, 1.25, 30),
+        ),
         sleep=Sleep(11, 12, 13, 14),
         victims=Victims(
             scope="group",
+            growth_percent=14,
             prefer_points=15,
             avoid_points=16,
             prefer=Matchers(("a.service",), (0, 17), (b"b*",), ("* --leak",)),
@@ -215,14 +232,15 @@ def test_readings_too_far_apart_for_stall_are_an_error_only_while_stall_is_enabl
 
 
 def test_a_monitor_without_any_condition_is_an_error(written):
-    off = "".join(f"[conditions.{name}]\nenabled = false\n" for name in ("pressure", "floor", "stall"))
+    off = "".join(f"[conditions.{name}]\nenabled = false\n" for name in Conditions._fields)
     path = written(off)
     assert problems_of(path) == [f"{path}: conditions: expected one that is enabled, found all of them switched off"]
 
 
 def test_one_condition_alone_is_in_order(written):
-    config = load(written("[conditions.pressure]\nenabled = false\n[conditions.stall]\nenabled = false\n"))
-    assert [condition.enabled for condition in config.conditions] == [False, True, False]
+    others = [name for name in Conditions._fields if name != "floor"]
+    config = load(written("".join(f"[conditions.{name}]\nenabled = false\n" for name in others)))
+    assert [condition.enabled for condition in config.conditions] == [False, True, False, False]
 
 
 def test_a_contradiction_that_the_command_line_makes_is_named_after_it(written):

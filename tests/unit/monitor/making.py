@@ -18,7 +18,7 @@ def conditions(**tables: dict[str, object]) -> Conditions:
     """The default conditions; a table that is named changes its keys, and `only="floor"` switches the others off."""
     only = tables.pop("only", None)
     if only is not None:
-        for name in ("pressure", "floor", "stall"):
+        for name in ("pressure", "floor", "stall", "forecast"):
             tables.setdefault(name, {})
             tables[name] = {"enabled": name == only, **tables[name]}
     return config_of({"conditions": tables}).conditions
@@ -37,9 +37,10 @@ def reading(
     swap: tuple[float, float] = (0, 0),
     pressure: Pressure | None = psi(),  # noqa: B008  # immutable
 ) -> Reading:
-    """A machine on which user space can have 16 GiB; `swap` is (total, free)."""
+    """A machine on which user space can have 16 GiB; `swap` is (total, free), and all that is free is usable."""
     is_free = available if free is None else free
-    return Reading(int(total), int(is_free), int(total), int(available), int(swap[0]), int(swap[1]), pressure)
+    of_swap = (int(swap[0]), int(swap[1]))
+    return Reading(int(total), int(is_free), int(total), int(available), *of_swap, pressure, swap_usable=of_swap[1])
 
 
 def finding(
@@ -49,9 +50,10 @@ def finding(
     is_scarce: bool = True,
     headroom: int = 0,
     signal: Signal = Signal.TERM,
-    needs_psi: bool = False,
+    needs_time: bool = False,
+    look_again_ms: int | None = None,
 ) -> Finding:
-    return Finding(name, is_scarce, fires, headroom, signal, needs_psi)
+    return Finding(name, is_scarce, fires, headroom, signal, needs_time, look_again_ms)
 
 
 def process(pid: int = 4711, **changed: object) -> Process:
@@ -70,7 +72,7 @@ def process(pid: int = 4711, **changed: object) -> Process:
 
 def candidate(pid: int = 4711, **changed: object) -> Candidate:
     made = process(pid, **changed)
-    return Candidate(made, made.oom_score, f"oom_score {made.oom_score}")
+    return Candidate(made, made.held_bytes, "holds 1 GiB", made.held_bytes)
 
 
 def matchers(

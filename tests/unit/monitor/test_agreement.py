@@ -1,5 +1,6 @@
 """Monitor and killer together: what the monitor was not warned of, the killer agrees with."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +16,7 @@ from bustd_monitor.deciding.stalls import Stalls
 from bustd_protocol.messages import Reason
 from tests.unit.monitor.making import psi
 from tests.unit.monitor.test_conditions import ANY_STALLS, any_conditions
+from tests.unit.monitor.trends import filling_at, stalls_of, thrashing
 
 
 @st.composite
@@ -50,8 +52,9 @@ def test_a_condition_of_which_there_is_no_warning_never_fires_where_the_killer_r
     warned = [sentence.split()[0] for sentence in outside_the_killers_limits(monitor, *limits)]
     total = meminfo.available + meminfo.anonymous
     a_reading = Reading(meminfo.total, meminfo.free, total, meminfo.available, 0, 0, psi(some_avg10))
+    filling = filling_at(2**45)
     ruling = judge_shortage(Machine(meminfo, some_avg10), killer)
-    for found in findings(a_reading, stalls, some):
+    for found in findings(a_reading, stalls, some, filling):
         if found.fires and f"conditions.{found.name}" not in warned:
             assert ruling.reason is Reason.NONE, f"{found.name} fires and the killer says: {ruling.why}"
 
@@ -59,8 +62,38 @@ def test_a_condition_of_which_there_is_no_warning_never_fires_where_the_killer_r
 def test_by_default_the_killer_agrees_with_each_condition_where_it_begins_to_fire():
     killer, total = killer_toml.config_of({}), 2**34
     defaults = config_of({}).conditions
-    for available, some, stalls in ((2**30, 0, ()), (total * 15 // 100, 0, (300, 300)), (total * 40 // 100, 25, ())):
+    thrash = thrashing(file=90)
+    for available, some, stalls, rate in (
+        (2**30, 0, Stalls(), 0),
+        (total * 15 // 100, 0, stalls_of(300, 300), 0),
+        (total * 25 // 100, 0, thrash, 0),
+        (total * 20 // 100, 0, Stalls(), total),
+        (total * 40 // 100, 25, Stalls(), 0),
+    ):
         meminfo = Meminfo(total, total // 10, available, total - available, 0, 0)
         a_reading = Reading(total, total // 10, total, available, 0, 0, psi(some))
-        assert any(found.fires for found in findings(a_reading, Stalls(0, 0, stalls), defaults))
+        assert any(found.fires for found in findings(a_reading, stalls, defaults, filling_at(rate)))
         assert judge_shortage(Machine(meminfo, some), killer).reason is Reason.NONE
+
+
+@pytest.mark.parametrize(
+    ("tables", "condition"),
+    [
+        ({"forecast": {"available_percent": 26}}, "forecast"),
+        ({"stall": {"thrash_available_percent": 26}}, "stall"),
+        ({"stall": {"available_percent": 26}}, "stall"),
+        ({"floor": {"available_percent": 26}}, "floor"),
+    ],
+)
+def test_a_condition_that_can_fire_where_the_killer_refuses_is_told_with_both_figures(tables, condition):
+    monitor = config_of({"conditions": tables})
+    assert outside_the_killers_limits(monitor, 25, 40, 10) == [
+        f"conditions.{condition} can fire at 26 % of available memory, where the killer still refuses: it kills at "
+        "25 % or less (limits.available_percent in killer.toml)"
+    ]
+    assert outside_the_killers_limits(monitor, 26, 40, 10) == []
+
+
+def test_of_a_condition_that_is_switched_off_there_is_no_warning():
+    off = config_of({"conditions": {name: {"enabled": False} for name in ("forecast", "stall", "pressure")}})
+    assert outside_the_killers_limits(off, 10, 10, 10) == []

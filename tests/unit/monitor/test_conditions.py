@@ -6,20 +6,11 @@ from hypothesis import strategies as st
 
 from bustd_monitor.config import Conditions
 from bustd_monitor.deciding.conditions import enough_available_percent, findings
-from bustd_monitor.deciding.reading import Reading
-from bustd_monitor.deciding.stalls import Stalls
+from bustd_monitor.deciding.reading import Reading, Refaults
+from bustd_monitor.deciding.stalls import Second, Stalls
 from bustd_protocol.messages import Signal
 from tests.unit.monitor.making import DEFAULTS, GIB, MIB, conditions, psi, reading
-
-STALLED = Stalls(2000, 0, (300, 300))
-
-
-def the(name: str, a_reading: Reading, stalls: Stalls = Stalls(), **keys: object):  # noqa: B008
-    """What one condition says, by default with its default thresholds."""
-    (found,) = findings(a_reading, stalls, conditions(**{"only": name, name: keys}))
-    assert found.name == name
-    return found
-
+from tests.unit.monitor.trends import STALLED, filling_at, the
 
 # floor
 
@@ -40,6 +31,18 @@ def test_floor_fires_at_a_tenth_on_a_small_machine(available, fires):
 )
 def test_floor_waits_until_swap_is_used_up_where_there_is_any(swap, fires):
     assert the("floor", reading(GIB, swap=swap)).fires is fires
+
+
+def test_floor_counts_of_swap_only_what_can_still_relieve():
+    used_up = reading(GIB, swap=(10 * GIB, 10 * GIB))._replace(swap_usable=GIB)
+    assert the("floor", used_up).fires
+    assert not the("floor", used_up._replace(swap_usable=GIB + 1)).fires
+
+
+def test_a_swap_much_larger_than_memory_is_not_used_up_only_because_memory_could_never_fill_it():
+    huge = reading(GIB, swap=(640 * GIB, 600 * GIB))
+    assert not the("floor", huge._replace(swap_usable=2 * GIB)).fires
+    assert the("floor", huge._replace(swap_usable=int(1.6 * GIB))).fires
 
 
 @pytest.mark.parametrize(
@@ -64,7 +67,7 @@ def test_the_fraction_at_which_sigkill_comes_can_be_moved():
 
 def test_floor_needs_no_psi():
     assert the("floor", reading(GIB, pressure=None)).fires
-    assert not the("floor", reading()).needs_psi
+    assert not the("floor", reading()).needs_time
 
 
 @pytest.mark.parametrize(
@@ -79,43 +82,6 @@ def test_floor_needs_no_psi():
 )
 def test_the_headroom_of_floor_is_what_must_be_taken_of_memory_or_of_swap(available, swap, headroom):
     assert the("floor", reading(available, swap=swap)).headroom == headroom
-
-
-# stall
-
-
-@pytest.mark.parametrize(
-    ("full_ms", "fires"),
-    [
-        ((300, 300), True),
-        ((0, 1000, 300), True),
-        ((300, 299), False),
-        ((299, 1000), False),
-        ((1000,), False),
-        ((), False),
-        ((1000, 1000, 0), False),
-    ],
-)
-def test_stall_fires_when_each_of_the_last_two_seconds_had_300_ms_of_full_stall(full_ms, fires):
-    found = the("stall", reading(GIB), Stalls(0, 0, full_ms))
-    assert (found.fires, found.is_scarce) == (fires, True)
-
-
-@pytest.mark.parametrize(("share", "fires"), [(0.15, True), (0.151, False)])
-def test_stall_fires_only_where_memory_is_scarce_however_much_swap_is_free(share, fires):
-    found = the("stall", reading(16 * GIB * share, swap=(64 * GIB, 64 * GIB)), STALLED)
-    assert (found.fires, found.is_scarce) == (fires, fires)
-
-
-def test_the_numbers_of_stall_can_be_moved():
-    assert the("stall", reading(GIB), Stalls(0, 0, (50,)), seconds=1, full_ms_per_second=50).fires
-    assert not the("stall", reading(GIB), STALLED, seconds=3).fires
-    assert the("stall", reading(8 * GIB), STALLED, available_percent=50).fires
-
-
-def test_the_headroom_of_stall_is_of_available_memory():
-    found = the("stall", reading(4 * GIB))
-    assert (found.headroom, found.needs_psi, found.signal) == (4 * GIB - int(16 * GIB * 0.15), True, Signal.TERM)
 
 
 # pressure
@@ -146,7 +112,7 @@ def test_with_100_percent_a_full_page_cache_does_not_keep_pressure_from_firing_a
 
 def test_pressure_without_psi_never_fires():
     found = the("pressure", reading(0, pressure=None))
-    assert (found.is_scarce, found.fires, found.needs_psi) == (True, False, True)
+    assert (found.is_scarce, found.fires, found.needs_time) == (True, False, True)
 
 
 def test_free_is_a_share_of_what_is_built_in_and_available_of_what_programs_can_have():
@@ -167,13 +133,14 @@ def test_the_headroom_of_pressure_is_the_larger_of_the_two():
 def test_the_most_urgent_comes_first_and_what_is_switched_off_says_nothing():
     assert [found.name for found in findings(reading(), Stalls(), DEFAULTS.conditions)] == [
         "floor",
+        "forecast",
         "stall",
         "pressure",
     ]
-    for name in ("floor", "stall", "pressure"):
+    for name in ("floor", "forecast", "stall", "pressure"):
         others = findings(reading(), Stalls(), conditions(**{name: {"enabled": False}}))
         assert name not in [found.name for found in others]
-        assert len(others) == 2
+        assert len(others) == 3
 
 
 def test_on_a_machine_at_peace_nothing_is_scarce():
@@ -203,7 +170,15 @@ def any_conditions(draw) -> Conditions:
         stall={
             "enabled": draw(st.booleans()),
             "full_ms_per_second": draw(st.integers(1, 1000)),
+            "some_ms_per_second": draw(st.integers(1, 1000)),
             "seconds": draw(st.integers(1, 5)),
+            "available_percent": draw(PERCENT),
+            "refault_percent": draw(st.integers(0, 200)),
+            "thrash_available_percent": draw(PERCENT),
+        },
+        forecast={
+            "enabled": draw(st.booleans()),
+            "exhaustion_seconds": draw(st.floats(0.1, 60)),
             "available_percent": draw(PERCENT),
         },
     )
@@ -215,24 +190,34 @@ def any_reading(draw) -> Reading:
     ram = draw(st.integers(2**20, 2**45))
     total = draw(st.integers(1, ram))
     swap_total = draw(st.one_of(st.just(0), st.integers(0, 2**44)))
+    swap_free = draw(st.integers(0, swap_total))
     return Reading(
         ram=ram,
         free=draw(st.integers(0, ram)),
         total=total,
         available=draw(st.integers(0, total)),
         swap_total=swap_total,
-        swap_free=draw(st.integers(0, swap_total)),
+        swap_free=swap_free,
+        swap_usable=draw(st.integers(0, swap_free)),
         pressure=draw(st.one_of(st.none(), st.floats(0, 100).map(psi))),
     )
 
 
-ANY_STALLS = st.lists(st.integers(0, 1000), max_size=6).map(lambda full_ms: Stalls(0, 0, tuple(full_ms)))
+ANY_REFAULTS = st.one_of(st.none(), st.builds(Refaults, *[st.integers(0, 2**40)] * 3))
+ANY_STALLS = st.builds(
+    lambda seconds, marked: Stalls(0, refaults=marked, seconds=tuple(seconds)),
+    st.lists(st.builds(Second, st.integers(0, 1000), st.integers(0, 1000), ANY_REFAULTS), max_size=6),
+    ANY_REFAULTS,
+)
+ANY_FILLING = st.builds(
+    lambda per_second, seen_ms: filling_at(per_second, seen_ms=seen_ms), st.integers(0, 2**45), st.integers(300, 2000)
+)
 
 
-@given(any_reading(), ANY_STALLS, any_conditions())
+@given(any_reading(), ANY_STALLS, any_conditions(), ANY_FILLING)
 @settings(deadline=None)
-def test_what_fires_is_scarce_and_what_is_scarce_has_no_headroom_and_else_there_is_some(a_reading, stalls, some):
-    for found in findings(a_reading, stalls, some):
+def test_what_fires_is_scarce_and_what_is_scarce_has_no_headroom_and_else_there_is_some(a_reading, stalls, some, rate):
+    for found in findings(a_reading, stalls, some, rate):
         assert found.is_scarce or not found.fires
         assert (found.headroom == 0) == found.is_scarce
 
@@ -243,11 +228,12 @@ def test_nothing_becomes_scarce_before_its_headroom_is_taken(a_reading, stalls, 
     for before in findings(a_reading, stalls, some):
         taken = max(int(before.headroom * share) - 1, 0)
         assume(taken < before.headroom)
-        from_swap = min(int(taken * of_swap), a_reading.swap_free)
+        from_swap = min(int(taken * of_swap), a_reading.swap_usable)
         later = a_reading._replace(
             free=max(a_reading.free - taken, 0),
             available=max(a_reading.available - taken + from_swap, 0),
             swap_free=a_reading.swap_free - from_swap,
+            swap_usable=a_reading.swap_usable - from_swap,
         )
         (after,) = (found for found in findings(later, stalls, some) if found.name == before.name)
         assert not after.is_scarce
@@ -274,11 +260,14 @@ def test_what_is_enough_available_rules_every_condition_out(data, stalls, some, 
 @pytest.mark.parametrize(
     ("tables", "percent"),
     [
-        ({}, 15),
-        ({"stall": {"enabled": False}, "pressure": {"enabled": False}}, 10),
+        ({}, 30),
+        ({"stall": {"enabled": False}, "pressure": {"enabled": False}, "forecast": {"enabled": False}}, 10),
+        ({"forecast": {"enabled": False}}, 25),
+        ({"forecast": {"available_percent": 35}}, 45),
         ({"pressure": {"free_percent": 50, "available_percent": 40}}, 40),
-        ({"pressure": {"free_percent": 30, "available_percent": 100}}, 30),
+        ({"pressure": {"free_percent": 33, "available_percent": 100}}, 33),
         ({"stall": {"available_percent": 60}}, 60),
+        ({"stall": {"thrash_available_percent": 50}}, 50),
         ({"floor": {"available_percent": 70}}, 70),
         ({"only": "pressure"}, 15),
     ],

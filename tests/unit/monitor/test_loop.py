@@ -37,7 +37,7 @@ class Scene:
             config_of(QUICK | settings),
             Protection(),
             sensor=SimpleNamespace(read=lambda *_: self.reading),
-            shortlist=SimpleNamespace(rank=self.rank, remember_commands=lambda *_: None),
+            shortlist=SimpleNamespace(rank=self.rank, watch=lambda *_: None),
             client=self.client,
             triggers=Triggers((), "none"),
             service_manager=self.service_manager,

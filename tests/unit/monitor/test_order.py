@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from bustd_common.protection import Protection
 from bustd_monitor.config import Victims
 from bustd_monitor.ranking.order import Terms, rank, why_spared
+from bustd_monitor.sensing.preferences import AVOID, OMIT
+from bustd_protocol.messages import Scope
 from tests.unit.monitor.making import GIB, MIB, matchers, process, victims
 
 RULES = victims(
@@ -17,20 +19,30 @@ RULES = victims(
 
 
 def terms(
-    rules: Victims | None = None, *, advice: Protection | None = None, minimum_bytes: int = 16 * MIB, only_uid: int = -1
+    rules: Victims | None = None,
+    *,
+    advice: Protection | None = None,
+    minimum_bytes: int = 16 * MIB,
+    only_uid: int = -1,
+    total_bytes: int = 10 * GIB,
+    filled_bytes: int = 0,
 ) -> Terms:
-    return Terms(rules or victims(), advice or Protection(), minimum_bytes, only_uid)
+    return Terms(rules or victims(), advice or Protection(), minimum_bytes, only_uid, total_bytes, filled_bytes)
 
 
 def order(*processes, **how) -> list[int]:
     return [chosen.process.pid for chosen in rank(list(processes), terms(**how)).candidates]
 
 
-def test_the_highest_score_dies_first():
-    assert order(process(1, oom_score=5), process(2, oom_score=900), process(3, oom_score=70)) == [2, 3, 1]
+def old_and_leak(*, older: int, leak: int, gained: int, older_gained: int = 0):
+    """PID 1 is the older, PID 2 the leak; in MiB."""
+    return (
+        process(1, held_bytes=older * MIB, gained_bytes=older_gained * MIB),
+        process(2, held_bytes=leak * MIB, gained_bytes=gained * MIB),
+    )
 
 
-def test_of_equal_scores_the_one_that_holds_more_dies_first():
+def test_who_holds_most_dies_first():
     assert order(process(1, held_bytes=GIB), process(2, held_bytes=3 * GIB), process(3, held_bytes=2 * GIB)) == [
         2,
         3,
@@ -38,49 +50,108 @@ def test_of_equal_scores_the_one_that_holds_more_dies_first():
     ]
 
 
-def test_the_score_counts_before_what_is_held():
-    assert order(process(1, oom_score=701, held_bytes=20 * MIB), process(2, oom_score=700, held_bytes=GIB)) == [1, 2]
+def test_of_those_that_hold_the_same_the_kernels_score_decides():
+    assert order(process(1, oom_score=5), process(2, oom_score=900), process(3, oom_score=70)) == [2, 3, 1]
 
 
 def test_of_equals_in_everything_the_order_stays_as_it_was():
     assert order(process(3), process(1), process(2)) == [3, 1, 2]
 
 
-def test_a_preference_makes_up_for_300_points():
-    assert order(process(1, oom_score=900), process(2, oom_score=601, comm=b"test1"), rules=RULES) == [2, 1]
-    assert order(process(1, oom_score=900), process(2, oom_score=599, comm=b"test1"), rules=RULES) == [1, 2]
+def test_oom_score_adj_moves_by_thousandths_of_memory_and_swap():
+    small = process(1, held_bytes=GIB, oom_score_adj=300)
+    assert order(small, process(2, held_bytes=4 * GIB - 1)) == [1, 2]
+    assert order(small, process(2, held_bytes=4 * GIB + MIB)) == [2, 1]
+    assert order(process(1, held_bytes=5 * GIB, oom_score_adj=-500), process(2, held_bytes=GIB)) == [2, 1]
 
 
-def test_one_that_is_avoided_falls_behind_by_300_points_and_can_still_die():
-    assert order(process(1, oom_score=900, uid=26), process(2, oom_score=601), rules=RULES) == [2, 1]
-    assert order(process(1, oom_score=900, uid=26), process(2, oom_score=599), rules=RULES) == [1, 2]
+# Growth
+
+
+def test_bytes_gained_of_late_count_again():
+    others = [process(pid, held_bytes=100 * MIB, gained_bytes=100 * MIB) for pid in range(10, 14)]
+    assert order(*old_and_leak(older=500, leak=400, gained=150), *others)[0] == 2
+    assert order(*old_and_leak(older=500, leak=400, gained=90), *others)[0] == 1
+
+
+def test_a_leak_dies_before_an_older_one_of_half_its_size_again_although_it_is_slow():
+    for gained in (20, 60, 400):
+        assert order(*old_and_leak(older=600, leak=400, gained=gained)) == [2, 1]
+
+
+def test_a_large_one_that_grows_a_little_does_not_die_for_a_smaller_one_that_runs_away():
+    assert order(*old_and_leak(older=700, leak=400, gained=200, older_gained=20)) == [2, 1]
+
+
+def test_of_sixteen_that_start_at_once_none_runs_away():
+    build = [process(pid, held_bytes=60 * MIB, gained_bytes=60 * MIB) for pid in range(10, 26)]
+    ranking = rank([process(1, held_bytes=200 * MIB), *build], terms())
+    assert ranking.candidates[0].process.pid == 1
+    assert [one.badness for one in ranking.candidates[1:]] == [120 * MIB] * 16
+
+
+def test_one_that_was_only_just_started_and_is_the_largest_dies():
+    assert order(process(1, held_bytes=300 * MIB), process(2, held_bytes=400 * MIB, gained_bytes=400 * MIB)) == [2, 1]
+
+
+def test_nobody_runs_away_when_something_else_fills_memory():
+    leak = old_and_leak(older=600, leak=400, gained=60)
+    assert order(*leak, filled_bytes=100 * MIB) == [2, 1]
+    assert order(*leak, filled_bytes=200 * MIB) == [1, 2], "a tmpfs, perhaps"
+
+
+def test_a_gain_that_would_not_help_is_none_to_run_away_with():
+    assert order(*old_and_leak(older=600, leak=400, gained=16)) == [1, 2]
+    assert order(*old_and_leak(older=600, leak=400, gained=17)) == [2, 1]
+
+
+def test_growth_can_be_switched_off_and_can_count_more():
+    leak = old_and_leak(older=600, leak=400, gained=300)
+    assert order(*leak, rules=victims(growth_percent=0)) == [1, 2]
+    assert order(*old_and_leak(older=1000, leak=400, gained=300), rules=victims(growth_percent=200)) == [2, 1]
+
+
+# Rules
+
+
+def test_a_preference_makes_up_for_300_thousandths():
+    assert order(process(1, held_bytes=4 * GIB - 1), process(2, comm=b"test1"), rules=RULES) == [2, 1]
+    assert order(process(1, held_bytes=4 * GIB + 1), process(2, comm=b"test1"), rules=RULES) == [1, 2]
+
+
+def test_one_that_is_avoided_falls_behind_by_300_thousandths_and_can_still_die():
+    assert order(process(1, uid=26, held_bytes=4 * GIB - 1), process(2), rules=RULES) == [2, 1]
+    assert order(process(1, uid=26, held_bytes=4 * GIB + 1), process(2), rules=RULES) == [1, 2]
     assert order(process(1, uid=26), rules=RULES) == [1]
 
 
 def test_the_points_can_be_moved():
     strong = RULES._replace(prefer_points=1000, avoid_points=0)
-    assert order(process(1, oom_score=900, uid=26), process(2, oom_score=1, comm=b"test1"), rules=strong) == [2, 1]
-    (avoided,) = rank([process(1, oom_score=900, uid=26)], terms(strong)).candidates
-    assert avoided.points == 900
+    assert order(process(1, held_bytes=9 * GIB, uid=26), process(2, comm=b"test1"), rules=strong) == [2, 1]
+    (avoided,) = rank([process(1, uid=26)], terms(strong)).candidates
+    assert avoided.badness == GIB
 
 
 @pytest.mark.parametrize(
-    ("changed", "points", "why"),
+    ("changed", "badness", "why"),
     [
-        ({}, 700, "oom_score 700"),
-        ({"oom_score_adj": 200}, 700, "oom_score 700 (oom_score_adj 200)"),
-        ({"comm": b"test1"}, 1000, "oom_score 700, preferred by name test* +300"),
-        ({"uid": 26}, 400, "oom_score 700, avoided by uid 26 -300"),
+        ({}, 1024, "holds 1024 MiB"),
+        ({"gained_bytes": 10 * MIB}, 1034, "holds 1024 MiB, gained of late +10 MiB"),
+        ({"gained_bytes": 100 * MIB}, 2048, "holds 1024 MiB, runs away +1024 MiB"),
+        ({"oom_score_adj": 200}, 3072, "holds 1024 MiB, oom_score_adj 200 +2048 MiB"),
+        ({"comm": b"test1"}, 4096, "holds 1024 MiB, preferred by name test* +3072 MiB"),
+        ({"uid": 26}, -2048, "holds 1024 MiB, avoided by uid 26 -3072 MiB"),
         (
-            {"comm": b"test1", "uid": 26, "oom_score_adj": -5},
-            700,
-            "oom_score 700 (oom_score_adj -5), preferred by name test* +300, avoided by uid 26 -300",
+            {"comm": b"test1", "uid": 26, "oom_score_adj": -100},
+            0,
+            "holds 1024 MiB, oom_score_adj -100 -1024 MiB, preferred by name test* +3072 MiB, "
+            "avoided by uid 26 -3072 MiB",
         ),
     ],
 )
-def test_the_reason_for_a_place_is_said(changed, points, why):
+def test_the_reason_for_a_place_is_said(changed, badness, why):
     (chosen,) = rank([process(**changed)], terms(RULES)).candidates
-    assert (chosen.points, chosen.why) == (points, why)
+    assert (chosen.badness // MIB, chosen.why) == (badness, why)
 
 
 @pytest.mark.parametrize(
@@ -118,8 +189,8 @@ def test_without_processes_there_is_nobody():
 
 PROCESSES = st.lists(
     st.builds(
-        lambda pid, score, adj, held, comm, uid: process(
-            pid, oom_score=score, oom_score_adj=adj, held_bytes=held, comm=comm, uid=uid
+        lambda pid, score, adj, held, comm, uid, gained: process(
+            pid, oom_score=score, oom_score_adj=adj, held_bytes=held, comm=comm, uid=uid, gained_bytes=min(gained, held)
         ),
         st.integers(2, 40),
         st.sampled_from([1, 400, 401, 700, 1334]),
@@ -127,6 +198,7 @@ PROCESSES = st.lists(
         st.sampled_from([0, MIB, GIB, 2 * GIB]),
         st.sampled_from([b"leak", b"test1"]),
         st.sampled_from([1000, 26]),
+        st.sampled_from([0, MIB, GIB]),
     ),
     max_size=25,
 )
@@ -136,21 +208,27 @@ PROCESSES = st.lists(
 @settings(deadline=None)
 def test_the_order_is_total_and_stable_and_loses_nobody(processes, shuffle: random.Random):
     ranking = rank(processes, terms(RULES))
-    places = [(chosen.points, chosen.process.held_bytes) for chosen in ranking.candidates]
+    places = [(chosen.badness, chosen.process.oom_score) for chosen in ranking.candidates]
     assert places == sorted(places, reverse=True)
     everybody = [one.process for one in (*ranking.candidates, *ranking.spared)]
     assert sorted(everybody) == sorted(processes)
     for place in set(places):
         equals = [
-            chosen.process for chosen in ranking.candidates if (chosen.points, chosen.process.held_bytes) == place
+            chosen.process for chosen in ranking.candidates if (chosen.badness, chosen.process.oom_score) == place
         ]
         assert equals == [one for one in processes if one in equals], "of equals, the first stays the first"
     assert rank(processes, terms(RULES)) == ranking
     mixed = list(processes)
     shuffle.shuffle(mixed)
     again = rank(mixed, terms(RULES))
-    assert [(one.points, one.process.held_bytes) for one in again.candidates] == places
+    assert [(one.badness, one.process.oom_score) for one in again.candidates] == places
     assert {one.process for one in again.candidates} == {one.process for one in ranking.candidates}
+
+
+@given(PROCESSES)
+@settings(deadline=None)
+def test_no_more_than_one_runs_away(processes):
+    assert sum("runs away" in chosen.why for chosen in rank(processes, terms()).candidates) <= 1
 
 
 @given(PROCESSES)
@@ -162,3 +240,67 @@ def test_nobody_who_must_not_die_is_a_candidate(processes):
         assert chosen.process.uid != 26
         assert chosen.process.held_bytes >= 16 * MIB
         assert why_spared(chosen.process, some) == ""
+
+
+# What dies together
+
+
+def in_unit(pid: int, mib: int, *, gained: int = 0, **changed):
+    changed = {"whole": "/system.slice/build.service", **changed}
+    return process(pid, held_bytes=mib * MIB, gained_bytes=gained * MIB, **changed)
+
+
+BUILD = [in_unit(pid, 100 + pid, gained=30) for pid in range(10, 15)]
+TOGETHER = victims(scope="cgroup")
+
+
+def test_with_scope_cgroup_a_unit_counts_as_one_and_its_largest_process_is_asked_for():
+    ranking = rank([process(1, held_bytes=500 * MIB), *BUILD], terms(TOGETHER))
+    first, second = ranking.candidates
+    assert (first.process.pid, first.scope, first.held_bytes // MIB) == (14, Scope.CGROUP, 560)
+    assert (second.process.pid, second.scope) == (1, Scope.PROCESS)
+    assert first.why == "holds 560 MiB in /system.slice/build.service (5 known), runs away +560 MiB"
+
+
+def test_otherwise_its_processes_are_ranked_one_by_one():
+    assert order(process(1, held_bytes=500 * MIB), *BUILD) == [1, 14, 13, 12, 11, 10]
+    group = rank(BUILD, terms(victims(scope="group"))).candidates
+    assert [(one.process.pid, one.scope) for one in group][:2] == [(14, Scope.GROUP), (13, Scope.GROUP)]
+
+
+def test_an_indivisible_control_group_dies_whole_with_any_scope():
+    for scope in ("process", "group", "cgroup"):
+        indivisible = [member._replace(is_indivisible=True) for member in BUILD]
+        (only,) = rank(indivisible, terms(victims(scope=scope))).candidates
+        assert (only.process.pid, only.scope, only.held_bytes // MIB) == (14, Scope.CGROUP, 560)
+
+
+def test_those_too_small_to_be_asked_for_count_with_the_others_of_their_unit():
+    small = [in_unit(pid, 15) for pid in range(20, 24)]
+    ranking = rank([in_unit(10, 20), *small], terms(TOGETHER))
+    assert [(one.process.pid, one.held_bytes // MIB) for one in ranking.candidates] == [(10, 80)]
+    assert rank(small, terms(TOGETHER)).candidates == (), "the killer would ask for more of the one that is asked for"
+
+
+def test_one_who_is_protected_breaks_his_company_up():
+    protected = in_unit(14, 300, comm=b"precious")
+    rules = TOGETHER._replace(never=matchers(names=(b"precious",)))
+    ranking = rank([*BUILD[:2], protected], terms(rules))
+    assert [(one.process.pid, one.scope) for one in ranking.candidates] == [(11, Scope.PROCESS), (10, Scope.PROCESS)]
+    assert [one.process.pid for one in ranking.spared] == [14]
+
+
+# ManagedOOMPreference=
+
+
+def test_what_systemd_is_asked_to_omit_is_left_out_and_what_it_is_to_avoid_falls_behind():
+    omitted, avoided = process(1, preference=OMIT), process(2, preference=AVOID)
+    ranking = rank([omitted, avoided, process(3, held_bytes=100 * MIB)], terms())
+    assert [one.process.pid for one in ranking.candidates] == [3, 2]
+    assert ranking.candidates[1].why == "holds 1024 MiB, avoided by ManagedOOMPreference= -3072 MiB"
+    assert [(one.process.pid, one.why) for one in ranking.spared] == [(1, "ManagedOOMPreference=omit")]
+
+
+def test_what_a_rule_avoids_and_systemd_too_is_avoided_once():
+    (only,) = rank([process(1, preference=AVOID, uid=26)], terms(RULES)).candidates
+    assert only.why == "holds 1024 MiB, avoided by uid 26 -3072 MiB"

@@ -20,7 +20,7 @@ SLEEPS = st.builds(
 FINDINGS = st.lists(
     st.builds(
         lambda scarce, fires, headroom, psi: finding(
-            is_scarce=scarce, fires=fires and scarce, headroom=headroom, needs_psi=psi
+            is_scarce=scarce, fires=fires and scarce, headroom=headroom, needs_time=psi
         ),
         st.booleans(),
         st.booleans(),
@@ -31,8 +31,8 @@ FINDINGS = st.lists(
 ).map(tuple)
 
 
-def quiet(headroom: float, *, needs_psi: bool = False):
-    return finding(is_scarce=False, fires=False, headroom=int(headroom), needs_psi=needs_psi)
+def quiet(headroom: float, *, needs_time: bool = False):
+    return finding(is_scarce=False, fires=False, headroom=int(headroom), needs_time=needs_time)
 
 
 @pytest.mark.parametrize(
@@ -59,14 +59,21 @@ def test_without_any_condition_the_longest_sleep_is_slept():
     assert sleep_ms((), SLEEP) == 10_000
 
 
-def test_a_condition_that_needs_psi_does_not_hurry():
-    assert sleep_ms((quiet(0, needs_psi=True),), SLEEP) == SLEEP.watch_longest_ms
-    assert sleep_ms((quiet(0, needs_psi=False),), SLEEP) == SLEEP.shortest_ms
-    assert sleep_ms((quiet(24 * GIB, needs_psi=True),), SLEEP) == 4000
+def test_a_condition_that_asks_for_a_reading_soon_gets_it():
+    hurried = finding(is_scarce=False, fires=False, headroom=100 * GIB, needs_time=True, look_again_ms=400)
+    assert sleep_ms((quiet(100 * GIB), hurried), SLEEP) == 400
+    assert sleep_ms((quiet(3 * GIB // 5 + 1), hurried), SLEEP) == 100
+    assert sleep_ms((hurried._replace(look_again_ms=1),), SLEEP) == SLEEP.shortest_ms
+
+
+def test_a_condition_that_needs_time_does_not_hurry():
+    assert sleep_ms((quiet(0, needs_time=True),), SLEEP) == SLEEP.watch_longest_ms
+    assert sleep_ms((quiet(0, needs_time=False),), SLEEP) == SLEEP.shortest_ms
+    assert sleep_ms((quiet(24 * GIB, needs_time=True),), SLEEP) == 4000
 
 
 def test_while_anything_is_scarce_there_is_a_reading_a_second_at_least():
-    scarce = finding(is_scarce=True, fires=False, needs_psi=True)
+    scarce = finding(is_scarce=True, fires=False, needs_time=True)
     assert sleep_ms((quiet(100 * GIB), scarce), SLEEP) == SLEEP.watch_longest_ms
     assert sleep_ms((scarce,), SLEEP._replace(watch_longest_ms=10_000, longest_ms=500)) == 500
 
@@ -96,4 +103,4 @@ def test_no_condition_that_acts_without_psi_is_slept_past(findings, sleep):
     """The fastest filling that the configuration speaks of does not get below a threshold during a sleep."""
     wait_ms = sleep_ms(findings, sleep)
     filled = (wait_ms if wait_ms > sleep.shortest_ms else 0) * sleep.fill_mib_per_second * 2**20 // 1000
-    assert all(filled <= one.headroom for one in findings if not one.needs_psi)
+    assert all(filled <= one.headroom for one in findings if not one.needs_time)

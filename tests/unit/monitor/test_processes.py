@@ -1,13 +1,13 @@
 """The process table, from a /proc of any kind: whoever has vanished or makes no sense is left out, and no more."""
 
-import errno
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
 from bustd_monitor.sensing import processes
-from bustd_monitor.sensing.processes import Process, ancestors, read_command, read_process, resident_bytes, scores
+from bustd_monitor.sensing.processes import Process, ancestors, oom_score, read_command, read_process, resident_bytes
 from tests.fakes.procfs import PF_KTHREAD, FakeProc
 from tests.support import victims
 from tests.unit.common.forked import in_child
@@ -33,7 +33,9 @@ def test_a_process_is_what_proc_says(proc):
         start_ticks=48210,
         cgroup=b"0::/system.slice/db.service\n",
     )
-    assert read_process(10, 666, proc.path) == Process(10, 48210, 26, b"a) b\n\xff", "db.service", 666, -500, MIB)
+    assert read_process(10, 666, proc.path) == Process(
+        10, 48210, 26, b"a) b\n\xff", "db.service", 666, -500, MIB, cgroup="/system.slice/db.service"
+    )
 
 
 @pytest.mark.parametrize("comm", [b"leak) Z (", b"a b", b"new\nline", b"\xff\xfe", b"((", b")", b"x\tRssAnon:"])
@@ -106,31 +108,29 @@ def test_a_zombie_leader_without_such_a_thread_is_left_out(proc):
 # Scores
 
 
-def test_the_scores_are_of_those_that_the_kernel_could_choose(proc):
-    proc.process(10, oom_score=700)
-    proc.process(11, oom_score=0)
-    proc.process(12, oom_score=1334)
-    proc.process(13)
-    proc.write("13/oom_score", b"garbage")
-    proc.process(14)
-    proc.remove("14/oom_score")
-    proc.write("15", b"a file with a number for a name")
-    proc.write("meminfo", b"")
-    proc.write("self/oom_score", b"5\n")
-    assert sorted(scores(proc.path)) == [(700, 10), (1334, 12)]
+@pytest.mark.parametrize(("data", "score"), [(b"700\n", 700), (b"0\n", 0), (b"garbage", 0), (b"", 0), (None, 0)])
+def test_a_score_is_what_the_kernel_says_and_0_for_who_has_vanished(proc, data, score):
+    if data is not None:
+        proc.write("10/oom_score", data)
+    assert oom_score(10, proc.path) == score
 
 
 def test_on_this_machine_oneself_has_a_score():
-    score = int(Path("/proc/self/oom_score").read_text())
-    assert score == 0 or os.getpid() in [pid for _, pid in scores()]
+    assert oom_score(os.getpid()) == int(Path("/proc/self/oom_score").read_text())
 
 
-def test_where_proc_can_not_even_be_listed_there_is_nobody_to_choose_and_no_crash(monkeypatch):
-    def refuse(_path):
-        raise OSError(errno.ENFILE, "Too many open files in system")
+def test_a_thread_is_not_a_process_although_proc_shows_it_under_its_own_number():
+    def with_a_thread():
+        ready, done = threading.Event(), threading.Event()
+        thread = threading.Thread(target=lambda: (ready.set(), done.wait()))
+        thread.start()
+        ready.wait()
+        found = [read_process(pid, 1) is not None for pid in (os.getpid(), thread.native_id)]
+        done.set()
+        thread.join()
+        return found
 
-    monkeypatch.setattr(os, "listdir", refuse)
-    assert scores() == []
+    assert in_child(with_a_thread) == [True, False]
 
 
 @pytest.mark.parametrize(

@@ -49,11 +49,24 @@ def test_swap_and_the_lack_of_psi_are_told():
     assert told.endswith("1024 MiB of 4096 MiB swap free, no PSI")
 
 
+def test_swap_that_is_no_relief_is_told_apart_from_what_is_free():
+    told = sentences.readings(reading(2 * GIB, swap=(4 * GIB, GIB))._replace(swap_usable=100 * MIB))
+    assert "1024 MiB of 4096 MiB swap free (100 MiB usable), " in told
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
         ("floor", "available at most 1024 MiB; SIGKILL at 50 % of that"),
-        ("stall", "available at most 15 % (2458 MiB) and PSI full growing by 300 ms in each of 2 s"),
+        (
+            "stall",
+            "available at most 15 % (2458 MiB), PSI full growing by 300 ms or some by 900 ms in each of 2 s, and 30 % "
+            "of what was reclaimed wanted back; if that is files, available at most 25 %",
+        ),
+        (
+            "forecast",
+            "memory and swap gone within 2 s at the present rate, and available at most 20 % (3277 MiB)",
+        ),
         ("pressure", "free at most 15 % (2458 MiB), PSI some avg10 at least 25 and available at most 40 %"),
     ],
 )
@@ -63,7 +76,7 @@ def test_what_a_condition_demands_is_told_in_this_machines_own_numbers(name, wor
 
 def test_what_floor_demands_of_swap_is_told_where_there_is_any():
     told = sentences.demands("floor", reading(swap=(10 * GIB, GIB)), conditions())
-    assert told == "available at most 1024 MiB and free swap at most 1024 MiB; SIGKILL at 50 % of that"
+    assert told == "available at most 1024 MiB and usable swap at most 1024 MiB; SIGKILL at 50 % of that"
 
 
 def test_a_victim_is_told_as_the_ranking_knew_it():
@@ -96,8 +109,13 @@ def test_a_decision_is_told_with_the_condition_the_numbers_the_victim_the_runner
     ask = Ask(candidate(101, start_ticks=aged(5)), finding("stall", signal=Signal.KILL), others)
     assert sentences.decision(ask, PRESSED, 417) == (
         f"stall fires: {sentences.readings(PRESSED)}; SIGKILL for 101 (leak) of uid 1000, unit user@1000.service, "
-        "holding 1024 MiB, 5 s old, oom_score 700; after it 102 (b, 1024 MiB), 103 (c\\n, 1024 MiB); decided in 417 us"
+        "holding 1024 MiB, 5 s old, holds 1 GiB; after it 102 (b, 1024 MiB), 103 (c\\n, 1024 MiB); decided in 417 us"
     )
+
+
+def test_what_else_there_is_to_say_of_a_choice_comes_after_it():
+    ask = Ask(candidate(101), finding(), (), "memory is in many hands")
+    assert sentences.choice(ask, PRESSED).endswith("; after it nobody; memory is in many hands")
 
 
 def test_a_decision_without_runners_up_says_so():
@@ -139,4 +157,7 @@ def test_an_exit_is_told_with_what_it_brought():
 
 def test_a_victim_that_is_stuck_is_told_loudly():
     told = sentences.exited(Exited(1, Fate.STUCK, 7000), None)
-    assert told == "the victim is STUCK: it lives 7000 ms after its signal"
+    assert told == (
+        "the victim is STUCK: it has not ended 7000 ms after its signal, though its memory may be back already; "
+        "it is set aside for as long as it lives"
+    )

@@ -8,250 +8,338 @@ from bustd_common.protection import Protection
 from bustd_monitor.ranking.order import Terms
 from bustd_monitor.ranking.shortlist import Shortlist
 from bustd_monitor.sensing import processes
+from bustd_monitor.sensing.process_table import ProcessTable
 from tests.fakes.procfs import PF_KTHREAD, FakeProc
 from tests.support import victims as real
-from tests.unit.monitor.making import MIB, matchers, victims
+from tests.unit.monitor.making import GIB, MIB, matchers, victims
 
-PLAIN = Terms(victims(), Protection(), 16 * MIB)
+PLAIN = Terms(victims(), Protection(), 16 * MIB, total_bytes=16 * GIB, room_bytes=GIB)
+NOBODY = frozenset()
+LEAK_KIB = 102_400
+
+
+class Scene:
+    """A tree, a shortlist of it, and a clock. `looked_at` are the PIDs that were looked at closely, in order."""
+
+    def __init__(self, proc: FakeProc, monkeypatch) -> None:
+        self.proc, self.now_ms, self.looked_at, self.commands = proc, 1_000_000, [], []
+        self.table = ProcessTable(proc.path)
+        self.shortlist = Shortlist(self.table)
+        look, command = processes.read_process, processes.read_command
+        monkeypatch.setattr(
+            processes, "read_process", lambda pid, *rest: self.looked_at.append(pid) or look(pid, *rest)
+        )
+        monkeypatch.setattr(
+            processes, "read_command", lambda pid, *rest: self.commands.append(pid) or command(pid, *rest)
+        )
+
+    def watch(self, seconds: int = 1, terms: Terms = PLAIN) -> None:
+        """So many readings, a second apart."""
+        for _ in range(seconds):
+            self.now_ms += 1000
+            self.shortlist.watch(terms, self.now_ms)
+
+    def rank(self, terms: Terms = PLAIN, refused: frozenset = NOBODY) -> list[int]:
+        return [chosen.process.pid for chosen in self.shortlist.rank(terms, refused, self.now_ms).candidates]
+
+    def crowd(self, count: int, *, score: int = 667, first: int = 1000) -> None:
+        """So many of one score that are all too small to help."""
+        for pid in range(first, first + count):
+            self.proc.process(pid, oom_score=score, anonymous_kib=100, resident_pages=20)
 
 
 @pytest.fixture
-def proc(tmp_path):
-    return FakeProc(tmp_path)
-
-
-@pytest.fixture
-def looked_at(monkeypatch):
-    """The PIDs that were looked at closely, in order."""
-    pids, reading = [], processes.read_process
-    monkeypatch.setattr(processes, "read_process", lambda pid, *rest: pids.append(pid) or reading(pid, *rest))
-    return pids
-
-
-def order(proc: FakeProc, terms: Terms = PLAIN, **how) -> list[int]:
-    ranking = Shortlist(proc.path).rank(terms, **how)
-    return [chosen.process.pid for chosen in ranking.candidates]
-
-
-def crowd(proc: FakeProc) -> None:
-    """A hundred of one score that are all too small to help."""
-    for pid in range(1000, 1100):
-        proc.process(pid, oom_score=667, anonymous_kib=100, resident_pages=20)
+def scene(tmp_path, monkeypatch):
+    it = Scene(FakeProc(tmp_path), monkeypatch)
+    yield it
+    it.table.close()
 
 
 def preferring(**patterns) -> Terms:
     return PLAIN._replace(victims=victims(prefer=matchers(**patterns)))
 
 
-def test_the_highest_score_comes_first_and_equal_scores_by_what_they_hold(proc):
-    proc.process(101, oom_score=700, anonymous_kib=20_000)
-    proc.process(102, oom_score=900, anonymous_kib=20_000)
-    proc.process(103, oom_score=700, anonymous_kib=40_000)
-    assert order(proc) == [102, 103, 101]
+# Without a moment of watch
 
 
-def test_what_can_not_die_or_does_not_help_is_not_a_candidate(proc):
-    proc.process(101, oom_score=0)
-    proc.process(102, flags=PF_KTHREAD)
-    proc.process(103, state=b"Z")
-    proc.process(104, oom_score_adj=-1000)
-    proc.process(105, anonymous_kib=1000)
-    proc.process(106)
-    assert order(proc) == [106]
+def test_who_holds_most_comes_first_of_everybody(scene):
+    scene.proc.process(101, oom_score=700, anonymous_kib=20_000)
+    scene.proc.process(102, oom_score=900, anonymous_kib=60_000)
+    scene.proc.process(103, oom_score=700, anonymous_kib=40_000)
+    assert scene.rank() == [102, 103, 101]
 
 
-def test_bustds_own_processes_are_not_even_looked_at(proc, looked_at):
-    for pid in (os.getpid(), os.getppid(), 4_000_000):
-        proc.process(pid)
-    assert order(proc) == [4_000_000]
-    assert looked_at == [4_000_000]
+def test_what_can_not_die_or_does_not_help_is_not_a_candidate(scene):
+    scene.proc.process(101, oom_score=0)
+    scene.proc.process(102, flags=PF_KTHREAD)
+    scene.proc.process(103, state=b"Z")
+    scene.proc.process(104, oom_score_adj=-1000)
+    scene.proc.process(105, anonymous_kib=1000)
+    scene.proc.process(106)
+    assert scene.rank() == [106]
 
 
-def test_who_vanishes_while_he_is_looked_at_is_left_out(proc):
-    proc.process(101, oom_score=900)
-    proc.process(102)
-    proc.remove("101/status")
-    assert order(proc) == [102]
+def test_who_vanishes_while_he_is_looked_at_is_left_out(scene):
+    scene.proc.process(101, oom_score=900)
+    scene.proc.process(102)
+    scene.proc.remove("101/status")
+    assert scene.rank() == [102]
 
 
-def test_who_was_refused_is_left_out_until_his_pid_is_anothers(proc):
-    proc.process(101, start_ticks=5)
-    proc.process(102, start_ticks=6)
-    assert order(proc, refused=frozenset({(101, 5)})) == [102]
-    assert sorted(order(proc, refused=frozenset({(101, 6), (102, 5)}))) == [101, 102]
+def test_who_was_refused_is_left_out_until_his_pid_is_anothers(scene):
+    scene.proc.process(101, start_ticks=5)
+    scene.proc.process(102, start_ticks=6)
+    assert scene.rank(refused=frozenset({(101, 5)})) == [102]
+    assert sorted(scene.rank(refused=frozenset({(101, 6), (102, 5)}))) == [101, 102]
 
 
-def test_the_spared_are_told_with_the_reason(proc):
-    proc.process(101, cgroup=b"0::/system.slice/sshd.service\n")
-    proc.process(102, oom_score_adj=-1000)
-    ranking = Shortlist(proc.path).rank(PLAIN._replace(advice=Protection(units=("sshd.service",))))
-    assert {spared.process.pid: spared.why for spared in ranking.spared} == {
-        101: "protected by killer.toml: unit sshd.service",
-        102: "oom_score_adj -1000",
-    }
+def test_the_spared_are_told_with_the_reason_and_once(scene):
+    scene.proc.process(101, cgroup=b"0::/system.slice/sshd.service\n")
+    scene.proc.process(102, oom_score_adj=-1000)
+    scene.proc.process(103, anonymous_kib=1000)
+    terms = PLAIN._replace(advice=Protection(units=("sshd.service",)))
+    scene.watch(3, terms)
+    spared = scene.shortlist.rank(terms, NOBODY, scene.now_ms).spared
+    assert sorted((one.process.pid, one.why) for one in spared) == [
+        (101, "protected by killer.toml: unit sshd.service"),
+        (102, "oom_score_adj -1000"),
+        (103, "its death would not help"),
+    ]
 
 
-def test_of_many_only_the_first_are_looked_at_closely(proc, looked_at):
+def test_of_hundreds_of_spared_the_largest_are_told(scene):
     for pid in range(1000, 1100):
-        proc.process(pid, oom_score=pid)
-    assert order(proc)[:3] == [1099, 1098, 1097]
-    assert len(looked_at) == 16
+        scene.proc.process(pid, anonymous_kib=pid, oom_score_adj=-1000)
+    spared = scene.shortlist.rank(PLAIN, NOBODY, scene.now_ms).spared
+    assert [one.process.pid for one in spared] == list(range(1099, 1083, -1))
 
 
-def test_the_spared_do_not_use_up_the_places_of_candidates(proc):
-    for pid in range(1000, 1040):
-        proc.process(pid, oom_score=pid, uid=0 if pid >= 1020 else 1000)
-    found = order(proc, PLAIN._replace(advice=Protection(uids=(0,))))
-    assert found == list(range(1019, 1003, -1))
-
-
-def test_with_a_candidate_in_hand_nobody_looks_through_a_crowd_that_is_too_small_to_help(proc, looked_at):
-    crowd(proc)
-    proc.process(1100, oom_score=900)
-    assert order(proc) == [1100]
-    assert len(looked_at) == 48
-
-
-def test_among_equals_of_which_one_helps_nobody_stops_before_the_one_that_holds_more_in_swap(proc):
-    crowd(proc)
-    proc.process(1100, oom_score=667, anonymous_kib=20_000, resident_pages=5000)
-    proc.process(1101, oom_score=667, anonymous_kib=40_000, resident_pages=1)
-    assert order(proc) == [1101, 1100]
-
-
-def test_without_a_candidate_the_search_goes_on_through_that_crowd(proc, looked_at):
-    crowd(proc)
-    proc.process(1100, oom_score=600)
-    assert order(proc) == [1100]
-    assert len(looked_at) == 101
-
-
-def test_with_a_preference_those_further_down_are_looked_at_too(proc, looked_at):
-    for pid in range(1000, 1100):
-        proc.process(pid, b"precious" if pid == 1000 else b"leak", oom_score=700 if pid != 1000 else 500)
-    assert order(proc, preferring(names=(b"precious",)))[0] == 1000
-    assert len(looked_at) == 100
-
-
-def test_with_an_avoidance_those_further_down_are_looked_at_too(proc):
-    for pid in range(1000, 1100):
-        proc.process(pid, uid=26 if pid >= 1010 else 1000, oom_score=pid)
-    found = order(proc, PLAIN._replace(victims=victims(avoid=matchers(uids=(26,)))))
-    assert found[:10] == list(range(1009, 999, -1))
-
-
-def test_however_many_there_are_no_more_than_some_hundreds_are_looked_at(proc, looked_at):
+def test_the_protected_do_not_take_the_places_of_candidates(scene):
     for pid in range(1000, 1400):
-        proc.process(pid, oom_score=pid - 500)
-    order(proc, preferring(names=(b"nobody",)))
-    assert len(looked_at) == 256
-    assert min(looked_at) == 1400 - 256
+        scene.proc.process(pid, oom_score=pid, uid=0 if pid >= 1020 else 1000)
+    found = scene.rank(PLAIN._replace(advice=Protection(uids=(0,))))
+    assert sorted(found) == list(range(1000, 1020))
 
 
-def test_among_hundreds_of_equals_the_largest_are_the_ones_that_are_looked_at(proc, looked_at):
+def test_where_proc_shows_nobody_there_is_nobody(scene):
+    assert scene.rank() == []
+
+
+# The walk, a piece at a time
+
+
+def test_a_watch_walks_through_many_in_pieces_and_still_finds_the_largest(scene):
+    scene.crowd(1000)
+    scene.proc.process(5000, oom_score=900)
+    scene.watch()
+    assert len(scene.looked_at) < 400, "one second's worth"
+    scene.watch(5)
+    scene.looked_at.clear()
+    assert scene.rank() == [5000]
+    assert scene.looked_at == [5000], "the walk had met everybody: only he who helps is looked at again"
+
+
+def test_what_a_decision_looks_at_does_not_grow_with_the_number_of_processes(scene):
+    for pid in range(1000, 2000):
+        scene.proc.process(pid, oom_score=pid, anonymous_kib=LEAK_KIB + pid)
+    scene.watch(5)
+    scene.looked_at.clear()
+    assert scene.rank()[:3] == [1999, 1998, 1997]
+    assert sorted(scene.looked_at) == list(range(1984, 2000))
+
+
+def test_a_decision_before_the_walk_is_finished_finishes_it(scene):
+    scene.crowd(1000)
+    for pid in (500, 1500, 2500):
+        scene.proc.process(pid, oom_score=900, anonymous_kib=LEAK_KIB + pid)
+    assert scene.rank()[0] == 2500
+
+
+def test_of_equals_the_largest_are_followed(scene):
     for pid in range(1000, 1300):
-        proc.process(pid, oom_score=666, resident_pages=10_000 + (pid * 7919) % 1000)
-    proc.process(1300, oom_score=700, resident_pages=1)
-    order(proc)
-    largest = sorted(range(1000, 1300), key=lambda pid: (pid * 7919) % 1000, reverse=True)
-    assert looked_at == [1300, *largest[:15]]
+        scene.proc.process(
+            pid,
+            oom_score=666,
+            anonymous_kib=4 * (10_000 + pid * 7919 % 1000),
+            resident_pages=10_000 + pid * 7919 % 1000,
+        )
+    scene.watch(3)
+    largest = sorted(range(1000, 1300), key=lambda pid: pid * 7919 % 1000, reverse=True)
+    assert scene.rank() == largest[:48]
 
 
-def test_where_proc_shows_nobody_there_is_nobody(proc):
-    assert order(proc) == []
+def test_with_a_preference_or_a_rule_on_command_lines_more_are_followed(scene):
+    for pid in range(1000, 1400):
+        scene.proc.process(pid, b"precious" if pid == 1200 else b"leak", oom_score=pid - 500)
+    assert scene.rank(preferring(names=(b"precious",)))[0] == 1200
+    assert len(scene.rank(preferring(names=(b"nobody",)))) == 256
+    assert len(scene.rank(PLAIN._replace(victims=NEVER))) == 256
 
 
-def test_only_descendants_of_the_given_process_are_looked_at_where_there_is_one(proc):
-    proc.process(10, parent=1)
-    proc.process(20, parent=10)
-    proc.process(30, parent=20)
-    proc.process(40, parent=1)
-    ranking = Shortlist(proc.path, only_descendants_of=10).rank(PLAIN)
-    assert sorted(chosen.process.pid for chosen in ranking.candidates) == [20, 30]
+# What changes meanwhile
+
+
+def test_who_grows_while_he_is_followed_runs_away_from_the_larger(scene):
+    scene.proc.process(101, anonymous_kib=600 * 1024)
+    scene.proc.process(102, anonymous_kib=300 * 1024)
+    scene.watch()
+    scene.proc.process(102, anonymous_kib=400 * 1024)
+    scene.watch()
+    assert scene.rank() == [102, 101]
+
+
+def test_what_was_gained_before_a_long_calm_is_forgotten(scene):
+    scene.proc.process(101, anonymous_kib=600 * 1024)
+    scene.proc.process(102, anonymous_kib=300 * 1024)
+    scene.watch()
+    scene.proc.process(102, anonymous_kib=400 * 1024)
+    scene.now_ms += 60_000
+    assert scene.rank() == [101, 102]
+
+
+def test_what_everybody_holds_is_read_again_at_the_decision(scene):
+    scene.proc.process(101, anonymous_kib=300 * 1024)
+    scene.proc.process(102, anonymous_kib=200 * 1024)
+    scene.watch()
+    scene.proc.process(101, anonymous_kib=100 * 1024)
+    assert scene.rank() == [102, 101]
+
+
+def test_a_newcomer_is_known_at_the_decision_without_a_walk(scene):
+    scene.crowd(200)
+    scene.proc.last_pid(1200)
+    scene.table._loadavg = os.open(f"{scene.proc.path}/loadavg", os.O_RDONLY)  # it was not there at the start
+    scene.watch(3)
+    scene.proc.process(1203, oom_score=900)
+    scene.proc.last_pid(1204)
+    scene.looked_at.clear()
+    assert scene.rank() == [1203]
+    assert len(scene.looked_at) <= 2
+
+
+def test_one_who_grew_behind_the_back_of_the_walk_is_found_by_what_is_missing(scene):
+    scene.crowd(1000)
+    scene.proc.process(5000, oom_score=900)
+    scene.watch(6)
+    scene.proc.process(1500, oom_score=950, anonymous_kib=4 * LEAK_KIB)
+    assert scene.rank() == [5000], "no memory is missing: whoever gained, somebody else lost as much"
+    assert scene.rank(PLAIN._replace(room_bytes=GIB - 400 * MIB)) == [1500, 5000]
+
+
+def test_what_those_gained_who_are_followed_is_not_missing(scene):
+    scene.crowd(1000)
+    scene.proc.process(5000, oom_score=900)
+    scene.watch(6)
+    scene.proc.process(5000, oom_score=950, anonymous_kib=4 * LEAK_KIB)
+    scene.looked_at.clear()
+    assert scene.rank(PLAIN._replace(room_bytes=GIB - 300 * MIB)) == [5000]
+    assert len(scene.looked_at) == 1
+
+
+def test_after_five_minutes_without_a_whole_walk_there_is_one(scene):
+    scene.crowd(100)
+    scene.watch(3)
+    scene.proc.process(50, oom_score=900)
+    assert scene.rank() == []
+    scene.now_ms += 301_000
+    assert scene.rank() == [50]
+
+
+def test_a_walk_that_a_calm_interrupted_is_begun_anew(scene):
+    scene.crowd(1000)
+    scene.watch()
+    for pid in range(1000, 1100):
+        scene.proc.process(pid, oom_score=900)
+    scene.now_ms += 60_000
+    scene.watch(6)
+    assert len(scene.rank()) == 48
+
+
+def test_who_has_vanished_is_no_longer_followed_and_his_number_may_be_anothers(scene):
+    for pid in (101, 102):
+        scene.proc.process(pid, anonymous_kib=300 * 1024, start_ticks=5)
+    scene.watch()
+    scene.proc.remove("101")
+    scene.proc.process(102, anonymous_kib=200 * 1024, start_ticks=6)
+    scene.watch()
+    assert scene.rank() == [102]
+    (candidate,) = scene.shortlist.rank(PLAIN, NOBODY, scene.now_ms).candidates
+    assert candidate.process.start_ticks == 6
 
 
 # Command lines
 
-
 NEVER = victims(never=matchers(commands=("*--precious*",)))
 
 
-def test_command_lines_are_remembered_from_before_the_crisis_and_not_read_in_it(proc):
-    proc.process(101, command=b"db\0--precious\0")
-    shortlist, terms = Shortlist(proc.path), PLAIN._replace(victims=NEVER)
-    assert len(shortlist.rank(terms).candidates) == 1, "not known yet"
-    shortlist.remember_commands(NEVER)
-    proc.remove("101/cmdline")
-    ranking = shortlist.rank(terms)
+def test_command_lines_are_remembered_from_before_the_crisis_and_not_read_in_it(scene):
+    scene.proc.process(101, command=b"db\0--precious\0")
+    terms = PLAIN._replace(victims=NEVER)
+    assert scene.rank(terms) == [101], "not known yet"
+    assert scene.commands == []
+    scene.watch(1, terms)
+    scene.proc.remove("101/cmdline")
+    ranking = scene.shortlist.rank(terms, NOBODY, scene.now_ms)
     assert ranking.candidates == ()
     assert ranking.spared[0].why == "never: command *--precious*"
     assert ranking.spared[0].process.command == "db --precious"
 
 
-def test_the_command_line_of_a_process_is_not_that_of_its_successor_with_the_same_pid(proc):
-    proc.process(101, command=b"db\0--precious\0", start_ticks=5)
-    shortlist = Shortlist(proc.path)
-    shortlist.remember_commands(NEVER)
-    proc.process(101, command=b"leak\0", start_ticks=6)
-    assert len(shortlist.rank(PLAIN._replace(victims=NEVER)).candidates) == 1
+def test_the_command_line_of_a_process_is_not_that_of_its_successor_with_the_same_pid(scene):
+    scene.proc.process(101, command=b"db\0--precious\0", start_ticks=5)
+    terms = PLAIN._replace(victims=NEVER)
+    scene.watch(1, terms)
+    scene.proc.process(101, command=b"leak\0", start_ticks=6)
+    scene.watch(2, terms)
+    assert scene.rank(terms) == [101]
 
 
-def test_the_command_lines_of_kernel_threads_and_the_dead_are_not_read(proc, monkeypatch):
-    monkeypatch.setattr(processes, "read_command", lambda *_: pytest.fail("nobody has one"))
-    proc.process(101, flags=PF_KTHREAD)
-    proc.process(102, state=b"Z")
-    Shortlist(proc.path).remember_commands(NEVER)
+def test_the_command_lines_of_kernel_threads_and_the_dead_are_not_read(scene):
+    scene.proc.process(101, flags=PF_KTHREAD)
+    scene.proc.process(102, state=b"Z")
+    scene.watch(2)
+    assert scene.commands == []
 
 
-def test_a_command_line_is_read_once_and_forgotten_with_its_process(proc, monkeypatch):
-    reads, reading = [], processes.read_command
-    monkeypatch.setattr(processes, "read_command", lambda pid, *rest: reads.append(pid) or reading(pid, *rest))
-    proc.process(101)
-    proc.process(102)
-    shortlist = Shortlist(proc.path)
-    for _ in range(3):
-        shortlist.remember_commands(NEVER)
-    assert sorted(reads) == [101, 102]
-    proc.remove("101")
-    shortlist.remember_commands(NEVER)
-    proc.process(101)
-    shortlist.remember_commands(NEVER)
-    assert sorted(reads) == [101, 101, 102]
-
-
-@pytest.mark.parametrize(
-    ("rules", "count"), [(victims(), 16), (NEVER, 100), (preferring(commands=("x",)).victims, 100)]
-)
-def test_where_no_rule_asks_for_command_lines_only_those_of_the_likely_victims_are_read(
-    proc, monkeypatch, rules, count
-):
-    reads = []
-    monkeypatch.setattr(processes, "read_command", lambda pid, *_: reads.append(pid) or "")
-    for pid in range(1000, 1100):
-        proc.process(pid, oom_score=pid)
-    Shortlist(proc.path).remember_commands(rules)
-    assert len(reads) == count
-    assert max(reads) == 1099
+def test_a_command_line_is_read_once_and_forgotten_with_its_process(scene):
+    scene.proc.process(101)
+    scene.proc.process(102)
+    scene.watch(3)
+    assert sorted(scene.commands) == [101, 102]
+    scene.proc.remove("101")
+    scene.watch(2)
+    scene.proc.process(101)
+    scene.watch(2)
+    assert sorted(scene.commands) == [101, 101, 102]
 
 
 # Real processes
 
 
-def test_of_real_processes_the_largest_comes_first_and_is_known_by_its_command_line():
+@pytest.fixture
+def own():
+    """A shortlist of this process's children."""
+    table = ProcessTable(only_descendants_of=os.getpid())
+    yield Shortlist(table)
+    table.close()
+
+
+def test_of_real_processes_the_largest_comes_first_and_is_known_by_its_command_line(own):
     with real.victim(24, name=b"small", adj=500), real.victim(96, name=b"large) Z (", adj=500) as large:
-        shortlist = Shortlist(only_descendants_of=os.getpid())
-        shortlist.remember_commands(victims())
-        candidates = [one for one in shortlist.rank(PLAIN).candidates if one.process.comm in (b"small", b"large) Z (")]
+        own.watch(PLAIN, 1000)
+        ranking = own.rank(PLAIN, NOBODY, 1000)
+        candidates = [one for one in ranking.candidates if one.process.comm in (b"small", b"large) Z (")]
     assert [chosen.process.comm for chosen in candidates] == [b"large) Z (", b"small"]
     first = candidates[0].process
     assert (first.pid, first.oom_score_adj) == (large.pid, 500)
     assert first.held_bytes >= 96 * MIB
+    assert first.gained_bytes == first.held_bytes, "it is younger than ten seconds"
     assert "kept = bytes([1])" in first.command
 
 
-def test_a_real_process_that_a_rule_names_is_spared():
+def test_a_real_process_that_a_rule_names_is_spared(own):
     with real.victim(24, name=b"precious"):
         rules = victims(never=matchers(names=(b"precious",)))
-        ranking = Shortlist(only_descendants_of=os.getpid()).rank(PLAIN._replace(victims=rules))
+        ranking = own.rank(PLAIN._replace(victims=rules), NOBODY, 1000)
     assert "never: name precious" in [spared.why for spared in ranking.spared]
     assert b"precious" not in [chosen.process.comm for chosen in ranking.candidates]

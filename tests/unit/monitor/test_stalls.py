@@ -3,7 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bustd_monitor.deciding.stalls import Stalls, advanced
+from bustd_monitor.deciding.reading import Refaults
+from bustd_monitor.deciding.stalls import Stalls, advanced, wanted_back_percent
 from tests.unit.monitor.making import psi, reading
 
 
@@ -15,39 +16,43 @@ def after(*steps: tuple[int, int], stalls: Stalls | None = None) -> Stalls:
     return stalls
 
 
+def full_ms(stalls: Stalls) -> tuple[int, ...]:
+    return tuple(second.full_ms for second in stalls.seconds)
+
+
 def test_the_first_reading_is_only_a_mark():
-    assert after((5000, 123)) == Stalls(5000, 123_000, ())
+    assert after((5000, 123)) == Stalls(5000, 123_000, 246_000)
 
 
 def test_each_second_has_its_own_growth():
-    assert after((0, 0), (1000, 300), (2000, 1000), (3000, 1000)).full_ms == (300, 700, 0)
+    assert full_ms(after((0, 0), (1000, 300), (2000, 1000), (3000, 1000))) == (300, 700, 0)
 
 
 def test_growth_is_per_second_whether_the_reading_came_early_or_late():
-    assert after((0, 0), (800, 240)).full_ms == (300,)
-    assert after((0, 0), (1200, 360)).full_ms == (300,)
+    assert full_ms(after((0, 0), (800, 240))) == (300,)
+    assert full_ms(after((0, 0), (1200, 360))) == (300,)
 
 
 def test_readings_in_between_are_part_of_the_second_that_they_fall_into():
     steps = [(20 * count, 6 * count) for count in range(101)]
-    assert after(*steps).full_ms == (300, 300)
+    assert full_ms(after(*steps)) == (300, 300)
 
 
 def test_the_limits_of_a_second_are_800_and_1200_milliseconds():
-    assert after((0, 0), (799, 700)).full_ms == ()
-    assert after((0, 0), (800, 800)).full_ms == (1000,)
-    assert after((0, 0), (1200, 1200)).full_ms == (1000,)
-    assert after((0, 0), (1201, 1201)) == Stalls(1201, 1_201_000, ())
+    assert full_ms(after((0, 0), (799, 700))) == ()
+    assert full_ms(after((0, 0), (800, 800))) == (1000,)
+    assert full_ms(after((0, 0), (1200, 1200))) == (1000,)
+    assert after((0, 0), (1201, 1201)) == Stalls(1201, 1_201_000, 2_402_000)
 
 
 def test_a_long_sleep_makes_everything_before_it_void():
-    assert after((0, 0), (1000, 900), (2000, 1800), (12_000, 9000)).full_ms == ()
-    assert after((0, 0), (1000, 900), (12_000, 9000), (13_000, 9100)).full_ms == (100,)
+    assert full_ms(after((0, 0), (1000, 900), (2000, 1800), (12_000, 9000))) == ()
+    assert full_ms(after((0, 0), (1000, 900), (12_000, 9000), (13_000, 9100))) == (100,)
 
 
 def test_a_clock_or_a_total_that_goes_backwards_is_no_stall():
-    assert after((5000, 100), (4000, 900)) == Stalls(4000, 900_000, ())
-    assert after((0, 500), (1000, 100)).full_ms == (0,)
+    assert after((5000, 100), (4000, 900)) == Stalls(4000, 900_000, 1_800_000)
+    assert full_ms(after((0, 500), (1000, 100))) == (0,)
 
 
 def test_without_psi_nothing_is_known_and_nothing_is_kept():
@@ -57,7 +62,49 @@ def test_without_psi_nothing_is_known_and_nothing_is_kept():
 
 def test_no_more_seconds_are_kept_than_a_condition_can_ask_for():
     steps = [(1000 * count, 500 * count) for count in range(200)]
-    assert after(*steps).full_ms == (500,) * 60
+    stalls = after(*steps)
+    assert full_ms(stalls) == (500,) * 60
+
+
+def test_each_second_has_its_own_growth_of_some_too():
+    assert [second.some_ms for second in after((0, 0), (1000, 100), (2000, 500)).seconds] == [200, 800]
+
+
+def refaulting(*totals: Refaults | None) -> Stalls:
+    """A reading a second with these running totals."""
+    stalls = Stalls()
+    for second, refaults in enumerate(totals):
+        stalls = advanced(stalls, reading(pressure=psi(full_ms=second))._replace(refaults=refaults), second * 1000)
+    return stalls
+
+
+def test_what_was_wanted_back_is_judged_by_its_growth_over_the_last_seconds():
+    stalls = refaulting(
+        Refaults(10, 10, 10), Refaults(1010, 10, 1010), Refaults(1020, 30, 1110), Refaults(1030, 50, 1210)
+    )
+    assert tuple(second.refaults for second in stalls.seconds) == (
+        Refaults(1000, 0, 1000),
+        Refaults(10, 20, 100),
+        Refaults(10, 20, 100),
+    )
+    assert wanted_back_percent(stalls.seconds[-2:]) == (30, 20)
+    assert wanted_back_percent(stalls.seconds) == (1060 * 100 // 1200, 40 * 100 // 1200)
+
+
+def test_a_second_at_one_end_of_which_nothing_was_read_does_not_count():
+    stalls = refaulting(None, Refaults(0, 0, 0), Refaults(40, 0, 100), None)
+    assert tuple(second.refaults for second in stalls.seconds) == (None, Refaults(40, 0, 100), None)
+    assert wanted_back_percent(stalls.seconds[-2:]) == (40, 0)
+    assert wanted_back_percent(stalls.seconds[-1:]) is None
+    assert wanted_back_percent(()) is None
+
+
+def test_what_comes_back_while_the_machine_reclaims_nothing_is_a_control_groups_own_affair():
+    assert wanted_back_percent(refaulting(Refaults(0, 0, 7), Refaults(900, 900, 7)).seconds) == (0, 0)
+
+
+def test_totals_that_go_backwards_are_no_refaults():
+    assert refaulting(Refaults(9, 9, 9), Refaults(1, 1, 1)).seconds[0].refaults == Refaults(0, 0, 0)
 
 
 @given(
@@ -85,8 +132,8 @@ def test_nothing_from_before_a_gap_is_ever_judged(before, gap_ms, since):
 @given(st.lists(st.tuples(st.integers(0, 2000), st.floats(0, 1)), max_size=60))
 @settings(deadline=None)
 def test_a_second_never_has_more_stall_than_it_has_milliseconds_and_never_less_than_none(steps):
-    now_ms, full_ms, stalls = 0, 0.0, Stalls()
+    now_ms, stalled_ms, stalls = 0, 0.0, Stalls()
     for elapsed_ms, share in steps:
-        now_ms, full_ms = now_ms + elapsed_ms, full_ms + elapsed_ms * share
-        stalls = after((now_ms, int(full_ms)), stalls=stalls)
-        assert all(0 <= amount <= 1002 for amount in stalls.full_ms), "rounding aside"
+        now_ms, stalled_ms = now_ms + elapsed_ms, stalled_ms + elapsed_ms * share
+        stalls = after((now_ms, int(stalled_ms)), stalls=stalls)
+        assert all(0 <= amount <= 1002 for amount in full_ms(stalls)), "rounding aside"

@@ -3,6 +3,7 @@
 import pytest
 
 from bustd_monitor.deciding import states
+from bustd_monitor.deciding.filling import Filling
 from bustd_monitor.deciding.states import TRANSITIONS, Ask, Asked, Cue, Escalate, Flight, Phase, Rank, Say, State
 from bustd_protocol.messages import Exited, Fate, Reason, Signal
 from tests.unit.monitor.making import DEFAULTS, GIB, candidate, conditions, killer_hello, psi, reading, verdict
@@ -86,13 +87,13 @@ def test_while_it_waits_for_an_answer_it_reads_on_and_asks_nothing():
 
 def test_what_every_condition_says_is_kept_for_the_pace():
     state, _ = after(QUIET)
-    assert [found.name for found in state.found] == ["floor", "stall", "pressure"]
+    assert [found.name for found in state.found] == ["floor", "forecast", "stall", "pressure"]
 
 
 def test_stalls_are_counted_from_reading_to_reading():
     stalling = [SCARCE._replace(pressure=psi(full_ms=full_ms)) for full_ms in (0, 400, 800)]
     state, (action,) = after(*stalling, every_ms=1000)
-    assert (state.stalls.full_ms, action.finding.name) == ((400, 400), "stall")
+    assert ([second.full_ms for second in state.stalls.seconds], action.finding.name) == ([400, 400], "stall")
 
 
 def test_who_was_refused_is_forgotten_when_it_is_quiet():
@@ -169,10 +170,35 @@ def test_after_the_exit_there_is_a_fresh_reading_before_anything_else():
     assert isinstance(after(FIRING, state=state, start_ms=500)[1][0], Rank)
 
 
-def test_a_victim_that_is_stuck_is_not_asked_for_again():
+def test_a_victim_that_is_stuck_is_not_asked_for_again_as_long_as_it_lives():
     state = states.on_exited(settling(), Exited(1, Fate.STUCK, 7000))
-    assert state.refused == {(101, ONE.process.start_ticks)}
-    assert after(FIRING, state=state, start_ms=500)[0].refused == state.refused
+    victim = (101, ONE.process.start_ticks)
+    assert (state.refused, state.stuck) == ({victim}, (victim,))
+    assert after(FIRING, state=state, start_ms=500)[0].refused == {victim}
+    calm = after(QUIET, QUIET, state=state._replace(refused=state.refused | {(102, 1)}), start_ms=500)[0]
+    assert (calm.phase, calm.refused) == (Phase.CALM, {victim}), "the others may have changed since"
+
+
+def test_of_those_that_are_stuck_only_so_many_are_remembered():
+    state = settling()
+    for pid in range(100):
+        state = states.on_exited(state._replace(phase=Phase.SETTLE, flight=Flight(pid, 1, 9)), Exited(1, Fate.STUCK, 1))
+    assert (len(state.stuck), state.stuck[-1]) == (64, (99, 1))
+
+
+def test_the_rate_of_filling_is_followed_from_reading_to_reading():
+    filling = [reading(12 * GIB - step * GIB // 10) for step in range(8)]
+    state, _ = after(*filling)
+    assert state.filling.short.per_second == pytest.approx(GIB, rel=0.01)
+
+
+def test_a_victim_that_got_sigterm_gets_sigkill_when_memory_fills_too_fast_for_its_grace():
+    state = settling()._replace(filling=Filling())
+    falling = [reading(GIB - step * 60 * 2**20) for step in range(4)]
+    assert after(*falling[:3], state=state, start_ms=400)[1] == ()
+    _, (action,) = after(*falling, state=state, start_ms=400)
+    assert isinstance(action, Escalate)
+    assert (action.finding.name, action.finding.signal) == ("floor", Signal.KILL)
 
 
 def test_the_exit_of_a_kill_that_nobody_knows_of_changes_nothing():

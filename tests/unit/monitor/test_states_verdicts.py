@@ -4,7 +4,7 @@ import pytest
 
 from bustd_monitor.deciding import states
 from bustd_monitor.deciding.states import Ask, Asked, Flight, Phase, Rank, Say, State
-from bustd_protocol.messages import Reason, Signal
+from bustd_protocol.messages import Reason, Scope, Signal
 from bustd_protocol.reactions import REACTIONS, Reaction
 from tests.unit.monitor.making import DEFAULTS, GIB, candidate, reading, verdict
 
@@ -63,6 +63,20 @@ def test_when_the_last_of_them_may_not_die_it_ranks_anew_without_them_but_not_at
     assert (state.phase, actions) == (Phase.WATCH, ())
     assert state.refused == {(101, ONE.process.start_ticks)}
     assert 0 < asks_again_at(state) <= 1000
+
+
+@pytest.mark.parametrize("scope", [Scope.GROUP, Scope.CGROUP])
+@pytest.mark.parametrize("reason", of(Reaction.NEXT_CANDIDATE) + of(Reaction.ALARM))
+def test_when_its_company_may_not_die_the_process_alone_is_asked_for_and_only_then_another(reason, scope):
+    whole = ONE._replace(scope=scope, held_bytes=3 * GIB)
+    state, (action,) = answered(reason, whole, TWO, THREE)
+    assert (action.candidate, action.runners_up) == (ONE, (TWO, THREE))
+    assert (state.phase, state.refused, state.queue) == (Phase.ACT, frozenset(), (TWO, THREE))
+    after, actions = states.on_verdict(state, Asked(action.candidate, Signal.TERM), verdict(reason), NOW)
+    if REACTIONS[reason] is Reaction.NEXT_CANDIDATE:
+        assert [one.candidate for one in actions] == [TWO]
+    else:
+        assert (after.phase, [type(one) for one in actions]) == (Phase.WATCH, [Say])
 
 
 @pytest.mark.parametrize("reason", of(Reaction.RANK_AGAIN))

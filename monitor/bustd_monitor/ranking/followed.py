@@ -1,0 +1,127 @@
+"""Those who are followed: the largest processes that may die, what each has gained, and its command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bustd_protocol.record import NamedTuple
+
+from ..sensing.process_table import ProcessTable
+from ..sensing.processes import Process
+from . import growth, order
+from .growth import Samples
+from .order import Spared, Terms
+
+COST_OF_A_READ, COST_OF_A_CLOSE_LOOK = 1, 6
+"""In reads of a small file of procfs."""
+
+_MOST_SPARED = 16
+
+
+class Member(NamedTuple):
+    """One who is followed. `place` is (oom_score, resident bytes) when he was last met. `command` None: not read."""
+
+    process: Process
+    place: tuple[int, int]
+    samples: Samples = ()
+    command: str | None = None
+
+
+class Followed:
+    """At most so many as `offer` is told, the largest of those that were offered, by oom_score and resident memory."""
+
+    def __init__(self, table: ProcessTable) -> None:
+        self._table = table
+        self._members: dict[int, Member] = {}
+        self._least = (0, 0)
+        self._spared: list[Spared] = []
+        self.gained_bytes = 0
+        """All that they were ever seen to gain: a running total."""
+
+    def pids(self) -> list[int]:
+        """Who is followed."""
+        return list(self._members)
+
+    def processes(self) -> list[Process]:
+        """What is known of them."""
+        return [member.process for member in self._members.values()]
+
+    def spared(self) -> tuple[Spared, ...]:
+        """The largest of those that would be followed if they were not protected."""
+        return tuple(self._spared)
+
+    def forget_spared(self) -> None:
+        """A new round finds them again."""
+        self._spared = []
+
+    def offer(self, pid: int, most: int, terms: Terms, now_ms: int) -> int:
+        """Follow this process if it is large enough. What that took, in reads of a small file."""
+        score = self._table.score(pid)
+        is_full = len(self._members) >= most
+        if score == 0 or (is_full and score < self._least[0] and pid not in self._members):
+            return COST_OF_A_READ
+        place = (score, self._table.resident_bytes(pid))
+        if pid in self._members:
+            self._members[pid] = self._members[pid]._replace(place=place)
+            self._least = self._least_place()
+        elif not is_full or place > self._least:
+            return 2 * COST_OF_A_READ + self._look_closely(pid, place, most, terms, now_ms)
+        return 2 * COST_OF_A_READ
+
+    def look_again(self, pids: Iterable[int], now_ms: int) -> None:
+        """Read anew what these hold. Who has vanished is no longer followed, and whoever has his number now is new."""
+        for pid in pids:
+            member = self._members[pid]
+            process = self._table.read(pid, member.place[0])
+            if process is None:
+                del self._members[pid]
+            elif process.start_ticks != member.process.start_ticks:
+                self._begin(Member(process, member.place), now_ms)
+            else:
+                self.gained_bytes += max(process.held_bytes - member.process.held_bytes, 0)
+                self._members[pid] = self._seen(member, process, now_ms)
+
+    def read_commands(self) -> None:
+        """The command lines that are not known yet. Not in a crisis: it could block."""
+        for pid, member in self._members.items():
+            if member.command is None:
+                command = self._table.command(pid)
+                process = member.process._replace(command=command)
+                self._members[pid] = member._replace(process=process, command=command)
+
+    def _look_closely(self, pid: int, place: tuple[int, int], most: int, terms: Terms, now_ms: int) -> int:
+        process = self._table.read(pid, place[0])
+        if process is not None:
+            why_not = order.why_protected(process, terms)
+            if why_not:
+                self._spare(Spared(process, why_not))
+            else:
+                self._follow(process, place, most, now_ms)
+        return COST_OF_A_CLOSE_LOOK
+
+    def _follow(self, process: Process, place: tuple[int, int], most: int, now_ms: int) -> None:
+        self._begin(Member(process, place), now_ms)
+        while len(self._members) > most:
+            del self._members[min(self._members, key=lambda pid: self._members[pid].place)]
+        self._least = self._least_place()
+
+    def _begin(self, member: Member, now_ms: int) -> None:
+        """Follow him from here on."""
+        seen = self._seen(member, member.process, now_ms)
+        self.gained_bytes += seen.process.gained_bytes
+        self._members[member.process.pid] = seen
+
+    def _least_place(self) -> tuple[int, int]:
+        return min(member.place for member in self._members.values())
+
+    def _seen(self, member: Member, process: Process, now_ms: int) -> Member:
+        """What is known of a member after this look."""
+        held, age_ms = process.held_bytes, self._table.age_ms(process)
+        gained = growth.gained_bytes(member.samples, now_ms, held, age_ms)
+        process = process._replace(gained_bytes=gained, command=member.command or "")
+        return member._replace(process=process, samples=growth.sampled(member.samples, now_ms, held))
+
+    def _spare(self, spared: Spared) -> None:
+        others = [other for other in self._spared if other.process.pid != spared.process.pid]
+        largest_first = sorted([*others, spared], key=lambda one: one.process.held_bytes, reverse=True)
+        self._spared = largest_first[:_MOST_SPARED]

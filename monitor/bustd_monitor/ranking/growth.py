@@ -1,0 +1,36 @@
+"""What a process has gained of late. Pure: it is told what was seen, and when.
+
+A leak is known by its growth and not by its size: the old database beside it may well be larger.
+"""
+
+from __future__ import annotations
+
+WINDOW_MS = 10_000
+"""Growth counts over so long."""
+
+_BETWEEN_SAMPLES_MS = 900
+
+Samples = tuple[tuple[int, int], ...]
+"""(monotonic milliseconds, bytes held), oldest first."""
+
+
+def sampled(samples: Samples, now_ms: int, held_bytes: int) -> Samples:
+    """The samples of the window with one more. One a second is enough: there are never more than a dozen."""
+    if samples and now_ms < samples[-1][0] + _BETWEEN_SAMPLES_MS:
+        return samples
+    return (*_of_window(samples, now_ms), (now_ms, held_bytes))
+
+
+def gained_bytes(samples: Samples, now_ms: int, held_bytes: int, age_ms: int) -> int:
+    """Bytes gained over the last ten seconds, never negative: everything that a younger process holds.
+
+    Who was not followed for so long has gained nothing before it was first seen.
+    """
+    if age_ms <= WINDOW_MS:
+        return held_bytes
+    seen = _of_window(samples, now_ms)
+    return max(held_bytes - seen[0][1], 0) if seen else 0
+
+
+def _of_window(samples: Samples, now_ms: int) -> Samples:
+    return tuple(sample for sample in samples if sample[0] >= now_ms - WINDOW_MS)

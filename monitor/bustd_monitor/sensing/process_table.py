@@ -1,0 +1,190 @@
+"""The process table of a procfs, a piece at a time: listing ten thousand processes takes longer than a decision may."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Generator
+
+from bustd_common import cgroups
+from bustd_protocol.record import NamedTuple
+
+from . import group_members, processes
+from .preferences import preference
+from .processes import Process
+
+_MOST_NEWCOMERS = 512
+"""So many PIDs are looked up one by one at most: one that is free, or a thread's, costs as much as a process."""
+_LOADAVG_BYTES = 128
+_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+class Group(NamedTuple):
+    """What a control group means for its processes: see the fields of the same names in Process."""
+
+    whole: str
+    is_indivisible: bool
+    preference: str
+
+
+class ProcessTable:
+    """What ranking may ask of the processes under `proc`, but for bustd's own."""
+
+    def __init__(
+        self,
+        proc: str = "/proc",
+        *,
+        hierarchy: str = "",
+        group: str = "",
+        trusted_uid: int = 0,
+        only_descendants_of: int = 0,
+    ) -> None:
+        """`hierarchy`: where the unified hierarchy of control groups is mounted, "" if nowhere.
+
+        `group`: the control group in it outside of which nobody is looked at, "" for everybody. `trusted_uid`: whose
+        preferences count beside root's.
+        """
+        self._proc = proc
+        self._hierarchy = hierarchy
+        self._trusted_uid = trusted_uid
+        self._group = group
+        self._groups: dict[str, Group] = {}
+        self._ancestor = only_descendants_of
+        self._own = {os.getpid(), os.getppid()}
+        self._pids: Generator[int, None, None] | None = None
+        self._loadavg = _open_loadavg(proc)
+        self._last_pid = self._read_last_pid()
+
+    def walk(self, count: int) -> list[int]:
+        """The next `count` PIDs or fewer, in the kernel's order; none at the end of a round, and then anew.
+
+        A round shows every process that lives through it.
+        """
+        pids: list[int] = []
+        try:
+            if self._pids is None:
+                self._pids = self._listed()
+            while len(pids) < count:
+                pid = next(self._pids, None)
+                if pid is None:
+                    break
+                if self._may_be_looked_at(pid):
+                    pids.append(pid)
+        except OSError:  # ENFILE, ENOMEM: the round ends here
+            pids = []
+        if not pids:
+            self.rewind()
+        return pids
+
+    def newcomers(self) -> list[int] | None:
+        """The PIDs that were given out since this was last asked, the dead and threads included; None if unknown.
+
+        The kernel gives them out in ascending order, and tells the last one (proc_loadavg(5), the fifth field).
+        """
+        last, before = self._read_last_pid(), self._last_pid
+        self._last_pid = last
+        if last <= 0 or before <= 0 or not before <= last <= before + _MOST_NEWCOMERS:
+            return None
+        return [pid for pid in range(before + 1, last + 1) if self._is_watched(pid) and self._may_be_looked_at(pid)]
+
+    def score(self, pid: int) -> int:
+        """The kernel's oom_score; 0 for what it would never choose, and for who has vanished."""
+        return processes.oom_score(pid, self._proc)
+
+    def resident_bytes(self, pid: int) -> int:
+        """Resident memory, 0 if it has vanished."""
+        return processes.resident_bytes(pid, self._proc)
+
+    def read(self, pid: int, score: int) -> Process | None:
+        """A close look at one process; None if it has vanished, has no memory, is a thread, or has left the group."""
+        process = processes.read_process(pid, score, self._proc) if self._is_watched(pid) else None
+        if process is None or not process.cgroup or not self._hierarchy:
+            return process
+        group = self._groups.get(process.cgroup)
+        if group is None:
+            group = self._groups[process.cgroup] = self._read_group(process.cgroup)
+        return process._replace(**group._asdict())
+
+    def command(self, pid: int) -> str:
+        """Its command line: never ask for it in a crisis, it takes the process's mmap lock."""
+        return processes.read_command(pid, self._proc)
+
+    def age_ms(self, process: Process) -> int:
+        """How long ago it was started (CLOCK_BOOTTIME, as start times are counted)."""
+        return int(time.clock_gettime(time.CLOCK_BOOTTIME) * 1000) - process.start_ticks * 1000 // _TICKS_PER_SECOND
+
+    def rewind(self) -> None:
+        """The next walk begins a round. What is known of the control groups is looked up anew."""
+        self._groups.clear()
+        if self._pids is not None:
+            self._pids.close()
+            self._pids = None
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self.rewind()
+        if self._loadavg >= 0:
+            os.close(self._loadavg)
+            self._loadavg = -1
+
+    def _read_group(self, path: str) -> Group:
+        wish = preference(self._hierarchy, path, self._trusted_uid)
+        try:
+            whole = cgroups.read_whole(self._hierarchy, path)
+        except OSError:  # EMFILE: then its processes are judged one by one
+            whole = None
+        # What reaches beyond the group that is watched can't die whole: the killer spares who is outside of it.
+        if whole is None or not cgroups.is_within(whole.path, self._group.rstrip("/")):
+            return Group("", False, wish)
+        return Group(whole.path, whole.is_indivisible, wish)
+
+    def _listed(self) -> Generator[int, None, None]:
+        """The PIDs of everybody, or of the group."""
+        if self._group:
+            try:
+                yield from group_members.members(self._hierarchy, self._group)
+                return
+            except group_members.TooManyGroups:
+                pass  # some come a second time now, which does no harm
+        with os.scandir(self._proc) as entries:
+            for entry in entries:
+                if entry.name.isdigit() and self._is_watched(int(entry.name)):
+                    yield int(entry.name)
+
+    def _is_watched(self, pid: int) -> bool:
+        return processes.is_in_group(pid, self._group, self._proc)
+
+    def _may_be_looked_at(self, pid: int) -> bool:
+        if pid in self._own:
+            return False
+        return not self._ancestor or self._ancestor in processes.ancestors(pid, self._proc)
+
+    def _read_last_pid(self) -> int:
+        """The PID that was given out last, 0 where nothing tells."""
+        if self._loadavg < 0:
+            return 0
+        try:
+            words = os.pread(self._loadavg, _LOADAVG_BYTES, 0).split()
+        except OSError:
+            return 0
+        return int(words[4]) if len(words) > 4 and words[4].isdigit() else 0
+
+
+def of_this_machine(*, only_uid: int, only_descendants_of: int, group: str = "") -> ProcessTable:
+    """This machine's processes and control groups. `only_uid` -1: any user's may die; else that one's wishes count."""
+    return ProcessTable(
+        hierarchy=cgroups.hierarchy(),
+        group=group,
+        trusted_uid=max(only_uid, 0),
+        only_descendants_of=only_descendants_of,
+    )
+
+
+def _open_loadavg(proc: str) -> int:
+    """-1 also where another file system lies over it: lxcfs makes up a last PID."""
+    try:
+        if os.stat(f"{proc}/loadavg").st_dev != os.stat(proc).st_dev:
+            return -1
+        return os.open(f"{proc}/loadavg", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return -1

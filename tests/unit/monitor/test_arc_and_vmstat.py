@@ -1,0 +1,174 @@
+"""The cache of ZFS and the refaults of /proc/vmstat, from trees of files: no machine here has ZFS."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bustd_monitor.deciding.reading import Refaults
+from bustd_monitor.sensing import sensor as sensor_module
+from bustd_monitor.sensing.arc import Arc, parse_arcstats
+from bustd_monitor.sensing.sensor import Sensor
+from bustd_monitor.sensing.sysinfo import Sysinfo
+from bustd_monitor.sensing.vmstat import parse_vmstat
+from tests.fakes.procfs import FakeProc
+
+KIB = 1024
+PAGE = os.sysconf("SC_PAGE_SIZE")
+ARCSTATS = b"""13 1 0x01 147 39984 5342345234 234234234234
+name                            type data
+hits                            4    123456
+demand_data_hits                4    99
+arc_no_grow                     4    0
+c                               4    4294967296
+c_min                           4    1000000
+c_max                           4    8589934592
+size                            4    3000000
+compressed_size                 4    77
+"""
+VMSTAT = b"""nr_free_pages 123
+workingset_nodes 5
+workingset_refault_anon 10
+workingset_refault_file 20
+workingset_activate_anon 1
+pgsteal_kswapd 100
+pgsteal_direct 30
+pgsteal_khugepaged 1000
+pgsteal_anon 7
+"""
+
+
+@pytest.fixture
+def proc(tmp_path):
+    made = FakeProc(tmp_path)
+    made.meminfo(total_kib=16_000, free_kib=500, available_kib=1000, anonymous_kib=7000)
+    made.pressure()
+    return made
+
+
+@pytest.fixture
+def opened(proc):
+    """A function that makes a Sensor on the fake tree; all of them are closed at the end."""
+    made: list[Sensor] = []
+
+    def open_one() -> Sensor:
+        made.append(Sensor(proc.path, str(proc.directory.parent / "sys")))
+        return made[-1]
+
+    yield open_one
+    for sensor in made:
+        sensor.close()
+
+
+# ZFS
+
+
+def test_of_the_cache_of_zfs_what_is_above_its_minimum_counts():
+    assert parse_arcstats(ARCSTATS) == 2_000_000
+    assert parse_arcstats(ARCSTATS.replace(b"4    3000000", b"4    900000")) == 0
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"garbage",
+        ARCSTATS.replace(b"\nsize ", b"\nsizes "),
+        ARCSTATS.replace(b"1000000", b"-5"),
+        b"\nsize 4\nc_min 4",
+    ],
+)
+def test_arcstats_that_make_no_sense_add_nothing(data):
+    assert parse_arcstats(data) == 0
+
+
+@given(st.one_of(st.binary(), st.binary().map(lambda noise: ARCSTATS.replace(b"4    1", noise))))
+def test_whatever_is_in_arcstats_it_is_no_negative_amount(data):
+    assert parse_arcstats(data) >= 0
+
+
+def test_available_memory_has_the_cache_of_zfs_in_it(proc, opened):
+    proc.write("spl/kstat/zfs/arcstats", ARCSTATS)
+    reading = opened().read()
+    assert reading.available == 1000 * KIB + 2_000_000
+    assert reading.total == 8000 * KIB + 2_000_000
+    proc.write("spl/kstat/zfs/arcstats", ARCSTATS.replace(b"4    3000000", b"4    99999999999"))
+    assert opened().read().available == 16_000 * KIB
+
+
+def test_where_there_is_no_zfs_nothing_is_added(proc, opened):
+    assert opened().read().available == 1000 * KIB
+    arc = Arc(proc.path)
+    assert arc.reclaimable_bytes() == 0
+    arc.close()
+
+
+# Refaults
+
+
+def test_refaults_and_what_was_reclaimed_are_in_bytes_and_a_control_groups_own_reclaim_is_left_out():
+    assert parse_vmstat(VMSTAT) == Refaults(10 * PAGE, 20 * PAGE, 130 * PAGE)
+
+
+def test_before_linux_5_9_there_are_only_refaults_of_files():
+    old = b"nr_free_pages 1\nworkingset_refault 20\npgsteal_kswapd 3\npgsteal_direct 4\n"
+    assert parse_vmstat(old) == Refaults(0, 20 * PAGE, 7 * PAGE)
+
+
+@pytest.mark.parametrize("data", [b"", b"garbage", b"nr_free_pages 1\n", b"a\nworkingset_refault_file x\n"])
+def test_where_there_are_no_refaults_nothing_is_known(data):
+    assert parse_vmstat(data) is None
+
+
+@given(st.one_of(st.binary(), st.binary().map(lambda noise: VMSTAT.replace(b" 20", noise))))
+def test_whatever_is_in_vmstat_it_is_no_negative_amount(data):
+    refaults = parse_vmstat(data)
+    assert refaults is None or min(refaults) >= 0
+
+
+def test_this_kernels_own_vmstat_can_be_read():
+    refaults = parse_vmstat(Path("/proc/vmstat").read_bytes())
+    assert refaults is not None
+
+
+def test_refaults_are_read_where_memory_may_be_scarce_and_somebody_has_stalled_since_the_last_reading(proc, opened):
+    proc.write("vmstat", VMSTAT)
+    sensor = opened()
+    assert sensor.read().refaults is not None, "the first: what was before is not known"
+    assert sensor.read().refaults is None
+    proc.pressure(some_us=1)
+    assert sensor.read().refaults == Refaults(10 * PAGE, 20 * PAGE, 130 * PAGE)
+    proc.pressure(some_us=2)
+    proc.meminfo(available_kib=4001, anonymous_kib=6000)
+    assert sensor.read().refaults is None, "so much is available that nobody asks"
+    proc.pressure(some_us=3)
+    proc.meminfo(available_kib=4000, anonymous_kib=6000)
+    assert sensor.read().refaults is not None
+
+
+def test_without_psi_or_without_vmstat_there_are_no_refaults(proc, opened):
+    assert opened().read().refaults is None
+    proc.write("vmstat", VMSTAT)
+    proc.remove("pressure")
+    assert opened().read().refaults is None
+
+
+# The rest of a reading
+
+
+def test_a_reading_tells_what_swap_can_relieve_and_what_no_death_frees(proc, opened):
+    proc.write(
+        "meminfo",
+        b"MemTotal: 16000 kB\nMemFree: 500 kB\nMemAvailable: 1000 kB\nActive(anon): 300 kB\nInactive(anon): 100 kB\n"
+        b"SwapTotal: 9000 kB\nSwapFree: 8000 kB\nAnonPages: 7000 kB\nShmem: 44 kB\nHugetlb: 2048 kB\n",
+    )
+    reading = opened().read()
+    assert (reading.swap_total, reading.swap_free, reading.swap_usable) == (9000 * KIB, 8000 * KIB, 400 * KIB)
+    assert (reading.shared, reading.hugetlb, reading.is_whole) == (44 * KIB, 2048 * KIB, True)
+
+
+def test_a_reading_by_sysinfo_alone_says_that_it_is_not_whole(opened, monkeypatch):
+    monkeypatch.setattr(sensor_module, "read_sysinfo", lambda: Sysinfo(16_000 * KIB, 15_000 * KIB))
+    assert not opened().read(enough_available_percent=15).is_whole

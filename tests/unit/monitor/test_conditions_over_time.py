@@ -1,0 +1,146 @@
+"""The two conditions that need time: stall, by PSI and refaults, and forecast, by the rate of filling."""
+
+import pytest
+
+from bustd_monitor.deciding.conditions import Finding, findings
+from bustd_monitor.deciding.filling import Filling
+from bustd_monitor.deciding.reading import Reading, Refaults
+from bustd_monitor.deciding.stalls import Stalls
+from bustd_protocol.messages import Signal
+from tests.unit.monitor.making import DEFAULTS, GIB, conditions, psi, reading
+from tests.unit.monitor.trends import STALLED, filling_at, stalls_of, the, thrashing
+
+# stall
+
+
+@pytest.mark.parametrize(
+    ("full_ms", "fires"),
+    [
+        ((300, 300), True),
+        ((0, 1000, 300), True),
+        ((300, 299), False),
+        ((299, 1000), False),
+        ((1000,), False),
+        ((), False),
+        ((1000, 1000, 0), False),
+    ],
+)
+def test_stall_fires_when_each_of_the_last_two_seconds_had_300_ms_of_full_stall(full_ms, fires):
+    found = the("stall", reading(GIB), stalls_of(*full_ms))
+    assert (found.fires, found.is_scarce) == (fires, True)
+
+
+@pytest.mark.parametrize(
+    ("share", "is_scarce", "fires"),
+    [(0.15, True, True), (0.151, True, False), (0.25, True, False), (0.251, False, False)],
+)
+def test_stall_fires_only_where_memory_is_scarce_however_much_swap_is_free(share, is_scarce, fires):
+    found = the("stall", reading(16 * GIB * share, swap=(64 * GIB, 64 * GIB)), STALLED)
+    assert (found.is_scarce, found.fires) == (is_scarce, fires)
+
+
+@pytest.mark.parametrize(
+    ("stalls", "share", "fires"),
+    [
+        (thrashing(0, 0), 0.10, False),
+        (thrashing(29, 0), 0.10, False),
+        (thrashing(30, 0), 0.10, True),
+        (thrashing(15, 15), 0.15, True),
+        (thrashing(15, 15), 0.20, False),
+        (thrashing(90, 29), 0.20, False),
+        (thrashing(0, 30), 0.25, True),
+        (thrashing(0, 90), 0.26, False),
+        (thrashing(90, 0, full_ms=299), 0.10, False),
+    ],
+)
+def test_stall_wants_to_see_that_what_was_reclaimed_is_wanted_back_and_of_files_it_is_higher_up(stalls, share, fires):
+    assert the("stall", reading(16 * GIB * share), stalls).fires is fires
+
+
+def test_a_machine_that_only_moves_its_working_set_to_swap_loses_nobody_to_stall():
+    assert not the("stall", reading(GIB, swap=(8 * GIB, 6 * GIB)), thrashing(10, 5, full_ms=900, some_ms=1000)).fires
+
+
+@pytest.mark.parametrize(("some_ms", "fires"), [(900, True), (899, False)])
+def test_where_one_task_only_computes_psi_some_says_that_the_others_thrash(some_ms, fires):
+    assert the("stall", reading(GIB), thrashing(90, full_ms=0, some_ms=some_ms)).fires is fires
+
+
+def test_psi_some_alone_is_never_enough_where_refaults_can_not_be_read():
+    assert not the("stall", reading(0), stalls_of(0, 0, some_ms=1000)).fires
+
+
+def test_stall_waits_for_the_first_refaults_where_they_can_be_read():
+    unknown = STALLED._replace(refaults=Refaults(1, 1, 1))
+    assert not the("stall", reading(GIB), unknown).fires
+    assert the("stall", reading(GIB), unknown._replace(refaults=None)).fires
+
+
+def test_a_thrash_limit_below_the_ordinary_one_counts_for_nothing():
+    found = the("stall", reading(2 * GIB), thrashing(50), thrash_available_percent=1)
+    assert (found.is_scarce, found.fires) == (True, True)
+
+
+def test_the_numbers_of_stall_can_be_moved():
+    assert the("stall", reading(GIB), stalls_of(50), seconds=1, full_ms_per_second=50).fires
+    assert not the("stall", reading(GIB), STALLED, seconds=3).fires
+    assert the("stall", reading(8 * GIB), STALLED, available_percent=50).fires
+
+
+def test_the_headroom_of_stall_is_of_available_memory():
+    found = the("stall", reading(5 * GIB))
+    assert (found.headroom, found.needs_time, found.signal) == (GIB, True, Signal.TERM)
+
+
+# forecast
+
+
+@pytest.mark.parametrize(
+    ("available", "free_swap", "per_second", "is_scarce", "fires"),
+    [
+        (3 * GIB, 0, 1.51 * GIB, True, True),
+        (3 * GIB, 0, 1.49 * GIB, True, False),
+        (3 * GIB, GIB, 1.51 * GIB, True, False),
+        (3 * GIB, GIB, 2.01 * GIB, True, True),
+        (3.3 * GIB, 0, 9 * GIB, False, False),
+        (3 * GIB, 0, 0, True, False),
+    ],
+)
+def test_forecast_fires_when_memory_and_swap_are_gone_within_two_seconds_and_little_is_available(
+    available, free_swap, per_second, is_scarce, fires
+):
+    found = forecast(reading(available, swap=(8 * GIB, free_swap)), filling_at(per_second))
+    assert (found.is_scarce, found.fires, found.needs_time) == (is_scarce, fires, True)
+
+
+def forecast(a_reading: Reading, filling: Filling, **keys: object) -> Finding:
+    (found,) = findings(a_reading, Stalls(), conditions(only="forecast", forecast=keys), filling)
+    return found
+
+
+def test_a_rate_that_was_seen_for_a_second_is_trusted_for_no_more_than_a_second():
+    assert not forecast(reading(3 * GIB), filling_at(2.9 * GIB, seen_ms=1000)).fires
+    assert forecast(reading(3 * GIB), filling_at(3.1 * GIB, seen_ms=1000)).fires
+
+
+def test_the_numbers_of_forecast_can_be_moved():
+    assert forecast(reading(3 * GIB), filling_at(GIB), exhaustion_seconds=3.1).fires
+    assert forecast(reading(9 * GIB), filling_at(6 * GIB), available_percent=60).fires
+
+
+def test_forecast_sends_sigkill_only_if_the_grace_of_a_sigterm_would_be_too_long():
+    assert forecast(reading(3 * GIB), filling_at(GIB), exhaustion_seconds=10).signal is Signal.TERM
+    assert forecast(reading(3 * GIB), filling_at(2 * GIB), exhaustion_seconds=10).signal is Signal.KILL
+
+
+@pytest.mark.parametrize(("per_second", "signal"), [(0.51 * GIB, Signal.KILL), (0.49 * GIB, Signal.TERM)])
+def test_whichever_fires_sends_sigkill_where_the_machine_would_not_survive_the_grace(per_second, signal):
+    found = findings(reading(GIB, pressure=psi(30)), Stalls(), DEFAULTS.conditions, filling_at(per_second, seen_ms=600))
+    assert {one.name: one.signal for one in found if one.fires} == {"floor": signal, "pressure": signal}
+    assert all(one.signal is Signal.TERM for one in found if not one.fires)
+
+
+def test_while_memory_fills_up_forecast_asks_for_another_reading_soon():
+    filling = Filling(recent=((0, 5 * GIB), (1000, 4 * GIB)))
+    assert forecast(reading(4 * GIB), filling).look_again_ms == 400
+    assert forecast(reading(4 * GIB), Filling()).look_again_ms is None

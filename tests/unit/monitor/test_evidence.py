@@ -1,0 +1,26 @@
+"""What the conditions rest on, in words."""
+
+from bustd_monitor.deciding.evidence import of_filling, of_stalls
+from bustd_monitor.deciding.filling import UNKNOWN, Filling, Rate
+from bustd_monitor.deciding.stalls import Stalls
+from tests.unit.monitor.making import DEFAULTS, GIB, MIB, reading
+from tests.unit.monitor.trends import stalls_of
+
+STALL = DEFAULTS.conditions.stall
+
+
+def test_a_machine_that_fills_up_tells_how_fast_and_how_soon():
+    told = of_filling(Filling(short=Rate(300 * MIB, 600), long=Rate(100 * MIB, 2000)), reading(3 * GIB))
+    assert told == "memory and swap fill at 300 MiB a second (over the last 0.6 s) and would be gone in 10.2 s"
+
+
+def test_one_that_does_not_is_told_from_one_of_which_too_little_is_known():
+    assert of_filling(UNKNOWN, reading()) == "too few readings to say how fast memory fills"
+    assert of_filling(Filling(short=Rate(0, 600)), reading()) == "memory is not filling up"
+
+
+def test_stalls_are_told_as_far_as_they_are_known():
+    assert of_stalls(Stalls(), STALL) == (
+        "PSI full unknown and some unknown ms in the last seconds, wanted back of what was reclaimed: unknown"
+    )
+    assert of_stalls(stalls_of(5, some_ms=6), STALL).startswith("PSI full 5 and some 6 ms in the last seconds")

@@ -1,0 +1,33 @@
+"""What the tests of the conditions need beyond a reading: stalls, refaults, rates; and one condition by itself."""
+
+from bustd_monitor.deciding.conditions import findings
+from bustd_monitor.deciding.filling import Filling, Rate
+from bustd_monitor.deciding.reading import Reading, Refaults
+from bustd_monitor.deciding.stalls import Second, Stalls
+from tests.unit.monitor.making import MIB, conditions
+
+
+def stalls_of(*full_ms: int, some_ms: int = 0) -> Stalls:
+    """Seconds with so much of full stall in each; refaults can't be read."""
+    return Stalls(2000, seconds=tuple(Second(amount, some_ms) for amount in full_ms))
+
+
+STALLED = stalls_of(300, 300)
+
+
+def the(name: str, a_reading: Reading, stalls: Stalls = Stalls(), **keys: object):  # noqa: B008
+    """What one condition says, by default with its default thresholds."""
+    (found,) = findings(a_reading, stalls, conditions(**{"only": name, name: keys}))
+    assert found.name == name
+    return found
+
+
+def thrashing(anonymous: float = 0, file: float = 0, *, full_ms: int = 300, some_ms: int = 300) -> Stalls:
+    """Two seconds of stalls, in each of which 100 MiB were reclaimed and so many MiB wanted back."""
+    back = Refaults(int(anonymous * MIB), int(file * MIB), 100 * MIB)
+    return Stalls(2000, refaults=Refaults(1, 1, 1), seconds=(Second(full_ms, some_ms, back),) * 2)
+
+
+def filling_at(per_second: float, *, seen_ms: int = 2000) -> Filling:
+    rate = Rate(int(per_second), seen_ms)
+    return Filling(short=rate._replace(seen_ms=min(seen_ms, 600)), long=rate)
