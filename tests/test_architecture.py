@@ -22,12 +22,12 @@ MAY_IMPORT = {
     "bustd_protocol": {"msgpack"},
     "bustd_common": {"bustd_protocol"},
     "bustd_killer": {"bustd_protocol", "bustd_common", "prctl"},
-    "bustd_monitor": {"bustd_protocol", "bustd_common", "psutil"},
+    "bustd_monitor": {"bustd_protocol", "bustd_common", "psutil", "msgpack"},
 }
 """Beside themselves and the standard library."""
 
 ONLY_IN = {
-    "msgpack": {"bustd_protocol.codec"},
+    "msgpack": {"bustd_protocol.codec", "bustd_monitor.traces.framing"},
     "prctl": {"bustd_killer.sysapi"},
     "ctypes": {
         "bustd_killer.sysapi",
@@ -91,6 +91,12 @@ def test_the_commands_import_the_daemons_modules_and_none_of_those_imports_a_com
     for path in SOURCES:
         if not module_of(path).startswith("bustd_monitor.cli"):
             assert not [name for name in imports(path) if f"{name}.".startswith("bustd_monitor.cli.")], path
+
+
+def test_no_daemon_imports_what_records_and_replays():
+    for path in SOURCES:
+        if not module_of(path).startswith(("bustd_monitor.cli", "bustd_monitor.traces")):
+            assert not [name for name in imports(path) if f"{name}.".startswith("bustd_monitor.traces.")], path
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_of)
@@ -173,7 +179,7 @@ def reads_one_known_attribute(call: ast.Call, tree: ast.AST) -> bool:
 
 def is_resident(module: str) -> bool:
     """Whether the monitor has it in memory while it runs, and not the commands or a short-lived child alone."""
-    never = ("bustd_monitor.cli", "bustd_monitor.reporting.describe", "bustd_killer")
+    never = ("bustd_monitor.cli", "bustd_monitor.traces", "bustd_monitor.reporting.describe", "bustd_killer")
     return not module.startswith(never) and module not in ("bustd_common.config_files", "bustd_common.validation")
 
 

@@ -1,0 +1,87 @@
+"""The process table of a trace, with the questions that ranking asks of a live one (sensing.process_table)."""
+
+from __future__ import annotations
+
+import os
+
+from ..sensing.processes import Process
+from .format import Header, Listed
+from .records import Entry
+
+_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+class RecordedTable:
+    """It shows what the newest table shows that was recorded at or before the replay's time."""
+
+    def __init__(self, header: Header) -> None:
+        self._boot_ms = header.boot_ms
+        self._at_ms = 0
+        self._entries: dict[int, Entry] = {}
+        self._new: list[int] = []
+        self._left_of_round: list[int] | None = None
+
+    def show(self, table: Listed) -> None:
+        """From now on, this one."""
+        entries = {entry.process.pid: entry for entry in table.entries}
+        known = {(pid, entry.process.start_ticks) for pid, entry in self._entries.items()}
+        self._new += [pid for pid, entry in entries.items() if (pid, entry.process.start_ticks) not in known]
+        self._entries = entries
+
+    def at(self, at_ms: int) -> None:
+        """It is now so many milliseconds since the start of the trace."""
+        self._at_ms = at_ms
+
+    @property
+    def boottime_s(self) -> float:
+        """Seconds from the recorded machine's boot to the replay's time."""
+        return (self._boot_ms + self._at_ms) / 1000
+
+    def holds(self, pid: int, start_ticks: int) -> bool:
+        """Whether this very process is in it."""
+        entry = self._entries.get(pid)
+        return entry is not None and entry.process.start_ticks == start_ticks
+
+    # --- what ranking asks
+
+    def walk(self, count: int) -> list[int]:
+        """The next PIDs; none at the end of a round."""
+        if self._left_of_round is None:
+            self._left_of_round = sorted(self._entries)
+        pids, self._left_of_round = self._left_of_round[:count], self._left_of_round[count:]
+        if not pids:
+            self.rewind()
+        return pids
+
+    def rewind(self) -> None:
+        """The next walk begins a round."""
+        self._left_of_round = None
+
+    def newcomers(self) -> list[int] | None:
+        """Who has come into the tables since this was last asked."""
+        new, self._new = self._new, []
+        return new
+
+    def score(self, pid: int) -> int:
+        """The recorded oom_score, 0 if it is gone."""
+        entry = self._entries.get(pid)
+        return entry.process.oom_score if entry else 0
+
+    def resident_bytes(self, pid: int) -> int:
+        """Recorded resident memory, 0 if it is gone."""
+        entry = self._entries.get(pid)
+        return entry.resident_bytes if entry else 0
+
+    def read(self, pid: int, score: int) -> Process | None:
+        """The process as it was recorded; its command line is only told by `command`."""
+        entry = self._entries.get(pid)
+        return entry.process._replace(oom_score=score, command="") if entry else None
+
+    def command(self, pid: int) -> str:
+        """The command line, "" where they were not recorded."""
+        entry = self._entries.get(pid)
+        return entry.process.command if entry else ""
+
+    def age_ms(self, process: Process) -> int:
+        """How old it was."""
+        return self._boot_ms + self._at_ms - process.start_ticks * 1000 // _TICKS_PER_SECOND

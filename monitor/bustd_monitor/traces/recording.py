@@ -1,0 +1,163 @@
+"""What is recorded, and when: readings, and the processes that are likely to be ranked.
+
+It must go on while the machine is out of memory: so nothing is read closely but a few processes, and a long process
+table is gone through a slice at a time, between readings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from bustd_protocol.record import NamedTuple
+
+from ..deciding.reading import Reading
+from ..sensing.processes import Process
+from .format import Encoder, Header
+from .records import Entry
+
+NEAR_MS, FAR_MS = 100, 1000
+"""Between readings, and between tables at least FAR_MS."""
+_NEAR_PERCENT = 50
+"""No condition can fire as shipped with more than 40 % available; the rest is what fills within the second."""
+
+MOST_RANKED = 48
+_MOST_FOLLOWED = 96
+"""Who has been in a table stays in it while he lives, so that one who is missing is gone; but not for ever."""
+_SLICE, _FAR_SLICE = 2048, 16384
+"""So many processes at most between two readings: about 10 ms, and while memory is plenty about 80 ms."""
+
+
+class Table(Protocol):
+    """What is asked of the process table; sensing.process_table has it."""
+
+    def walk(self, count: int) -> list[int]: ...  # noqa: D102
+    def score(self, pid: int) -> int: ...  # noqa: D102
+    def resident_bytes(self, pid: int) -> int: ...  # noqa: D102
+    def read(self, pid: int, score: int) -> Process | None: ...  # noqa: D102
+    def command(self, pid: int) -> str: ...  # noqa: D102
+
+
+class Census(NamedTuple):
+    """Those who are followed, and the PIDs of those who live and were found too small for it."""
+
+    entries: list[Entry]
+    left_out: frozenset[int]
+
+
+class Follower:
+    """Finds those who would be ranked: the highest oom_score first, of equals the larger."""
+
+    def __init__(self, table: Table, *, with_commands: bool = False) -> None:
+        self._table = table
+        self._with_commands = with_commands
+        self._scored: list[tuple[int, int]] = []
+        self._followed: dict[int, Process] = {}
+
+    def advance(self, most: int = _FAR_SLICE) -> Census | None:
+        """`most` processes more of the table, or fewer; the census when its end is reached."""
+        while pids := self._table.walk(most):
+            self._scored += [(score, pid) for pid in pids if (score := self._table.score(pid)) > 0]
+            if len(pids) >= most:
+                return None
+        scored, self._scored = self._scored, []
+        return self._census(scored)
+
+    def _census(self, scored: list[tuple[int, int]]) -> Census:
+        entries = {entry.process.pid: entry for entry in self._likely(scored)}
+        for pid in self._followed.keys() - entries.keys():
+            entry = self._entry(pid, self._table.score(pid))
+            if entry is not None:
+                entries[pid] = entry
+        kept = sorted(entries.values(), key=_rank, reverse=True)[:_MOST_FOLLOWED]
+        followed = {entry.process.pid: entry.process for entry in kept}
+        self._followed = followed
+        return Census(kept, frozenset(entries.keys() - followed.keys()))
+
+    def _likely(self, scored: list[tuple[int, int]]) -> list[Entry]:
+        scored.sort(reverse=True)
+        if len(scored) > MOST_RANKED:
+            # Only those that may be among them: the size of thousands of equals would cost a file each.
+            least = scored[MOST_RANKED - 1][0]
+            crowd = [pair for pair in scored if pair[0] >= least][:_SLICE]
+            scored = sorted(crowd, key=lambda pair: (pair[0], self._table.resident_bytes(pair[1])), reverse=True)
+        entries = (self._entry(pid, score) for score, pid in scored[:MOST_RANKED])
+        return [entry for entry in entries if entry is not None]
+
+    def _entry(self, pid: int, score: int) -> Entry | None:
+        process = self._table.read(pid, score)
+        if process is None:
+            return None
+        if self._with_commands:
+            known = self._followed.get(pid)
+            is_same = known is not None and known.start_ticks == process.start_ticks
+            # Once: reading it takes the process's mmap lock, which in a crisis may be held for long.
+            command = known.command if known is not None and is_same else self._table.command(pid)
+            process = process._replace(command=command)
+        return Entry(process, self._table.resident_bytes(pid))
+
+
+def _rank(entry: Entry) -> tuple[int, int]:
+    return entry.process.oom_score, entry.resident_bytes
+
+
+class Tally(NamedTuple):
+    """What has been written."""
+
+    readings: int = 0
+    tables: int = 0
+
+
+class Recorder:
+    """Readings and tables to frames, given to `write` one by one. `clock_ms` is monotonic."""
+
+    def __init__(
+        self,
+        header: Header,
+        *,
+        read: Callable[[], Reading | None],
+        follower: Follower,
+        clock_ms: Callable[[], int],
+        write: Callable[[bytes], None],
+    ) -> None:
+        self._read = read
+        self._follower = follower
+        self._clock_ms = clock_ms
+        self._write = write
+        self._encoder = Encoder()
+        self._start_ms = clock_ms()
+        self._table_due_ms = 0
+        self._header: Header | None = header
+        self.tally = Tally()
+
+    @property
+    def elapsed_ms(self) -> int:
+        """Since the start of the trace."""
+        return self._clock_ms() - self._start_ms
+
+    def turn(self) -> int:
+        """A reading, maybe a table, and the milliseconds until the next turn is due. Raises what `write` does."""
+        if self._header is not None:
+            self._write(self._encoder.header(self._header))
+            self._header = None
+        at_ms = self.elapsed_ms
+        reading = self._read()
+        if reading is not None:
+            self._write(self._encoder.reading(at_ms, reading))
+            self.tally = self.tally._replace(readings=self.tally.readings + 1)
+        if at_ms >= self._table_due_ms:
+            census = self._follower.advance(_SLICE if pace_ms(reading) == NEAR_MS else _FAR_SLICE)
+            if census is not None:
+                self._write(self._encoder.table(self.elapsed_ms, census.entries, census.left_out))
+                self.tally = self.tally._replace(tables=self.tally.tables + 1)
+                self._table_due_ms = at_ms + FAR_MS
+        return max(at_ms + pace_ms(reading) - self.elapsed_ms, 0)
+
+
+def pace_ms(reading: Reading | None) -> int:
+    """How long until the next reading: what leads to a decision must be there ten times a second."""
+    if reading is None:
+        return FAR_MS
+    is_stalling = reading.pressure is not None and reading.pressure.some_avg10 >= 1
+    is_near = reading.available * 100 <= reading.total * _NEAR_PERCENT
+    return NEAR_MS if is_near or is_stalling else FAR_MS

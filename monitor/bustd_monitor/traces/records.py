@@ -1,0 +1,159 @@
+"""Records to flat lists of plain values and back, by the names of their fields.
+
+A trace tells the names that it was written with. So a field that came later is read as its default, one that this
+build does not know is passed over, and one that is missing and has no default is an error that names it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from bustd_common.procfs import Pressure
+from bustd_protocol import limits
+from bustd_protocol.record import NamedTuple
+
+from ..deciding.reading import Reading, Refaults
+from ..sensing.processes import Process
+
+Plain = int | float | str | bytes | None
+
+
+class TraceError(ValueError):
+    """This is no trace that can be understood; the reason is one sentence."""
+
+
+class Entry(NamedTuple):
+    """One process in a recorded table. `resident_bytes` breaks a tie between equal scores, as it does live."""
+
+    process: Process
+    resident_bytes: int = 0
+
+
+_NESTED: dict[str, Any] = {"pressure": Pressure, "refaults": Refaults, "process": Process}
+"""Fields that hold a record themselves, which may be missing as a whole (None)."""
+
+_KINDS: dict[str, type] = {
+    field: type(default)
+    for kind in (Reading, Pressure, Refaults, Process)
+    for field, default in kind._field_defaults.items()
+    if field not in _NESTED
+} | {"comm": bytes, "unit": str, "some_avg10": float, "full_avg10": float}
+"""What a field holds, if it is no int: what its default is, or where it has none, what stands here."""
+_LOWEST = {"oom_score_adj": -1000}
+_AT_LEAST_ONE = ("ram", "total")
+"""Percentages are taken of these."""
+
+LONGEST_BYTES = 1024
+"""Of a text in UTF-8, and of bytes. A control group's path can be longer: what is more is cut off."""
+
+
+def names(kind: Any) -> tuple[str, ...]:
+    """The fields of a record, those of a record within it with its name before them: `pressure.some_avg10`."""
+    found: list[str] = []
+    for field in kind._fields:
+        found += [f"{field}.{name}" for name in names(_NESTED[field])] if field in _NESTED else [field]
+    return tuple(found)
+
+
+def flat(record: Any) -> list[Plain]:
+    """The values of a record in the order of its `names`. Raises TraceError for what a trace can't hold."""
+    values: list[Plain] = []
+    for field, value in zip(record._fields, record, strict=True):
+        if field not in _NESTED:
+            values.append(_checked(field, _cut(value)))
+        elif value is None:
+            values += [None] * len(names(_NESTED[field]))
+        else:
+            values += flat(value)
+    return values
+
+
+def restorer(kind: type[Reading] | type[Entry], written: tuple[str, ...]) -> Callable[[list[Plain]], Any]:
+    """What makes a record from values that were written with these names. Raises TraceError now for a missing field."""
+    return _builder(kind, {name: place for place, name in enumerate(written)}, "")
+
+
+def changes(before: list[Plain], after: list[Plain]) -> list[Plain]:
+    """[place, change, place, change, ...]: an int by how much it changed, anything else anew."""
+    found: list[Plain] = []
+    for place, (old, new) in enumerate(zip(before, after, strict=True)):
+        if old != new:
+            found += [place, new - old if type(new) is int and type(old) is int else new]
+    return found
+
+
+def changed(before: list[Plain], pairs: list[Plain]) -> list[Plain]:
+    """The values after such changes. Raises TraceError if they do not fit."""
+    after = list(before)
+    if len(pairs) % 2:
+        raise TraceError("a change without its value")
+    for place, change in zip(pairs[::2], pairs[1::2], strict=True):
+        if type(place) is not int or not 0 <= place < len(after):
+            raise TraceError("a change of a field that there is not")
+        old = after[place]
+        after[place] = old + change if type(change) is int and type(old) is int else change
+    return after
+
+
+def _builder(kind: Any, places: dict[str, int], prefix: str) -> Callable[[list[Plain]], Any]:
+    """The function that makes a `kind` from a flat list: which value is whose is found out once."""
+    sources: list[Callable[[list[Plain]], Any]] = []
+    for field in kind._fields:
+        name = prefix + field
+        if field in _NESTED:
+            if any(place.startswith(f"{name}.") for place in places):
+                sources.append(_whole_or_none(name, _builder(_NESTED[field], places, f"{name}."), places))
+                continue
+        elif name in places:
+            sources.append(_one(field, places[name]))
+            continue
+        if field not in kind._field_defaults:
+            raise TraceError(f"its records have no {name}, without which this bustd can't decide")
+        sources.append(_always(kind._field_defaults[field]))
+    return lambda values: kind._make(source(values) for source in sources)
+
+
+def _always(default: Any) -> Callable[[list[Plain]], Any]:
+    return lambda _values: default
+
+
+def _one(field: str, place: int) -> Callable[[list[Plain]], Any]:
+    return lambda values: _checked(field, values[place])
+
+
+def _whole_or_none(name: str, build: Callable[[list[Plain]], Any], places: dict[str, int]) -> Callable[..., Any]:
+    own = [place for field, place in places.items() if field.startswith(f"{name}.")]
+    is_needed = name == "process"
+
+    def nested(values: list[Plain]) -> Any:
+        if not is_needed and all(values[place] is None for place in own):
+            return None
+        return build(values)
+
+    return nested
+
+
+def _cut(value: Any) -> Any:
+    if isinstance(value, str):
+        encoded = value.encode("utf-8", "backslashreplace")
+        return value if len(encoded) <= LONGEST_BYTES else encoded[:LONGEST_BYTES].decode("utf-8", "ignore")
+    return value[:LONGEST_BYTES] if isinstance(value, bytes) else value
+
+
+def _checked(field: str, value: Any) -> Any:
+    """The value, if it is one that this field can hold. `type(x) is`, because True is an int to isinstance."""
+    kind = _KINDS.get(field, int)
+    if type(value) is not kind:
+        raise TraceError(f"{field} is {type(value).__name__} where {kind.__name__} belongs")
+    if type(value) is int:
+        low = 1 if field in _AT_LEAST_ONE else _LOWEST.get(field, 0)
+        fits = low <= value <= limits.UINT63_MAX
+    elif type(value) is float:
+        fits = math.isfinite(value) and 0 <= value <= 100
+    else:
+        fits = value == _cut(value)
+    if not fits:
+        raise TraceError(f"{field} is out of its range")
+    return value

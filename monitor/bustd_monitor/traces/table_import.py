@@ -1,0 +1,208 @@
+"""Readings from a table of another tool (CSV). There are no processes in it: nobody can be ranked.
+
+Columns are known by their names alone; case, spaces and underscores do not matter, and other columns are passed over:
+
+    time                      seconds, from whatever moment, ascending
+    MemAvailable              as in /proc/meminfo
+    SwapFree                  (0: no swap)
+    MemTotal                  without it: the most that was ever available
+    SwapTotal                 without it: the most swap that was ever free
+    MemFree                   without it: what is available
+    AnonPages                 without it: what user space can have is MemTotal
+    some, full                PSI, in percent of the time since the row before
+    some_avg10, full_avg10    PSI, as the kernel prints it
+
+Amounts are in kB (kibibytes), as /proc/meminfo has them, unless a unit stands behind the name: MemAvailable_bytes,
+MemAvailable (MiB). What of PSI is missing is worked out: an average from percentages, as the kernel does, and totals
+from either.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from bustd_common.procfs import Pressure
+from bustd_protocol.record import NamedTuple
+
+from ..deciding.reading import Reading
+from .format import MOST_MS, Frame, Header, Sensed
+from .records import TraceError
+
+_MOST_BYTES = 256 * 2**20
+_MOST_AMOUNT = 2**50
+_UNITS = {
+    "b": 1,
+    "byte": 1,
+    "bytes": 1,
+    "kb": 2**10,
+    "kib": 2**10,
+    "mb": 2**20,
+    "mib": 2**20,
+    "gb": 2**30,
+    "gib": 2**30,
+}
+"""kB as /proc means it, which is by 1024, and so the others."""
+_AMOUNTS = ("memavailable", "swapfree", "memtotal", "swaptotal", "memfree", "anonpages")
+_PERCENTAGES = ("some", "full", "someavg10", "fullavg10")
+_NEEDED = ("time", "memavailable", "swapfree")
+_AVERAGED_OVER_S = 10.0
+_PSI_PERIOD_MS = 2000
+"""The kernel works its averages out anew so often (kernel/sched/psi.c, PSI_FREQ)."""
+
+
+class Row(NamedTuple):
+    """One row: milliseconds since the first, and the columns that there are, in bytes and percent."""
+
+    at_ms: int
+    values: dict[str, float]
+
+
+def read_table(file: BinaryIO) -> tuple[Header, Iterator[Frame]]:
+    """Raises TraceError for what is no such table."""
+    data = file.read(_MOST_BYTES + 1)
+    if len(data) > _MOST_BYTES:
+        raise TraceError(f"it is larger than {_MOST_BYTES >> 20} MiB")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise TraceError("it is not text in UTF-8") from None
+    rows = parse_table(text)
+    most = {name: int(max(row.values[name] for row in rows)) for name in ("memavailable", "swapfree")}
+    ram = max(int(rows[0].values.get("memtotal", most["memavailable"])), 1)
+    header = Header("another tool", "", ram, -1, 0, 100)
+    return header, iter(frames_of(rows, most))
+
+
+def parse_table(text: str) -> list[Row]:
+    """Every row, by the columns' names. Raises TraceError with the number of the line."""
+    lines = csv.reader(io.StringIO(text), strict=True, skipinitialspace=True)
+    try:
+        columns = _columns(next(lines, []))
+        rows: list[Row] = []
+        start_s = 0.0
+        for cells in lines:
+            if not any(cell.strip() for cell in cells):
+                continue
+            values = {name: _number(name, cells, place, factor) for place, (name, factor) in columns.items()}
+            start_s = start_s if rows else values["time"]
+            at_ms = round((values.pop("time") - start_s) * 1000)
+            if rows and at_ms <= rows[-1].at_ms:
+                raise TraceError("the time does not ascend")
+            if at_ms > MOST_MS:
+                raise TraceError("the time is too far from the first; it must be in seconds")
+            rows.append(Row(at_ms, values))
+    except csv.Error as error:
+        raise TraceError(f"line {lines.line_num}: {error}") from None
+    except TraceError as error:
+        raise TraceError(f"line {lines.line_num}: {error}") from None
+    if not rows:
+        raise TraceError("there is no row in it")
+    return rows
+
+
+def frames_of(rows: list[Row], most: dict[str, int]) -> list[Frame]:
+    """The readings; `most` stands for the totals that no column tells."""
+    some, full = stalls(rows, "some"), stalls(rows, "full")
+    frames: list[Frame] = []
+    for place, (at_ms, values) in enumerate(rows):
+        available, swap_free = int(values["memavailable"]), int(values["swapfree"])
+        ram = max(int(values.get("memtotal", most["memavailable"])), 1)
+        pressure = None
+        if some is not None:
+            pressure = Pressure(*some[place], *(full[place] if full is not None else (0.0, 0)))
+        available = min(available, ram)
+        anonymous = values.get("anonpages")
+        reading = Reading(
+            ram=ram,
+            free=min(int(values.get("memfree", available)), ram),
+            total=ram if anonymous is None else max(min(available + int(anonymous), ram), 1),
+            available=available,
+            swap_total=max(int(values.get("swaptotal", most["swapfree"])), swap_free),
+            swap_free=swap_free,
+            pressure=pressure,
+            swap_usable=swap_free,
+        )
+        frames.append(Sensed(at_ms, reading))
+    return frames
+
+
+def stalls(rows: list[Row], kind: str) -> list[tuple[float, int]] | None:
+    """(avg10 in percent, running total in microseconds) at each row; None if no column tells of this kind."""
+    if kind in rows[0].values:
+        percents = [row.values[kind] for row in rows]
+    elif f"{kind}avg10" in rows[0].values:
+        percents = _percents_behind(rows, f"{kind}avg10")
+    else:
+        return None
+    found: list[tuple[float, int]] = []
+    average, total_us, before_ms = 0.0, 0, rows[0].at_ms
+    for row, percent in zip(rows, percents, strict=True):
+        elapsed_ms, before_ms = row.at_ms - before_ms, row.at_ms
+        total_us += round(elapsed_ms * 10 * percent)
+        fades = math.exp(-elapsed_ms / 1000 / _AVERAGED_OVER_S)
+        average = average * fades + percent * (1 - fades)
+        found.append((row.values.get(f"{kind}avg10", average), total_us))
+    return found
+
+
+def _percents_behind(rows: list[Row], name: str) -> list[float]:
+    """What the time between two values of an average must have been like for the one to become the other."""
+    percents = [0.0] * len(rows)
+    begin = 0
+    for place in range(1, len(rows)):
+        elapsed_ms = rows[place].at_ms - rows[begin].at_ms
+        before, after = rows[begin].values[name], rows[place].values[name]
+        is_last = place == len(rows) - 1
+        if before == after and elapsed_ms < _PSI_PERIOD_MS and not is_last:
+            continue
+        fades = math.exp(-elapsed_ms / 1000 / _AVERAGED_OVER_S)
+        percent = min(max((after - before * fades) / (1 - fades), 0.0), 100.0)
+        percents[begin + 1 : place + 1] = [percent] * (place - begin)
+        begin = place
+    return percents
+
+
+def _columns(names: list[str]) -> dict[int, tuple[str, int]]:
+    """By place: the column's own name, and what its numbers are to be multiplied by."""
+    found: dict[int, tuple[str, int]] = {}
+    for place, name in enumerate(names):
+        known = _column(name)
+        if known is not None:
+            if known[0] in [other for other, _ in found.values()]:
+                raise TraceError(f"two columns are {name.strip()}")
+            found[place] = known
+    for needed in _NEEDED:
+        if needed not in [name for name, _ in found.values()]:
+            raise TraceError(f"no column is {needed}; there must be time, MemAvailable and SwapFree")
+    return found
+
+
+def _column(name: str) -> tuple[str, int] | None:
+    """A column's own name and factor, None for one that is of no use here."""
+    plain = "".join(c if c.isalnum() else " " for c in name.lower())
+    words = plain.split()
+    unit = words.pop() if len(words) > 1 and words[-1] in _UNITS else ""
+    joined = "".join(words).removeprefix("psi")
+    if joined in _AMOUNTS:
+        return joined, _UNITS[unit or "kb"]
+    if joined == "time" or (joined in ("times", "timeseconds") and not unit):
+        return "time", 1
+    return (joined, 1) if joined in _PERCENTAGES and not unit else None
+
+
+def _number(name: str, cells: list[str], place: int, factor: int) -> float:
+    text = cells[place].strip() if place < len(cells) else ""
+    try:
+        value = float(text)
+    except ValueError:
+        raise TraceError(f"{name} is {text[:40]!r} where a number belongs") from None
+    value = value * factor
+    highest = 100.0 if name in _PERCENTAGES else _MOST_AMOUNT
+    if not math.isfinite(value) or not 0 <= value <= highest:
+        hint = "; its unit can stand behind its name, as in MemAvailable_bytes" if name in _AMOUNTS else ""
+        raise TraceError(f"{name} is {text[:40]} and can't be{hint}")
+    return value
