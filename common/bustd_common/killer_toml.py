@@ -95,6 +95,7 @@ SHIPPED_NAMES = (
 """Names as comm has them, cut at 15 bytes. A name can be forged (prctl(2), PR_SET_NAME); a unit can't."""
 
 SCHEMA: Schema = {
+    "cgroup": Key("cgroup", "", "Judge by the memory of this control group, and kill nobody outside of it."),
     "peer": {
         "user": Key(
             "user", "bustd", "The user that the monitor runs as, by name or uid: the killer serves nobody else."
@@ -154,6 +155,7 @@ class KillerConfig(NamedTuple):
     per_minute: int
     term_ms: int
     stuck_ms: int
+    cgroup: str = ""
 
 
 def load(path: str | os.PathLike[str], *, required: bool = False) -> KillerConfig:
@@ -187,4 +189,5 @@ def config_of(values: Values) -> KillerConfig:
         **whole["limits"],
         **whole["rate"],
         **whole["grace"],
+        cgroup=whole["cgroup"],
     )

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 class Key(NamedTuple):
     """One key: its kind, its default, a line on its meaning, and its range (both ends included) or its choices.
 
-    Kinds: bool; int; number (int or float); string; path (of a socket); user (a name or a uid); and the lists: strings,
-    globs, names (globs on comm), users. `user` and `users` become uids, `names` become bytes.
+    Kinds: bool; int; number (int or float); string; path (of a socket); cgroup (its path, or ""); user (a name or a
+    uid); and the lists: strings, globs, names (globs on comm), users. `user` and `users` become uids, `names` become
+    bytes.
     """
 
     kind: str

@@ -14,6 +14,7 @@ from typing import Any
 from bustd_protocol.record import NamedTuple
 
 from .schema import Key, Problem, Schema, Values
+from .watched_group import plain
 
 COMM_BYTES = 15
 """comm of a program is at most that long (proc_pid_comm(5)): a longer pattern would silently protect nothing."""
@@ -231,6 +232,15 @@ def _path(_spec: Key, found: object) -> str:
     return path
 
 
+def _cgroup(_spec: Key, found: object) -> str:
+    """The path in the hierarchy, however it was named."""
+    expected = 'the path of a control group, or ""'
+    path = plain(_text(found, expected)) if found != "" else ""
+    if path is None:
+        raise _Unfit(expected)
+    return path
+
+
 def _glob(_spec: Key, found: object) -> str:
     glob = _text(found, "a glob (text)")
     try:
@@ -269,6 +279,7 @@ _SINGLE: dict[str, Callable[[Key, object], object]] = {
     "number": _number,
     "string": _string,
     "path": _path,
+    "cgroup": _cgroup,
     "user": _user,
 }
 _ITEMS: dict[str, Callable[[Key, object], object]] = {

@@ -52,6 +52,15 @@ def arm_triggers(handed_over: dict[str, int], path: str = "/proc/pressure/memory
     return Triggers((), f"no PSI triggers, polling instead: {trouble}")
 
 
+def of_file(handed_over: dict[str, int], path: str) -> dict[str, int]:
+    """Those of the descriptors that are of this file: units hand over the machine's, whichever group is watched."""
+    try:
+        wanted = os.stat(path)
+        return {name: passed for name, passed in handed_over.items() if os.path.samestat(os.fstat(passed), wanted)}
+    except OSError:
+        return {}
+
+
 def _arm(descriptor: int, name: str, window_s: int) -> bool:
     """Write the trigger. EBUSY means that it is armed already: by the launcher, or by our former self."""
     kind, stall_us = _STALL_US[name]

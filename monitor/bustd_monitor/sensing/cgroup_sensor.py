@@ -1,0 +1,96 @@
+"""One reading of a control group in place of the machine: its limits, what it uses, its own pressure and refaults."""
+
+from __future__ import annotations
+
+from bustd_common import cgroups, watched_group
+from bustd_common.cgroup_memory import GroupFiles, GroupMemory
+from bustd_protocol.record import NamedTuple
+
+from ..deciding.reading import Reading, Refaults
+from .sensor import Sensor, Unreadable
+
+
+class GroupSensor:
+    """What Sensor is to the machine. The files are opened once, those of the groups above it too."""
+
+    sysinfo_is_usable = False
+    """It knows of no control groups."""
+
+    def __init__(self, root: str, group: str, proc: str = "/proc") -> None:
+        """`group`: its path in the hierarchy that is mounted at `root`. Raises Unreadable."""
+        self._gone = f"the control group {group} is gone, or its memory can't be read"
+        self._files = GroupFiles(root, group, proc)
+        first = self._files.read()
+        if first is None:
+            self._files.close()
+            raise Unreadable(self._gone)
+        self.pressure_trouble = "" if first.pressure else f"{pressure_path(root, group)} can't be read"
+        """Why there is no PSI, "" if there is."""
+
+    def read(self, enough_available_percent: float = 100) -> Reading | None:
+        """A reading of this moment; None if it makes no sense just now. Raises Unreadable when the group is gone.
+
+        While more than `enough_available_percent` of its limit is not used at all, nothing else is read.
+        """
+        memory = self._files.read(enough_available_percent)
+        if memory is not None:
+            return reading_of(memory)
+        if not self._files.is_there:
+            raise Unreadable(self._gone)
+        return None
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._files.close()
+
+
+AnySensor = Sensor | GroupSensor
+
+
+class Place(NamedTuple):
+    """What is watched, a control group or for "" the machine, and why. `psi`: the file of its pressure."""
+
+    group: str
+    why: str
+    sensor: AnySensor
+    psi: str
+
+
+def watch(wish: str) -> Place:
+    """Open what `wish` names on this machine: see watched_group.find. Raises Unreadable."""
+    root = cgroups.hierarchy()
+    try:
+        group, why = watched_group.find(wish, root)
+    except watched_group.CannotWatch as error:
+        raise Unreadable(str(error)) from None
+    if group:
+        return Place(group, why, GroupSensor(root, group), pressure_path(root, group))
+    return Place(group, why, Sensor(), "/proc/pressure/memory")
+
+
+def pressure_path(root: str, group: str) -> str:
+    """The group's own PSI file, of the same form as the machine's (Documentation/admin-guide/cgroup-v2.rst)."""
+    return f"{root}{group.rstrip('/')}/memory.pressure"
+
+
+def reading_of(memory: GroupMemory) -> Reading:
+    """The group in the words of a machine: RAM is the limit that is nearest."""
+    meminfo, stat = memory.meminfo, memory.stat
+    available = meminfo.available or 0
+    total = max(available + meminfo.anonymous, 1)
+    if stat is None:
+        return Reading(meminfo.total, meminfo.free, total, available, 0, 0, None, is_whole=False)
+    return Reading(
+        ram=meminfo.total,
+        free=meminfo.free,
+        total=total,
+        available=available,
+        swap_total=meminfo.swap_total,
+        swap_free=meminfo.swap_free,
+        pressure=memory.pressure,
+        # What zram stores is charged to the machine and not to the group: to the group all of its relief is real.
+        swap_usable=min(meminfo.swap_free, stat.swappable),
+        shared=stat.shared,
+        hugetlb=0,
+        refaults=Refaults(stat.refaults_anonymous, stat.refaults_file, stat.reclaimed),
+    )
