@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from bustd_common import cgroups
+from bustd_common import cgroups, watched_group
 from bustd_common.killer_toml import KillerConfig
 from bustd_common.protection import Protection
 from bustd_protocol.messages import KillRequest, Reason, Scope
@@ -27,14 +27,19 @@ class Company(NamedTuple):
 
 
 class Guard(NamedTuple):
-    """Everything that decides who may die, fixed at start but for `own`."""
+    """Everything that decides who may die, fixed at start but for `own`.
+
+    `hierarchy`: where the unified hierarchy is mounted, "" if nowhere. `group`: the control group in it that is watched
+    instead of the machine, "" if none is (see watched_group).
+    """
 
     config: KillerConfig
     protection: Protection
-    machine: facts.MachineFiles
+    machine: facts.MachineFiles | facts.CgroupFiles
     own: Own
     only_descendants_of: int = 0
     hierarchy: str = ""
+    group: str = ""
 
 
 class Aim(NamedTuple):
@@ -100,9 +105,14 @@ def first_refusal(victim: Victim, request: KillRequest, guard: Guard) -> Ruling:
         return member
     machine = guard.machine.read()
     if machine is None:
-        return Ruling(Reason.NOT_SHORT, "/proc/meminfo makes no sense")
+        return Ruling(Reason.NOT_SHORT, senseless(guard))
     held = rules.judge_bytes(victim.facts, request, machine, guard.config)
     return held if held.reason else rules.judge_shortage(machine, guard.config)
+
+
+def senseless(guard: Guard) -> str:
+    """What to say of a machine or control group whose memory can't be read."""
+    return f"{f'the memory of {guard.group}' if guard.group else '/proc/meminfo'} makes no sense"
 
 
 def _judge_member(victim: Victim, guard: Guard) -> Ruling:
@@ -113,6 +123,8 @@ def _judge_member(victim: Victim, guard: Guard) -> Ruling:
     ancestor = guard.only_descendants_of
     if ancestor and not facts.descends_from(victim.facts.stat, ancestor):
         return Ruling(Reason.OUTSIDE, f"not a descendant of {ancestor}")
+    if not watched_group.holds(guard.group, victim.facts.membership):
+        return Ruling(Reason.OUTSIDE, f"not in the control group {guard.group}")
     return rules.judge_protection(victim.facts, guard.protection)
 
 

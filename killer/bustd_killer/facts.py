@@ -7,6 +7,7 @@ import os
 import select
 
 from bustd_common import cgroups, procfs
+from bustd_common.cgroup_memory import GroupFiles
 from bustd_protocol.messages import Reason
 from bustd_protocol.record import NamedTuple
 
@@ -17,7 +18,10 @@ _ERRNOS_OF_A_THREAD = (errno.EINVAL, errno.ENOENT)
 
 
 class Facts(NamedTuple):
-    """One process. Its bytes, unit and control group are of the first living thread when the leader is a zombie."""
+    """One process. Its bytes, unit and control group are of the first living thread when the leader is a zombie.
+
+    `membership` is its /proc/PID/cgroup as it is.
+    """
 
     stat: procfs.Stat
     uid: int
@@ -25,6 +29,7 @@ class Facts(NamedTuple):
     oom_score_adj: int
     unit: str
     cgroup: str = ""
+    membership: bytes = b""
 
 
 class Victim(NamedTuple):
@@ -36,7 +41,10 @@ class Victim(NamedTuple):
 
 
 class Machine(NamedTuple):
-    """Memory of the whole machine, in bytes; pressure (PSI some avg10) in percent, 0 where PSI is off."""
+    """Memory of the whole machine, or of the control group that is watched, in bytes.
+
+    `some_avg10`: pressure (PSI some avg10) in percent, 0 where PSI is off.
+    """
 
     meminfo: procfs.Meminfo
     some_avg10: float
@@ -129,6 +137,20 @@ class MachineFiles:
         return 0.0 if pressure is None else pressure.some_avg10
 
 
+class CgroupFiles:
+    """The same of a control group, by its own files and those of the groups above it (bustd_common.cgroup_memory)."""
+
+    def __init__(self, hierarchy: str, group: str, proc: str = "/proc") -> None:
+        self._files = GroupFiles(hierarchy, group, proc)
+
+    def read(self) -> Machine | None:
+        """A reading of this moment; None where it makes no sense, or there is no such group."""
+        memory = self._files.read()
+        if memory is None:
+            return None
+        return Machine(memory.meminfo, memory.pressure.some_avg10 if memory.pressure else 0.0)
+
+
 def _read_facts(pid: int, proc: str) -> Facts | None:
     """The facts of a process, None if any of them can't be read or understood."""
     root = f"{proc}/{pid}"
@@ -143,7 +165,7 @@ def _read_facts(pid: int, proc: str) -> Facts | None:
     if status is None or cgroup is None:
         return None
     unit, path = procfs.parse_unit(cgroup), cgroups.parse_path(cgroup)
-    return Facts(stat, status.uid, status.held_bytes or 0, int(adj), unit, path)
+    return Facts(stat, status.uid, status.held_bytes or 0, int(adj), unit, path, cgroup)
 
 
 def _living_thread(root: str) -> str:

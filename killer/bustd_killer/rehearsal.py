@@ -48,7 +48,7 @@ def rehearse(pid: int, guard: Guard) -> None:
         if ruling.reason not in _POLICY:
             raise Unable(f"the facts of its own child {pid} make no sense: {ruling.reason.name.lower()} {ruling.why}")
         if guard.machine.read() is None:
-            raise Unable("/proc/meminfo makes no sense")
+            raise Unable(aim.senseless(guard))
         for number in (0, Signal.KILL):
             ruling = flight.send_signal(victim.pidfd, number)
             if ruling.reason:

@@ -1,7 +1,8 @@
 """The start of the killer: arguments, configuration, the order of the start, the loop.
 
-Exit codes: 0 stopped by a signal; 64 wrong arguments; 69 the kernel is too old; 70 the monitor of the pair died; 71 the
-rehearsal failed; 78 the configuration or the socket is wrong. The monitor's own 69 and 78 are passed on.
+Exit codes: 0 stopped by a signal; 64 wrong arguments; 69 the kernel is too old, or the control group can't be watched;
+70 the monitor of the pair died; 71 the rehearsal failed; 78 the configuration or the socket is wrong. The monitor's own
+69 and 78 are passed on.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 import sys
 import time
 
-from bustd_common import cgroups, kernel, killer_toml
+from bustd_common import cgroups, kernel, killer_toml, watched_group
 from bustd_common.apart import ChildFailed
 from bustd_common.log import Log, where
 from bustd_common.protection import Protection
@@ -19,7 +20,7 @@ from bustd_protocol.record import NamedTuple
 
 from . import launcher, listening, lockdown, rehearsal, sysapi
 from .aim import Guard
-from .facts import MachineFiles
+from .facts import CgroupFiles, MachineFiles
 from .launcher import MonitorPlan
 from .peer import Peer
 from .rules import Own
@@ -27,9 +28,9 @@ from .server import Server
 
 EX_OK, EX_USAGE, EX_UNAVAILABLE, EX_SOFTWARE, EX_OSERR, EX_CONFIG = 0, 64, 69, 70, 71, 78
 DEFAULT_CONFIG = "/etc/bustd/killer.toml"
-_OPTIONS = ("--config", "--socket", "--only-descendants-of", "--protect-name", "--monitor", "--psi")
+_OPTIONS = ("--config", "--socket", "--only-descendants-of", "--cgroup", "--protect-name", "--monitor", "--psi")
 _USAGE = """usage: python3 -I bustd_killer [--config PATH] [--socket PATH] [--only-descendants-of PID]
-           [--protect-name GLOB]... [--syslog]
+           [--cgroup PATH] [--protect-name GLOB]... [--syslog]
            [--monitor UID:GID [--psi NAME:FD]... -- MONITOR-PROGRAM ARGUMENT...]"""
 
 
@@ -42,6 +43,7 @@ class Arguments(NamedTuple):
     protect_names: tuple[bytes, ...] = ()
     syslog: bool = False
     plan: MonitorPlan | None = None
+    cgroup: str = ""
 
 
 class UsageError(Exception):
@@ -68,6 +70,8 @@ def parse_arguments(words: list[str]) -> Arguments:
             arguments = arguments._replace(protect_names=(*arguments.protect_names, os.fsencode(value)))
         elif option == "--only-descendants-of":
             arguments = arguments._replace(only_descendants_of=_number(option, value))
+        elif option == "--cgroup":
+            arguments = arguments._replace(cgroup=_group(value))
         elif option == "--config":
             arguments = arguments._replace(config=value)
         else:
@@ -91,6 +95,14 @@ def _number(option: str, text: str, least: int = 1) -> int:
     return number
 
 
+def _group(text: str) -> str:
+    """An empty one must not come to mean the whole machine."""
+    group = watched_group.plain(text)
+    if not group:
+        raise UsageError(f"--cgroup: {text!r} is not the path of a control group")
+    return group
+
+
 def main() -> int:
     """Start in the one order that works: configuration, monitor, lockdown, rehearsal, and only then the loop."""
     try:
@@ -105,7 +117,7 @@ def main() -> int:
         return EX_UNAVAILABLE
     try:
         config = _configuration(arguments)
-        guard = _guard(arguments, config)
+        guard = _guard(arguments, config, log)
         lockdown.shield_from_the_kernel(log)
         if arguments.plan is None:
             return _run(guard, log, _listener(arguments, config), None)
@@ -117,6 +129,9 @@ def main() -> int:
     except listening.SocketError as error:
         log(str(error))
         return EX_CONFIG
+    except watched_group.CannotWatch as error:
+        log(str(error))
+        return EX_UNAVAILABLE
     except (lockdown.Unable, ChildFailed, OSError) as error:
         log(f"CANNOT PROTECT THIS MACHINE: {error}")
         return EX_OSERR
@@ -133,11 +148,16 @@ def _configuration(arguments: Arguments) -> killer_toml.KillerConfig:
     return config
 
 
-def _guard(arguments: Arguments, config: killer_toml.KillerConfig) -> Guard:
+def _guard(arguments: Arguments, config: killer_toml.KillerConfig, log: Log) -> Guard:
     names = config.protect_names + arguments.protect_names
     protection = Protection(config.protect_units, config.protect_uids, names)
     own = Own(os.getpid(), os.getppid(), 0)
-    return Guard(config, protection, MachineFiles(), own, arguments.only_descendants_of, cgroups.hierarchy())
+    hierarchy = cgroups.hierarchy()
+    group, why = watched_group.find(arguments.cgroup or config.cgroup, hierarchy)
+    if group:
+        log(why)
+    machine = CgroupFiles(hierarchy, group) if group else MachineFiles()
+    return Guard(config, protection, machine, own, arguments.only_descendants_of, hierarchy, group)
 
 
 def _listener(arguments: Arguments, config: killer_toml.KillerConfig) -> Socket:

@@ -29,6 +29,7 @@ class Arguments(NamedTuple):
     dry_run: bool = False
     only_uid: int = -1
     only_descendants_of: int = 0
+    cgroup: str = ""
 
 
 _SWITCHES: dict[str, Callable[[Arguments], Arguments]] = {
@@ -68,9 +69,9 @@ def overrides(arguments: Arguments) -> Values:
         victims["never"] = {"names": list(arguments.unkillables)}
     if victims:
         values["victims"] = victims
-    for name in ("verbose", "dry_run"):
+    for name in ("verbose", "dry_run", "cgroup"):
         if getattr(arguments, name):
-            values[name] = True
+            values[name] = getattr(arguments, name)
     return values
 
 
@@ -87,4 +88,6 @@ def _with_value(arguments: Arguments, option: str, value: str) -> Arguments:
         return arguments._replace(only_uid=int(value))
     if option == "--only-descendants-of":
         return arguments._replace(only_descendants_of=int(value))
+    if option == "--cgroup":
+        return arguments._replace(cgroup=value)
     raise UsageError(f"{option} is unknown")

@@ -117,6 +117,7 @@ class MonitorConfig(NamedTuple):
     sleep: Sleep
     victims: Victims
     killer: Killer
+    cgroup: str = ""
 
 
 def _matchers() -> Schema:
@@ -131,6 +132,7 @@ def _matchers() -> Schema:
 SCHEMA: Schema = {
     "dry_run": Key("bool", False, "Decide and log, but never ask for a kill."),
     "verbose": Key("bool", False, "Log the readings as well."),
+    "cgroup": Key("cgroup", "", "Watch this control group instead of the machine, and ask for nobody outside of it."),
     "conditions": {
         "pressure": {
             "enabled": Key("bool", True, "Whether this condition can ask for a kill."),
@@ -226,6 +228,7 @@ def config_of(values: Values) -> MonitorConfig:
     return MonitorConfig(
         dry_run=whole["dry_run"],
         verbose=whole["verbose"],
+        cgroup=whole["cgroup"],
         conditions=Conditions(
             Pressure(**conditions["pressure"]),
             Floor(**conditions["floor"]),

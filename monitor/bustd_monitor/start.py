@@ -22,13 +22,15 @@ from bustd_common.seqpacket import Socket
 from . import config, sight
 from .arguments import Arguments, UsageError, overrides, parse_arguments
 from .client import Client
+from .deciding.agreement import watching_apart
 from .handover import handed_over
 from .loop import Loop
 from .ranking.shortlist import Shortlist
 from .reporting.service_manager import ServiceManager
+from .sensing.cgroup_sensor import watch
 from .sensing.process_table import of_this_machine
-from .sensing.sensor import Sensor, Unreadable
-from .sensing.triggers import arm_triggers
+from .sensing.sensor import Unreadable
+from .sensing.triggers import arm_triggers, of_file
 
 EX_USAGE, EX_UNAVAILABLE, EX_SOFTWARE, EX_CONFIG = 64, 69, 70, 78
 _RESTART_DELAY_S = 1
@@ -77,14 +79,18 @@ def _run(arguments: Arguments, log: Log) -> int:
     blindness = sight.hidden_processes(own_only=arguments.only_uid != -1) or sight.unreadable_processes()
     if blindness:
         raise Unreadable(blindness)
-    sensor = Sensor()
-    passed = handed_over()
-    triggers = arm_triggers(passed)
+    place = watch(settings.cgroup)
+    sensor, passed = place.sensor, handed_over()
+    triggers = arm_triggers(of_file(passed, place.psi) if place.group else passed, place.psi)
     link = Socket(fileno=passed["killer"]) if "killer" in passed else None
+    log(place.why)
+    apart = "" if arguments.cgroup else watching_apart(settings.cgroup, rules.cgroup)
+    if apart:
+        log(apart)
     log(triggers.how)
     if sensor.pressure_trouble:
         log(f"no PSI, only floor protects this machine: {sensor.pressure_trouble}")
-    if not sensor.sysinfo_is_usable:
+    if not sensor.sysinfo_is_usable and not place.group:
         log("sysinfo(2) and /proc/meminfo disagree (lxcfs): using /proc/meminfo alone")
     if settings.dry_run:
         log("dry run: everything is decided and logged, nothing is ever killed")
@@ -99,6 +105,8 @@ def _run(arguments: Arguments, log: Log) -> int:
                 log(f"{problem}: the old configuration stays in force")
             return None
         log("the configuration has been read again")
+        if again.cgroup != settings.cgroup:
+            log("cgroup has changed: that takes a restart")
         return again
 
     loop = Loop(
@@ -106,7 +114,9 @@ def _run(arguments: Arguments, log: Log) -> int:
         advice,
         sensor=sensor,
         shortlist=Shortlist(
-            of_this_machine(only_uid=arguments.only_uid, only_descendants_of=arguments.only_descendants_of)
+            of_this_machine(
+                only_uid=arguments.only_uid, only_descendants_of=arguments.only_descendants_of, group=place.group
+            )
         ),
         client=Client(settings.killer.socket, link),
         triggers=triggers,

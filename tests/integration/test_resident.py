@@ -32,9 +32,9 @@ MSGPACK = {"msgpack", "msgpack._cmsgpack", "msgpack.exceptions", "msgpack.ext", 
 SHARED = {
     *("bustd_protocol", "bustd_protocol.codec", "bustd_protocol.errors", "bustd_protocol.limits"),
     *("bustd_protocol.messages", "bustd_protocol.record", "bustd_protocol.session"),
-    *("bustd_common", "bustd_common.apart", "bustd_common.cgroups", "bustd_common.killer_toml", "bustd_common.log"),
-    *("bustd_common.memlock", "bustd_common.procfs", "bustd_common.protection", "bustd_common.schema"),
-    "bustd_common.seqpacket",
+    *("bustd_common", "bustd_common.apart", "bustd_common.cgroup_memory", "bustd_common.cgroups"),
+    *("bustd_common.killer_toml", "bustd_common.log", "bustd_common.memlock", "bustd_common.procfs"),
+    *("bustd_common.protection", "bustd_common.schema", "bustd_common.seqpacket", "bustd_common.watched_group"),
 }
 ALLOWED = {
     "killer": STDLIB | MSGPACK | SHARED | {"prctl", "bustd_common.kernel"},

@@ -8,7 +8,7 @@ from bustd_common import killer_toml
 from bustd_common.log import printable
 from bustd_common.schema import Values
 from bustd_monitor import config
-from bustd_monitor.deciding.agreement import outside_the_killers_limits
+from bustd_monitor.deciding.agreement import outside_the_killers_limits, watching_apart
 
 
 def check(
@@ -33,13 +33,17 @@ def check(
     if problems:
         print("1 problem" if len(problems) == 1 else f"{len(problems)} problems")
         return 1
-    rules = killer_toml.config_of(killer.values)
-    for sentence in outside_the_killers_limits(
-        config.config_of(monitor.values),
+    settings, rules = config.config_of(monitor.values), killer_toml.config_of(killer.values)
+    # With --cgroup the command that starts the pair tells both.
+    apart = "" if overrides and "cgroup" in overrides else watching_apart(settings.cgroup, rules.cgroup)
+    warnings = [apart] if apart else []
+    warnings += outside_the_killers_limits(
+        settings,
         rules.available_percent,
         rules.pressured_available_percent,
         rules.pressure_some_avg10,
-    ):
+    )
+    for sentence in warnings:
         print(f"warning: {sentence}")
     files = ", ".join(monitor.files + killer.files) or "none, so that everything has its default"
     names = " and ".join(os.fspath(path).rpartition("/")[2] for path in (config_path, killer_path))

@@ -21,8 +21,9 @@ from ..ranking.shortlist import Shortlist
 from ..ranking.terms import Rules, terms_at
 from ..reporting import sentences
 from ..reporting.describe import describe
+from ..sensing.cgroup_sensor import AnySensor, watch
 from ..sensing.process_table import of_this_machine
-from ..sensing.sensor import Sensor, Unreadable
+from ..sensing.sensor import Unreadable
 from . import options as cli_options
 
 _SHOWN = 10
@@ -35,10 +36,13 @@ def explain(options: argparse.Namespace) -> int:
     if settings is None:
         return os.EX_CONFIG
     arguments, killer = settings.arguments, settings.killer
-    table = of_this_machine(only_uid=arguments.only_uid, only_descendants_of=arguments.only_descendants_of)
-    shortlist = Shortlist(table)
     try:
-        sensor = Sensor()
+        place = watch(settings.monitor.cgroup)
+        sensor = place.sensor
+        table = of_this_machine(
+            only_uid=arguments.only_uid, only_descendants_of=arguments.only_descendants_of, group=place.group
+        )
+        shortlist = Shortlist(table)
         first = _read(sensor)
         minimum = min(killer.minimum_mib * 2**20, first.ram * killer.minimum_percent // 100)
         rules = Rules(settings.monitor.victims, settings.protection, minimum, arguments.only_uid)
@@ -49,6 +53,7 @@ def explain(options: argparse.Namespace) -> int:
         sys.stderr.write(f"bustd: {error}\n")
         return os.EX_UNAVAILABLE
     conditions = settings.monitor.conditions
+    print(f"{place.why[0].upper()}{place.why[1:]}")
     print(f"Now: {sentences.readings(reading)}")
     print(
         f"No death frees tmpfs and shared memory ({sentences.size(reading.shared)}) and huge pages "
@@ -69,9 +74,11 @@ def explain(options: argparse.Namespace) -> int:
     for name in conditions._fields:
         if name not in [finding.name for finding in found]:
             print(f"  {name:9} off")
-    for warning in agreement.outside_the_killers_limits(
+    warnings = agreement.outside_the_killers_limits(
         settings.monitor, killer.available_percent, killer.pressured_available_percent, killer.pressure_some_avg10
-    ):
+    )
+    apart = "" if arguments.cgroup else agreement.watching_apart(settings.monitor.cgroup, killer.cgroup)
+    for warning in [*warnings, *([apart] if apart else [])]:
         print(f"  warning: {warning}")
     print(f"  the next look would be in {sleep_ms(found, settings.monitor.sleep)} ms, or when PSI says so")
     _show_ranking(shortlist.rank(terms_at(reading, filled, _now_ms(), rules), frozenset(), _now_ms()))
@@ -86,7 +93,7 @@ def _grounds(name: str, reading: Reading, stalled: Stalls, filled: Filling, cond
     return evidence.of_stalls(stalled, conditions.stall) if name == "stall" and stalled.seconds else ""
 
 
-def _readings_of_a_second(sensor: Sensor) -> tuple[Stalls, Filling, Reading]:
+def _readings_of_a_second(sensor: AnySensor) -> tuple[Stalls, Filling, Reading]:
     """Stalls are judged by their growth over a second, and the rate of filling over some readings."""
     stalled, filled, reading = Stalls(), Filling(), None
     for number in range(_READINGS):
@@ -98,7 +105,7 @@ def _readings_of_a_second(sensor: Sensor) -> tuple[Stalls, Filling, Reading]:
     return stalled, filled, reading
 
 
-def _read(sensor: Sensor) -> Reading:
+def _read(sensor: AnySensor) -> Reading:
     reading = sensor.read()
     if reading is None:
         raise Unreadable("/proc/meminfo makes no sense")

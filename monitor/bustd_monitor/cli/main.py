@@ -6,6 +6,8 @@ import argparse
 import os
 import sys
 
+from bustd_common.watched_group import plain
+
 from ..arguments import DEFAULT_CONFIG, DEFAULT_KILLER_CONFIG, overrides, parse_arguments
 from .options import monitor_arguments
 
@@ -69,6 +71,9 @@ def parser() -> argparse.ArgumentParser:
         "--only-descendants-of", type=_pid, metavar="PID", help="nothing outside of this process's subtree may die"
     )
     parser.add_argument(
+        "--cgroup", type=_cgroup, metavar="PATH", help="watch this control group, and nothing outside of it may die"
+    )
+    parser.add_argument(
         "--standalone", action="store_true", help="selftest: test the pair as `bustd run` starts it, not the units"
     )
     parser.add_argument("--seconds", type=_amount, metavar="N", help="record: end after so many seconds")
@@ -97,6 +102,7 @@ _OPTIONS_OF = {
     "limit": ("record",),
     "commands": ("record",),
     "csv": ("replay",),
+    "cgroup": ("run", "check", "explain", "record"),
 }
 
 
@@ -124,6 +130,14 @@ def _path(text: str) -> str:
     if not text:
         raise argparse.ArgumentTypeError("the name of a file is missing")
     return text
+
+
+def _cgroup(text: str) -> str:
+    """A script whose variable is empty must not end up with a pair that watches the whole machine."""
+    path = plain(text)
+    if not path:
+        raise argparse.ArgumentTypeError(f"{text!r} is not the path of a control group")
+    return path
 
 
 def _amount(text: str) -> int:

@@ -25,6 +25,7 @@ def monitor_arguments(options: argparse.Namespace) -> list[str]:
         ("--killer-config", options.killer_config and os.path.abspath(options.killer_config)),
         ("--psi", options.psi),
         ("--only-descendants-of", options.only_descendants_of),
+        ("--cgroup", options.cgroup),
     ):
         if value is not None:
             words += [option, str(value)]

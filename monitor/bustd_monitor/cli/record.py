@@ -11,13 +11,13 @@ import sys
 import time
 from importlib import metadata
 
-from bustd_common import cgroups
 from bustd_common.memlock import lock_memory
 
 from ..reporting.sentences import size
-from ..sensing.process_table import ProcessTable
+from ..sensing.cgroup_sensor import AnySensor, watch
+from ..sensing.process_table import of_this_machine
 from ..sensing.reserves import reserved_bytes
-from ..sensing.sensor import Sensor, Unreadable
+from ..sensing.sensor import Unreadable
 from ..traces.format import Header
 from ..traces.recording import Follower, Recorder
 from ..traces.writing import Full, TraceFile
@@ -32,7 +32,8 @@ def record(options: argparse.Namespace) -> int:
     limit_mib = options.limit or DEFAULT_LIMIT_MIB
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)  # from here on `_stopped` looks for them
     try:
-        sensor = Sensor()
+        place = watch(options.cgroup or "")
+        sensor = place.sensor
         header = _header(sensor, options)
     except Unreadable as error:
         return _refuse(os.EX_UNAVAILABLE, str(error))
@@ -41,9 +42,10 @@ def record(options: argparse.Namespace) -> int:
     except OSError as error:
         hint = ": a trace replaces no other file" if error.errno == errno.EEXIST else ""
         return _refuse(os.EX_CANTCREAT, f"{path}: {error.strerror}{hint}")
-    table = ProcessTable(hierarchy=cgroups.hierarchy(), only_descendants_of=header.ancestor)
+    table = of_this_machine(only_uid=-1, only_descendants_of=header.ancestor, group=place.group)
     follower = Follower(table, with_commands=bool(header.has_commands))
     recorder = Recorder(header, read=sensor.read, follower=follower, clock_ms=_clock_ms, write=file.write)
+    print(f"{place.why[0].upper()}{place.why[1:]}", flush=True)
     commands = "with" if header.has_commands else "without"
     print(f"recording to {path}, {commands} command lines; {_shielded()}; {_locked()}; Ctrl-C ends it", flush=True)
     code, why = os.EX_OK, ""
@@ -77,7 +79,7 @@ def _until_it_ends(recorder: Recorder, seconds: float | None) -> str:
             return "the time is over"
 
 
-def _header(sensor: Sensor, options: argparse.Namespace) -> Header:
+def _header(sensor: AnySensor, options: argparse.Namespace) -> Header:
     """Where this is recorded. Raises Unreadable."""
     reading = sensor.read()
     if reading is None:

@@ -11,11 +11,10 @@ import sys
 
 from bustd_common import kernel
 
-from ..sensing.sensor import Sensor, Unreadable
+from ..sensing.cgroup_sensor import watch
+from ..sensing.sensor import Unreadable
 from . import options as cli_options
 from .daemonize import CannotDaemonize, daemonize
-
-_PSI = "/proc/pressure/memory"
 
 
 class CannotRun(Exception):
@@ -52,7 +51,8 @@ def run(options: argparse.Namespace) -> int:
     if settings is None:
         return os.EX_CONFIG
     try:
-        Sensor().close()
+        place = watch(settings.monitor.cgroup)
+        place.sensor.close()
     except Unreadable as error:
         return _refuse(os.EX_UNAVAILABLE, str(error))
     try:
@@ -68,19 +68,21 @@ def run(options: argparse.Namespace) -> int:
         except CannotDaemonize as error:
             return _refuse(os.EX_CANTCREAT, str(error))
     raise_memory_lock_limit()
-    words = killer_arguments(options, identity, _open_psi(), syslog=not options.no_daemon)
+    words = killer_arguments(options, identity, _open_psi(place.psi), syslog=not options.no_daemon)
     os.execve(sys.executable, [sys.executable, "-I", *program("bustd_killer"), *words], {"PATH": os.defpath})
 
 
 def killer_arguments(
     options: argparse.Namespace, identity: tuple[int, int], psi: list[tuple[str, int]], *, syslog: bool
 ) -> list[str]:
-    """The killer's command line. `-u` protects in the killer too: the monitor is not to be trusted with it."""
+    """The killer's command line. It holds to `-u` and `--cgroup` too: the monitor is not to be trusted with them."""
     words = ["--syslog"] if syslog else []
     if options.killer_config:
         words += ["--config", os.path.abspath(options.killer_config)]
     if options.only_descendants_of:
         words += ["--only-descendants-of", str(options.only_descendants_of)]
+    if options.cgroup:
+        words += ["--cgroup", options.cgroup]
     for glob in cli_options.unkillables(options):
         words += ["--protect-name", glob]
     for name, descriptor in psi:
@@ -110,12 +112,12 @@ def program(package: str) -> list[str]:
     return ["-S", file] if is_whole else [file]
 
 
-def _open_psi() -> list[tuple[str, int]]:
-    """Open the PSI files while there may be privilege: CAP_SYS_RESOURCE at open time allows windows below 2 s."""
+def _open_psi(path: str) -> list[tuple[str, int]]:
+    """Open the PSI file twice while there may be privilege: CAP_SYS_RESOURCE at open time allows windows below 2 s."""
     opened = []
     for name in ("psi-some", "psi-full"):
         try:
-            descriptor = os.open(_PSI, os.O_RDWR | os.O_NONBLOCK)
+            descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK)
         except OSError:
             break  # the monitor says what is the matter with PSI
         os.set_inheritable(descriptor, True)

@@ -44,6 +44,16 @@ def outside_the_killers_limits(
     return sentences
 
 
+def watching_apart(monitors_cgroup: str, killers_cgroup: str) -> str:
+    """A sentence if bustd.toml and killer.toml name different control groups ("": none); "" if they agree."""
+    if monitors_cgroup == killers_cgroup:
+        return ""
+    return (
+        f'cgroup is "{monitors_cgroup}" in bustd.toml and "{killers_cgroup}" in killer.toml: the killer refuses while '
+        "its own is not short, and whoever is outside of it"
+    )
+
+
 def _sentence(condition: str, percent: float, limit: float, key: str) -> str:
     return (
         f"conditions.{condition} can fire at {percent:g} % of available memory, where the killer still refuses: "

@@ -105,3 +105,13 @@ def test_an_ordinary_user_can_check_files_that_belong_to_root(public_path, as_no
         path.chmod(0o644)
     with as_nobody():
         assert check(monitor, killer) == 0
+
+
+def test_two_control_groups_are_a_warning_unless_the_command_line_tells_both_daemons_of_one(written, capfd):
+    paths = written('cgroup = "/a"', 'cgroup = "/sys/fs/cgroup/b"')
+    assert check(*paths) == 0
+    assert capfd.readouterr().out.startswith('warning: cgroup is "/a" in bustd.toml and "/b" in killer.toml: ')
+    assert check(*paths, overrides={"cgroup": "/c"}) == 0
+    assert "warning" not in capfd.readouterr().out
+    assert check(*written('cgroup = "/a"', 'cgroup = "/sys/fs/cgroup/a"')) == 0
+    assert "warning" not in capfd.readouterr().out

@@ -257,3 +257,15 @@ def test_every_default_is_within_its_own_range():
         for part in reversed(key.split(".")):
             document = {part: document}
         assert validate(document, SCHEMA, "default")[1] == []
+
+
+@pytest.mark.parametrize("named", ["/a.slice/b.service", "a.slice/b.service", "/sys/fs/cgroup/a.slice/b.service/"])
+def test_a_control_group_is_the_same_however_it_is_named(written, named):
+    assert load(written(f'cgroup = "{named}"')).cgroup == "/a.slice/b.service"
+
+
+@pytest.mark.parametrize("wrong", ["3", '"/a/../b"', '"a\\u0000"'])
+def test_what_names_no_control_group_is_a_problem(written, wrong):
+    path = written(f"cgroup = {wrong}")
+    (problem,) = problems_of(path)
+    assert 'cgroup: expected the path of a control group, or "", found' in problem

@@ -254,3 +254,9 @@ def test_rules_that_others_can_write_are_the_monitors_own_affair(written):
     path = written("verbose = true")
     path.chmod(0o666)
     assert load(path).verbose is True
+
+
+def test_the_control_group_of_the_command_line_replaces_that_of_the_file(written):
+    path = written('cgroup = "/a"')
+    assert load(path).cgroup == "/a"
+    assert load(path, overrides={"cgroup": "/sys/fs/cgroup/b"}).cgroup == "/b"

@@ -16,7 +16,9 @@ def test_without_a_word_everything_is_as_systemd_wants_it():
 
 def test_each_option_is_understood():
     words = ["--config", "/etc/k.toml", "--socket", "/run/k.sock", "--only-descendants-of", "12", "--syslog"]
-    assert parse_arguments(words) == Arguments("/etc/k.toml", "/run/k.sock", 12, (), True, None)
+    words += ["--cgroup", "/sys/fs/cgroup/a.slice/b.service"]
+    expected = Arguments("/etc/k.toml", "/run/k.sock", 12, (), True, None, "/a.slice/b.service")
+    assert parse_arguments(words) == expected
 
 
 def test_names_add_up_and_may_be_of_any_bytes():
@@ -53,6 +55,8 @@ TOGETHER = "go together"
         (["--config"], "--config lacks its value"),
         (["--only-descendants-of", "init"], "--only-descendants-of: 'init' is not a number"),
         (["--only-descendants-of", "0"], "--only-descendants-of: 0 is below 1"),
+        (["--cgroup", ""], "--cgroup: '' is not the path of a control group"),
+        (["--cgroup", "/a/../b"], "--cgroup: '/a/../b' is not the path of a control group"),
         (["--monitor", "bustd:bustd", "--", "x"], "--monitor: 'bustd' is not a number"),
         (["--monitor", "998", "--", "x"], "--monitor: '' is not a number"),
         (["--monitor", "-2:0", "--", "x"], "--monitor: -2 is below -1"),

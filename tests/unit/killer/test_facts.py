@@ -60,7 +60,8 @@ def test_the_facts_are_what_proc_says(proc):
         start_ticks=48210,
     )
     stat = procfs.Stat(b"a) b\n\xff", b"S", 7, 8, 8, 0x400000, 3, 48210)
-    assert read(proc) == Facts(stat, 26, MIB, -500, "db.service", "/system.slice/db.service")
+    path = "/system.slice/db.service"
+    assert read(proc) == Facts(stat, 26, MIB, -500, "db.service", path, b"0::%b\n" % path.encode())
 
 
 def test_a_real_victim_is_held_by_its_pidfd_and_read_as_it_is():

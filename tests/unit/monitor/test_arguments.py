@@ -24,10 +24,10 @@ def test_without_a_word_the_files_are_where_they_belong_and_need_not_exist():
 def test_each_option_is_understood():
     words = (
         "--config b.toml --killer-config k.toml --psi 12.5 --unkillable sshd --unkillable X* --kill-group --verbose "
-        "--dry-run --only-uid 1000 --only-descendants-of 77"
+        "--dry-run --only-uid 1000 --only-descendants-of 77 --cgroup /a"
     )
     assert parse_arguments(words.split()) == Arguments(
-        "b.toml", True, "k.toml", True, 12.5, ("sshd", "X*"), True, True, True, 1000, 77
+        "b.toml", True, "k.toml", True, 12.5, ("sshd", "X*"), True, True, True, 1000, 77, "/a"
     )
 
 
@@ -57,6 +57,7 @@ def test_what_makes_no_sense_is_said(words, complaint):
         (["--unkillable", "X*"], {"victims": {"never": {"names": ["X*"]}}}),
         (["--kill-group", "--unkillable", "X"], {"victims": {"scope": "group", "never": {"names": ["X"]}}}),
         (["--verbose"], {"verbose": True}),
+        (["--cgroup", "/a"], {"cgroup": "/a"}),
         (["--dry-run", "--verbose"], {"dry_run": True, "verbose": True}),
         (["--only-uid", "5", "--only-descendants-of", "7", "--config", "x"], {}),
     ],

@@ -39,6 +39,10 @@ class Scene:
             self.now_ms += 1000
             self.shortlist.watch(terms, self.now_ms)
 
+    def follow_newcomers(self) -> None:
+        """From here on /proc/loadavg is there, which was not at the start."""
+        self.table._loadavg = os.open(f"{self.proc.path}/loadavg", os.O_RDONLY)
+
     def rank(self, terms: Terms = PLAIN, refused: frozenset = NOBODY) -> list[int]:
         return [chosen.process.pid for chosen in self.shortlist.rank(terms, refused, self.now_ms).candidates]
 
@@ -107,6 +111,16 @@ def test_the_spared_are_told_with_the_reason_and_once(scene):
     ]
 
 
+def test_who_is_met_twice_in_one_round_is_told_of_once(scene):
+    scene.proc.last_pid(100)
+    scene.follow_newcomers()
+    scene.watch()
+    scene.proc.process(101, oom_score_adj=-1000)
+    scene.proc.last_pid(101)
+    scene.watch()
+    assert len(scene.shortlist.rank(PLAIN, NOBODY, scene.now_ms).spared) == 1
+
+
 def test_of_hundreds_of_spared_the_largest_are_told(scene):
     for pid in range(1000, 1100):
         scene.proc.process(pid, anonymous_kib=pid, oom_score_adj=-1000)
@@ -168,6 +182,28 @@ def test_of_equals_the_largest_are_followed(scene):
     assert scene.rank() == largest[:48]
 
 
+def test_of_those_below_the_least_that_is_followed_nothing_but_the_score_is_read(scene, monkeypatch):
+    for pid in range(1000, 1048):
+        scene.proc.process(pid, oom_score=700)
+    scene.watch(2)
+    scene.crowd(100, first=2000)
+    sized, resident = [], processes.resident_bytes
+    monkeypatch.setattr(processes, "resident_bytes", lambda pid, *rest: sized.append(pid) or resident(pid, *rest))
+    scene.watch(2)
+    assert sized and max(sized) < 2000
+
+
+def test_who_has_shrunk_makes_room_for_a_larger_one(scene):
+    for pid in range(1000, 1048):
+        scene.proc.process(pid, oom_score=700)
+    scene.watch(2)
+    scene.proc.process(1000, oom_score=10, anonymous_kib=20_000)
+    scene.proc.process(2000, oom_score=20, anonymous_kib=30_000)
+    scene.watch(2)
+    assert 2000 in scene.rank()
+    assert 1000 not in scene.rank()
+
+
 def test_with_a_preference_or_a_rule_on_command_lines_more_are_followed(scene):
     for pid in range(1000, 1400):
         scene.proc.process(pid, b"precious" if pid == 1200 else b"leak", oom_score=pid - 500)
@@ -208,7 +244,7 @@ def test_what_everybody_holds_is_read_again_at_the_decision(scene):
 def test_a_newcomer_is_known_at_the_decision_without_a_walk(scene):
     scene.crowd(200)
     scene.proc.last_pid(1200)
-    scene.table._loadavg = os.open(f"{scene.proc.path}/loadavg", os.O_RDONLY)  # it was not there at the start
+    scene.follow_newcomers()
     scene.watch(3)
     scene.proc.process(1203, oom_score=900)
     scene.proc.last_pid(1204)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bustd_monitor.sensing.triggers import arm_triggers
+from bustd_monitor.sensing.triggers import arm_triggers, of_file
 
 PSI = Path("/proc/pressure/memory")
 
@@ -154,3 +154,11 @@ def test_the_real_kernel_takes_ours_and_says_busy_to_a_second_trigger_on_the_sam
     again = arm_triggers({"psi-some": first.descriptors[0]})
     assert again.descriptors == first.descriptors[:1], "armed by our former self: EBUSY is ordinary"
     close(first)
+
+
+def test_what_was_handed_over_of_another_file_is_not_taken_for_the_group_that_is_watched(tmp_path, psi):
+    passed = handed("psi-some", "memory", directory=tmp_path)
+    assert of_file(passed, str(psi)) == {"memory": passed["memory"]}
+    assert of_file(passed, str(tmp_path / "gone")) == {}
+    for descriptor in passed.values():
+        os.close(descriptor)

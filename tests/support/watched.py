@@ -1,0 +1,54 @@
+"""A control group with limits that a test makes up, for daemons that run for real.
+
+Who is in it the kernel tells (/proc/PID/cgroup), in a unified hierarchy with or without a memory controller. Its memory
+is in a tree of files, which lies over /sys/fs/cgroup in a mount namespace of the daemon's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.fakes.cgroupfs import FakeHierarchy
+
+from .cgroups import groups_at, put
+
+GIB = 2**30
+_COVER = 'mount --make-rprivate / && mount --bind "$0" /sys/fs/cgroup && exec "$@"'
+
+
+class WatchedGroup(NamedTuple):
+    """`path` is its name in the hierarchy, `folder` the real one, `beside` another that is not in it."""
+
+    path: str
+    folder: Path
+    beside: Path
+    tree: FakeHierarchy
+
+    @property
+    def through(self) -> list[str]:
+        """The command that starts another, with the tree in its place. It becomes that command."""
+        return ["unshare", "--mount", "sh", "-c", _COVER, self.tree.path]
+
+    def holds(self, pid: int) -> None:
+        """Put a process into it."""
+        put(pid, self.folder)
+        self.tree.group(self.path, *map(int, (self.folder / "cgroup.procs").read_text().split()))
+
+    def fills(self, percent: int) -> None:
+        """So much of its 1 GiB is anonymous memory."""
+        used = GIB * percent // 100
+        self.tree.memory(self.path, limit=GIB, current=used, anon=used)
+
+
+@contextmanager
+def watched_group(root: Path, place: Path) -> Iterator[WatchedGroup]:
+    """An empty one below a slice of the test's own. `root`: where the unified hierarchy is mounted."""
+    with groups_at(root, "job.service", "other.service") as (folder, beside):
+        tree = FakeHierarchy(place)
+        made = WatchedGroup(f"/{folder.relative_to(root)}", folder, beside, tree)
+        made.fills(50)
+        tree.group(made.path)
+        yield made
