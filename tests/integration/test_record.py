@@ -104,7 +104,7 @@ def test_command_lines_are_recorded_only_when_asked_for(crew, place):
     for options, has_commands in (([], False), (["--commands"], True)):
         path = place / f"{has_commands}.trace"
         with crew.victim(32, name=b"secretive"):
-            result = pair.run(crew, "record", str(path), "--seconds", "1", *pair.scope(), *options)
+            result = pair.run(crew, "record", str(path), "--seconds", "3", *pair.scope(), *options)
         assert result.returncode == 0
         assert (b"signal.SIGTERM" in path.read_bytes()) is has_commands  # of the victim's program
         assert f", {'with' if has_commands else 'without'} command lines; " in result.stdout

@@ -81,7 +81,9 @@ def explain(options: argparse.Namespace) -> int:
     for warning in [*warnings, *([apart] if apart else [])]:
         print(f"  warning: {warning}")
     print(f"  the next look would be in {sleep_ms(found, settings.monitor.sleep)} ms, or when PSI says so")
-    _show_ranking(shortlist.rank(terms_at(reading, filled, _now_ms(), rules), frozenset(), _now_ms()))
+    terms = terms_at(reading, filled, _now_ms(), rules)
+    shortlist.watch(terms, _now_ms())
+    _show_ranking(shortlist.rank(terms, frozenset(), _now_ms()))
     table.close()
     return os.EX_OK
 

@@ -19,7 +19,7 @@ _MOST_SPARED = 16
 
 
 class Member(NamedTuple):
-    """One who is followed. `place` is (oom_score, resident bytes) when he was last met. `command` None: not read."""
+    """One who is followed. `place` is (oom_score, resident bytes) when he was last met. `command` None: not known."""
 
     process: Process
     place: tuple[int, int]
@@ -82,12 +82,14 @@ class Followed:
                 self._members[pid] = self._seen(member, process, now_ms)
 
     def read_commands(self) -> None:
-        """The command lines that are not known yet. Not in a crisis: it could block."""
+        """Ask for the command lines that are not known yet; they come in time, or never."""
         for pid, member in self._members.items():
             if member.command is None:
-                command = self._table.command(pid)
-                process = member.process._replace(command=command)
-                self._members[pid] = member._replace(process=process, command=command)
+                command = self._table.command(member.process)
+                if command is not None:
+                    process = member.process._replace(command=command)
+                    self._members[pid] = member._replace(process=process, command=command)
+        self._table.read_commands()
 
     def _look_closely(self, pid: int, place: tuple[int, int], most: int, terms: Terms, now_ms: int) -> int:
         process = self._table.read(pid, place[0])

@@ -10,6 +10,7 @@ from bustd_common import cgroups
 from bustd_protocol.record import NamedTuple
 
 from . import group_members, processes
+from .command_lines import CommandLines
 from .preferences import preference
 from .processes import Process
 
@@ -38,6 +39,7 @@ class ProcessTable:
         group: str = "",
         trusted_uid: int = 0,
         only_descendants_of: int = 0,
+        commands: CommandLines | None = None,
     ) -> None:
         """`hierarchy`: where the unified hierarchy of control groups is mounted, "" if nowhere.
 
@@ -51,6 +53,7 @@ class ProcessTable:
         self._groups: dict[str, Group] = {}
         self._ancestor = only_descendants_of
         self._own = {os.getpid(), os.getppid()}
+        self._commands = commands or CommandLines(proc)
         self._pids: Generator[int, None, None] | None = None
         self._loadavg = _open_loadavg(proc)
         self._last_pid = self._read_last_pid()
@@ -105,9 +108,13 @@ class ProcessTable:
             group = self._groups[process.cgroup] = self._read_group(process.cgroup)
         return process._replace(**group._asdict())
 
-    def command(self, pid: int) -> str:
-        """Its command line: never ask for it in a crisis, it takes the process's mmap lock."""
-        return processes.read_command(pid, self._proc)
+    def command(self, process: Process) -> str | None:
+        """Its command line, None as long as it is not known: then `read_commands` has it read."""
+        return self._commands.of(process)
+
+    def read_commands(self) -> None:
+        """Begin to read the command lines that were asked for; see sensing.command_lines."""
+        self._commands.read_wanted()
 
     def age_ms(self, process: Process) -> int:
         """How long ago it was started (CLOCK_BOOTTIME, as start times are counted)."""

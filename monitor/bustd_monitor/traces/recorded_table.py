@@ -77,9 +77,12 @@ class RecordedTable:
         entry = self._entries.get(pid)
         return entry.process._replace(oom_score=score, command="") if entry else None
 
-    def command(self, pid: int) -> str:
+    def read_commands(self) -> None:
+        """They are known at once."""
+
+    def command(self, process: Process) -> str:
         """The command line, "" where they were not recorded."""
-        entry = self._entries.get(pid)
+        entry = self._entries.get(process.pid)
         return entry.process.command if entry else ""
 
     def age_ms(self, process: Process) -> int:

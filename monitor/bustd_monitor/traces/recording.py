@@ -35,7 +35,8 @@ class Table(Protocol):
     def score(self, pid: int) -> int: ...  # noqa: D102
     def resident_bytes(self, pid: int) -> int: ...  # noqa: D102
     def read(self, pid: int, score: int) -> Process | None: ...  # noqa: D102
-    def command(self, pid: int) -> str: ...  # noqa: D102
+    def command(self, process: Process) -> str | None: ...  # noqa: D102
+    def read_commands(self) -> None: ...  # noqa: D102
 
 
 class Census(NamedTuple):
@@ -72,6 +73,7 @@ class Follower:
         kept = sorted(entries.values(), key=_rank, reverse=True)[:_MOST_FOLLOWED]
         followed = {entry.process.pid: entry.process for entry in kept}
         self._followed = followed
+        self._table.read_commands()
         return Census(kept, frozenset(entries.keys() - followed.keys()))
 
     def _likely(self, scored: list[tuple[int, int]]) -> list[Entry]:
@@ -91,9 +93,8 @@ class Follower:
         if self._with_commands:
             known = self._followed.get(pid)
             is_same = known is not None and known.start_ticks == process.start_ticks
-            # Once: reading it takes the process's mmap lock, which in a crisis may be held for long.
-            command = known.command if known is not None and is_same else self._table.command(pid)
-            process = process._replace(command=command)
+            command = known.command if known is not None and is_same else ""
+            process = process._replace(command=command or self._table.command(process) or "")
         return Entry(process, self._table.resident_bytes(pid))
 
 

@@ -8,6 +8,7 @@ from bustd_common.protection import Protection
 from bustd_monitor.ranking.order import Terms
 from bustd_monitor.ranking.shortlist import Shortlist
 from bustd_monitor.sensing import processes
+from bustd_monitor.sensing.command_lines import CommandLines
 from bustd_monitor.sensing.process_table import ProcessTable
 from tests.fakes.procfs import PF_KTHREAD, FakeProc
 from tests.support import victims as real
@@ -18,12 +19,17 @@ NOBODY = frozenset()
 LEAK_KIB = 102_400
 
 
+def at_once(function, arguments) -> None:
+    """What otherwise a thread does."""
+    function(*arguments)
+
+
 class Scene:
     """A tree, a shortlist of it, and a clock. `looked_at` are the PIDs that were looked at closely, in order."""
 
     def __init__(self, proc: FakeProc, monkeypatch) -> None:
         self.proc, self.now_ms, self.looked_at, self.commands = proc, 1_000_000, [], []
-        self.table = ProcessTable(proc.path)
+        self.table = ProcessTable(proc.path, commands=CommandLines(proc.path, start=at_once))
         self.shortlist = Shortlist(self.table)
         look, command = processes.read_process, processes.read_command
         monkeypatch.setattr(
@@ -313,7 +319,7 @@ def test_command_lines_are_remembered_from_before_the_crisis_and_not_read_in_it(
     terms = PLAIN._replace(victims=NEVER)
     assert scene.rank(terms) == [101], "not known yet"
     assert scene.commands == []
-    scene.watch(1, terms)
+    scene.watch(2, terms)
     scene.proc.remove("101/cmdline")
     ranking = scene.shortlist.rank(terms, NOBODY, scene.now_ms)
     assert ranking.candidates == ()
@@ -324,7 +330,7 @@ def test_command_lines_are_remembered_from_before_the_crisis_and_not_read_in_it(
 def test_the_command_line_of_a_process_is_not_that_of_its_successor_with_the_same_pid(scene):
     scene.proc.process(101, command=b"db\0--precious\0", start_ticks=5)
     terms = PLAIN._replace(victims=NEVER)
-    scene.watch(1, terms)
+    scene.watch(2, terms)
     scene.proc.process(101, command=b"leak\0", start_ticks=6)
     scene.watch(2, terms)
     assert scene.rank(terms) == [101]
@@ -355,7 +361,7 @@ def test_a_command_line_is_read_once_and_forgotten_with_its_process(scene):
 @pytest.fixture
 def own():
     """A shortlist of this process's children."""
-    table = ProcessTable(only_descendants_of=os.getpid())
+    table = ProcessTable(only_descendants_of=os.getpid(), commands=CommandLines(start=at_once))
     yield Shortlist(table)
     table.close()
 
@@ -363,7 +369,8 @@ def own():
 def test_of_real_processes_the_largest_comes_first_and_is_known_by_its_command_line(own):
     with real.victim(24, name=b"small", adj=500), real.victim(96, name=b"large) Z (", adj=500) as large:
         own.watch(PLAIN, 1000)
-        ranking = own.rank(PLAIN, NOBODY, 1000)
+        own.watch(PLAIN, 2000)
+        ranking = own.rank(PLAIN, NOBODY, 2000)
         candidates = [one for one in ranking.candidates if one.process.comm in (b"small", b"large) Z (")]
     assert [chosen.process.comm for chosen in candidates] == [b"large) Z (", b"small"]
     first = candidates[0].process
