@@ -29,6 +29,7 @@ class Pressure(NamedTuple):
     free_percent: float
     psi_some_avg10: float
     available_percent: float
+    swap_percent: float
 
 
 class Floor(NamedTuple):
@@ -140,6 +141,9 @@ SCHEMA: Schema = {
             "psi_some_avg10": Key("number", 25.0, "PSI some avg10 is at least this (percent).", 0, 100),
             "available_percent": Key(
                 "number", 40, "Available memory is at most this; 100 takes no notice of it.", 0.1, 100
+            ),
+            "swap_percent": Key(
+                "number", 50, "Free swap, where there is any, is at most this; 100 takes no notice of it.", 0, 100
             ),
         },
         "floor": {

@@ -136,12 +136,16 @@ def _is_quiet(second: Second, stall: Stall) -> bool:
 
 
 def _pressure(reading: Reading, pressure: Pressure) -> Finding:
-    """The original's condition: little is free and programs stall; and it is not just a full page cache."""
+    """The original's condition: little is free and programs stall; and it is not just a full page cache.
+
+    Nor a working set that moves to swap: while most of swap is free, programs stall for as long as that takes.
+    """
     least_free = int(reading.ram * pressure.free_percent / 100)
     least_available = int(reading.total * pressure.available_percent / 100)
-    scarce = reading.free <= least_free and reading.available <= least_available
+    least_swap = int(reading.swap_total * pressure.swap_percent / 100)
+    scarce = reading.free <= least_free and reading.available <= least_available and reading.swap_free <= least_swap
     stalled = reading.pressure is not None and reading.pressure.some_avg10 >= pressure.psi_some_avg10
-    headroom = max(reading.free - least_free, reading.available - least_available, 0)
+    headroom = max(reading.free - least_free, reading.available - least_available, reading.swap_free - least_swap, 0)
     return Finding("pressure", scarce, scarce and stalled, headroom, Signal.TERM, True)
 
 

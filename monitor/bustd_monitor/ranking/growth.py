@@ -22,13 +22,14 @@ def sampled(samples: Samples, now_ms: int, held_bytes: int) -> Samples:
 
 
 def gained_bytes(samples: Samples, now_ms: int, held_bytes: int, age_ms: int) -> int:
-    """Bytes gained over the last ten seconds, never negative: everything that a younger process holds.
+    """Bytes gained over the last ten seconds, never negative, as far as they were seen.
 
-    Who was not followed for so long has gained nothing before it was first seen.
+    Who is younger than that and was not followed for a second yet has gained everything that he holds. After that only
+    what was seen counts: a program that took all of its memory when it started, and has been still since, is no leak.
     """
-    if age_ms <= WINDOW_MS:
-        return held_bytes
     seen = _of_window(samples, now_ms)
+    if age_ms <= WINDOW_MS and (not seen or now_ms < seen[0][0] + _BETWEEN_SAMPLES_MS):
+        return held_bytes
     return max(held_bytes - seen[0][1], 0) if seen else 0
 
 

@@ -1,7 +1,8 @@
 """Who should die first: pure, from what is known of each process to the order and the reason for each place.
 
 Badness is counted in bytes, as the kernel's oom_badness() does (mm/oom_kill.c): what a death would give back, moved by
-oom_score_adj, and by growth: bytes gained of late count again, and those of a runaway count twice whenever they came.
+oom_score_adj, and by growth: bytes gained of late count again. Who has gained more than all others together runs away:
+whatever he holds counts three times, because any other death would only feed him.
 """
 
 from __future__ import annotations
@@ -150,7 +151,7 @@ def _placed(company: _Company, gained_by_a_runaway: int, terms: Terms) -> Candid
     if company.whole:
         why += f" in {company.whole} ({len(company.members)} known)"
     is_runaway = company.gained_bytes > gained_by_a_runaway
-    growth = (held if is_runaway else company.gained_bytes) * victims.growth_percent // 100
+    growth = (2 * held if is_runaway else company.gained_bytes) * victims.growth_percent // 100
     if growth:
         cause = "runs away" if is_runaway else "gained of late"
         badness, why = badness + growth, f"{why}, {cause} +{size(growth)}"

@@ -63,7 +63,8 @@ def demands(name: str, reading: Reading, conditions: Conditions) -> str:
     share = conditions.pressure
     return (
         f"free at most {share.free_percent:g} % ({size(reading.ram * share.free_percent / 100)}), "
-        f"PSI some avg10 at least {share.psi_some_avg10:g} and available at most {share.available_percent:g} %"
+        f"PSI some avg10 at least {share.psi_some_avg10:g}, available at most {share.available_percent:g} %"
+        + (f" and free swap at most {share.swap_percent:g} %" if reading.swap_total else "")
     )
 
 

@@ -48,7 +48,7 @@ def test_without_a_file_everything_has_its_default(path):
         dry_run=False,
         verbose=False,
         conditions=Conditions(
-            Pressure(True, 15, 25.0, 40),
+            Pressure(True, 15, 25.0, 40, 50),
             Floor(True, 10, 1024, 10, 50, 25),
             Stall(True, 300, 900, 2, 15, 30, 25),
             Forecast(True, 2, 20),
@@ -77,6 +77,7 @@ def test_every_key_arrives_in_its_field(written):
             free_percent = 1.5
             psi_some_avg10 = 2
             available_percent = 3
+            swap_percent = 4
             [conditions.floor]
             enabled = true
             available_percent = 4
@@ -124,7 +125,7 @@ def test_every_key_arrives_in_its_field(written):
         dry_run=True,
         verbose=True,
         conditions=Conditions(
-            Pressure(False, 1.5, 2, 3),
+            Pressure(False, 1.5, 2, 3, 4),
             Floor(True, 4, 5, 6, 7, 71),
             Stall(False, 8, 81, 9, 10, 101, 10.2),
             Forecast(False, 1.25, 30),
@@ -165,7 +166,7 @@ def test_the_command_line_wins_over_the_file_and_its_drop_ins(written):
     overrides = {"verbose": True, "conditions": {"pressure": {"psi_some_avg10": 30.5}}}
     config = load(path, overrides=overrides)
     assert config.verbose is True
-    assert config.conditions.pressure == Pressure(True, 2, 30.5, 40)
+    assert config.conditions.pressure == Pressure(True, 2, 30.5, 40, 50)
 
 
 def test_the_command_line_adds_to_the_lists_of_the_file(written):

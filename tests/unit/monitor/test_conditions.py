@@ -110,6 +110,16 @@ def test_with_100_percent_a_full_page_cache_does_not_keep_pressure_from_firing_a
     assert not the("pressure", cached).fires
 
 
+def test_while_most_of_swap_is_free_pressure_does_not_fire_because_a_working_set_may_only_be_on_its_way_there():
+    def moving(free: float):
+        return reading(GIB, swap=(2 * GIB, free), pressure=psi(90))
+
+    assert not the("pressure", moving(1.1 * GIB)).is_scarce
+    assert the("pressure", moving(1.1 * GIB)).headroom == int(1.1 * GIB) - GIB
+    assert the("pressure", moving(GIB)).fires
+    assert the("pressure", moving(2 * GIB), swap_percent=100).fires, "as in the original"
+
+
 def test_pressure_without_psi_never_fires():
     found = the("pressure", reading(0, pressure=None))
     assert (found.is_scarce, found.fires, found.needs_time) == (True, False, True)

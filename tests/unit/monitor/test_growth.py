@@ -35,10 +35,17 @@ def test_who_was_never_seen_before_has_gained_nothing_that_is_known():
     assert gained_bytes((), 1000, 500, OLD_MS) == 0
 
 
-def test_who_is_younger_than_the_window_has_gained_everything_however_late_he_was_seen():
+def test_who_is_younger_than_the_window_has_gained_everything_until_he_was_followed_for_a_second():
     assert gained_bytes((), 1000, 500, WINDOW_MS) == 500
+    assert gained_bytes((), 1000, 500, WINDOW_MS + 1) == 0
     assert gained_bytes(followed((500, 490)), 1000, 500, 3000) == 500
+    assert gained_bytes(followed((500, 490)), 1500, 500, 4000) == 10
     assert gained_bytes(followed((500, 490)), 1000, 500, WINDOW_MS + 1) == 10
+
+
+def test_one_that_took_everything_when_it_started_and_is_still_since_has_gained_nothing():
+    samples = followed((0, 500), (1000, 500), (2000, 500))
+    assert gained_bytes(samples, 3000, 500, 4000) == 0
 
 
 def test_readings_in_a_hurry_make_no_more_samples_than_one_a_second():

@@ -74,9 +74,11 @@ def test_bytes_gained_of_late_count_again():
     assert order(*old_and_leak(older=500, leak=400, gained=90), *others)[0] == 1
 
 
-def test_a_leak_dies_before_an_older_one_of_half_its_size_again_although_it_is_slow():
+def test_one_that_runs_away_dies_before_another_of_up_to_three_times_its_size_although_it_is_slow():
     for gained in (20, 60, 400):
         assert order(*old_and_leak(older=600, leak=400, gained=gained)) == [2, 1]
+        assert order(*old_and_leak(older=1190, leak=400, gained=gained)) == [2, 1]
+        assert order(*old_and_leak(older=1210, leak=400, gained=gained)) == [1, 2]
 
 
 def test_a_large_one_that_grows_a_little_does_not_die_for_a_smaller_one_that_runs_away():
@@ -108,7 +110,8 @@ def test_a_gain_that_would_not_help_is_none_to_run_away_with():
 def test_growth_can_be_switched_off_and_can_count_more():
     leak = old_and_leak(older=600, leak=400, gained=300)
     assert order(*leak, rules=victims(growth_percent=0)) == [1, 2]
-    assert order(*old_and_leak(older=1000, leak=400, gained=300), rules=victims(growth_percent=200)) == [2, 1]
+    assert order(*old_and_leak(older=1300, leak=400, gained=300)) == [1, 2]
+    assert order(*old_and_leak(older=1300, leak=400, gained=300), rules=victims(growth_percent=200)) == [2, 1]
 
 
 # Rules
@@ -137,7 +140,7 @@ def test_the_points_can_be_moved():
     [
         ({}, 1024, "holds 1024 MiB"),
         ({"gained_bytes": 10 * MIB}, 1034, "holds 1024 MiB, gained of late +10 MiB"),
-        ({"gained_bytes": 100 * MIB}, 2048, "holds 1024 MiB, runs away +1024 MiB"),
+        ({"gained_bytes": 100 * MIB}, 3072, "holds 1024 MiB, runs away +2048 MiB"),
         ({"oom_score_adj": 200}, 3072, "holds 1024 MiB, oom_score_adj 200 +2048 MiB"),
         ({"comm": b"test1"}, 4096, "holds 1024 MiB, preferred by name test* +3072 MiB"),
         ({"uid": 26}, -2048, "holds 1024 MiB, avoided by uid 26 -3072 MiB"),
@@ -259,7 +262,7 @@ def test_with_scope_cgroup_a_unit_counts_as_one_and_its_largest_process_is_asked
     first, second = ranking.candidates
     assert (first.process.pid, first.scope, first.held_bytes // MIB) == (14, Scope.CGROUP, 560)
     assert (second.process.pid, second.scope) == (1, Scope.PROCESS)
-    assert first.why == "holds 560 MiB in /system.slice/build.service (5 known), runs away +560 MiB"
+    assert first.why == "holds 560 MiB in /system.slice/build.service (5 known), runs away +1120 MiB"
 
 
 def test_otherwise_its_processes_are_ranked_one_by_one():

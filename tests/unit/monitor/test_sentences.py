@@ -67,7 +67,7 @@ def test_swap_that_is_no_relief_is_told_apart_from_what_is_free():
             "forecast",
             "memory and swap gone within 2 s at the present rate, and available at most 20 % (3277 MiB)",
         ),
-        ("pressure", "free at most 15 % (2458 MiB), PSI some avg10 at least 25 and available at most 40 %"),
+        ("pressure", "free at most 15 % (2458 MiB), PSI some avg10 at least 25, available at most 40 %"),
     ],
 )
 def test_what_a_condition_demands_is_told_in_this_machines_own_numbers(name, words):
