@@ -118,7 +118,7 @@ class Loop:
         self._perform(actions)
         if self._state.phase is not Phase.CALM:
             self._client.hurry(now_ms)
-            self._shortlist.watch(self._terms(reading, now_ms), now_ms)  # after what is urgent
+            self._shortlist.watch(self._terms(reading), now_ms)  # after what is urgent
         self._maybe_ping(now_ms)
         return True
 
@@ -156,9 +156,9 @@ class Loop:
             else:
                 self._escalate(action)
 
-    def _terms(self, reading: Reading, now_ms: int) -> Terms:
+    def _terms(self, reading: Reading) -> Terms:
         rules = Rules(self._config.victims, self._advice, self._minimum_bytes, self._only_uid)
-        return terms_at(reading, self._state.filling, now_ms, rules)
+        return terms_at(reading, rules)
 
     def _rank(self) -> None:
         """Rank, look at the readings a second time, say what was found, and ask for the first.
@@ -172,7 +172,7 @@ class Loop:
         started_ns = self._clock_ns()
         now_ms = self._clock_ms()
         assert self._reading is not None, "nobody ranks before a reading"
-        ranking = self._shortlist.rank(self._terms(self._reading, now_ms), self._state.refused, now_ms)
+        ranking = self._shortlist.rank(self._terms(self._reading), self._state.refused, now_ms)
         reading = self._sensor.read()
         now_ms = self._clock_ms()
         if reading is None:

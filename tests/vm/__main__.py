@@ -1,8 +1,9 @@
-"""`make vm-test`, `make vm-compare`: python -m tests.vm [test|compare] [SCENARIO]... [--deb FILE]"""
+"""`make vm-test`, `make vm-compare`: python -m tests.vm [test|compare] [SCENARIO]... [--deb FILE] [--traces FOLDER]"""
 
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 import shutil
 import signal
@@ -61,6 +62,7 @@ class Plan(NamedTuple):
     daemon: str
     deb: Path | None
     promises: bool
+    traces: Path | None = None
 
     def job(self, rest: list[Scenario]) -> dict[str, Any]:
         """What the guest is told."""
@@ -69,6 +71,7 @@ class Plan(NamedTuple):
             "deb": self.deb.name if self.deb else "",
             "scenarios": [scenario.for_the_guest() for scenario in rest],
             "promises": self.promises,
+            "traces": self.traces is not None,
         }
 
 
@@ -81,6 +84,7 @@ def perform(plan: Plan, made: Image, outcome: Outcome) -> None:
         try:
             with booted(made, BOOTS[plan.boot], plan.job(rest), [plan.deb] if plan.deb else []) as machine:
                 for name, report in machine.reports():
+                    keep_trace(report, plan.traces, name)
                     scenario = by_name.get(name)
                     if scenario is None:
                         outcome.record(plan.daemon, name, report, judge.promise_faults(report), None)
@@ -101,6 +105,14 @@ def perform(plan: Plan, made: Image, outcome: Outcome) -> None:
         outcome.record(plan.daemon, scenario.name, {}, ["it was never performed"], scenario)
 
 
+def keep_trace(report: dict[str, Any], folder: Path | None, name: str) -> None:
+    """What was recorded beside a scenario is too long for a line of results: it becomes FOLDER/NAME.trace."""
+    trace = report.pop("trace", None)
+    if folder is not None and trace is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.trace").write_bytes(base64.b64decode(trace))
+
+
 def main() -> int:
     """0: everything passed, or was lost as it says; 1: not; 69: no QEMU."""
     parser = argparse.ArgumentParser(prog="python -m tests.vm")
@@ -108,6 +120,7 @@ def main() -> int:
     parser.add_argument("scenarios", nargs="*", help="their names; all by default")
     parser.add_argument("--deb", type=Path, required=True)
     parser.add_argument("--daemon", action="append", help="for compare; all five by default")
+    parser.add_argument("--traces", type=Path, help="for test: a folder for what bustd records beside each scenario")
     parser.add_argument("--results", type=Path, default=Path("vm-results.jsonl"))
     options = parser.parse_intermixed_args()
     if shutil.which("qemu-system-x86_64") is None:
@@ -128,7 +141,7 @@ def main() -> int:
         for boot in BOOTS:
             mine = [one for one in chosen if one.boot == boot]
             promises = boot == "ordinary" and _PROMISES in wanted
-            perform(Plan(boot, mine, "bustd", options.deb, promises), made, outcome)
+            perform(Plan(boot, mine, "bustd", options.deb, promises, options.traces), made, outcome)
     print(f"== virtual machine: {', '.join(wanted)}")
     if outcome.lost:
         print(f"lost, as they say themselves, and counted as skipped: {', '.join(outcome.lost)}")

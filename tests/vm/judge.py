@@ -8,7 +8,7 @@ from .scenarios import Scenario, Work
 
 Report = dict[str, Any]
 
-_CLD_KILLED = 2
+_CLD_EXITED, _CLD_KILLED = 1, 2
 _SIGNALS = (9, 15)
 _IDLENESS = (("before", "inactive_before"), ("after", "inactive_after"))
 _LEAST_SAMPLES_PER_SECOND = 10
@@ -38,8 +38,14 @@ def promise_faults(report: Report) -> list[str]:
 
 def _fate_faults(work: Work, fate: dict[str, Any]) -> list[str]:
     died, alive = len(fate["dead"]), fate["alive"]
+    if work.fate == "any":
+        return []
     if work.fate == "lives":
         return [f"{work.unit} lost {died} of its processes"] if died or not alive else []
+    if work.fate == "stuck":
+        return [f"{work.unit} is not stuck"] if died or not alive else []
+    if work.fate == "thinned":
+        return _thinned_faults(work, fate)
     if work.fate == "some":
         main_died = fate["main_pid"] in {one["pid"] for one in fate["dead"]}
         as_wanted = (died, alive, main_died) == (work.dead, work.alive, False)
@@ -48,6 +54,14 @@ def _fate_faults(work: Work, fate: dict[str, Any]) -> list[str]:
         return [f"{work.unit} lives"]
     if fate["main_code"] != _CLD_KILLED or fate["main_status"] not in _SIGNALS:
         return [f"{work.unit} ended by itself (code {fate['main_code']}, status {fate['main_status']})"]
+    return []
+
+
+def _thinned_faults(work: Work, fate: dict[str, Any]) -> list[str]:
+    if fate["alive"] or fate["main_code"] != _CLD_EXITED:
+        return [f"{work.unit} did not end by itself (code {fate['main_code']}, {fate['alive']} live)"]
+    if not 1 <= fate["main_status"] <= work.dead:
+        return [f"{work.unit}: {fate['main_status']} were killed"]
     return []
 
 
@@ -79,6 +93,10 @@ def _probe_faults(scenario: Scenario, report: Report) -> list[str]:
         lowest, wanted = probe[f"lowest_{what}_percent"], getattr(scenario, f"{what}_falls_to")
         if lowest > wanted:
             found.append(f"{what} memory never fell to {wanted:g} %, only to {lowest:g} %")
+    if probe["most_swapped_mib"] < scenario.swap_takes_mib:
+        found.append(f"only {probe['most_swapped_mib']:g} MiB went to swap")
+    if probe["psi_some_ms"] < scenario.pressure_lasts_ms:
+        found.append(f"pressure lasted only {probe['psi_some_ms']} ms")
     if probe["kernel_oom_kills"] and not scenario.unavoidable:
         found.append(f"the kernel killed {probe['kernel_oom_kills']}")
     return found
@@ -86,11 +104,20 @@ def _probe_faults(scenario: Scenario, report: Report) -> list[str]:
 
 def _kill_faults(scenario: Scenario, report: Report) -> list[str]:
     """Whoever died in a unit that had to lose somebody was signalled by the killer; and bustd said what it should."""
-    found = [f"bustd did not say: {text}" for text in scenario.says if text not in report["said"]]
-    if "stopped-journal" in scenario.prepare or (scenario.unavoidable and report["probe"]["kernel_oom_kills"]):
-        return found  # the killer's own words are lost, or the kernel came first
+    found = [f"bustd did not say: {text}" for text in scenario.says if not report["said"][text]]
+    for text in scenario.says_once:
+        if report["said"][text] != 1:
+            found.append(f"bustd said {report['said'][text]} times: {text}")
+    if scenario.unavoidable and report["probe"]["kernel_oom_kills"]:
+        return found  # the kernel came first
+    signalled = set(report["signalled"])
     for work in scenario.work:
-        for one in report["units"][work.unit]["dead"] if work.fate != "lives" else []:
-            if one["pid"] not in report["signalled"]:
-                found.append(f"{one['pid']} of {work.unit} was not ended by the killer")
+        fate = report["units"][work.unit]
+        spared = [one["pid"] for one in fate["dead"] if one["pid"] not in signalled]
+        if work.fate in ("dies", "some"):
+            found += [f"{pid} of {work.unit} was not ended by the killer" for pid in spared]
+        if work.fate == "thinned" and len(fate["dead"]) - len(spared) < fate["main_status"]:
+            found.append(f"{work.unit}: not all of the {fate['main_status']} were ended by the killer")
+        if work.fate == "stuck" and fate["main_pid"] not in signalled:
+            found.append(f"{work.unit} was never signalled")
     return found

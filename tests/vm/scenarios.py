@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 FOLDER = Path(__file__).parent / "scenarios"
-FATES = ("dies", "lives", "some")
+FATES = ("dies", "lives", "some", "thinned", "stuck", "any")
 SWAPS = ("none", "disk", "zram")
 
 
@@ -26,7 +26,9 @@ class Work(NamedTuple):
     """A unit in work.slice. It is started when the one before it is ready; the last one is the leak.
 
     fate: `dies` (all of it), `lives` (all of it), `some` (so many of its processes are `dead` at the end, and so many
-    `alive`, the main process among them).
+    `alive`, the main process among them), `thinned` (it ends by itself, and before that at least one and at most `dead`
+    of its children are killed: its exit status is how many), `stuck` (it is killed, and is there all the same), `any`.
+    wait_s: so many seconds before it is started: what those before it have done is long ago by then.
     """
 
     unit: str
@@ -36,14 +38,16 @@ class Work(NamedTuple):
     alive: int
     user: str
     properties: list[str]
+    wait_s: float
 
 
 class Scenario(NamedTuple):
     """One file.
 
     `available_falls_to`, `free_falls_to`: so low (percent of RAM) MemAvailable and MemFree must really have got.
-    `says`: what bustd's log must have said. `unavoidable`: why the kernel may have to kill. `lost`: why bustd loses
-    this one today, and `lost_as`: the only faults that this excuses.
+    `swap_takes_mib`: so much must really have gone to swap. `pressure_lasts_ms`: so long somebody must have waited for
+    memory (PSI some). `says`, `says_once`: what bustd's log must have said, and exactly once. `unavoidable`: why the
+    kernel may have to kill. `lost`: why bustd loses this one today, and `lost_as`: the only faults that this excuses.
     """
 
     name: str
@@ -59,7 +63,10 @@ class Scenario(NamedTuple):
     blow_available_percent: float
     available_falls_to: float
     free_falls_to: float
+    swap_takes_mib: float
+    pressure_lasts_ms: float
     says: list[str]
+    says_once: list[str]
     compared: bool
     lost: str
     lost_as: list[str]
@@ -86,13 +93,17 @@ _DEFAULTS: dict[str, Any] = {
     "blow_available_percent": 15.0,
     "available_falls_to": 100.0,
     "free_falls_to": 100.0,
+    "swap_takes_mib": 0.0,
+    "pressure_lasts_ms": 0.0,
     "says": [],
+    "says_once": [],
     "compared": True,
     "lost": "",
     "lost_as": [],
     "unavoidable": "",
 }
-_WORK_DEFAULTS: dict[str, Any] = {"user": "alice", "properties": [], "dead": 0, "alive": 0}
+_WORK_DEFAULTS: dict[str, Any] = {"user": "alice", "properties": [], "dead": 0, "alive": 0, "wait_s": 0.0}
+_NUMBERS = {"some": {"dead", "alive"}, "thinned": {"dead"}}
 _A_LEAK_TAKES_IT_TO = 15.0
 """Percent of RAM: where somebody has to die, memory must have been short."""
 
@@ -110,12 +121,12 @@ def load(path: Path) -> Scenario:
             raise ScenarioError(f"{path.name}: a key of {entry} is unknown")
         if entry["fate"] not in FATES:
             raise ScenarioError(f"{path.name}: fate {entry['fate']} is none of {FATES}")
-        if (entry["fate"] == "some") != ("dead" in entry and "alive" in entry):
-            raise ScenarioError(f"{path.name}: `some` goes with the numbers `dead` and `alive`, and only that")
+        if set(entry) & {"dead", "alive"} != _NUMBERS.get(entry["fate"], set()):
+            raise ScenarioError(f"{path.name}: `dead` goes with `some` and `thinned`, `alive` with `some`, and only so")
         work.append(Work(**(_WORK_DEFAULTS | entry | {"run": shlex.split(entry["run"])})))
     if not work or bool(document.get("lost")) != bool(document.get("lost_as")):
         raise ScenarioError(f"{path.name}: there is no work, or `lost` without `lost_as`")
-    if any(one.fate != "lives" for one in work):
+    if any(one.fate not in ("lives", "any") for one in work):
         document.setdefault("available_falls_to", _A_LEAK_TAKES_IT_TO)
     scenario = Scenario(name=path.stem, work=work, **(_DEFAULTS | document))
     if scenario.boot not in BOOTS or scenario.swap not in SWAPS:

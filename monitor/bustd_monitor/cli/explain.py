@@ -46,7 +46,7 @@ def explain(options: argparse.Namespace) -> int:
         first = _read(sensor)
         minimum = min(killer.minimum_mib * 2**20, first.ram * killer.minimum_percent // 100)
         rules = Rules(settings.monitor.victims, settings.protection, minimum, arguments.only_uid)
-        shortlist.watch(terms_at(first, Filling(), _now_ms(), rules), _now_ms())  # to see who grows in that second
+        shortlist.watch(terms_at(first, rules), _now_ms())  # to see who grows in that second
         stalled, filled, reading = _readings_of_a_second(sensor)
         sensor.close()
     except Unreadable as error:
@@ -81,7 +81,7 @@ def explain(options: argparse.Namespace) -> int:
     for warning in [*warnings, *([apart] if apart else [])]:
         print(f"  warning: {warning}")
     print(f"  the next look would be in {sleep_ms(found, settings.monitor.sleep)} ms, or when PSI says so")
-    terms = terms_at(reading, filled, _now_ms(), rules)
+    terms = terms_at(reading, rules)
     shortlist.watch(terms, _now_ms())
     _show_ranking(shortlist.rank(terms, frozenset(), _now_ms()))
     table.close()

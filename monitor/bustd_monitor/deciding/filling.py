@@ -11,11 +11,8 @@ from bustd_protocol.record import NamedTuple
 
 from .reading import Reading
 
-LONGEST_WINDOW_MS = 10_000
-"""Nothing older is remembered."""
 _APART_MS = 100
 _LONG_MS = 2000
-_OLDER_APART_MS = 1000
 _SHORT_MS = 600
 _LEAST_SAMPLES = 4
 _LEAST_SEEN_MS = 300
@@ -37,14 +34,13 @@ _UNKNOWN_RATE = Rate()
 
 
 class Filling(NamedTuple):
-    """`recent` are samples of the last 2 s, at least 100 ms apart; `older` reach back to 10 s, a second apart.
+    """`recent` are samples of the last 2 s, at least 100 ms apart.
 
     `short` and `long` are the rates over the last 0.6 s and over the last 2 s.
     """
 
     latest: Sample = (-1, 0)
     recent: tuple[Sample, ...] = ()
-    older: tuple[Sample, ...] = ()
     short: Rate = Rate()
     long: Rate = Rate()
 
@@ -65,21 +61,17 @@ def advanced(filling: Filling, reading: Reading, now_ms: int) -> Filling:
     latest = (now_ms, room_bytes(reading))
     if now_ms < filling.latest[0] or not filling.recent:
         return Filling(latest, (latest,))
-    recent, older = filling.recent, filling.older
+    recent = filling.recent
     if now_ms - recent[-1][0] < _APART_MS:
-        return Filling(latest, recent, older, filling.short, filling.long)
+        return Filling(latest, recent, filling.short, filling.long)
     passed = 0
     while passed < len(recent) and recent[passed][0] < now_ms - _LONG_MS:
-        if not older or recent[passed][0] - older[-1][0] >= _OLDER_APART_MS:
-            older = (*older, recent[passed])
         passed += 1
-    while older and older[0][0] < now_ms - LONGEST_WINDOW_MS:
-        older = older[1:]
     recent = (*recent[passed:], latest)
     if len(recent) < _LEAST_SAMPLES:
-        return Filling(latest, recent, older)
+        return Filling(latest, recent)
     last_ones = tuple([sample for sample in recent if sample[0] >= now_ms - _SHORT_MS])
-    return Filling(latest, recent, older, _sustained(last_ones), _sustained(recent))
+    return Filling(latest, recent, _sustained(last_ones), _sustained(recent))
 
 
 def rate(filling: Filling) -> Rate:
@@ -119,15 +111,6 @@ def look_again_ms(filling: Filling) -> int | None:
     if last >= before:
         return None
     return max(last * (last_ms - before_ms) // (before - last) // 10, _APART_MS)
-
-
-def lost_bytes(filling: Filling, now_ms: int, window_ms: int) -> int:
-    """How much less is left than `window_ms` (at most 10 s) ago, or than at the first reading since; at least 0."""
-    for samples in (filling.older, filling.recent):
-        for at_ms, left in samples:
-            if at_ms >= now_ms - window_ms:
-                return max(left - filling.latest[1], 0)
-    return 0
 
 
 def _time_ms(left: int, per_second: int) -> int | None:

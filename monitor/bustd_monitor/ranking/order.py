@@ -1,8 +1,8 @@
 """Who should die first: pure, from what is known of each process to the order and the reason for each place.
 
 Badness is counted in bytes, as the kernel's oom_badness() does (mm/oom_kill.c): what a death would give back, moved by
-oom_score_adj, and by growth: bytes gained of late count again. Who has gained more than all others together runs away:
-whatever he holds counts three times, because any other death would only feed him.
+oom_score_adj, and by growth: bytes gained of late count again. Who has gained more than all others together runs away,
+alone or with the others of his unit: what he holds counts three times, because any other death would only feed him.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from ..sensing.processes import Process
 from .rules import matched_by
 
 OOM_SCORE_ADJ_MIN = -1000
+_NOTICEABLE_GROWTH = 16
+"""Whose size was a sixteenth smaller ten seconds ago grows."""
 
 
 class Candidate(NamedTuple):
@@ -50,8 +52,8 @@ class Ranking(NamedTuple):
 class Terms(NamedTuple):
     """What a ranking rests on. `only_uid` -1: any. `advice` is what the killer will refuse anyway.
 
-    `total_bytes`: memory and swap, of which oom_score_adj takes its thousandths. `filled_bytes`: how much of memory and
-    usable swap was lost over the last ten seconds, to whomever. `room_bytes`: how much of it is left.
+    `total_bytes`: memory and swap, of which oom_score_adj takes its thousandths. `room_bytes`: how much of it is left.
+    `filled_bytes`: how much of it was lost, to whomever, while the processes were seen to gain what they have gained.
     """
 
     victims: Victims
@@ -59,8 +61,8 @@ class Terms(NamedTuple):
     minimum_bytes: int
     only_uid: int = -1
     total_bytes: int = 0
-    filled_bytes: int = 0
     room_bytes: int = 0
+    filled_bytes: int = 0
 
 
 class _Company(NamedTuple):
@@ -87,8 +89,9 @@ def rank(processes: list[Process], terms: Terms) -> Ranking:
             spared.append(Spared(process, why_not))
         else:
             eligible.append(process)
-    least = _gained_by_a_runaway(processes, terms)
-    candidates = [_placed(company, least, terms) for company in _companies(eligible, processes, terms)]
+    companies = _companies(eligible, processes, terms)
+    runaway = _runaway(companies, processes, terms)
+    candidates = [_placed(company, runaway, terms) for company in companies]
     candidates.sort(key=lambda candidate: (candidate.badness, candidate.process.oom_score), reverse=True)
     return Ranking(tuple(candidates), tuple(spared))
 
@@ -137,24 +140,47 @@ def _dies_whole(process: Process, victims: Victims) -> bool:
     return bool(process.whole) and (process.is_indivisible or victims.scope == "cgroup")
 
 
-def _gained_by_a_runaway(processes: list[Process], terms: Terms) -> int:
-    """More than this is gained by no more than one: more than by all the others, and than what else was filled."""
-    gained = sum(process.gained_bytes for process in processes)
-    return max(gained // 2, terms.filled_bytes // 2, terms.minimum_bytes)
+class _Runaway(NamedTuple):
+    """Who runs away: whoever gained more than `least`, or else those in `cgroup` that grow."""
+
+    least: int
+    cgroup: str = ""
 
 
-def _placed(company: _Company, gained_by_a_runaway: int, terms: Terms) -> Candidate:
+def _runaway(companies: list[_Company], known: list[Process], terms: Terms) -> _Runaway:
+    """Only one can gain more than all others, and than what was filled besides. If none does, a unit may: a build.
+
+    Its compilers each gain a little, and the larger, idle program beside it nothing.
+    """
+    gained_together = sum(process.gained_bytes for process in known)
+    least = max(gained_together // 2, terms.filled_bytes // 2, terms.minimum_bytes)
+    if any(company.gained_bytes > least for company in companies):
+        return _Runaway(least)
+    gained: dict[str, int] = {}
+    for process in known:
+        gained[process.cgroup] = gained.get(process.cgroup, 0) + process.gained_bytes
+    return _Runaway(least, next((cgroup for cgroup, together in gained.items() if cgroup and together > least), ""))
+
+
+def _why_it_runs_away(company: _Company, runaway: _Runaway) -> str:
+    """In words, "" if it does not. Who hardly grows does not run away with the others of his unit."""
+    if company.gained_bytes > runaway.least:
+        return "runs away"
+    grows = company.gained_bytes * _NOTICEABLE_GROWTH >= company.held_bytes
+    return "runs away with its unit" if grows and runaway.cgroup == company.members[0].cgroup != "" else ""
+
+
+def _placed(company: _Company, runaway: _Runaway, terms: Terms) -> Candidate:
     """The badness of what dies together, and where it comes from. The rules look at its largest process."""
     process, victims, total = company.members[0], terms.victims, terms.total_bytes
     held = badness = company.held_bytes
     why = f"holds {size(held)}"
     if company.whole:
         why += f" in {company.whole} ({len(company.members)} known)"
-    is_runaway = company.gained_bytes > gained_by_a_runaway
-    growth = (2 * held if is_runaway else company.gained_bytes) * victims.growth_percent // 100
+    runs_away = _why_it_runs_away(company, runaway)
+    growth = (2 * held if runs_away else company.gained_bytes) * victims.growth_percent // 100
     if growth:
-        cause = "runs away" if is_runaway else "gained of late"
-        badness, why = badness + growth, f"{why}, {cause} +{size(growth)}"
+        badness, why = badness + growth, f"{why}, {runs_away or 'gained of late'} +{size(growth)}"
     if process.oom_score_adj:
         moved = process.oom_score_adj * total // 1000
         badness, why = badness + moved, f"{why}, oom_score_adj {process.oom_score_adj} {_signed(moved)}"

@@ -12,8 +12,9 @@ from bustd_protocol.record import NamedTuple
 
 from ..config import Matchers, Victims
 from ..sensing.process_table import ProcessTable
-from . import order
+from . import growth, order
 from .followed import Followed
+from .growth import Samples
 from .order import Ranking, Terms
 
 _MOST_FOLLOWED, _MOST_FOLLOWED_BY_RULES = 48, 256
@@ -45,6 +46,7 @@ class Shortlist:
         self._table = table
         self._followed = Followed(table)
         self._watched_ms = self._sampled_ms = -_INTERRUPTED_MS - 1
+        self._rooms: Samples = ()
         self._allowance = 0
         self._round: Mark | None = None
         self._whole: Mark | None = None
@@ -70,11 +72,13 @@ class Shortlist:
             self._allowance -= cost
         if now_ms >= self._sampled_ms + _BETWEEN_SAMPLES_MS:
             self._sampled_ms = now_ms
+            self._rooms = growth.sampled(self._rooms, now_ms, terms.room_bytes)
             self._followed.look_again(self._followed.pids(), now_ms)
             self._followed.read_commands()
 
     def rank(self, terms: Terms, refused: frozenset[tuple[int, int]], now_ms: int) -> Ranking:
         """The order in which to ask. `refused` are (PID, start time) that the killer has refused already."""
+        terms = terms._replace(filled_bytes=growth.lost_bytes(self._rooms, now_ms, terms.room_bytes))
         self._offer_newcomers(terms, now_ms)
         ranking = self._rank_freshly(terms, refused, now_ms)
         if self._may_have_missed_somebody(terms, now_ms):

@@ -6,9 +6,8 @@ from bustd_common.protection import Protection
 from bustd_protocol.record import NamedTuple
 
 from ..config import Victims
-from ..deciding.filling import Filling, lost_bytes, room_bytes
+from ..deciding.filling import room_bytes
 from ..deciding.reading import Reading
-from .growth import WINDOW_MS
 from .order import Terms
 
 
@@ -24,11 +23,6 @@ class Rules(NamedTuple):
     only_uid: int = -1
 
 
-def terms_at(reading: Reading, filling: Filling, now_ms: int, rules: Rules) -> Terms:
+def terms_at(reading: Reading, rules: Rules) -> Terms:
     """The terms of a ranking at this reading."""
-    return Terms(
-        *rules,
-        total_bytes=reading.ram + reading.swap_total,
-        filled_bytes=lost_bytes(filling, now_ms, WINDOW_MS),
-        room_bytes=room_bytes(reading),
-    )
+    return Terms(*rules, total_bytes=reading.ram + reading.swap_total, room_bytes=room_bytes(reading))

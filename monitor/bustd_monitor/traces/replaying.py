@@ -110,7 +110,7 @@ class Replay:
             self._say(at_ms, f"{before.value} -> {self._state.phase.value}: {sentences.readings(reading)}")
         self._perform(actions, reading, at_ms)
         if self._state.phase is not Phase.CALM:
-            self._shortlist.watch(self._terms(reading, at_ms), at_ms)
+            self._shortlist.watch(self._terms(reading), at_ms)
 
     def _as_seen(self, reading: Reading) -> Reading:
         """What the monitor would have seen: while it is calm and enough is free, sysinfo alone (sensing.sensor)."""
@@ -133,10 +133,10 @@ class Replay:
             else:
                 self._escalate(action, at_ms)
 
-    def _terms(self, reading: Reading, at_ms: int) -> Terms:
+    def _terms(self, reading: Reading) -> Terms:
         """What a ranking at this reading rests on, as in the monitor's loop; of any user's processes."""
         rules = terms.Rules(self._config.victims, self._rules.protection, self._rules.minimum_bytes)
-        return terms.terms_at(reading, self._state.filling, at_ms, rules)
+        return terms.terms_at(reading, rules)
 
     def _rank(self, finding: Finding, reading: Reading, at_ms: int) -> None:
         """Rank and decide. The second look at the readings sees the same one: there is no other for this moment."""
@@ -147,7 +147,7 @@ class Replay:
             self._say(at_ms, f"{finding.name} fires: {values}; SIG{signal} for whoever would have been ranked first")
             self._state = states.on_lost(self._state, at_ms + _NOBODY_KNOWN_HOLD_MS)
             return
-        ranking = self._shortlist.rank(self._terms(reading, at_ms), self._state.refused, at_ms)
+        ranking = self._shortlist.rank(self._terms(reading), self._state.refused, at_ms)
         settings = self._config.conditions
         self._state, actions = states.on_ranking(self._state, ranking.candidates, reading, at_ms, settings)
         self._perform(actions, reading, at_ms)

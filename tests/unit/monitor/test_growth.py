@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bustd_monitor.ranking.growth import WINDOW_MS, gained_bytes, sampled
+from bustd_monitor.ranking.growth import WINDOW_MS, gained_bytes, lost_bytes, sampled
 
 OLD_MS = 3_600_000
 
@@ -46,6 +46,14 @@ def test_who_is_younger_than_the_window_has_gained_everything_until_he_was_follo
 def test_one_that_took_everything_when_it_started_and_is_still_since_has_gained_nothing():
     samples = followed((0, 500), (1000, 500), (2000, 500))
     assert gained_bytes(samples, 3000, 500, 4000) == 0
+
+
+def test_what_was_lost_is_what_is_missing_since_the_window_began():
+    room = followed((0, 900), (5000, 800), (9000, 500))
+    assert lost_bytes(room, 10_000, 450) == 450
+    assert lost_bytes(room, 14_000, 450) == 350
+    assert lost_bytes(room, 14_000, 950) == 0
+    assert lost_bytes(room, 60_000, 0) == lost_bytes((), 0, 0) == 0
 
 
 def test_readings_in_a_hurry_make_no_more_samples_than_one_a_second():

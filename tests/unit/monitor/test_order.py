@@ -27,7 +27,7 @@ def terms(
     total_bytes: int = 10 * GIB,
     filled_bytes: int = 0,
 ) -> Terms:
-    return Terms(rules or victims(), advice or Protection(), minimum_bytes, only_uid, total_bytes, filled_bytes)
+    return Terms(rules or victims(), advice or Protection(), minimum_bytes, only_uid, total_bytes, 0, filled_bytes)
 
 
 def order(*processes, **how) -> list[int]:
@@ -90,6 +90,30 @@ def test_of_sixteen_that_start_at_once_none_runs_away():
     ranking = rank([process(1, held_bytes=200 * MIB), *build], terms())
     assert ranking.candidates[0].process.pid == 1
     assert [one.badness for one in ranking.candidates[1:]] == [120 * MIB] * 16
+
+
+def test_a_build_runs_away_as_a_whole_and_its_largest_dies_before_a_larger_idle_program():
+    build = [
+        process(pid, held_bytes=(40 + pid) * MIB, gained_bytes=10 * MIB, cgroup="/build.service")
+        for pid in range(10, 26)
+    ]
+    idle = process(1, held_bytes=190 * MIB, cgroup="/db.service")
+    ranking = rank([idle, *build], terms(filled_bytes=170 * MIB))
+    assert [one.process.pid for one in ranking.candidates[:3]] == [25, 24, 1]
+    assert ranking.candidates[0].why == "holds 65 MiB, runs away with its unit +130 MiB"
+    assert rank([idle, *build], terms(filled_bytes=400 * MIB)).candidates[0].process.pid == 1, "a tmpfs, perhaps"
+
+
+def test_one_who_hardly_grows_does_not_run_away_with_the_others_of_his_unit():
+    grows = [process(pid, held_bytes=64 * MIB, gained_bytes=30 * MIB, cgroup="/shell.scope") for pid in (10, 11)]
+    still = process(1, held_bytes=160 * MIB, gained_bytes=9 * MIB, cgroup="/shell.scope")
+    assert order(still, *grows) == [10, 11, 1]
+    assert order(still._replace(gained_bytes=10 * MIB), *grows) == [1, 10, 11]
+
+
+def test_those_without_a_control_group_that_is_known_do_not_run_away_together():
+    build = [process(pid, held_bytes=64 * MIB, gained_bytes=30 * MIB) for pid in range(10, 14)]
+    assert order(process(1, held_bytes=100 * MIB), *build)[0] == 1
 
 
 def test_one_that_was_only_just_started_and_is_the_largest_dies():

@@ -138,7 +138,7 @@ def test_what_there_is_to_say_of_the_choice_comes_with_the_question():
 
 
 def test_a_kill_by_the_rate_of_filling_says_how_fast_and_how_soon():
-    rate = Filling((0, GIB), ((0, GIB),), (), Rate(2 * GIB, 600), Rate(2 * GIB, 2000))
+    rate = Filling((0, GIB), ((0, GIB),), Rate(2 * GIB, 600), Rate(2 * GIB, 2000))
     state = State(Phase.ACT, readings=2, filling=rate)
     _, (ask,) = states.on_ranking(state, holding(200), FIRING, 200, CONDITIONS)
     assert (ask.finding.name, ask.finding.signal.name) == ("floor", "KILL")

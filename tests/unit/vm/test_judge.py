@@ -4,14 +4,14 @@ import copy
 
 import pytest
 
-from tests.vm.__main__ import verdict_of
+from tests.vm.__main__ import keep_trace, verdict_of
 from tests.vm.comparison import page
 from tests.vm.judge import faults, promise_faults
 from tests.vm.scenarios import Scenario, Work
 
 
 def work(unit: str, fate: str, dead: int = 0, alive: int = 0) -> Work:
-    return Work(unit, ["leak"], fate, dead, alive, "alice", [])
+    return Work(unit, ["leak"], fate, dead, alive, "alice", [], 0)
 
 
 SCENARIO = Scenario(
@@ -28,7 +28,10 @@ SCENARIO = Scenario(
     blow_available_percent=15,
     available_falls_to=15,
     free_falls_to=100,
+    swap_takes_mib=30,
+    pressure_lasts_ms=200,
     says=["not obeyed"],
+    says_once=["STUCK"],
     compared=True,
     lost="",
     lost_as=[],
@@ -56,7 +59,7 @@ GOOD = {
     "inactive_before": "",
     "inactive_after": "",
     "signalled": [21, 30],
-    "said": ["not obeyed"],
+    "said": {"not obeyed": 2, "STUCK": 1},
     "probe": {
         "samples": 400,
         "kernel_oom_kills": 0,
@@ -65,6 +68,8 @@ GOOD = {
         "lowest_available_mib": 60.5,
         "lowest_available_percent": 6.5,
         "lowest_free_percent": 9.0,
+        "most_swapped_mib": 30.5,
+        "psi_some_ms": 200,
     },
     "program": {"longest_stall_ms": 20.0, "p99_ms": 3.0},
 }
@@ -109,7 +114,11 @@ def test_as_it_should_be_is_a_pass():
         (changed("inactive_after", value="it is failed"), "after the scenario: it is failed"),
         (changed("signalled", value=[21]), "30 of leak was not ended by the killer"),
         (changed("signalled", value=[30]), "21 of family was not ended by the killer"),
-        (changed("said", value=[]), "bustd did not say: not obeyed"),
+        (changed("probe", "most_swapped_mib", value=29.5), "only 29.5 MiB went to swap"),
+        (changed("probe", "psi_some_ms", value=199), "pressure lasted only 199 ms"),
+        (changed("said", "not obeyed", value=0), "bustd did not say: not obeyed"),
+        (changed("said", "STUCK", value=0), "bustd said 0 times: STUCK"),
+        (changed("said", "STUCK", value=2), "bustd said 2 times: STUCK"),
         ({"error": "Traceback\nOSError: no"}, "the scenario could not be performed: OSError: no"),
     ],
 )
@@ -125,7 +134,8 @@ def test_a_parent_that_died_instead_of_its_child_is_a_fault():
 
 
 def test_another_daemon_is_not_asked_for_the_words_of_bustd():
-    assert faults(SCENARIO, GOOD | {"signalled": [], "said": []}, "earlyoom") == []
+    silent = {name: value for name, value in GOOD.items() if name not in ("signalled", "said")}
+    assert faults(SCENARIO, silent, "earlyoom") == []
 
 
 def test_a_file_that_wants_free_memory_to_fall_is_held_to_it():
@@ -159,9 +169,36 @@ def test_a_kernel_kill_is_excused_where_the_scenario_says_why():
     assert faults(scenario, GOOD | {"signalled": []}, "bustd") != []
 
 
-def test_where_the_journal_takes_nothing_the_killers_words_are_not_asked_for():
-    scenario = SCENARIO._replace(prepare=["stopped-journal"])
-    assert faults(scenario, GOOD | {"signalled": []}, "bustd") == []
+def one_work(fate_name: str, report: dict, dead: int = 0, signalled: tuple[int, ...] = ()) -> list[str]:
+    scenario = SCENARIO._replace(work=[work("it", fate_name, dead=dead)])
+    units = {"it": report, "program": GOOD["units"]["program"]}
+    return faults(scenario, GOOD | {"units": units, "signalled": list(signalled)}, "bustd")
+
+
+def test_a_build_is_thinned_when_a_few_were_killed_and_it_ended_by_itself():
+    ended = fate(20, alive=0, dead=(20, 21, 22, 23), code=1, status=2)
+    assert one_work("thinned", ended, 2, (21, 22)) == []
+    assert one_work("thinned", ended, 1, (21, 22)) == ["it: 2 were killed"]
+    assert one_work("thinned", ended, 2, (21,)) == ["it: not all of the 2 were ended by the killer"]
+    assert one_work("thinned", ended | {"main_status": 0}, 2) == ["it: 0 were killed"]
+    assert one_work("thinned", ended | {"alive": 1}, 2, (21, 22)) == ["it did not end by itself (code 1, 1 live)"]
+    killed = ended | {"main_code": 2}
+    assert one_work("thinned", killed, 2, (21, 22)) == ["it did not end by itself (code 2, 0 live)"]
+
+
+def test_what_is_stuck_has_been_signalled_and_is_there_all_the_same():
+    assert one_work("stuck", fate(20), signalled=(20,)) == []
+    assert one_work("stuck", fate(20)) == ["it was never signalled"]
+    assert one_work("stuck", fate(20, alive=0, dead=(20,)), signalled=(20,)) == ["it is not stuck"]
+
+
+def test_any_fate_is_no_fault():
+    assert one_work("any", fate(20)) == one_work("any", fate(20, alive=0, dead=(20,))) == []
+
+
+def test_nobody_may_die_where_all_live():
+    assert one_work("lives", fate(20)) == []
+    assert one_work("lives", fate(20, dead=(21,)), signalled=(21,)) == ["it lost 1 of its processes"]
 
 
 def test_lost_excuses_exactly_the_faults_that_it_names():
@@ -180,6 +217,16 @@ def test_a_promise_says_itself_what_is_wrong():
     assert promise_faults({"error": "Traceback\nOSError: no"}) == ["OSError: no"]
     with pytest.raises(KeyError):
         promise_faults({})
+
+
+def test_a_trace_becomes_a_file_and_no_part_of_the_results(tmp_path):
+    report = {"seconds": 9.0, "trace": "AAEC"}
+    keep_trace(report, tmp_path / "traces", "one")
+    assert report == {"seconds": 9.0}
+    assert (tmp_path / "traces" / "one.trace").read_bytes() == b"\0\1\2"
+    keep_trace(report, tmp_path / "traces", "two")
+    keep_trace({"trace": "AAEC"}, None, "three")
+    assert [path.name for path in (tmp_path / "traces").iterdir()] == ["one.trace"]
 
 
 def test_the_page_has_a_row_for_each_daemon_and_names_what_bustd_loses():

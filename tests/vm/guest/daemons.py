@@ -29,8 +29,12 @@ UNITS = {
 def install(deb):
     """What README tells a user to type, and nothing else; what the package says that it needs is in the image."""
     said = machine.run("apt", "install", "-y", deb, seconds=300)
-    machine.run("systemctl", "enable", "--now", "bustd-monitor")
-    await_killer()
+    begun = time.time()
+    try:
+        machine.run("systemctl", "enable", "--now", "bustd-monitor")
+        await_killer()
+    except (RuntimeError, TimeoutError) as error:
+        raise RuntimeError(f"{error}\n{log_of(*UNITS['bustd'], since=begun)}") from None
     depends = machine.run("dpkg-query", "-W", "-f", "${Depends}", "bustd")
     missing = [name for name in _NEEDS if name not in depends]
     return {"faults": [f"the package does not depend on {name}" for name in missing], "log": said.splitlines()[-5:]}

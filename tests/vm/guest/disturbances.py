@@ -10,6 +10,7 @@ import machine
 from daemons import KILLER, MONITOR
 
 _LONG_LINE = b"x" * 16_000 + b"\n"
+_FROZEN_FILE = Path("/var/tmp/vm-frozen")
 
 
 def _hide_processes():
@@ -45,13 +46,37 @@ def _continue_journal():
 
 
 def _mount_tmpfs():
-    Path("/run/vm-tmpfs").mkdir(exist_ok=True)
-    machine.run("mount", "-t", "tmpfs", "-o", "size=90%,mode=1777", "tmpfs", "/run/vm-tmpfs")
+    machine.TMPFS.mkdir(exist_ok=True)
+    machine.run("mount", "-t", "tmpfs", "-o", "size=90%,mode=1777", "tmpfs", str(machine.TMPFS))
 
 
 def _unmount_tmpfs():
-    machine.run("umount", "/run/vm-tmpfs")
-    Path("/run/vm-tmpfs").rmdir()
+    machine.run("umount", str(machine.TMPFS))
+    machine.TMPFS.rmdir()
+
+
+def _freeze():
+    """A small file system in a file, frozen: a write waits in the kernel, uninterruptibly, until it is thawed."""
+    machine.FROZEN.mkdir(exist_ok=True)
+    machine.run("fallocate", "--length", "16MiB", str(_FROZEN_FILE))
+    machine.run("mke2fs", "-q", "-t", "ext4", str(_FROZEN_FILE))
+    machine.run("mount", "-o", "loop", str(_FROZEN_FILE), str(machine.FROZEN))
+    machine.FROZEN.chmod(0o1777)
+    Path(machine.FROZEN, "file").write_bytes(bytes(4096))
+    Path(machine.FROZEN, "file").chmod(0o666)
+    machine.run("fsfreeze", "--freeze", str(machine.FROZEN))
+
+
+def thaw():
+    """Let go of whoever is stuck; nothing happens where nothing is frozen."""
+    if machine.FROZEN.is_mount():
+        machine.run("fsfreeze", "--unfreeze", str(machine.FROZEN), check=False)
+
+
+def _unmount_frozen():
+    thaw()
+    machine.run("umount", str(machine.FROZEN), check=False)
+    _FROZEN_FILE.unlink(missing_ok=True)
 
 
 def _make_pages():
@@ -67,6 +92,7 @@ PREPARATIONS = {
     "stopped-journal": (_stop_journal, _continue_journal),
     "hidepid": (_hide_processes, _show_processes),
     "tmpfs": (_mount_tmpfs, _unmount_tmpfs),
+    "frozen": (_freeze, _unmount_frozen),
     "page-file": (_make_pages, lambda: None),
 }
 """Before anything of the scenario runs, and how each is undone."""

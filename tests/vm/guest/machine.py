@@ -13,6 +13,12 @@ PLACE = Path("/run/vm")
 PROGRAM_FILE = Path("/var/tmp/vm-program-file")
 """What the user's program reads: 8 MiB on disk."""
 
+TMPFS = Path("/run/vm-tmpfs")
+"""A tmpfs for everybody, where a scenario prepares one."""
+
+FROZEN = Path("/run/vm-frozen")
+"""A file system for everybody that lets nobody write, where a scenario prepares one."""
+
 _PORT = "/dev/ttyS1"
 _MCL_CURRENT, _MCL_FUTURE = 1, 2
 _SYS_PIDFD_GETFD = 438
@@ -99,7 +105,7 @@ def processes_of(cgroup):
 def swap_on(kind, mib):
     """`disk`: a swap file; `zram`: compressed memory."""
     if kind == "disk":
-        run("dd", "if=/dev/zero", f"of={_SWAP_FILE}", "bs=1M", f"count={mib}", "status=none")
+        run("fallocate", "--length", f"{mib}MiB", str(_SWAP_FILE))
         _SWAP_FILE.chmod(0o600)
         run("mkswap", str(_SWAP_FILE))
         run("swapon", str(_SWAP_FILE))

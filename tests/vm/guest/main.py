@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import traceback
+from functools import partial
 from pathlib import Path
 
 import daemons
@@ -39,7 +40,8 @@ def _perform(job):
     daemons.start(job["daemon"])
     for description in job["scenarios"]:
         seconds = description["seconds"] + _SPARE_S
-        _told(description["name"], seconds, lambda given=description: scenario.perform(given, job["daemon"]))
+        step = partial(scenario.perform, description, job["daemon"], job["traces"])
+        _told(description["name"], seconds, step)
     if job["promises"]:
         for name, promise in [*sandbox.all_of(), *promises.all_of(), *package.all_of(job, before)]:
             _told(name, 600, promise)

@@ -1,6 +1,6 @@
-"""The probe: MemAvailable, PSI and the kernel's oom_kill count every 20 ms, from locked memory at real-time priority.
+"""The probe: memory, PSI and the kernel's oom_kill count every 20 ms, from locked memory at real-time priority.
 
-Usage: probe.py RESULT. On SIGTERM it writes a summary of its samples there, as JSON.
+Usage: probe.py RESULT. On SIGTERM it writes a summary of its samples there, and a series of them, as JSON.
 """
 
 import json
@@ -23,9 +23,10 @@ def field(text, name):
     return int(text[start:].lstrip(b": ").split(None, 1)[0])
 
 
-def full_us(pressure):
-    """PSI `full total=`, 0 where PSI is off."""
-    return int(pressure.rpartition(b"total=")[2]) if b"full" in pressure else 0
+def totals_us(pressure):
+    """PSI `total=` of some and full, 0 where PSI is off."""
+    found = [int(line.rpartition(b"total=")[2]) for line in pressure.splitlines()]
+    return found if len(found) == 2 else [0, 0]
 
 
 def main(result):
@@ -42,8 +43,9 @@ def main(result):
         pressure = -1
     total = field(os.pread(meminfo, 4096, 0), b"MemTotal")
     first_oom = last_oom = field(os.pread(vmstat, 16384, 0), b"\noom_kill ")
-    first_full = last_full = full_us(os.pread(pressure, 512, 0)) if pressure >= 0 else 0
-    times, available, free = (array("q", bytes(8 * _MOST_SAMPLES)) for _ in range(3))
+    first_psi = last_psi = totals_us(os.pread(pressure, 512, 0) if pressure >= 0 else b"")
+    swap_total = field(os.pread(meminfo, 4096, 0), b"SwapTotal")
+    times, available, free, anonymous, swap_free = (array("q", bytes(8 * _MOST_SAMPLES)) for _ in range(5))
     count = 0
     machine.ready()
     due = time.monotonic_ns()
@@ -51,12 +53,13 @@ def main(result):
         times[count] = time.monotonic_ns()
         now = os.pread(meminfo, 4096, 0)
         available[count], free[count] = field(now, b"MemAvailable"), field(now, b"MemFree")
+        anonymous[count], swap_free[count] = field(now, b"AnonPages"), field(now, b"SwapFree")
         last_oom = field(os.pread(vmstat, 16384, 0), b"\noom_kill ")
         if pressure >= 0:
-            last_full = full_us(os.pread(pressure, 512, 0))
+            last_psi = totals_us(os.pread(pressure, 512, 0))
         count += 1
         due = max(due + _EVERY_NS, time.monotonic_ns())
-        time.sleep((due - time.monotonic_ns()) / 1e9 if due > time.monotonic_ns() else 0)
+        time.sleep(max(due - time.monotonic_ns(), 0) / 1e9)
     gaps = [(times[n + 1] - times[n]) / 1e6 for n in range(count - 1)]
 
     def below(share):
@@ -70,10 +73,14 @@ def main(result):
         "lowest_free_percent": round(100 * min(free[:count]) / total, 1),
         "ms_below_10_percent": below(0.10),
         "ms_below_2_percent": below(0.02),
-        "psi_full_ms": (last_full - first_full) // 1000,
+        "most_swapped_mib": round((max(swap_free[:count]) - min(swap_free[:count])) / 1024, 1),
+        "psi_some_ms": (last_psi[0] - first_psi[0]) // 1000,
+        "psi_full_ms": (last_psi[1] - first_psi[1]) // 1000,
         "kernel_oom_kills": last_oom - first_oom,
     }
-    Path(result).write_text(json.dumps(summary))
+    columns = {"ns": times, "available": available, "anonymous": anonymous, "swap_free": swap_free}
+    series = {name: list(column[:count]) for name, column in columns.items()} | {"swap_total": swap_total}
+    Path(result).write_text(json.dumps({"summary": summary, "series": series}))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import daemons
@@ -10,6 +11,8 @@ import machine
 from daemons import KILLER, MONITOR, log_of, main_pid
 
 _BLOWS = 6
+_BOX = "box.slice"
+_WORKLOAD = ("/usr/bin/python3", "-s", "-E", "/run/job/guest/workload.py")
 _CONNECT = """
 import socket, sys
 link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -32,6 +35,7 @@ def all_of():
         ("promise: hidepid is named, not guessed around", blinded),
         ("promise: a wrong killer.toml", wrong_killer_toml),
         ("promise: a wrong bustd.toml", wrong_bustd_toml),
+        ("promise: one control group is watched by itself", limited_group),
     ]
 
 
@@ -185,3 +189,48 @@ def wrong_bustd_toml():
     if "nearest known key: conditions.floor" not in said:
         faults.append("the log does not name the nearest key")
     return {"faults": faults, "shown": shown}
+
+
+def limited_group():
+    """A slice with a limit fills up while the machine has plenty; a pair of its own watches it. Nothing else dies."""
+    faults, since = [], time.time()
+    with ExitStack() as undo:
+        for unit in ("box-bustd", "box-leak", "box-idle"):
+            undo.callback(machine.run, "systemctl", "stop", f"{unit}.service", check=False)
+        machine.run("systemctl", "set-property", "--runtime", _BOX, "MemoryMax=250M", "MemorySwapMax=0")
+        undo.callback(machine.run, "systemctl", "revert", _BOX, check=False)
+        _start_in_box("box-idle", *_WORKLOAD, "hold", "--mib", "120")
+        machine.run("systemd-run", "--quiet", "--unit=box-bustd", "bustd", "run", "-n", "--cgroup", f"/{_BOX}")
+        if not _within(60, lambda: "connected to the killer" in log_of("box-bustd", since=since)):
+            faults.append("the pair for the control group does not start")
+        idle = main_pid("box-idle.service")
+        _start_in_box("box-leak", *_WORKLOAD, "leak", "--rate", "10")
+        leak = main_pid("box-leak.service")
+        if not _within(60, lambda: not Path(f"/proc/{leak}").exists()):
+            faults.append("the leak lives")
+        said, others = log_of("box-bustd", since=since), log_of(MONITOR, since=since)
+        if f" to {leak} (leak, unit box-leak.service, holding" not in said:
+            faults.append("the killer of the control group has not signalled the leak")
+        if main_pid("box-idle.service") != idle or not Path(f"/proc/{idle}").exists():
+            faults.append("the larger, idle program in the control group died")
+        if " fires: " in others:
+            faults.append("the machine's own pair saw a shortage")
+        events = Path(f"/sys/fs/cgroup/{_BOX}/memory.events").read_text()
+        if "oom_kill 0" not in events:
+            faults.append(f"the kernel killed: {events}")
+    return {"faults": faults, "said": said.splitlines()[-12:]}
+
+
+def _start_in_box(unit, *command):
+    options = ("Type=notify", "NotifyAccess=all", "RemainAfterExit=yes", "User=alice")
+    properties = [f"--property={option}" for option in options]
+    machine.run("systemd-run", "--quiet", f"--unit={unit}", f"--slice={_BOX}", *properties, *command)
+
+
+def _within(seconds, is_so):
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
+    return True

@@ -94,7 +94,7 @@ def filters():
     faults, sizes = [], {}
     for unit, forbidden, needed in (
         (KILLER, never, {"pidfd_open", "pidfd_send_signal", "process_mrelease"}),
-        (MONITOR, signalling, {"poll", "getdents64"}),
+        (MONITOR, signalling, {"poll", "getdents64", "getxattr"}),
     ):
         permitted = set(machine.show(unit, "SystemCallFilter")["SystemCallFilter"].split())
         sizes[unit] = len(permitted)

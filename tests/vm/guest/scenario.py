@@ -8,8 +8,12 @@ from contextlib import ExitStack
 
 import daemons
 import machine
-from disturbances import PREPARATIONS, strike
+import signals
+import traces
+from daemons import KILLER
+from disturbances import PREPARATIONS, strike, thaw
 from herd import Herd, services
+from reaction import reaction
 
 _LOOK_EVERY_S = 0.05
 _AFTER_THE_LAST_DEATH_S = 6
@@ -17,10 +21,10 @@ _PYTHON = ("/usr/bin/python3", "-s", "-E")
 _GUEST = "/run/job/guest"
 _LONGEST_LOG = 60
 _LOG_PATIENCE_S = 30
-_SIGNALLED = re.compile(r"bustd-killer: signalled SIG\w+ to (\d+) ")
+_CONDITION = re.compile(r"bustd-killer: signalled SIG\w+ to \d+ .* for (\w+)")
 
 
-def perform(scenario, daemon):
+def perform(scenario, daemon, is_traced=False):
     """Prepare, run, undo whatever happened. The report as a dictionary."""
     with ExitStack() as undo:
         if scenario["swap"] != "none":
@@ -36,13 +40,28 @@ def perform(scenario, daemon):
             prepare()
         machine.settle()
         since, restarts = time.time(), daemons.restarts(daemon)
-        report = _observed(scenario)
+        killers = {daemons.main_pid(KILLER)} if daemon == "bustd" else set()
+        signals.begin()
+        report, sent, series = _observed(scenario, is_traced)
         report["restarts"] = {unit: count - restarts[unit] for unit, count in daemons.restarts(daemon).items()}
     report["inactive_before"], report["inactive_after"] = idle_before, daemons.inactivity(daemon)
+    if daemon == "bustd":
+        report |= _killed(sent, killers | {daemons.main_pid(KILLER)}, series)
     log = _log(scenario, daemon, since)
-    report["signalled"] = [int(pid) for line in log for pid in _SIGNALLED.findall(line)]
-    report["said"] = [text for text in scenario["says"] if any(text in line for line in log)]
+    if report["probe"] is None:
+        log += daemons.log_of("probe.service", since=since).splitlines()
+    report["conditions"] = [name for line in log for name in _CONDITION.findall(line)]
+    report["said"] = {text: sum(text in line for line in log) for text in scenario["says"] + scenario["says_once"]}
     report["log"] = log[-_LONGEST_LOG:]
+    return report
+
+
+def _killed(sent, killers, series):
+    """Whom the killer itself has signalled, and how soon the first time."""
+    ours = [one for one in sent if one.sender in killers]
+    report = {"signalled": [one.pid for one in ours]}
+    if ours and series:
+        report |= reaction(series, int(ours[0].seconds * 1e9))
     return report
 
 
@@ -52,14 +71,14 @@ def _log(scenario, daemon, since):
     while True:
         machine.run("journalctl", "--sync")
         log = daemons.log(daemon, since)
-        is_whole = all(any(text in line for line in log) for text in scenario["says"])
+        is_whole = all(any(text in line for line in log) for text in scenario["says"] + scenario["says_once"])
         if daemon != "bustd" or is_whole or time.monotonic() > deadline:
             return log
         time.sleep(1)
 
 
-def _observed(scenario):
-    """Start everything, watch until it is over, stop everything."""
+def _observed(scenario, is_traced):
+    """Start everything, watch until it is over, stop everything. The report, all signals, and the probe's samples."""
     results = {name: machine.PLACE / f"{name}.json" for name in ("probe", "program")}
     for path in results.values():
         path.unlink(missing_ok=True)
@@ -71,12 +90,16 @@ def _observed(scenario):
         stack.callback(others.close)
         for unit in ["probe", "program", *units]:
             stack.callback(_stop, unit)
+        stack.callback(thaw)
         _start("probe", "system.slice", "root", [f"{_GUEST}/probe.py", str(results["probe"])], ["OOMScoreAdjust=-1000"])
         _start("program", "work.slice", "alice", [f"{_GUEST}/program.py", str(results["program"])])
         others.hold_newcomers()  # and no later ones: services have children that come and go
+        trace = stack.enter_context(traces.recorded(scenario)) if is_traced else {}
         for work in scenario["work"][:-1]:
+            time.sleep(work["wait_s"])
             _start_work(work)
             herd.look()
+        time.sleep(scenario["work"][-1]["wait_s"])
         begun = time.monotonic()
         available_before = machine.meminfo()["MemAvailable"]
         _start_work(scenario["work"][-1])
@@ -88,9 +111,10 @@ def _observed(scenario):
             "others_dead": {unit: [pid for pid, _, _ in dead] for unit, dead in others.dead.items()},
             "blow": blow,
         }
-    for name, path in results.items():
-        report[name] = json.loads(path.read_text()) if path.exists() else None
-    return report
+        sent = signals.end()  # before those are stopped that are left
+    found = {name: json.loads(path.read_text()) if path.exists() else None for name, path in results.items()}
+    probe = found["probe"] or {"summary": None, "series": None}
+    return report | trace | {"probe": probe["summary"], "program": found["program"]}, sent, probe["series"]
 
 
 def _start_work(work):
@@ -114,7 +138,7 @@ def _start(unit, group, user, command, properties=()):
 def _watch(scenario, herd, others, begun):
     """Until the victims are dead and a while has passed, or the time is over. Whom the blow hit, and when."""
     blow, over_s = None, None
-    doomed = [work["unit"] for work in scenario["work"] if work["fate"] == "dies"]
+    doomed = [work["unit"] for work in scenario["work"] if work["fate"] in ("dies", "thinned")]
     while True:
         herd.look()
         others.notice_deaths()

@@ -7,13 +7,14 @@ import argparse
 import ctypes
 import mmap
 import os
+import random
 import signal
 import sys
 import threading
 import time
 from pathlib import Path
 
-from machine import ready
+from machine import FROZEN, TMPFS, meminfo, ready
 
 _CHUNK = 4 << 20
 _FAST_CHUNK = 32 << 20
@@ -31,30 +32,75 @@ def take(size):
     _kept.append(block)
 
 
-def leak(options):
-    """For ever, at `rate` MiB a second; 0: as fast as can be."""
-    started, taken, chunk = time.monotonic(), 0, _CHUNK if options.rate else _FAST_CHUNK
-    while True:
+def grow(rate, most=None):
+    """By `rate` MiB a second, 0: as fast as can be; for ever, or until it has taken `most` bytes."""
+    started, taken = time.monotonic(), 0
+    chunk = min(_CHUNK, rate << 20) if rate else _FAST_CHUNK
+    while most is None or taken < most:
         take(chunk)
         taken += chunk
-        if options.rate:
-            ahead = taken / (options.rate << 20) - (time.monotonic() - started)
+        if rate:
+            ahead = taken / (rate << 20) - (time.monotonic() - started)
             time.sleep(max(ahead, 0))
 
 
+def leak(options):
+    """Have `mib` MiB already, and grow for ever."""
+    if options.mib:
+        take(options.mib << 20)
+    ready()
+    grow(options.rate)
+
+
 def hold(options):
-    """Have `mib` MiB, and do nothing."""
+    """Have `mib` MiB, and do nothing; `early`: be there before it has them."""
+    if options.early:
+        ready()
     if options.mib:
         take(options.mib << 20)
     ready()
     signal.pause()
 
 
+def newborn(options):
+    """Take all but `leave` MiB of what is available, in one call to the kernel, and do nothing."""
+    ready()
+    size = meminfo()["MemAvailable"] - (options.leave << 20)
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE
+    _kept.append(mmap.mmap(-1, size, flags=flags))
+    signal.pause()
+
+
+def touch(options):
+    """Write to one page of `mib` MiB after another, at random: no part of it is not in use, and none is used next."""
+    ready()
+    take(options.mib << 20)
+    (block,) = _kept
+    while True:
+        block[random.randrange(options.mib << 20)] = 1
+
+
+def build(options):
+    """`count` compilers at once, each with `mib` MiB in the end. Exits with the number of those that were killed."""
+    ready()
+    for _ in range(options.count):
+        if os.fork() == 0:
+            _compile(options)
+    sys.exit(sum(os.WIFSIGNALED(os.wait()[1]) for _ in range(options.count)))
+
+
+def _compile(options):
+    """Grow, write out what came of it for `every` seconds, and end."""
+    grow(options.rate, options.mib << 20)
+    time.sleep(options.every)
+    os._exit(0)
+
+
 def children(options):
     """`count` children; they leak with `rate`, or only wait. The parent reaps whoever dies."""
     for _ in range(options.count):
         if os.fork() == 0:
-            signal.pause() if options.waiting else leak(options)
+            signal.pause() if options.waiting else grow(options.rate)
     ready()
     while True:
         try:
@@ -68,7 +114,7 @@ def litter(options):
     ready()
     for _ in range(options.count):
         if os.fork() == 0:
-            leak(options)
+            grow(options.rate)
         deadline = time.monotonic() + options.every
         while (left := deadline - time.monotonic()) > 0:
             signal.sigtimedwait([signal.SIGCHLD], left)
@@ -108,30 +154,60 @@ def map_pages(options):
 
 
 def fill(options):
-    """Write `mib` MiB into a tmpfs, which is nobody's memory, and wait."""
-    block = os.urandom(1 << 20)
-    with Path("/run/vm-tmpfs/filling").open("wb", buffering=0) as file:
-        for _ in range(options.mib):
-            file.write(block)
+    """Write `mib` MiB into a tmpfs, which is nobody's memory, or all but `leave` MiB of what is available; and wait."""
+    block, written = os.urandom(1 << 20), 0
     ready()
+    with Path(TMPFS, "filling").open("wb", buffering=0) as file:
+        while written < options.mib or options.leave << 20 < meminfo()["MemAvailable"]:
+            file.write(block)
+            written += 1
     signal.pause()
+
+
+def stuck(options):
+    """Have `mib` MiB, and write to a file system that is frozen: no signal reaches it there."""
+    take(options.mib << 20)
+    ready()
+    Path(FROZEN, "file").write_bytes(b"x")
+
+
+def stuck_locked(options):
+    """Like `stuck`, in a page fault, while another thread waits to unmap that page: nobody gets at the address space.
+
+    Whoever reads the command line waits with it, and process_mrelease(2) until SIGKILL has ended that other wait.
+    """
+    libc = ctypes.CDLL(None)
+    Path(FROZEN, "file").stat()  # a look-up for writing would wait for the thaw, here already
+    with Path(FROZEN, "file").open("r+b") as file:
+        libc.mmap.restype = ctypes.c_void_p
+        page = ctypes.c_void_p(libc.mmap(None, mmap.PAGESIZE, mmap.PROT_WRITE, mmap.MAP_SHARED, file.fileno(), 0))
+    take(options.mib << 20)
+    ready()
+    threading.Thread(target=libc.memset, args=(page, 1, 1)).start()
+    time.sleep(0.5)
+    libc.munmap(page, mmap.PAGESIZE)
 
 
 def leave_leader(options):
     """The main thread exits, another one leaks: the process is a zombie with living threads."""
     ready()
-    threading.Thread(target=leak, args=(options,)).start()
+    threading.Thread(target=grow, args=(options.rate,)).start()
     ctypes.CDLL(None).syscall(60, 0)  # exit(2), of this thread alone
 
 
 KINDS = {
-    "leak": lambda options: (ready(), leak(options)),
+    "leak": leak,
     "hold": hold,
+    "newborn": newborn,
+    "touch": touch,
+    "build": build,
     "children": children,
     "litter": litter,
     "read": read,
     "map": map_pages,
     "fill": fill,
+    "stuck": stuck,
+    "stuck-locked": stuck_locked,
     "leave-leader": leave_leader,
 }
 
@@ -141,6 +217,8 @@ def main():
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("--rate", type=int, default=0)
     parser.add_argument("--mib", type=int, default=0)
+    parser.add_argument("--leave", type=int, default=1 << 20)
+    parser.add_argument("--early", action="store_true")
     parser.add_argument("--count", type=int, default=1)
     parser.add_argument("--every", type=float, default=2)
     parser.add_argument("--name", default="")
