@@ -53,6 +53,7 @@ class Stall(NamedTuple):
     available_percent: float
     refault_percent: int
     thrash_available_percent: float
+    patience_seconds: int
 
 
 class Forecast(NamedTuple):
@@ -167,6 +168,9 @@ SCHEMA: Schema = {
             ),
             "thrash_available_percent": Key(
                 "number", 25, "Where it is files that were wanted back, available memory is at most this.", 0.1, 100
+            ),
+            "patience_seconds": Key(
+                "int", 30, "Wanted back or not: PSI full of 100 ms in each second for so long is enough.", 3, 3600
             ),
         },
         "forecast": {

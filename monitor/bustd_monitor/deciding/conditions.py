@@ -114,6 +114,9 @@ def _stall(reading: Reading, stalls: Stalls, stall: Stall) -> Finding:
 
 
 def _thrashes(stalls: Stalls, stall: Stall, is_short: bool) -> bool:
+    # Even what only moves to swap must be over some time.
+    if is_short and 0 <= stalls.since_ms <= stalls.marked_ms - stall.patience_seconds * 1000:
+        return True
     if not stalls.seconds or _is_quiet(stalls.seconds[-1], stall):
         return False
     seconds = stalls.seconds[-stall.seconds :]

@@ -6,7 +6,7 @@ from bustd_common.log import printable
 from bustd_protocol.record import NamedTuple
 
 from ..config import Floor
-from ..ranking.order import Candidate
+from ..ranking.order import Candidate, grows
 from ..reporting.amounts import size
 from .conditions import floor_bytes
 from .reading import Reading
@@ -49,6 +49,14 @@ def worth_asking_for(candidates: tuple[Candidate, ...], reading: Reading, floor:
     if candidates and (together >= needed or len(candidates) >= _LONG_LIST):
         return Choice(candidates, f"memory is in many hands, and to end the shortage takes {size(needed)}")
     return Choice(())
+
+
+def worth_it_ahead(candidates: tuple[Candidate, ...], filled_next: int) -> tuple[Candidate, ...]:
+    """Before memory is short only those may die who take it, or whose death outlasts what is filled in some seconds.
+
+    A tmpfs that fills up is nobody's: whoever died for it would have died in vain.
+    """
+    return tuple(one for one in candidates if grows(one.process) or one.held_bytes >= filled_next)
 
 
 def what_fills_memory(candidates: tuple[Candidate, ...], reading: Reading) -> str:

@@ -12,6 +12,9 @@ from .reading import Reading, Refaults
 
 _SHORTEST_MS, _LONGEST_MS = 800, 1200
 _MOST_SECONDS = 60
+_LONGEST_GAP_MS = 5000
+BARELY_MS = 100
+"""Milliseconds of full stall per second from which on programs are felt to stand still, however well they do else."""
 
 
 class Second(NamedTuple):
@@ -26,13 +29,17 @@ class Second(NamedTuple):
 
 
 class Stalls(NamedTuple):
-    """`seconds` without a gap between them, newest last; the others are the running totals at the end of the newest."""
+    """`seconds` without a gap between them, newest last; the others are the running totals at the end of the newest.
+
+    `since_ms`: when it began that programs barely get on (BARELY_MS) without a second of rest, -1 if they do.
+    """
 
     marked_ms: int = -1
     full_us: int = 0
     some_us: int = 0
     refaults: Refaults | None = None
     seconds: tuple[Second, ...] = ()
+    since_ms: int = -1
 
 
 def advanced(stalls: Stalls, reading: Reading, now_ms: int) -> Stalls:
@@ -43,14 +50,16 @@ def advanced(stalls: Stalls, reading: Reading, now_ms: int) -> Stalls:
     if 0 <= elapsed_ms < _SHORTEST_MS and stalls.marked_ms >= 0:
         return stalls
     full_us, some_us = reading.pressure.full_total_us, reading.pressure.some_total_us
+    since_ms = _since(stalls, full_us, elapsed_ms)
     if stalls.marked_ms < 0 or elapsed_ms > _LONGEST_MS or elapsed_ms < 0:
-        return Stalls(now_ms, full_us, some_us, reading.refaults)
+        return Stalls(now_ms, full_us, some_us, reading.refaults, (), since_ms)
     second = Second(
         max(full_us - stalls.full_us, 0) // elapsed_ms,
         max(some_us - stalls.some_us, 0) // elapsed_ms,
         _grown(stalls.refaults, reading.refaults),
     )
-    return Stalls(now_ms, full_us, some_us, reading.refaults, (*stalls.seconds[1 - _MOST_SECONDS :], second))
+    seconds = (*stalls.seconds[1 - _MOST_SECONDS :], second)
+    return Stalls(now_ms, full_us, some_us, reading.refaults, seconds, since_ms)
 
 
 def wanted_back_percent(seconds: tuple[Second, ...]) -> tuple[int, int] | None:
@@ -66,6 +75,15 @@ def wanted_back_percent(seconds: tuple[Second, ...]) -> tuple[int, int] | None:
     if not reclaimed:
         return 0, 0
     return (anonymous + file) * 100 // reclaimed, file * 100 // reclaimed
+
+
+def _since(stalls: Stalls, full_us: int, elapsed_ms: int) -> int:
+    """A monitor that thrashes with the others may be seconds late: the stall over all that time counts all the same."""
+    if stalls.marked_ms < 0 or not 0 < elapsed_ms <= _LONGEST_GAP_MS:
+        return -1
+    if full_us - stalls.full_us < BARELY_MS * elapsed_ms:
+        return -1
+    return stalls.since_ms if stalls.since_ms >= 0 else stalls.marked_ms
 
 
 _UNKNOWN = Stalls()

@@ -18,7 +18,7 @@ from . import evidence, filling, stalls
 from .conditions import Finding, findings
 from .filling import Filling
 from .reading import Reading
-from .relief import what_fills_memory, worth_asking_for
+from .relief import what_fills_memory, worth_asking_for, worth_it_ahead
 from .stalls import Stalls
 
 READINGS_BEFORE_A_KILL = 2
@@ -178,6 +178,9 @@ def on_ranking(
     firing = [finding for finding in findings(reading, state.stalls, conditions, state.filling) if finding.fires]
     if not firing:
         return _over(state, now_ms), (Say("the second look at the readings says that it is over: nobody is killed"),)
+    if firing[0].name == "forecast":
+        per_second = filling.rate(state.filling).per_second
+        candidates = worth_it_ahead(candidates, int(per_second * conditions.forecast.exhaustion_seconds))
     choice = worth_asking_for(candidates, reading, conditions.floor)
     if not choice.candidates:
         return _nobody(state, what_fills_memory(candidates, reading), now_ms)
@@ -225,7 +228,8 @@ def on_exited(state: State, exited: Exited) -> State:
     if flight is not None and exited.fate is Fate.STUCK:
         victim = (flight.pid, flight.start_ticks)
         refused, stuck = refused | {victim}, (*stuck, victim)[-_MOST_STUCK:]
-    return _moved(state, Cue.EXITED)._replace(flight=None, refused=refused, stuck=stuck)
+    # How programs stalled before says nothing about the machine after it.
+    return _moved(state, Cue.EXITED)._replace(flight=None, refused=refused, stuck=stuck, stalls=Stalls())
 
 
 def on_hello(state: State, hello: KillerHello) -> State:

@@ -118,6 +118,11 @@ def why_protected(process: Process, terms: Terms) -> str:
     return "ManagedOOMPreference=omit" if process.preference == OMIT else ""
 
 
+def grows(process: Process) -> bool:
+    """Whether he has gained a noticeable part of what he holds of late."""
+    return process.gained_bytes * _NOTICEABLE_GROWTH >= process.held_bytes
+
+
 def _companies(eligible: list[Process], known: list[Process], terms: Terms) -> list[_Company]:
     """Who dies with whom. One who is protected breaks his company up: the killer would refuse the whole of it."""
     together: dict[str, list[Process]] = {}
@@ -166,8 +171,8 @@ def _why_it_runs_away(company: _Company, runaway: _Runaway) -> str:
     """In words, "" if it does not. Who hardly grows does not run away with the others of his unit."""
     if company.gained_bytes > runaway.least:
         return "runs away"
-    grows = company.gained_bytes * _NOTICEABLE_GROWTH >= company.held_bytes
-    return "runs away with its unit" if grows and runaway.cgroup == company.members[0].cgroup != "" else ""
+    first = company.members[0]
+    return "runs away with its unit" if grows(first) and runaway.cgroup == first.cgroup != "" else ""
 
 
 def _placed(company: _Company, runaway: _Runaway, terms: Terms) -> Candidate:

@@ -11,6 +11,7 @@ from bustd_protocol.messages import DIFFERS_COMM, DIFFERS_UID, Exited, Fate, Out
 from ..config import Conditions
 from ..deciding.conditions import floor_bytes, swap_floor_bytes
 from ..deciding.reading import Reading
+from ..deciding.stalls import BARELY_MS
 from ..deciding.states import Ask
 from ..ranking.order import Candidate
 from ..sensing.processes import Process
@@ -51,7 +52,8 @@ def demands(name: str, reading: Reading, conditions: Conditions) -> str:
             f"available at most {stall.available_percent:g} % ({size(reading.total * stall.available_percent / 100)}), "
             f"PSI full growing by {stall.full_ms_per_second} ms or some by {stall.some_ms_per_second} ms in each of "
             f"{stall.seconds} s, and {stall.refault_percent} % of what was reclaimed wanted back; "
-            f"if that is files, available at most {stall.thrash_available_percent:g} %"
+            f"if that is files, available at most {stall.thrash_available_percent:g} %; "
+            f"or PSI full growing by {BARELY_MS} ms in each of {stall.patience_seconds} s"
         )
     if name == "forecast":
         forecast = conditions.forecast

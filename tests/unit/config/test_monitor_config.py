@@ -50,7 +50,7 @@ def test_without_a_file_everything_has_its_default(path):
         conditions=Conditions(
             Pressure(True, 15, 25.0, 40, 50),
             Floor(True, 10, 1024, 10, 50, 25),
-            Stall(True, 300, 900, 2, 15, 30, 25),
+            Stall(True, 300, 900, 2, 15, 30, 25, 30),
             Forecast(True, 2, 20),
         ),
         sleep=Sleep(6144, 20, 10000, 1000),
@@ -93,6 +93,7 @@ def test_every_key_arrives_in_its_field(written):
             available_percent = 10
             refault_percent = 101
             thrash_available_percent = 102e-1
+            patience_seconds = 103
             [conditions.forecast]
             enabled = false
             exhaustion_seconds = 1.25
@@ -127,7 +128,7 @@ def test_every_key_arrives_in_its_field(written):
         conditions=Conditions(
             Pressure(False, 1.5, 2, 3, 4),
             Floor(True, 4, 5, 6, 7, 71),
-            Stall(False, 8, 81, 9, 10, 101, 10.2),
+            Stall(False, 8, 81, 9, 10, 101, 10.2, 103),
             Forecast(False, 1.25, 30),
         ),
         sleep=Sleep(11, 12, 13, 14),

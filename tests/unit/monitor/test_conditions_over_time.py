@@ -5,7 +5,7 @@ import pytest
 from bustd_monitor.deciding.conditions import Finding, findings
 from bustd_monitor.deciding.filling import Filling
 from bustd_monitor.deciding.reading import Reading, Refaults
-from bustd_monitor.deciding.stalls import Stalls
+from bustd_monitor.deciding.stalls import Second, Stalls
 from bustd_protocol.messages import Signal
 from tests.unit.monitor.making import DEFAULTS, GIB, conditions, psi, reading
 from tests.unit.monitor.trends import STALLED, filling_at, stalls_of, the, thrashing
@@ -144,3 +144,17 @@ def test_while_memory_fills_up_forecast_asks_for_another_reading_soon():
     filling = Filling(recent=((0, 5 * GIB), (1000, 4 * GIB)))
     assert forecast(reading(4 * GIB), filling).look_again_ms == 400
     assert forecast(reading(4 * GIB), Filling()).look_again_ms is None
+
+
+def test_what_only_moves_to_swap_is_left_in_peace_for_half_a_minute_and_no_longer():
+    stalls = Stalls(marked_ms=30_000, seconds=(Second(150), Second(150)), refaults=Refaults(0, 0, 1), since_ms=1)
+    short = reading(GIB, swap=(16 * GIB, 15 * GIB), pressure=psi(10))
+    assert not stall_of(short, stalls).fires
+    assert stall_of(short, stalls._replace(since_ms=0)).fires
+    assert not stall_of(short._replace(available=4 * GIB), stalls._replace(since_ms=0)).fires
+    assert not stall_of(short, stalls._replace(since_ms=-1)).fires
+
+
+def stall_of(short, stalls):
+    (found,) = [one for one in findings(short, stalls, DEFAULTS.conditions) if one.name == "stall"]
+    return found

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from bustd_monitor.deciding import states
 from bustd_monitor.deciding.filling import Filling, Rate
 from bustd_monitor.deciding.reading import Refaults
-from bustd_monitor.deciding.relief import needed_bytes, what_fills_memory, worth_asking_for
+from bustd_monitor.deciding.relief import needed_bytes, what_fills_memory, worth_asking_for, worth_it_ahead
 from bustd_monitor.deciding.stalls import Second, Stalls
 from bustd_monitor.deciding.states import Ask, Phase, Say, State
 from tests.unit.monitor.making import DEFAULTS, GIB, MIB, candidate, reading
@@ -146,7 +146,7 @@ def test_a_kill_by_the_rate_of_filling_says_how_fast_and_how_soon():
         "memory and swap fill at 2048 MiB a second (over the last 0.6 s) and would be gone in 0.5 s; "
         "its death alone does not end the shortage: that takes 512 MiB"
     )
-    _, (ask,) = states.on_ranking(state, holding(2000), reading(3 * GIB), 200, CONDITIONS)
+    _, (ask,) = states.on_ranking(state, holding(4096), reading(3 * GIB), 200, CONDITIONS)
     assert (ask.finding.name, ask.remark[:31]) == ("forecast", "memory and swap fill at 2048 Mi")
 
 
@@ -158,3 +158,29 @@ def test_a_kill_by_stall_says_how_programs_stalled_and_what_was_wanted_back():
         "PSI full 400, 500 and some 700, 800 ms in the last seconds, "
         "wanted back of what was reclaimed: 70 % (files 20 %)"
     )
+
+
+# Ahead of time
+
+
+def growing(pid: int, mib: float, gained_mib: float):
+    return candidate(pid, held_bytes=int(mib * MIB), gained_bytes=int(gained_mib * MIB))
+
+
+def test_before_memory_is_short_only_those_who_take_it_may_die_or_whose_death_outlasts_the_next_seconds():
+    leak, still, large = growing(101, 160, 10), growing(102, 159, 9), growing(103, 200, 0)
+    assert worth_it_ahead((leak, still, large), 200 * MIB) == (leak, large)
+    assert worth_it_ahead((leak, still, large), 200 * MIB + 1) == (leak,)
+
+
+def test_a_forecast_takes_nobody_for_a_tmpfs_that_fills_up_and_a_floor_may():
+    rate = Filling((0, 3 * GIB), ((0, 3 * GIB),), Rate(2 * GIB, 600), Rate(2 * GIB, 2000))
+    soon = reading(3 * GIB)
+    state = State(Phase.ACT, readings=2, filling=rate)
+    after, (said,) = states.on_ranking(state, (growing(101, 900, 0),), soon, 200, CONDITIONS)
+    assert (isinstance(said, Say) and "NOBODY WORTH KILLING" in said.sentence) or "NOBODY TO KILL" in said.sentence
+    assert after.phase is Phase.WATCH
+    _, (ask,) = states.on_ranking(state, (growing(101, 900, 100),), soon, 200, CONDITIONS)
+    assert (ask.finding.name, ask.candidate.process.pid) == ("forecast", 101)
+    _, (ask,) = states.on_ranking(state, (growing(101, 900, 0),), reading(GIB), 200, CONDITIONS)
+    assert ask.finding.name == "floor"

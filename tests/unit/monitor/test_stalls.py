@@ -42,7 +42,7 @@ def test_the_limits_of_a_second_are_800_and_1200_milliseconds():
     assert full_ms(after((0, 0), (799, 700))) == ()
     assert full_ms(after((0, 0), (800, 800))) == (1000,)
     assert full_ms(after((0, 0), (1200, 1200))) == (1000,)
-    assert after((0, 0), (1201, 1201)) == Stalls(1201, 1_201_000, 2_402_000)
+    assert after((0, 0), (1201, 1201)) == Stalls(1201, 1_201_000, 2_402_000, since_ms=0)
 
 
 def test_a_long_sleep_makes_everything_before_it_void():
@@ -126,7 +126,7 @@ def test_nothing_from_before_a_gap_is_ever_judged(before, gap_ms, since):
         now_ms, full_ms = now_ms + elapsed_ms, full_ms + stalled_ms
         stalls = after((now_ms, full_ms), stalls=stalls)
         newcomer = after((now_ms, full_ms), stalls=newcomer)
-        assert stalls == newcomer
+        assert stalls._replace(since_ms=-1) == newcomer._replace(since_ms=-1)
 
 
 @given(st.lists(st.tuples(st.integers(0, 2000), st.floats(0, 1)), max_size=60))
@@ -137,3 +137,22 @@ def test_a_second_never_has_more_stall_than_it_has_milliseconds_and_never_less_t
         now_ms, stalled_ms = now_ms + elapsed_ms, stalled_ms + elapsed_ms * share
         stalls = after((now_ms, int(stalled_ms)), stalls=stalls)
         assert all(0 <= amount <= 1002 for amount in full_ms(stalls)), "rounding aside"
+
+
+# Patience
+
+
+def test_it_is_remembered_since_when_programs_barely_get_on():
+    assert after((0, 0), (1000, 100)).since_ms == 0
+    assert after((0, 0), (1000, 100), (2000, 900), (3000, 1000)).since_ms == 0
+    assert after((0, 0), (1000, 99)).since_ms == -1
+
+
+def test_one_second_of_rest_ends_it():
+    assert after((0, 0), (1000, 500), (2000, 550), (3000, 1000)).since_ms == 2000
+
+
+def test_a_reading_that_is_seconds_late_does_not_end_it_but_a_long_sleep_does():
+    assert after((0, 0), (1000, 500), (6000, 1000)).since_ms == 0
+    assert after((0, 0), (1000, 500), (6000, 999)).since_ms == -1
+    assert after((0, 0), (1000, 500), (6001, 5000)).since_ms == -1
