@@ -31,6 +31,7 @@ from bustd_monitor import config  # noqa: E402
 from bustd_monitor.cli.main import parser  # noqa: E402
 
 SCHEMAS = {"bustd.toml": config.SCHEMA, "killer.toml": killer_toml.SCHEMA}
+REASONS = {"bustd.toml": tomllib.loads((HERE / "reasons.toml").read_text())}
 KILLER, MONITOR = TREE / "killer/bustd_killer/start.py", TREE / "monitor/bustd_monitor/start.py"
 
 
@@ -57,7 +58,24 @@ def keys(file: str, *tables: str) -> list[str]:
     if not found[0] or found.count(found[0]) != len(found):
         raise CannotRender(f"{file} has not the same keys in each of these, or none: {', '.join(tables)}")
     heading = ["## " + ", ".join(f"[{table}]" for table in tables), ""] if tables else []
-    return heading + definitions([(term(file, name, key), key.meaning) for name, key in found[0]])
+    dotted = [f"{table}.{name}".strip(".") for table in tables[:1] or ("",) for name, _ in found[0]]
+    meanings = [with_reason(file, whole, key.meaning) for whole, (_, key) in zip(dotted, found[0], strict=True)]
+    return heading + definitions(
+        [(term(file, name, key), text) for (name, key), text in zip(found[0], meanings, strict=True)]
+    )
+
+
+def with_reason(file: str, dotted: str, meaning: str) -> str:
+    """What a key means, and why its default is what it is."""
+    reason = REASONS.get(file, {}).get(dotted, "")
+    return f"{meaning} {reason}".strip()
+
+
+def without_reason() -> list[str]:
+    """Numbers of bustd.toml whose default nobody has explained, and explanations of what is no such key."""
+    kinds = {name: key.kind for name, key in keys_of(SCHEMAS["bustd.toml"])}
+    numbers = {name for name, kind in kinds.items() if kind in ("int", "number")}
+    return sorted((numbers - REASONS["bustd.toml"].keys()) | (REASONS["bustd.toml"].keys() - kinds.keys()))
 
 
 def table_keys(file: str, table: str) -> list[tuple[str, Key]]:
@@ -195,6 +213,8 @@ def main(arguments: list[str]) -> int:
     try:
         if missing := silent_about(sources):
             raise CannotRender(f"no page has the keys of {', '.join(missing)}")
+        if unexplained := without_reason():
+            raise CannotRender(f"reasons.toml does not explain the default of {', '.join(unexplained)}")
         for path, source in sources.items():
             (directory / path.name).write_text(page(source))
     except CannotRender as error:

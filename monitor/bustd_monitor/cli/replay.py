@@ -49,6 +49,8 @@ def replay(options: argparse.Namespace) -> int:
             outcomes.append(Outcome(name, _replayed(path, settings, is_csv=options.csv)))
             if len(every_settings) > 1:
                 print()
+    except BrokenPipeError:  # whoever reads the output has seen enough
+        raise
     except (TraceError, OSError) as error:
         sys.stdout.flush()
         reason = error.strerror if isinstance(error, OSError) else str(error)

@@ -178,16 +178,19 @@ def on_ranking(
     firing = [finding for finding in findings(reading, state.stalls, conditions, state.filling) if finding.fires]
     if not firing:
         return _over(state, now_ms), (Say("the second look at the readings says that it is over: nobody is killed"),)
-    if firing[0].name == "forecast":
+    finding, worthy = firing[0], candidates
+    if finding.name == "forecast":
         per_second = filling.rate(state.filling).per_second
-        candidates = worth_it_ahead(candidates, int(per_second * conditions.forecast.exhaustion_seconds))
-    choice = worth_asking_for(candidates, reading, conditions.floor)
+        worthy = worth_it_ahead(candidates, int(per_second * conditions.forecast.exhaustion_seconds))
+        if not worthy and len(firing) > 1:  # memory is short by another condition already
+            finding, worthy = firing[1], candidates
+    choice = worth_asking_for(worthy, reading, conditions.floor)
     if not choice.candidates:
         return _nobody(state, what_fills_memory(candidates, reading), now_ms)
     first, *others = choice.candidates
-    state = state._replace(finding=firing[0], queue=tuple(others[: _LONGEST_QUEUE - 1]), nobody_said_ms=None)
-    remarks = "; ".join(words for words in (_grounds(state, firing[0], reading, conditions), choice.remark) if words)
-    return state, (Ask(first, firing[0], tuple(others[:3]), remarks),)
+    state = state._replace(finding=finding, queue=tuple(others[: _LONGEST_QUEUE - 1]), nobody_said_ms=None)
+    remarks = "; ".join(words for words in (_grounds(state, finding, reading, conditions), choice.remark) if words)
+    return state, (Ask(first, finding, tuple(others[:3]), remarks),)
 
 
 def on_verdict(state: State, asked: Asked, verdict: Verdict, now_ms: int) -> Step:

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from bustd_monitor.cli.main import parser
 from bustd_monitor.deciding.states import Phase
 
 TREE = Path(__file__).parents[3]
+REASONS = tomllib.loads((TREE / "packaging/man/reasons.toml").read_text())
 MAN = TREE / "packaging/man"
 PAGES = sorted(path.stem for path in MAN.glob("*.scd"))
 LONG_OPTION = re.compile(r"--[a-z]+(?:-[a-z]+)*")
@@ -101,7 +103,20 @@ def test_each_key_stands_in_its_table_with_its_meaning(rendered, file, schema):
         text = section(part, headings[0]) if table else part.partition("\n## ")[0]
         entry = re.search(rf"^\*{name}\* = .*\+\+\n_.+_\n\t(.*)", text, re.MULTILINE)
         assert entry, key
-        assert entry[1].replace("\\", "") == spec.meaning
+        reason = REASONS.get(key, "") if file == "bustd.toml" else ""
+        assert entry[1].replace("\\", "") == f"{spec.meaning} {reason}".strip()
+
+
+def test_a_number_whose_default_nobody_explains_and_an_explanation_of_nothing_are_refused(tmp_path):
+    shutil.copytree(MAN, tmp_path / "packaging/man")
+    for name in ("protocol", "common", "killer", "monitor", "pyproject.toml"):
+        (tmp_path / name).symlink_to(TREE / name)
+    reasons = tmp_path / "packaging/man/reasons.toml"
+    reasons.write_text(reasons.read_text().replace("conditions.floor.swap_percent", "conditions.flor.swap_percent"))
+    command = [sys.executable, "-I", "-S", tmp_path / "packaging/man/render.py", tmp_path / "rendered"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 65
+    assert "explain the default of conditions.floor.swap_percent, conditions.flor.swap_percent" in done.stderr
 
 
 def test_a_key_has_its_default_and_what_check_would_expect(rendered):

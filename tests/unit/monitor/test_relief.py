@@ -10,7 +10,7 @@ from bustd_monitor.deciding.reading import Refaults
 from bustd_monitor.deciding.relief import needed_bytes, what_fills_memory, worth_asking_for, worth_it_ahead
 from bustd_monitor.deciding.stalls import Second, Stalls
 from bustd_monitor.deciding.states import Ask, Phase, Say, State
-from tests.unit.monitor.making import DEFAULTS, GIB, MIB, candidate, reading
+from tests.unit.monitor.making import DEFAULTS, GIB, MIB, candidate, psi, reading
 
 CONDITIONS = DEFAULTS.conditions
 FLOOR = CONDITIONS.floor
@@ -184,3 +184,11 @@ def test_a_forecast_takes_nobody_for_a_tmpfs_that_fills_up_and_a_floor_may():
     assert (ask.finding.name, ask.candidate.process.pid) == ("forecast", 101)
     _, (ask,) = states.on_ranking(state, (growing(101, 900, 0),), reading(GIB), 200, CONDITIONS)
     assert ask.finding.name == "floor"
+
+
+def test_where_another_condition_fires_too_that_one_takes_whom_a_forecast_would_not():
+    rate = Filling((0, 2 * GIB), ((0, 2 * GIB),), Rate(2 * GIB, 600), Rate(2 * GIB, 2000))
+    state = State(Phase.ACT, readings=2, filling=rate)
+    pressed = reading(2 * GIB, pressure=psi(60))
+    _, (ask,) = states.on_ranking(state, (growing(101, 900, 0),), pressed, 200, CONDITIONS)
+    assert ask.finding.name == "pressure"
