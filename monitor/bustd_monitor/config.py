@@ -144,7 +144,11 @@ SCHEMA: Schema = {
                 "number", 40, "Available memory is at most this; 100 takes no notice of it.", 0.1, 100
             ),
             "swap_percent": Key(
-                "number", 50, "Free swap, where there is any, is at most this; 100 takes no notice of it.", 0, 100
+                "number",
+                50,
+                "Free swap is at most this share of swap, or of RAM if that is larger; 100: however much.",
+                0,
+                100,
             ),
         },
         "floor": {

@@ -104,7 +104,7 @@ _DEFAULTS: dict[str, Any] = {
 }
 _WORK_DEFAULTS: dict[str, Any] = {"user": "alice", "properties": [], "dead": 0, "alive": 0, "wait_s": 0.0}
 _NUMBERS = {"some": {"dead", "alive"}, "thinned": {"dead"}}
-_A_LEAK_TAKES_IT_TO = 15.0
+_A_LEAK_TAKES_IT_TO = 20.0
 """Percent of RAM: where somebody has to die, memory must have been short."""
 
 

@@ -141,11 +141,12 @@ def _is_quiet(second: Second, stall: Stall) -> bool:
 def _pressure(reading: Reading, pressure: Pressure) -> Finding:
     """The original's condition: little is free and programs stall; and it is not just a full page cache.
 
-    Nor a working set that moves to swap: while most of swap is free, programs stall for as long as that takes.
+    Nor a working set that moves to swap: while most of a large swap is free, programs stall for as long as that takes.
+    A swap that is small beside RAM takes no working set.
     """
     least_free = int(reading.ram * pressure.free_percent / 100)
     least_available = int(reading.total * pressure.available_percent / 100)
-    least_swap = int(reading.swap_total * pressure.swap_percent / 100)
+    least_swap = int(max(reading.swap_total, reading.ram) * pressure.swap_percent / 100)
     scarce = reading.free <= least_free and reading.available <= least_available and reading.swap_free <= least_swap
     stalled = reading.pressure is not None and reading.pressure.some_avg10 >= pressure.psi_some_avg10
     headroom = max(reading.free - least_free, reading.available - least_available, reading.swap_free - least_swap, 0)

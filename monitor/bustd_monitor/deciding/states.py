@@ -131,6 +131,7 @@ Action = Rank | Ask | Escalate | Say
 class State(NamedTuple):
     """Everything that the monitor remembers between two events.
 
+    `is_after_kill`: since the last kill no second of stalls was measured: avg10 still speaks of what was before it.
     `refused` are not asked for before it is quiet again. The `stuck` among them are not for as long as they live.
     """
 
@@ -146,6 +147,7 @@ class State(NamedTuple):
     nobody_said_ms: int | None = None
     flight: Flight | None = None
     found: tuple[Finding, ...] = ()
+    is_after_kill: bool = False
 
 
 Step = tuple[State, tuple[Action, ...]]
@@ -156,8 +158,9 @@ def on_reading(state: State, reading: Reading, now_ms: int, conditions: Conditio
     stalled, filled = stalls.advanced(state.stalls, reading, now_ms), filling.advanced(state.filling, reading, now_ms)
     found = findings(reading, stalled, conditions, filled)
     readings = min(state.readings + 1, READINGS_BEFORE_A_KILL)
-    state = state._replace(stalls=stalled, filling=filled, found=found, readings=readings)
-    firing = [finding for finding in found if finding.fires]
+    is_after_kill = state.is_after_kill and not stalled.seconds
+    state = state._replace(stalls=stalled, filling=filled, found=found, readings=readings, is_after_kill=is_after_kill)
+    firing = _firing(state, found)
     if state.phase is Phase.SETTLE:
         return _maybe_escalated(state, firing)
     if state.phase is Phase.ACT:
@@ -175,7 +178,7 @@ def on_ranking(
     state: State, candidates: tuple[Candidate, ...], reading: Reading, now_ms: int, conditions: Conditions
 ) -> Step:
     """The ranking is done, and the readings were taken once more: ask, unless the shortage is over."""
-    firing = [finding for finding in findings(reading, state.stalls, conditions, state.filling) if finding.fires]
+    firing = _firing(state, findings(reading, state.stalls, conditions, state.filling))
     if not firing:
         return _over(state, now_ms), (Say("the second look at the readings says that it is over: nobody is killed"),)
     finding, worthy = firing[0], candidates
@@ -232,7 +235,8 @@ def on_exited(state: State, exited: Exited) -> State:
         victim = (flight.pid, flight.start_ticks)
         refused, stuck = refused | {victim}, (*stuck, victim)[-_MOST_STUCK:]
     # How programs stalled before says nothing about the machine after it.
-    return _moved(state, Cue.EXITED)._replace(flight=None, refused=refused, stuck=stuck, stalls=Stalls())
+    after = state._replace(flight=None, refused=refused, stuck=stuck, stalls=Stalls(), is_after_kill=True)
+    return _moved(after, Cue.EXITED)
 
 
 def on_hello(state: State, hello: KillerHello) -> State:
@@ -246,6 +250,11 @@ def on_hello(state: State, hello: KillerHello) -> State:
 def on_lost(state: State, hold_until_ms: int) -> State:
     """The killer is gone or does not answer: what was asked for is void, and what is in flight its Hello will tell."""
     return _held(_moved(state, Cue.LOST)._replace(flight=None, queue=(), finding=None), hold_until_ms)
+
+
+def _firing(state: State, found: tuple[Finding, ...]) -> list[Finding]:
+    """Those that fire. `pressure` rests on avg10, which lags: right after a kill it would take another for nothing."""
+    return [finding for finding in found if finding.fires and not (finding.name == "pressure" and state.is_after_kill)]
 
 
 def _maybe_escalated(state: State, firing: list[Finding]) -> Step:

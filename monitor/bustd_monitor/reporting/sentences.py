@@ -63,10 +63,11 @@ def demands(name: str, reading: Reading, conditions: Conditions) -> str:
             f"and available at most {forecast.available_percent:g} % ({least})"
         )
     share = conditions.pressure
+    most_swap = size(max(reading.swap_total, reading.ram) * share.swap_percent / 100)
     return (
         f"free at most {share.free_percent:g} % ({size(reading.ram * share.free_percent / 100)}), "
         f"PSI some avg10 at least {share.psi_some_avg10:g}, available at most {share.available_percent:g} %"
-        + (f" and free swap at most {share.swap_percent:g} %" if reading.swap_total else "")
+        + (f" and free swap at most {most_swap}" if reading.swap_total else "")
     )
 
 

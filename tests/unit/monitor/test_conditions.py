@@ -112,12 +112,15 @@ def test_with_100_percent_a_full_page_cache_does_not_keep_pressure_from_firing_a
 
 def test_while_most_of_swap_is_free_pressure_does_not_fire_because_a_working_set_may_only_be_on_its_way_there():
     def moving(free: float):
-        return reading(GIB, swap=(2 * GIB, free), pressure=psi(90))
+        return reading(GIB, swap=(20 * GIB, free), pressure=psi(90))
 
-    assert not the("pressure", moving(1.1 * GIB)).is_scarce
-    assert the("pressure", moving(1.1 * GIB)).headroom == int(1.1 * GIB) - GIB
-    assert the("pressure", moving(GIB)).fires
-    assert the("pressure", moving(2 * GIB), swap_percent=100).fires, "as in the original"
+    assert not the("pressure", moving(11 * GIB)).is_scarce
+    assert the("pressure", moving(11 * GIB)).headroom == GIB
+    assert the("pressure", moving(10 * GIB)).fires
+    assert the("pressure", moving(20 * GIB), swap_percent=100).fires, "as in the original"
+    small = reading(GIB, swap=(8 * GIB, 8 * GIB), pressure=psi(90))
+    assert the("pressure", small).fires, "a swap of half of RAM takes no working set"
+    assert not the("pressure", small, swap_percent=49).fires
 
 
 def test_pressure_without_psi_never_fires():

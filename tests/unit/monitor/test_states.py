@@ -289,3 +289,21 @@ def test_conditions_that_are_switched_off_do_not_ask():
     off = conditions(floor={"enabled": False})
     state = State(readings=2)
     assert states.on_reading(state, URGENT, 0, off)[1] == ()
+
+
+def test_after_a_kill_the_lag_of_avg10_takes_nobody_before_a_second_of_stalls_was_measured():
+    pressed = reading(2 * GIB, pressure=psi(60))
+    killing = State(Phase.SETTLE, readings=2, flight=Flight(101, 90125, 15))
+    state = states.on_exited(killing, Exited(1, Fate.GONE, 40))
+    for now_ms in (1000, 1500):
+        state, actions = states.on_reading(state, pressed, now_ms, CONDITIONS)
+        assert (state.phase, actions) == (Phase.WATCH, ())
+    state, (action,) = states.on_reading(state, pressed, 2000, CONDITIONS)
+    assert isinstance(action, Rank) and action.finding.name == "pressure"
+
+
+def test_after_a_kill_a_floor_that_is_still_reached_takes_the_next_at_once():
+    killing = State(Phase.SETTLE, readings=2, flight=Flight(101, 90125, 15))
+    state = states.on_exited(killing, Exited(1, Fate.GONE, 40))
+    _, (action,) = states.on_reading(state, reading(GIB / 2, pressure=psi(60)), 1000, CONDITIONS)
+    assert isinstance(action, Rank) and action.finding.name == "floor"

@@ -66,7 +66,7 @@ def test_every_scenario_names_what_the_guest_can_do(scenario):
 
 
 def test_where_somebody_must_die_memory_must_have_been_short(tmp_path):
-    assert load(written(tmp_path, WHOLE)).available_falls_to == 15
+    assert load(written(tmp_path, WHOLE)).available_falls_to == 20
     for fate in ("lives", "any"):
         assert load(written(tmp_path, WHOLE.replace("dies", fate))).available_falls_to == 100
 
