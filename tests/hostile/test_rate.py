@@ -9,7 +9,7 @@ import pytest
 
 from bustd_killer import facts, flight
 from bustd_killer.rules import PASSED
-from bustd_protocol.messages import Fate, Outcome, Reason, Scope
+from bustd_protocol.messages import Fate, Outcome, Reason
 from tests.support import victims
 from tests.support.dialogue import Heard, peer
 from tests.support.honest import is_served, kill, nobody_dies, refused, request_for
@@ -85,7 +85,6 @@ def test_refusals_and_failures_use_nothing_up(place: Path, crowd: list[subproces
             assert refused(monitor.ask(request_for(1)), Reason.PID1)
             assert refused(monitor.ask(request_for(alive.pid, start_ticks=0)), Reason.START_TIME)
             assert refused(monitor.ask(request_for(alive.pid, claimed_bytes=2**60)), Reason.SHRUNK)
-            assert refused(monitor.ask(request_for(alive.pid, scope=Scope.CGROUP)), Reason.UNSUPPORTED)
         assert is_served(daemon, alive)
 
 

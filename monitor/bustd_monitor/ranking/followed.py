@@ -81,15 +81,23 @@ class Followed:
                 self.gained_bytes += max(process.held_bytes - member.process.held_bytes, 0)
                 self._members[pid] = self._seen(member, process, now_ms)
 
-    def read_commands(self) -> None:
-        """Ask for the command lines that are not known yet; they come in time, or never."""
-        for pid, member in self._members.items():
-            if member.command is None:
-                command = self._table.command(member.process)
-                if command is not None:
-                    process = member.process._replace(command=command)
-                    self._members[pid] = member._replace(process=process, command=command)
-        self._table.read_commands()
+    def learn_commands(self) -> bool:
+        """Take the command lines that have come meanwhile; nothing is waited for. Whether all are known now."""
+        unknown = [pid for pid, member in self._members.items() if member.command is None]
+        for pid in unknown:
+            member = self._members[pid]
+            command = self._table.command(member.process)
+            process = member.process._replace(command=command or "")
+            self._members[pid] = member._replace(process=process, command=command)
+        return all(self._members[pid].command is not None for pid in unknown)
+
+    def read_commands(self, wait_ms: int = 0) -> None:
+        """Begin to read the command lines that are not known yet, and wait so long at most; they may never come."""
+        if not self.learn_commands():
+            self._table.read_commands()
+            if wait_ms:
+                self._table.await_commands(wait_ms)
+                self.learn_commands()
 
     def _look_closely(self, pid: int, place: tuple[int, int], most: int, terms: Terms, now_ms: int) -> int:
         process = self._table.read(pid, place[0])

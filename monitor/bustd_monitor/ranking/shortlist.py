@@ -28,6 +28,7 @@ _PIECE = 64
 _BETWEEN_SAMPLES_MS = 950
 _INTERRUPTED_MS = 10_000
 _STALE_MS = 300_000
+_COMMANDS_WAIT_MS = 50
 _NOTHING = Matchers((), (), (), ())
 
 
@@ -89,7 +90,11 @@ class Shortlist:
         return ranking._replace(spared=ranking.spared + self._followed.spared())
 
     def _rank_freshly(self, terms: Terms, refused: frozenset[tuple[int, int]], now_ms: int) -> Ranking:
-        """The first of this ranking were looked at just now."""
+        """The first of this ranking were looked at just now. Command lines are waited for where a rule needs them."""
+        if _asks_for_commands(terms.victims):
+            self._followed.read_commands(_COMMANDS_WAIT_MS)
+        else:
+            self._followed.learn_commands()
         fresh: set[int] = set()
         while True:
             known = [
@@ -134,6 +139,10 @@ class Shortlist:
     def _offer(self, pid: int, terms: Terms, now_ms: int) -> int:
         most = _MOST_FOLLOWED_BY_RULES if _moves_places(terms.victims) else _MOST_FOLLOWED
         return self._followed.offer(pid, most, terms, now_ms)
+
+
+def _asks_for_commands(victims: Victims) -> bool:
+    return bool(victims.prefer.commands or victims.avoid.commands or victims.never.commands)
 
 
 def _moves_places(victims: Victims) -> bool:

@@ -29,7 +29,7 @@ class CommandLines:
         self._start = start or _in_a_thread
         self._wanted: list[_Key] = []
         self._known: dict[_Key, str] = {}
-        self._is_reading = False
+        self._reading = _thread.allocate_lock()
 
     def of(self, process: Process) -> str | None:
         """The command line, "" if it can't be read; None: not known yet, `read_wanted` has it read."""
@@ -41,18 +41,23 @@ class CommandLines:
 
     def read_wanted(self) -> None:
         """Begin to read what was asked for. What nobody has fetched by now is forgotten, and nothing is waited for."""
-        if self._is_reading or not self._wanted:
+        if not self._wanted or not self._reading.acquire(blocking=False):
             return
-        wanted, self._wanted, self._is_reading = self._wanted, [], True
+        wanted, self._wanted = self._wanted, []
         try:
             self._start(self._read, (wanted,))
         except RuntimeError:  # no further thread (TasksMax=, ENOMEM)
-            self._is_reading = False
+            self._reading.release()
+
+    def wait(self, most_ms: int) -> None:
+        """Until what is being read is there, and no longer than that."""
+        if self._reading.acquire(timeout=most_ms / 1000):
+            self._reading.release()
 
     def _read(self, wanted: list[_Key]) -> None:
         """In the thread. It may never come back: then nothing further is read."""
         self._known = {key: processes.read_command(key[0], self._proc) for key in wanted}
-        self._is_reading = False
+        self._reading.release()
 
 
 def _in_a_thread(function: Callable[..., object], arguments: tuple[object, ...]) -> None:

@@ -116,6 +116,10 @@ class ProcessTable:
         """Begin to read the command lines that were asked for; see sensing.command_lines."""
         self._commands.read_wanted()
 
+    def await_commands(self, most_ms: int) -> None:
+        """Until they are there, and no longer than that."""
+        self._commands.wait(most_ms)
+
     def age_ms(self, process: Process) -> int:
         """How long ago it was started (CLOCK_BOOTTIME, as start times are counted)."""
         return int(time.clock_gettime(time.CLOCK_BOOTTIME) * 1000) - process.start_ticks * 1000 // _TICKS_PER_SECOND

@@ -80,6 +80,9 @@ class RecordedTable:
     def read_commands(self) -> None:
         """They are known at once."""
 
+    def await_commands(self, most_ms: int) -> None:
+        """They are known at once."""
+
     def command(self, process: Process) -> str:
         """The command line, "" where they were not recorded."""
         entry = self._entries.get(process.pid)

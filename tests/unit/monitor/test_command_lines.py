@@ -105,8 +105,7 @@ def test_a_real_command_line_comes_from_a_real_thread():
         one = process(child.pid)
         commands.of(one)
         commands.read_wanted()
-        while commands._is_reading:
-            os.sched_yield()
+        commands.wait(10_000)
         assert "kept = bytes([1])" in commands.of(one)
 
 
@@ -118,10 +117,10 @@ def test_a_real_process_that_keeps_its_own_from_being_read_is_not_waited_for(pro
     commands = CommandLines(proc.path)
     commands.of(ONE)
     commands.read_wanted()
-    assert (commands._is_reading, commands.of(ONE)) == (True, None)
+    commands.wait(1)
+    assert commands.of(ONE) is None
     writer = os.open(path, os.O_RDWR)
     os.write(writer, b"late\0")
-    while commands._is_reading:
-        os.sched_yield()
+    commands.wait(10_000)
     os.close(writer)
     assert commands.of(ONE) == "late"

@@ -327,14 +327,18 @@ NEVER = victims(never=matchers(commands=("*--precious*",)))
 def test_command_lines_are_remembered_from_before_the_crisis_and_not_read_in_it(scene):
     scene.proc.process(101, command=b"db\0--precious\0")
     terms = PLAIN._replace(victims=NEVER)
-    assert scene.rank(terms) == [101], "not known yet"
-    assert scene.commands == []
-    scene.watch(2, terms)
+    scene.watch(1, terms)
     scene.proc.remove("101/cmdline")
     ranking = scene.shortlist.rank(terms, NOBODY, scene.now_ms)
     assert ranking.candidates == ()
     assert ranking.spared[0].why == "never: command *--precious*"
     assert ranking.spared[0].process.command == "db --precious"
+
+
+def test_where_a_rule_needs_them_they_are_read_even_in_a_crisis_that_comes_out_of_nothing(scene):
+    scene.proc.process(101, command=b"db\0--precious\0")
+    assert scene.rank(PLAIN._replace(victims=NEVER)) == []
+    assert scene.commands == [101]
 
 
 def test_the_command_line_of_a_process_is_not_that_of_its_successor_with_the_same_pid(scene):
