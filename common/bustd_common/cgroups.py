@@ -20,6 +20,7 @@ _DEEPEST = 32
 _SLICE = ".slice"
 _UNITS = (".service", ".scope")
 _CHUNK_BYTES = 16384
+_CUT_BYTES = 4095
 _PLAIN = bytes(range(0x21, 0x7F))
 
 
@@ -34,14 +35,17 @@ def parse_path(data: bytes) -> str:
     """The path in the unified hierarchy from /proc/PID/cgroup; "" for the root, and for what no unit of systemd's has.
 
     That is: `..` (outside of our namespace), blanks (` (deleted)`), what is not printable ASCII, more than 32 levels,
-    and a line without its end, which a longer path may have been cut to.
+    a line without its end, and what is as long as the kernel cuts a longer path to (PATH_MAX, with a newline all the
+    same).
     """
     # Not splitlines: a carriage return may be part of a name, a newline never is.
     for line in data.split(b"\n")[:-1]:
         if line.startswith(b"0::/"):
             path = line[3:]
             names = path.split(b"/")[1:]
-            is_plain = not path.translate(None, _PLAIN) and not {b"", b".", b".."} & set(names)
+            is_plain = (
+                len(path) < _CUT_BYTES and not path.translate(None, _PLAIN) and not {b"", b".", b".."} & set(names)
+            )
             return path.decode("ascii") if is_plain and len(names) <= _DEEPEST else ""
     return ""
 

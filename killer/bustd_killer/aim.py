@@ -19,6 +19,11 @@ MOST_ROUNDS = 5
 """How often a group is listed anew before what it has started meanwhile is left alone."""
 
 
+MOST_MEMBERS = 512
+"""More do not die together: to look at each would take seconds, and the monitor takes a silent killer for lost. The
+process that was asked for can then still be asked for alone."""
+
+
 class Company(NamedTuple):
     """What dies with the victim: the members of a process group, or of a control group; neither: nobody."""
 
@@ -62,8 +67,13 @@ def take_aim(request: KillRequest, guard: Guard) -> Aim | Ruling:
     victim = facts.open_victim(request.pid)
     if isinstance(victim, Reason):
         return Ruling(victim)
-    victims, refusal = [victim], first_refusal(victim, request, guard)
-    company = refusal if refusal.reason else _assemble(victims, request.scope, guard)
+    victims = [victim]
+    try:
+        refusal = first_refusal(victim, request, guard)
+        company = refusal if refusal.reason else _assemble(victims, request.scope, guard)
+    except BaseException:
+        close_all(victims)
+        raise
     if isinstance(company, Ruling):
         close_all(victims)
         return company
@@ -74,7 +84,7 @@ def newcomers(company: Company, known: set[int], guard: Guard) -> list[Victim]:
     """Members of the company that are not among the `known` PIDs and that may be signalled."""
     found: list[Victim] = []
     try:
-        for pid in _listed(company, guard):
+        for pid in _listed(company, guard)[:MOST_MEMBERS]:
             victim = Reason.NONE if pid in known else facts.open_victim(pid)
             if isinstance(victim, Victim):
                 if not _belongs(victim, company) or _judge_member(victim, guard).reason:
@@ -110,6 +120,14 @@ def first_refusal(victim: Victim, request: KillRequest, guard: Guard) -> Ruling:
     return held if held.reason else rules.judge_shortage(machine, guard.config)
 
 
+def _still_short(guard: Guard) -> Ruling:
+    """Check 9 once more: to gather hundreds takes its time, in which somebody else may have freed memory."""
+    machine = guard.machine.read()
+    if machine is None:
+        return Ruling(Reason.NOT_SHORT, senseless(guard))
+    return rules.judge_shortage(machine, guard.config)
+
+
 def senseless(guard: Guard) -> str:
     """What to say of a machine or control group whose memory can't be read."""
     return f"{f'the memory of {guard.group}' if guard.group else '/proc/meminfo'} makes no sense"
@@ -135,6 +153,8 @@ def _assemble(victims: list[Victim], scope: Scope, guard: Guard) -> Company | Ru
         if isinstance(company, Ruling):
             return company
         refusal = _gather(victims, company, guard)
+        if not refusal.reason and len(victims) > 1:
+            refusal = _still_short(guard)
     except OSError as error:  # EMFILE: more members than there are descriptors
         refusal = Ruling(Reason.KERNEL, str(error), error.errno or 0)
     return refusal if refusal.reason else company
@@ -172,8 +192,10 @@ def _belongs(victim: Victim, company: Company) -> bool:
 
 def _gather(victims: list[Victim], company: Company, guard: Guard) -> Ruling:
     """Add the company to its first victim: one member that may not die refuses the whole. Raises OSError (EMFILE)."""
-    first = victims[0].pid
-    for pid in _listed(company, guard):
+    first, listed = victims[0].pid, _listed(company, guard)
+    if len(listed) > MOST_MEMBERS:
+        return Ruling(Reason.PROTECTED, f"{company.cgroup or 'its group'} has {len(listed)} members")
+    for pid in listed:
         member, refusal = Reason.NONE if pid == first else facts.open_victim(pid), rules.PASSED
         if isinstance(member, Victim):
             victims.append(member)

@@ -182,7 +182,10 @@ def _living_thread(root: str) -> str:
 
 
 def _read(path: str) -> bytes | None:
-    """A whole small file, None if it can't be read: a vanished or hidden process is a value, not an exception."""
+    """A whole small file, None if it can't be read: a vanished or hidden process is a value, not an exception.
+
+    b"" for a control group whose path is too long for the kernel to tell (older ones): nobody may hide behind that.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
@@ -191,7 +194,7 @@ def _read(path: str) -> bytes | None:
         return None
     try:
         return os.read(descriptor, _MOST_BYTES)
-    except OSError:
-        return None
+    except OSError as error:
+        return b"" if error.errno == errno.ENAMETOOLONG else None
     finally:
         os.close(descriptor)

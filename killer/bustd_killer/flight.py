@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterable
 
 from bustd_common.killer_toml import KillerConfig
 from bustd_common.log import printable
@@ -119,9 +120,7 @@ class Kills:
         if ruling.reason:
             aim.close_all(aimed.victims)
             return _answer(request, ruling, first)
-        pidfds = [victim.pidfd for victim in aimed.victims]
-        for pidfd in pidfds[1:]:
-            send_signal(pidfd, request.signal)
+        pidfds = [first.pidfd, *_signalled(aimed.victims[1:], request.signal)]
         pidfds += _signal_newcomers(request, aimed, guard)
         self._rate = rules.after_kill(self._rate, now_ms, config)
         grace_ms = config.stuck_ms if request.signal is Signal.KILL else config.term_ms
@@ -157,6 +156,17 @@ def _answer(
     return Answer(reply, sentence)
 
 
+def _signalled(victims: Iterable[Victim], number: int) -> list[int]:
+    """Signal each; the pidfds of those that took it. Whoever is gone, or can't be signalled, is not waited for."""
+    pidfds = []
+    for victim in victims:
+        if send_signal(victim.pidfd, number).reason:
+            os.close(victim.pidfd)
+        else:
+            pidfds.append(victim.pidfd)
+    return pidfds
+
+
 def _with_sigkill(flight: Flight, now_ms: int, config: KillerConfig) -> Flight:
     """SIGKILL to all that are left. The slot is freed `stuck_ms` after the first SIGKILL, not after the last."""
     for pidfd in flight.pidfds:
@@ -168,7 +178,7 @@ def _with_sigkill(flight: Flight, now_ms: int, config: KillerConfig) -> Flight:
 
 def _without_the_dead(flight: Flight) -> Flight:
     """Close and drop the pidfds of those that have exited."""
-    dead = [pidfd for pidfd in flight.pidfds if facts.has_exited(pidfd)]
+    dead = {pidfd for pidfd in flight.pidfds if facts.has_exited(pidfd)}
     for pidfd in dead:
         os.close(pidfd)
     return flight._replace(pidfds=tuple(pidfd for pidfd in flight.pidfds if pidfd not in dead))
@@ -180,10 +190,8 @@ def _signal_newcomers(request: KillRequest, aimed: Aim, guard: Guard) -> list[in
     pidfds: list[int] = []
     for _ in range(aim.MOST_ROUNDS):
         found = aim.newcomers(aimed.company, known, guard)
-        for victim in found:
-            send_signal(victim.pidfd, request.signal)
         known |= {victim.pid for victim in found}
-        pidfds += [victim.pidfd for victim in found]
+        pidfds += _signalled(found, request.signal)
         if not found:
             break
     return pidfds

@@ -108,7 +108,7 @@ class Loop:
         """One reading and what follows from it. Whether it made sense."""
         reading = self._sensor.read(self._enough_available_percent())
         if reading is None:
-            self._log("/proc/meminfo makes no sense: nothing is decided on it")
+            self._log("what is available makes no sense: nothing is decided on it")
             return False
         self._reading = reading
         before = self._state.phase
@@ -140,7 +140,7 @@ class Loop:
 
     def _pace_ms(self, now_ms: int) -> int:
         """Until the next reading, by what the last one found."""
-        if any(finding.fires for finding in self._state.found) and self._state.phase is Phase.WATCH:
+        if states.firing_now(self._state) and self._state.phase is Phase.WATCH:
             return min(max(self._state.hold_until_ms - now_ms, 0), self._config.sleep.watch_longest_ms)
         wait_ms = pace.sleep_ms(self._state.found, self._config.sleep)
         return min(wait_ms, _SETTLE_SLEEP_MS) if self._state.phase is Phase.SETTLE else wait_ms

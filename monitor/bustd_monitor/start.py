@@ -89,7 +89,7 @@ def _run(arguments: Arguments, log: Log) -> int:
         log(apart)
     log(triggers.how)
     if sensor.pressure_trouble:
-        log(f"no PSI, only floor protects this machine: {sensor.pressure_trouble}")
+        log(f"no PSI, only floor and forecast protect this machine: {sensor.pressure_trouble}")
     if not sensor.sysinfo_is_usable and not place.group:
         log("sysinfo(2) and /proc/meminfo disagree (lxcfs): using /proc/meminfo alone")
     if settings.dry_run:

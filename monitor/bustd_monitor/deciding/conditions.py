@@ -13,6 +13,8 @@ from .stalls import Second, Stalls, wanted_back_percent
 
 TERM_GRACE_MS = 2000
 """For so long the killer waits after SIGTERM by default."""
+_RECLAIMED_AT_LEAST = 16 * 2**20
+"""So much the kernel takes back in half a minute wherever the machine itself is short."""
 _FORECAST_MARGIN_PERCENT = 10
 """So much earlier than `forecast` can be scarce the readings begin that its rate rests on."""
 
@@ -114,8 +116,7 @@ def _stall(reading: Reading, stalls: Stalls, stall: Stall) -> Finding:
 
 
 def _thrashes(stalls: Stalls, stall: Stall, is_short: bool) -> bool:
-    # Even what only moves to swap must be over some time.
-    if is_short and 0 <= stalls.since_ms <= stalls.marked_ms - stall.patience_seconds * 1000:
+    if is_short and _has_lasted(stalls, stall):
         return True
     if not stalls.seconds or _is_quiet(stalls.seconds[-1], stall):
         return False
@@ -132,6 +133,13 @@ def _thrashes(stalls: Stalls, stall: Stall, is_short: bool) -> bool:
         return is_full and is_short and stalls.refaults is None
     of_all, of_files = back_percent
     return (of_all if is_short else of_files) >= stall.refault_percent
+
+
+def _has_lasted(stalls: Stalls, stall: Stall) -> bool:
+    """Even what only moves to swap must be over some time; a control group at its own limit need not."""
+    if not 0 <= stalls.since_ms <= stalls.marked_ms - stall.patience_seconds * 1000:
+        return False
+    return stalls.refaults is None or stalls.refaults.reclaimed - stalls.since_reclaimed >= _RECLAIMED_AT_LEAST
 
 
 def _is_quiet(second: Second, stall: Stall) -> bool:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from ..config import Stall
+from bustd_protocol.messages import Signal
+
+from ..config import Conditions, Stall
 from ..reporting.amounts import size
 from . import filling as fill
+from .conditions import Finding
 from .filling import Filling
 from .reading import Reading
 from .stalls import Stalls, wanted_back_percent
+
+
+def grounds(finding: Finding, stalls: Stalls, filling: Filling, reading: Reading, conditions: Conditions) -> str:
+    """What the readings alone do not show of why this condition fires, and with this signal; "" if they show it all."""
+    if finding.name == "stall":
+        return of_stalls(stalls, conditions.stall)
+    is_fast = finding.signal is Signal.KILL and fill.exhaustion_ms(filling, reading) is not None
+    return of_filling(filling, reading) if is_fast or finding.name == "forecast" else ""
 
 
 def of_filling(filling: Filling, reading: Reading) -> str:
@@ -30,5 +41,7 @@ def of_stalls(stalls: Stalls, stall: Stall) -> str:
         for amounts in ([second.full_ms for second in seconds], [second.some_ms for second in seconds])
     )
     back_percent = wanted_back_percent(seconds)
+    barely = (stalls.marked_ms - stalls.since_ms) // 1000 if stalls.since_ms >= 0 else 0
     back = "unknown" if back_percent is None else f"{back_percent[0]} % (files {back_percent[1]} %)"
-    return f"PSI full {full} and some {some} ms in the last seconds, wanted back of what was reclaimed: {back}"
+    lasts = f", and programs have barely got on for {barely} s" if barely >= stall.patience_seconds else ""
+    return f"PSI full {full} and some {some} ms in the last seconds, wanted back of what was reclaimed: {back}{lasts}"

@@ -13,6 +13,7 @@ from .reading import Reading, Refaults
 _SHORTEST_MS, _LONGEST_MS = 800, 1200
 _MOST_SECONDS = 60
 _LONGEST_GAP_MS = 5000
+_MOST_BACK = 4
 BARELY_MS = 100
 """Milliseconds of full stall per second from which on programs are felt to stand still, however well they do else."""
 
@@ -31,7 +32,8 @@ class Second(NamedTuple):
 class Stalls(NamedTuple):
     """`seconds` without a gap between them, newest last; the others are the running totals at the end of the newest.
 
-    `since_ms`: when it began that programs barely get on (BARELY_MS) without a second of rest, -1 if they do.
+    `since_ms`: when it began that programs barely get on (BARELY_MS) without a second of rest, -1 if they do; and
+    `since_reclaimed`: how much the kernel had reclaimed until then.
     """
 
     marked_ms: int = -1
@@ -40,39 +42,44 @@ class Stalls(NamedTuple):
     refaults: Refaults | None = None
     seconds: tuple[Second, ...] = ()
     since_ms: int = -1
+    since_reclaimed: int = 0
 
 
-def advanced(stalls: Stalls, reading: Reading, now_ms: int) -> Stalls:
-    """The stalls after one more reading."""
+def advanced(stalls: Stalls, reading: Reading, now_ms: int, *, is_short: bool = True) -> Stalls:
+    """The stalls after one more reading. `is_short`: so little is available that patience may come to its end."""
     if reading.pressure is None:
         return _UNKNOWN
     elapsed_ms = now_ms - stalls.marked_ms
     if 0 <= elapsed_ms < _SHORTEST_MS and stalls.marked_ms >= 0:
         return stalls
     full_us, some_us = reading.pressure.full_total_us, reading.pressure.some_total_us
-    since_ms = _since(stalls, full_us, elapsed_ms)
+    since_ms = _since(stalls, full_us, elapsed_ms) if is_short else -1
+    since_reclaimed = reading.refaults.reclaimed if reading.refaults else 0
+    if since_ms >= 0 and stalls.since_ms >= 0:
+        since_reclaimed = stalls.since_reclaimed
     if stalls.marked_ms < 0 or elapsed_ms > _LONGEST_MS or elapsed_ms < 0:
-        return Stalls(now_ms, full_us, some_us, reading.refaults, (), since_ms)
+        return Stalls(now_ms, full_us, some_us, reading.refaults, (), since_ms, since_reclaimed)
     second = Second(
         max(full_us - stalls.full_us, 0) // elapsed_ms,
         max(some_us - stalls.some_us, 0) // elapsed_ms,
         _grown(stalls.refaults, reading.refaults),
     )
     seconds = (*stalls.seconds[1 - _MOST_SECONDS :], second)
-    return Stalls(now_ms, full_us, some_us, reading.refaults, seconds, since_ms)
+    return Stalls(now_ms, full_us, some_us, reading.refaults, seconds, since_ms, since_reclaimed)
 
 
 def wanted_back_percent(seconds: tuple[Second, ...]) -> tuple[int, int] | None:
     """How much of what was reclaimed in these seconds was wanted back: of all kinds, and of files alone.
 
     It can be more than 100: pages that went earlier come back too. None if it is not known of any of these seconds. 0
-    while the kernel reclaims nothing: then a control group may be at its own limit, but the machine is not short.
+    where the kernel reclaims nothing, or hardly anything beside what comes back: that is a control group at its own
+    limit, whose reclaim is not counted while its refaults are, and the machine is not short.
     """
     known = [second.refaults for second in seconds if second.refaults is not None]
     if not known:
         return None
     anonymous, file, reclaimed = (sum(column) for column in zip(*known, strict=True))
-    if not reclaimed:
+    if (anonymous + file) >= reclaimed * _MOST_BACK:
         return 0, 0
     return (anonymous + file) * 100 // reclaimed, file * 100 // reclaimed
 

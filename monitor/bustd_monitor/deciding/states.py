@@ -18,14 +18,14 @@ from . import evidence, filling, stalls
 from .conditions import Finding, findings
 from .filling import Filling
 from .reading import Reading
-from .relief import what_fills_memory, worth_asking_for, worth_it_ahead
+from .relief import NOBODY_GROWS, what_fills_memory, worth_asking_for, worth_it_ahead
 from .stalls import Stalls
 
 READINGS_BEFORE_A_KILL = 2
 """A program that has just come up kills nobody before it has seen so many."""
 
 _HOLD_MS = {Reaction.RANK_AGAIN: 100, Reaction.STAND_DOWN: 1000, Reaction.ALARM: 1000}
-_NOBODY_HOLD_MS = 1000
+_NOBODY_HOLD_MS, _SOON_HOLD_MS = 1000, 200
 _NOBODY_SAID_MS = 10_000
 """So long the same is not said again."""
 _MOST_STUCK = 64
@@ -155,12 +155,15 @@ Step = tuple[State, tuple[Action, ...]]
 
 def on_reading(state: State, reading: Reading, now_ms: int, conditions: Conditions) -> Step:
     """A reading has come: maybe somebody must die, maybe the one in flight must die faster."""
-    stalled, filled = stalls.advanced(state.stalls, reading, now_ms), filling.advanced(state.filling, reading, now_ms)
+    is_short = reading.available * 100 <= reading.total * conditions.stall.available_percent
+    stalled = stalls.advanced(state.stalls, reading, now_ms, is_short=is_short)
+    filled = filling.advanced(state.filling, reading, now_ms)
     found = findings(reading, stalled, conditions, filled)
     readings = min(state.readings + 1, READINGS_BEFORE_A_KILL)
-    is_after_kill = state.is_after_kill and not stalled.seconds
+    marked_ms = state.stalls.marked_ms
+    is_after_kill = state.is_after_kill and (marked_ms < 0 or stalled.marked_ms == marked_ms)
     state = state._replace(stalls=stalled, filling=filled, found=found, readings=readings, is_after_kill=is_after_kill)
-    firing = _firing(state, found)
+    firing = firing_now(state)
     if state.phase is Phase.SETTLE:
         return _maybe_escalated(state, firing)
     if state.phase is Phase.ACT:
@@ -178,7 +181,8 @@ def on_ranking(
     state: State, candidates: tuple[Candidate, ...], reading: Reading, now_ms: int, conditions: Conditions
 ) -> Step:
     """The ranking is done, and the readings were taken once more: ask, unless the shortage is over."""
-    firing = _firing(state, findings(reading, state.stalls, conditions, state.filling))
+    state = state._replace(found=findings(reading, state.stalls, conditions, state.filling))
+    firing = firing_now(state)
     if not firing:
         return _over(state, now_ms), (Say("the second look at the readings says that it is over: nobody is killed"),)
     finding, worthy = firing[0], candidates
@@ -187,12 +191,15 @@ def on_ranking(
         worthy = worth_it_ahead(candidates, int(per_second * conditions.forecast.exhaustion_seconds))
         if not worthy and len(firing) > 1:  # memory is short by another condition already
             finding, worthy = firing[1], candidates
+        elif not worthy and candidates:  # not short yet: whatever else fires must not wait
+            return _nobody(state, NOBODY_GROWS, now_ms, _SOON_HOLD_MS)
     choice = worth_asking_for(worthy, reading, conditions.floor)
     if not choice.candidates:
-        return _nobody(state, what_fills_memory(candidates, reading), now_ms)
+        return _nobody(state, what_fills_memory(candidates, reading), now_ms, _NOBODY_HOLD_MS)
     first, *others = choice.candidates
     state = state._replace(finding=finding, queue=tuple(others[: _LONGEST_QUEUE - 1]), nobody_said_ms=None)
-    remarks = "; ".join(words for words in (_grounds(state, finding, reading, conditions), choice.remark) if words)
+    grounds = evidence.grounds(finding, state.stalls, state.filling, reading, conditions)
+    remarks = "; ".join(words for words in (grounds, choice.remark) if words)
     return state, (Ask(first, finding, tuple(others[:3]), remarks),)
 
 
@@ -252,9 +259,9 @@ def on_lost(state: State, hold_until_ms: int) -> State:
     return _held(_moved(state, Cue.LOST)._replace(flight=None, queue=(), finding=None), hold_until_ms)
 
 
-def _firing(state: State, found: tuple[Finding, ...]) -> list[Finding]:
+def firing_now(state: State) -> list[Finding]:
     """Those that fire. `pressure` rests on avg10, which lags: right after a kill it would take another for nothing."""
-    return [finding for finding in found if finding.fires and not (finding.name == "pressure" and state.is_after_kill)]
+    return [one for one in state.found if one.fires and not (one.name == "pressure" and state.is_after_kill)]
 
 
 def _maybe_escalated(state: State, firing: list[Finding]) -> Step:
@@ -266,19 +273,11 @@ def _maybe_escalated(state: State, firing: list[Finding]) -> Step:
     return state._replace(flight=flight), (Escalate(flight, urgent[0]),)
 
 
-def _grounds(state: State, finding: Finding, reading: Reading, conditions: Conditions) -> str:
-    """What the readings alone do not show of why this condition fires, and with this signal; "" if they show it all."""
-    if finding.name == "stall":
-        return evidence.of_stalls(state.stalls, conditions.stall)
-    is_fast = finding.signal is Signal.KILL and filling.exhaustion_ms(state.filling, reading) is not None
-    return evidence.of_filling(state.filling, reading) if is_fast or finding.name == "forecast" else ""
-
-
-def _nobody(state: State, why: str, now_ms: int) -> Step:
+def _nobody(state: State, why: str, now_ms: int, hold_ms: int) -> Step:
     """Nobody is asked for. It is tried again soon, but not said again so soon."""
     said_ms = state.nobody_said_ms
     is_news = said_ms is None or now_ms - said_ms >= _NOBODY_SAID_MS
-    state = _over(state, now_ms + _NOBODY_HOLD_MS)
+    state = _over(state, now_ms + hold_ms)
     return (state._replace(nobody_said_ms=now_ms), (Say(why),)) if is_news else (state, ())
 
 

@@ -28,15 +28,18 @@ class Member(NamedTuple):
 
 
 class Followed:
-    """At most so many as `offer` is told, the largest of those that were offered, by oom_score and resident memory."""
+    """Of those that were offered the first by oom_score, and the first by resident memory: so many each as it is told.
+
+    By either alone a crowd of small ones could hide the leak: anybody may raise his own oom_score_adj.
+    """
 
     def __init__(self, table: ProcessTable) -> None:
         self._table = table
         self._members: dict[int, Member] = {}
-        self._least = (0, 0)
+        self._least_place, self._least_resident = (0, 0), 0
         self._spared: list[Spared] = []
         self.gained_bytes = 0
-        """All that they were ever seen to gain: a running total."""
+        """All that they were ever seen to gain, less what they were seen to lose: a running total."""
 
     def pids(self) -> list[int]:
         """Who is followed."""
@@ -55,16 +58,15 @@ class Followed:
         self._spared = []
 
     def offer(self, pid: int, most: int, terms: Terms, now_ms: int) -> int:
-        """Follow this process if it is large enough. What that took, in reads of a small file."""
+        """Follow this process if it is among the first. What that took, in reads of a small file."""
         score = self._table.score(pid)
-        is_full = len(self._members) >= most
-        if score == 0 or (is_full and score < self._least[0] and pid not in self._members):
+        if score == 0:
             return COST_OF_A_READ
         place = (score, self._table.resident_bytes(pid))
         if pid in self._members:
             self._members[pid] = self._members[pid]._replace(place=place)
-            self._least = self._least_place()
-        elif not is_full or place > self._least:
+            self._find_least(most)
+        elif len(self._members) < most or place > self._least_place or place[1] > self._least_resident:
             return 2 * COST_OF_A_READ + self._look_closely(pid, place, most, terms, now_ms)
         return 2 * COST_OF_A_READ
 
@@ -78,7 +80,7 @@ class Followed:
             elif process.start_ticks != member.process.start_ticks:
                 self._begin(Member(process, member.place), now_ms)
             else:
-                self.gained_bytes += max(process.held_bytes - member.process.held_bytes, 0)
+                self.gained_bytes += process.held_bytes - member.process.held_bytes
                 self._members[pid] = self._seen(member, process, now_ms)
 
     def learn_commands(self) -> bool:
@@ -111,9 +113,8 @@ class Followed:
 
     def _follow(self, process: Process, place: tuple[int, int], most: int, now_ms: int) -> None:
         self._begin(Member(process, place), now_ms)
-        while len(self._members) > most:
-            del self._members[min(self._members, key=lambda pid: self._members[pid].place)]
-        self._least = self._least_place()
+        kept = {*self._find_least(most)}
+        self._members = {pid: member for pid, member in self._members.items() if pid in kept}
 
     def _begin(self, member: Member, now_ms: int) -> None:
         """Follow him from here on."""
@@ -121,11 +122,19 @@ class Followed:
         self.gained_bytes += seen.process.gained_bytes
         self._members[member.process.pid] = seen
 
-    def _least_place(self) -> tuple[int, int]:
-        return min(member.place for member in self._members.values())
+    def _find_least(self, most: int) -> list[int]:
+        """Who is among the first, by score or by size; and what the last of either have."""
+        by_place = sorted(self._members, key=lambda pid: self._members[pid].place, reverse=True)[:most]
+        by_size = sorted(self._members, key=lambda pid: self._members[pid].place[1], reverse=True)[:most]
+        is_full = len(by_place) == most
+        self._least_place = self._members[by_place[-1]].place if is_full else (0, 0)
+        self._least_resident = self._members[by_size[-1]].place[1] if is_full else 0
+        return by_place + by_size
 
     def _seen(self, member: Member, process: Process, now_ms: int) -> Member:
         """What is known of a member after this look."""
+        if process.comm != member.process.comm:  # it has executed another program since
+            member = member._replace(command=None)
         held, age_ms = process.held_bytes, self._table.age_ms(process)
         gained = growth.gained_bytes(member.samples, now_ms, held, age_ms)
         process = process._replace(gained_bytes=gained, command=member.command or "")

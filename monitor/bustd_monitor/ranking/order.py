@@ -54,6 +54,7 @@ class Terms(NamedTuple):
 
     `total_bytes`: memory and swap, of which oom_score_adj takes its thousandths. `room_bytes`: how much of it is left.
     `filled_bytes`: how much of it was lost, to whomever, while the processes were seen to gain what they have gained.
+    `broken`: control groups that hold somebody who is protected, so that nobody in them dies with the others.
     """
 
     victims: Victims
@@ -63,6 +64,7 @@ class Terms(NamedTuple):
     total_bytes: int = 0
     room_bytes: int = 0
     filled_bytes: int = 0
+    broken: frozenset[str] = frozenset()
 
 
 class _Company(NamedTuple):
@@ -129,7 +131,9 @@ def _companies(eligible: list[Process], known: list[Process], terms: Terms) -> l
     for process in known:
         if _dies_whole(process, terms.victims):
             together.setdefault(process.whole, []).append(process)
-    broken = {whole for whole, members in together.items() if any(why_protected(member, terms) for member in members)}
+    broken = terms.broken | {
+        whole for whole, members in together.items() if any(why_protected(member, terms) for member in members)
+    }
     companies = []
     for process in eligible:
         if not _dies_whole(process, terms.victims) or process.whole in broken:

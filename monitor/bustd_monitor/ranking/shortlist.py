@@ -8,6 +8,7 @@ followed have gained.
 
 from __future__ import annotations
 
+from bustd_protocol.messages import Scope
 from bustd_protocol.record import NamedTuple
 
 from ..config import Matchers, Victims
@@ -17,7 +18,7 @@ from .followed import Followed
 from .growth import Samples
 from .order import Ranking, Terms
 
-_MOST_FOLLOWED, _MOST_FOLLOWED_BY_RULES = 48, 256
+_MOST_FOLLOWED, _MOST_FOLLOWED_BY_RULES = 32, 128
 """A preference can bring somebody from far down to the top."""
 _FRESH = 16
 """So many at the top of a ranking were looked at for it: the killer may refuse as many one after the other."""
@@ -28,6 +29,10 @@ _PIECE = 64
 _BETWEEN_SAMPLES_MS = 950
 _INTERRUPTED_MS = 10_000
 _STALE_MS = 300_000
+_REST_MS, _MOVES = 10_000, 64
+"""After a round there is none for so long, unless a sixty-fourth of memory and swap was lost since it began."""
+_VERIFIED = 4
+"""So many at the top of a ranking die whole only if everybody in their control group may die."""
 _COMMANDS_WAIT_MS = 50
 _NOTHING = Matchers((), (), (), ())
 
@@ -49,6 +54,7 @@ class Shortlist:
         self._watched_ms = self._sampled_ms = -_INTERRUPTED_MS - 1
         self._rooms: Samples = ()
         self._allowance = 0
+        self._misses_newcomers = True
         self._round: Mark | None = None
         self._whole: Mark | None = None
         """The round that is under way, and the last that was finished."""
@@ -62,11 +68,12 @@ class Shortlist:
         """A piece of the walk, and what those who are followed hold now: as much as the time since the last permits."""
         elapsed_ms = now_ms - self._watched_ms
         self._watched_ms = now_ms
-        self._allowance = min(self._allowance + elapsed_ms * _COST_PER_SECOND // 1000, _COST_PER_SECOND)
+        allowance = self._allowance + elapsed_ms * _COST_PER_SECOND // 1000
+        self._allowance = max(min(allowance, _COST_PER_SECOND), -_COST_PER_SECOND)
         if elapsed_ms > _INTERRUPTED_MS:
             self._round = None
         self._allowance -= self._offer_newcomers(terms, now_ms)
-        while self._allowance > 0:
+        while self._allowance > 0 and not self._may_rest(terms, now_ms):
             cost = self._walk(terms, now_ms)
             if not cost:
                 break
@@ -82,7 +89,7 @@ class Shortlist:
         terms = terms._replace(filled_bytes=growth.lost_bytes(self._rooms, now_ms, terms.room_bytes))
         self._offer_newcomers(terms, now_ms)
         ranking = self._rank_freshly(terms, refused, now_ms)
-        if self._may_have_missed_somebody(terms, now_ms):
+        if not ranking.candidates or self._may_have_missed_somebody(terms, now_ms):
             self._round = None
             while self._walk(terms, now_ms):
                 pass
@@ -96,16 +103,36 @@ class Shortlist:
         else:
             self._followed.learn_commands()
         fresh: set[int] = set()
+        verified: set[str] = set()
         while True:
             known = [
                 process for process in self._followed.processes() if (process.pid, process.start_ticks) not in refused
             ]
             ranking = order.rank(known, terms)
             stale = [one.process.pid for one in ranking.candidates[:_FRESH] if one.process.pid not in fresh]
-            if not stale:
+            broken = self._broken(ranking, terms, verified)
+            if not stale and not broken:
                 return ranking
+            terms = terms._replace(broken=terms.broken | broken)
             self._followed.look_again(stale, now_ms)
             fresh.update(stale)
+
+    def _broken(self, ranking: Ranking, terms: Terms, verified: set[str]) -> frozenset[str]:
+        """The control groups at the top in which somebody is protected: he may be too small to be followed."""
+        wholes = {one.process.whole for one in ranking.candidates[:_VERIFIED] if one.scope is Scope.CGROUP} - verified
+        verified |= wholes
+        return frozenset(whole for whole in wholes if self._holds_protected(whole, terms))
+
+    def _holds_protected(self, whole: str, terms: Terms) -> bool:
+        members = (self._table.read(pid, 0) for pid in self._table.members(whole))
+        return any(member is not None and order.why_protected(member, terms) for member in members)
+
+    def _may_rest(self, terms: Terms, now_ms: int) -> bool:
+        """Between two rounds, while memory does not move: with a full page cache a condition is scarce for months."""
+        whole = self._whole
+        if whole is None or self._round is not None or self._misses_newcomers or now_ms >= whole.at_ms + _REST_MS:
+            return False
+        return (whole.room_bytes - terms.room_bytes) * _MOVES <= terms.total_bytes
 
     def _may_have_missed_somebody(self, terms: Terms, now_ms: int) -> bool:
         """Whether one who is not followed could be the one to take.
@@ -123,7 +150,9 @@ class Shortlist:
 
     def _offer_newcomers(self, terms: Terms, now_ms: int) -> int:
         """What that cost. Where there are too many to tell, the walk meets them."""
-        return sum(self._offer(pid, terms, now_ms) for pid in self._table.newcomers() or ())
+        newcomers = self._table.newcomers()
+        self._misses_newcomers = newcomers is None
+        return sum(self._offer(pid, terms, now_ms) for pid in newcomers or ())
 
     def _walk(self, terms: Terms, now_ms: int) -> int:
         """One piece of the walk. What it cost, 0 at the end of a round."""

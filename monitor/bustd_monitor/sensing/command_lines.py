@@ -17,7 +17,7 @@ _Key = tuple[int, int]
 
 
 class CommandLines:
-    """The command lines of the processes under `proc`. Never ask for one in a crisis: there it is of no use any more.
+    """The command lines of the processes under `proc`.
 
     `start`: how a thread is begun; who has the time may call the function instead.
     """
@@ -41,9 +41,10 @@ class CommandLines:
 
     def read_wanted(self) -> None:
         """Begin to read what was asked for. What nobody has fetched by now is forgotten, and nothing is waited for."""
-        if not self._wanted or not self._reading.acquire(blocking=False):
+        wanted, self._wanted = self._wanted, []  # who is not read now asks again
+        if not wanted or not self._reading.acquire(blocking=False):
             return
-        wanted, self._wanted = self._wanted, []
+        self._known = {}
         try:
             self._start(self._read, (wanted,))
         except RuntimeError:  # no further thread (TasksMax=, ENOMEM)
@@ -56,8 +57,11 @@ class CommandLines:
 
     def _read(self, wanted: list[_Key]) -> None:
         """In the thread. It may never come back: then nothing further is read."""
-        self._known = {key: processes.read_command(key[0], self._proc) for key in wanted}
-        self._reading.release()
+        try:
+            for key in wanted:
+                self._known[key] = processes.read_command(key[0], self._proc)
+        finally:
+            self._reading.release()
 
 
 def _in_a_thread(function: Callable[..., object], arguments: tuple[object, ...]) -> None:

@@ -108,6 +108,13 @@ class ProcessTable:
             group = self._groups[process.cgroup] = self._read_group(process.cgroup)
         return process._replace(**group._asdict())
 
+    def members(self, whole: str) -> list[int]:
+        """The PIDs in a control group and below it, as far as they can be listed now."""
+        try:
+            return cgroups.members(self._hierarchy, whole)
+        except OSError:  # EMFILE: then the killer looks, and may refuse
+            return []
+
     def command(self, process: Process) -> str | None:
         """Its command line, None as long as it is not known: then `read_commands` has it read."""
         return self._commands.of(process)

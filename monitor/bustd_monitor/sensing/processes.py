@@ -12,7 +12,7 @@ _SMALL_BYTES = 64
 _STATUS_BYTES = 16384
 """As much as the killer reads: the memory comes after the groups, and a user may be in a thousand of them."""
 _CGROUP_BYTES = 16384
-_COMMAND_BYTES = 512
+_COMMAND_BYTES = 4096
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -76,7 +76,7 @@ def read_process(pid: int, oom_score: int, proc: str = "/proc") -> Process | Non
 
 
 def read_command(pid: int, proc: str = "/proc") -> str:
-    """The command line, "" if it can't be read. It takes the process's mmap lock: never read it in a crisis."""
+    """The command line's first 4096 bytes, "" if it can't be read. It takes the process's mmap lock: it may block."""
     data = _read(f"{proc}/{pid}/cmdline", _COMMAND_BYTES) or b""
     return data.rstrip(b"\0").replace(b"\0", b" ").decode("utf-8", "backslashreplace")
 

@@ -47,6 +47,7 @@ class Sensor:
         self._arc, self._swaps = Arc(proc), Swaps(proc, sys)
         self._vmstat = HeldFile(f"{proc}/vmstat", VMSTAT_BYTES)
         self._stalled_us = -1
+        self._last_refaults: Refaults | None = None
 
     def read(self, enough_available_percent: float = 100) -> Reading | None:
         """A reading of this moment; None if /proc/meminfo makes no sense just now.
@@ -92,8 +93,11 @@ class Sensor:
         return self._swaps.usable_bytes(meminfo.swap_total, meminfo.swap_free, parse_swappable(data))
 
     def _refaults(self, pressure: procfs.Pressure | None, may_be_scarce: bool) -> Refaults | None:
-        """Read only where memory may be scarce and somebody has stalled since the last reading: else nobody asks."""
-        before_us, self._stalled_us = self._stalled_us, pressure.some_total_us if pressure is not None else -1
-        if not may_be_scarce or self._stalled_us == before_us:
-            return None
-        return parse_vmstat(self._vmstat.read())
+        """Read only where memory may be scarce. Where nobody stalled since the last one, that still holds."""
+        stalled_us = pressure.some_total_us if pressure is not None else -1
+        if not may_be_scarce or pressure is None:
+            self._last_refaults = None
+        elif self._last_refaults is None or stalled_us != self._stalled_us:
+            self._last_refaults = parse_vmstat(self._vmstat.read())
+        self._stalled_us = stalled_us
+        return self._last_refaults

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from bustd_common.cgroups import is_within
+
 from ..sensing.processes import Process
 from .format import Header, Listed
 from .records import Entry
@@ -76,6 +78,10 @@ class RecordedTable:
         """The process as it was recorded; its command line is only told by `command`."""
         entry = self._entries.get(pid)
         return entry.process._replace(oom_score=score, command="") if entry else None
+
+    def members(self, whole: str) -> list[int]:
+        """Those in the control group and below it that were recorded."""
+        return [pid for pid, entry in self._entries.items() if is_within(entry.process.cgroup, whole)]
 
     def read_commands(self) -> None:
         """They are known at once."""

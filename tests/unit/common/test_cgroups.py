@@ -227,3 +227,10 @@ def test_on_this_machine_it_is_found_where_the_kernel_says_that_it_is_mounted():
     if mounted is None or str(mounted) not in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified"):
         pytest.skip("no unified hierarchy is mounted here, or not where systemd mounts it")
     assert cgroups.hierarchy() == str(mounted)
+
+
+def test_a_path_as_long_as_the_kernel_cuts_one_to_is_none_although_its_line_ends():
+    name = "x" * 240
+    path = "/" + "/".join([name] * 16) + "/" + "y" * (4094 - 16 * 241 - 1)
+    assert (len(path), parse_path(f"0::{path}\n".encode())) == (4094, path)
+    assert parse_path(f"0::{path}y\n".encode()) == ""

@@ -1,12 +1,13 @@
 """Scope group: each member is checked by itself, one that may not die refuses the whole, and nothing stays open."""
 
 import errno
+from types import SimpleNamespace
 
 import pytest
 
 from bustd_common.protection import Protection
 from bustd_killer import facts as facts_module
-from bustd_killer.aim import Company, newcomers, take_aim
+from bustd_killer.aim import MOST_MEMBERS, Company, newcomers, take_aim
 from bustd_killer.rules import Own, Ruling
 from bustd_protocol.messages import Reason, Scope
 from tests.unit.killer.making import KILLER, MONITOR, PARENT, facts, guard, machine, request
@@ -94,6 +95,34 @@ def test_a_pid_that_is_anothers_by_the_time_it_is_opened_is_not_of_the_group(wor
     assert close(take_aim(GROUP, guard(own=OWN, protection=protection))) == [4711, 4712]
     world.processes[4713] = facts(group=4800)
     assert close(newcomers(Company(4711), {4711}, guard(own=OWN))) == [4712]
+
+
+def test_a_group_of_more_than_some_hundreds_does_not_die_together_and_nobody_of_it_is_looked_at(world, monkeypatch):
+    members = [4711, *range(10_000, 10_000 + MOST_MEMBERS)]
+    monkeypatch.setattr(facts_module, "group_members", lambda _: members)
+    aimed = take_aim(GROUP, guard(own=OWN))
+    assert aimed == Ruling(Reason.PROTECTED, f"its group has {MOST_MEMBERS + 1} members")
+    assert world.opened == [4711]
+    assert newcomers(Company(4711), {4711}, guard(own=OWN)) == []
+    assert len(world.opened) <= MOST_MEMBERS
+
+
+def test_what_was_gathered_is_not_killed_if_memory_is_no_longer_short(world):
+    readings = [machine(), machine(90)]
+    guarded = guard(own=OWN)._replace(machine=SimpleNamespace(read=lambda: readings.pop(0)))
+    aimed = take_aim(GROUP, guarded)
+    assert isinstance(aimed, Ruling)
+    assert aimed.reason is Reason.NOT_SHORT
+    readings = [machine(), None]
+    assert take_aim(GROUP, guarded).reason is Reason.NOT_SHORT
+
+
+def test_nothing_stays_open_when_the_machine_can_not_be_read(world):
+    def refuse():
+        raise OSError(errno.EIO, "Input/output error")
+
+    with pytest.raises(OSError, match="Input/output"):
+        take_aim(request(), guard(own=OWN)._replace(machine=SimpleNamespace(read=refuse)))
 
 
 # Members that the group has started meanwhile

@@ -253,3 +253,18 @@ def test_ancestors_that_go_round_in_a_circle_are_followed_only_so_far(proc):
     proc.process(20, parent=10)
     stat = procfs.parse_stat((proc.directory / "10/stat").read_bytes())
     assert not facts.descends_from(stat, 30, proc.path)
+
+
+def test_a_process_whose_control_group_has_a_path_that_is_too_long_to_tell_is_not_hidden(monkeypatch):
+    """Kernels before 6.8 answer ENAMETOOLONG: whoever digs so deep must not be out of reach."""
+    read = os.read
+
+    def too_long(descriptor: int, most: int) -> bytes:
+        if Path(f"/proc/self/fd/{descriptor}").readlink().name == "cgroup":
+            raise OSError(errno.ENAMETOOLONG, "File name too long")
+        return read(descriptor, most)
+
+    monkeypatch.setattr(os, "read", too_long)
+    victim = facts.open_victim(os.getpid())
+    os.close(victim.pidfd)
+    assert (victim.facts.cgroup, victim.facts.unit, victim.facts.membership) == ("", "", b"")

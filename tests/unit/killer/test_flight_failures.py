@@ -169,8 +169,10 @@ def test_a_member_that_can_not_be_signalled_does_not_save_the_others(kernel, wor
 
     monkeypatch.setattr(signal, "pidfd_send_signal", send)
     kills = Kills()
-    assert kills.answer(request(scope=Scope.GROUP), guard(), 0).verdict.reason is Reason.NONE
+    verdict = kills.answer(request(scope=Scope.GROUP), guard(), 0).verdict
+    assert (verdict.reason, verdict.signalled_count) == (Reason.NONE, 2), "who can't be signalled is not counted"
     assert len(sent) == 3
+    assert len(kills.flight.pidfds) == 2, "nor waited for"
     kernel.has_exited = True
     kills.follow(1, config())
 

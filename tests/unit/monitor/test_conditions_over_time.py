@@ -7,7 +7,7 @@ from bustd_monitor.deciding.filling import Filling
 from bustd_monitor.deciding.reading import Reading, Refaults
 from bustd_monitor.deciding.stalls import Second, Stalls
 from bustd_protocol.messages import Signal
-from tests.unit.monitor.making import DEFAULTS, GIB, conditions, psi, reading
+from tests.unit.monitor.making import DEFAULTS, GIB, MIB, conditions, psi, reading
 from tests.unit.monitor.trends import STALLED, filling_at, stalls_of, the, thrashing
 
 # stall
@@ -147,12 +147,16 @@ def test_while_memory_fills_up_forecast_asks_for_another_reading_soon():
 
 
 def test_what_only_moves_to_swap_is_left_in_peace_for_half_a_minute_and_no_longer():
-    stalls = Stalls(marked_ms=30_000, seconds=(Second(150), Second(150)), refaults=Refaults(0, 0, 1), since_ms=1)
+    reclaimed = Refaults(0, 0, 20 * MIB)
+    stalls = Stalls(marked_ms=30_000, seconds=(Second(150), Second(150)), refaults=reclaimed, since_ms=1)
     short = reading(GIB, swap=(16 * GIB, 15 * GIB), pressure=psi(10))
     assert not stall_of(short, stalls).fires
     assert stall_of(short, stalls._replace(since_ms=0)).fires
     assert not stall_of(short._replace(available=4 * GIB), stalls._replace(since_ms=0)).fires
     assert not stall_of(short, stalls._replace(since_ms=-1)).fires
+    own_limit = stalls._replace(since_ms=0, since_reclaimed=5 * MIB)
+    assert not stall_of(short, own_limit).fires, "a control group stalls at its own limit: the machine reclaims nothing"
+    assert stall_of(short, own_limit._replace(refaults=None)).fires, "nobody knows"
 
 
 def stall_of(short, stalls):

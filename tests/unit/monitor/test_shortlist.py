@@ -10,6 +10,7 @@ from bustd_monitor.ranking.shortlist import Shortlist
 from bustd_monitor.sensing import processes
 from bustd_monitor.sensing.command_lines import CommandLines
 from bustd_monitor.sensing.process_table import ProcessTable
+from bustd_protocol.messages import Scope
 from tests.fakes.procfs import PF_KTHREAD, FakeProc
 from tests.support import victims as real
 from tests.unit.monitor.making import GIB, MIB, matchers, victims
@@ -185,26 +186,31 @@ def test_of_equals_the_largest_are_followed(scene):
         )
     scene.watch(3)
     largest = sorted(range(1000, 1300), key=lambda pid: pid * 7919 % 1000, reverse=True)
-    assert scene.rank() == largest[:48]
+    assert scene.rank() == largest[:32]
 
 
-def test_of_those_below_the_least_that_is_followed_nothing_but_the_score_is_read(scene, monkeypatch):
-    for pid in range(1000, 1048):
-        scene.proc.process(pid, oom_score=700)
+def test_a_crowd_of_small_ones_with_high_scores_does_not_hide_the_leak(scene):
+    for pid in range(1000, 1060):
+        scene.proc.process(pid, oom_score=1300, oom_score_adj=1000, anonymous_kib=100, resident_pages=100)
+    scene.proc.process(2000, oom_score=900, anonymous_kib=4 * LEAK_KIB, resident_pages=LEAK_KIB)
     scene.watch(2)
-    scene.crowd(100, first=2000)
-    sized, resident = [], processes.resident_bytes
-    monkeypatch.setattr(processes, "resident_bytes", lambda pid, *rest: sized.append(pid) or resident(pid, *rest))
+    assert scene.rank() == [2000]
+
+
+def test_who_is_all_in_swap_is_followed_for_his_score(scene):
+    for pid in range(1000, 1060):
+        scene.proc.process(pid, oom_score=667, anonymous_kib=20_000, resident_pages=5000 + pid)
+    scene.proc.process(2000, oom_score=900, anonymous_kib=100, swap_kib=4 * LEAK_KIB, resident_pages=1)
     scene.watch(2)
-    assert sized and max(sized) < 2000
+    assert scene.rank()[0] == 2000
 
 
 def test_who_has_shrunk_makes_room_for_a_larger_one(scene):
-    for pid in range(1000, 1048):
-        scene.proc.process(pid, oom_score=700)
+    for pid in range(1000, 1032):
+        scene.proc.process(pid, oom_score=700, resident_pages=30_000)
     scene.watch(2)
-    scene.proc.process(1000, oom_score=10, anonymous_kib=20_000)
-    scene.proc.process(2000, oom_score=20, anonymous_kib=30_000)
+    scene.proc.process(1000, oom_score=10, anonymous_kib=20_000, resident_pages=10)
+    scene.proc.process(2000, oom_score=20, anonymous_kib=30_000, resident_pages=20)
     scene.watch(2)
     assert 2000 in scene.rank()
     assert 1000 not in scene.rank()
@@ -212,10 +218,33 @@ def test_who_has_shrunk_makes_room_for_a_larger_one(scene):
 
 def test_with_a_preference_or_a_rule_on_command_lines_more_are_followed(scene):
     for pid in range(1000, 1400):
-        scene.proc.process(pid, b"precious" if pid == 1200 else b"leak", oom_score=pid - 500)
-    assert scene.rank(preferring(names=(b"precious",)))[0] == 1200
-    assert len(scene.rank(preferring(names=(b"nobody",)))) == 256
-    assert len(scene.rank(PLAIN._replace(victims=NEVER))) == 256
+        scene.proc.process(pid, b"precious" if pid == 1300 else b"leak", oom_score=pid - 500)
+    assert scene.rank(preferring(names=(b"precious",)))[0] == 1300
+    for terms in (preferring(names=(b"nobody",)), PLAIN._replace(victims=NEVER)):
+        assert 128 <= len(scene.rank(terms)) <= 256, "the first by score, and the first by size"
+
+
+# Who dies together
+
+
+SCOPE = b"0::/user.slice/user-1000.slice/user@1000.service/app.slice/leak.scope\n"
+TOGETHER = victims(scope="cgroup", never=matchers(names=(b"precious",)))
+
+
+def test_a_unit_in_which_somebody_too_small_to_be_followed_is_protected_does_not_die_whole(tmp_path):
+    proc = FakeProc(tmp_path)
+    path = SCOPE[3:-1].decode()
+    proc.process(101, cgroup=SCOPE)
+    proc.process(102, b"precious", cgroup=SCOPE, oom_score=1, anonymous_kib=10, resident_pages=1)
+    for pid in range(1000, 1100):
+        proc.process(pid, oom_score=700, cgroup=b"0::/\n", anonymous_kib=20_000, resident_pages=5000)
+    for members, scope in ((b"101\n", Scope.CGROUP), (b"101\n102\n", Scope.PROCESS)):
+        proc.write(f"../cgroup{path}/cgroup.procs", members)
+        table = ProcessTable(proc.path, hierarchy=str(tmp_path / "cgroup"))
+        ranking = Shortlist(table).rank(PLAIN._replace(victims=TOGETHER), NOBODY, 1000)
+        table.close()
+        first = ranking.candidates[0]
+        assert (first.process.pid, first.scope) == (101, scope)
 
 
 # What changes meanwhile
@@ -257,6 +286,15 @@ def test_what_everybody_holds_is_read_again_at_the_decision(scene):
     assert scene.rank() == [102, 101]
 
 
+def test_a_flood_of_newcomers_does_not_stop_the_walk_for_long(scene):
+    scene.proc.last_pid(100)
+    scene.follow_newcomers()
+    for _ in range(20):
+        scene.proc.last_pid(scene.table._last_pid + 500)
+        scene.watch()
+    assert scene.shortlist._allowance >= -1200
+
+
 def test_a_newcomer_is_known_at_the_decision_without_a_walk(scene):
     scene.crowd(200)
     scene.proc.last_pid(1200)
@@ -289,12 +327,32 @@ def test_what_those_gained_who_are_followed_is_not_missing(scene):
 
 
 def test_after_five_minutes_without_a_whole_walk_there_is_one(scene):
+    scene.proc.process(60)
+    scene.watch(3)
+    scene.proc.process(50, oom_score=900, anonymous_kib=2 * LEAK_KIB)
+    assert scene.rank() == [60]
+    scene.now_ms += 301_000
+    assert scene.rank() == [50, 60]
+
+
+def test_where_nobody_is_in_hand_everybody_is_looked_at(scene):
     scene.crowd(100)
     scene.watch(3)
     scene.proc.process(50, oom_score=900)
-    assert scene.rank() == []
-    scene.now_ms += 301_000
     assert scene.rank() == [50]
+
+
+def test_between_two_rounds_there_is_a_rest_while_memory_does_not_move(scene, monkeypatch):
+    scene.proc.last_pid(100)
+    scene.follow_newcomers()
+    scene.crowd(100)
+    scene.watch(2)
+    walked, walk = [], scene.table.walk
+    monkeypatch.setattr(scene.table, "walk", lambda count: walked.append(scene.now_ms) or walk(count))
+    scene.watch(5)
+    assert walked == []
+    scene.watch(1, PLAIN._replace(room_bytes=GIB - 300 * MIB))
+    assert walked
 
 
 def test_a_walk_that_a_calm_interrupted_is_begun_anew(scene):
@@ -304,7 +362,7 @@ def test_a_walk_that_a_calm_interrupted_is_begun_anew(scene):
         scene.proc.process(pid, oom_score=900)
     scene.now_ms += 60_000
     scene.watch(6)
-    assert len(scene.rank()) == 48
+    assert len(scene.rank()) == 32
 
 
 def test_who_has_vanished_is_no_longer_followed_and_his_number_may_be_anothers(scene):

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bustd_monitor.deciding.reading import Refaults
-from bustd_monitor.deciding.stalls import Stalls, advanced, wanted_back_percent
+from bustd_monitor.deciding.stalls import Second, Stalls, advanced, wanted_back_percent
 from tests.unit.monitor.making import psi, reading
 
 
@@ -156,3 +156,21 @@ def test_a_reading_that_is_seconds_late_does_not_end_it_but_a_long_sleep_does():
     assert after((0, 0), (1000, 500), (6000, 1000)).since_ms == 0
     assert after((0, 0), (1000, 500), (6000, 999)).since_ms == -1
     assert after((0, 0), (1000, 500), (6001, 5000)).since_ms == -1
+
+
+def test_patience_begins_with_the_shortage_and_remembers_what_was_reclaimed_until_then():
+    stalls = Stalls()
+    for now_ms in range(0, 5001, 1000):
+        refaults = Refaults(0, 0, now_ms * 1000)
+        one = reading(pressure=psi(full_ms=now_ms // 2))._replace(refaults=refaults)
+        stalls = advanced(stalls, one, now_ms, is_short=now_ms >= 3000)
+    assert (stalls.since_ms, stalls.since_reclaimed) == (2000, 3_000_000)
+
+
+def test_what_comes_back_many_times_over_is_of_a_control_group_at_its_own_limit():
+    def back(anonymous: int, file: int, reclaimed: int):
+        return wanted_back_percent((Second(400, 500, Refaults(anonymous, file, reclaimed)),))
+
+    assert back(200, 199, 100) == (399, 199)
+    assert back(200, 200, 100) == (0, 0)
+    assert back(0, 0, 0) == (0, 0)
