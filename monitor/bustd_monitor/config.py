@@ -146,7 +146,7 @@ SCHEMA: Schema = {
             "swap_percent": Key(
                 "number",
                 50,
-                "Free swap is at most this share of swap, or of RAM if that is larger; 100: however much.",
+                "Free swap is at most this share of swap, or of RAM if that is larger; 100: any.",
                 0,
                 100,
             ),
