@@ -76,6 +76,8 @@ def thaw():
 def _unmount_frozen():
     thaw()
     machine.run("umount", str(machine.FROZEN), check=False)
+    if not machine.FROZEN.is_mount():
+        machine.FROZEN.rmdir()
     _FROZEN_FILE.unlink(missing_ok=True)
 
 
