@@ -80,21 +80,25 @@ def parse_stat(data: bytes) -> Stat | None:
 
     Before Linux 5.9 there is only workingset_refault, and only pages of files have it.
     """
-    lines = b"\n" + data
-    if _amount(lines, b"anon") is None:
+    anonymous = procfs.number_after(data, b"anon ")
+    if anonymous is None:
         return None
-    file = _amount(lines, b"workingset_refault_file")
+    file = procfs.number_after(data, b"workingset_refault_file ")
     if file is None:
-        file = _amount(lines, b"workingset_refault")
+        file = procfs.number_after(data, b"workingset_refault ")
+
+    def amount(name: bytes) -> int:
+        return procfs.number_after(data, name) or 0
+
     return Stat(
-        anonymous=_amount(lines, b"anon") or 0,
-        shared=_amount(lines, b"shmem") or 0,
-        cache=(_amount(lines, b"active_file") or 0) + (_amount(lines, b"inactive_file") or 0),
-        slab_reclaimable=_amount(lines, b"slab_reclaimable") or 0,
-        swappable=(_amount(lines, b"active_anon") or 0) + (_amount(lines, b"inactive_anon") or 0),
-        refaults_anonymous=(_amount(lines, b"workingset_refault_anon") or 0) * _PAGE_BYTES,
+        anonymous=anonymous,
+        shared=amount(b"shmem "),
+        cache=amount(b"active_file ") + amount(b"inactive_file "),
+        slab_reclaimable=amount(b"slab_reclaimable "),
+        swappable=amount(b"active_anon ") + amount(b"inactive_anon "),
+        refaults_anonymous=amount(b"workingset_refault_anon ") * _PAGE_BYTES,
         refaults_file=(file or 0) * _PAGE_BYTES,
-        reclaimed=(_amount(lines, b"pgsteal") or 0) * _PAGE_BYTES,
+        reclaimed=amount(b"pgsteal ") * _PAGE_BYTES,
     )
 
 
@@ -212,12 +216,6 @@ class GroupFiles:
             return None
         pressure = procfs.parse_pressure(_read(self._pressure))
         return GroupMemory(combined(tuple(whole), own.anonymous, machine), own, pressure)
-
-
-def _amount(lines: bytes, name: bytes) -> int | None:
-    at = lines.find(b"\n%b " % name)
-    words = lines[at + len(name) + 2 : at + len(name) + 32].split(None, 1) if at >= 0 else []
-    return int(words[0]) if words and words[0].isdigit() else None
 
 
 def _opened(path: str) -> int:

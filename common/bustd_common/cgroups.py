@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from bustd_protocol.record import NamedTuple
 
 MOST_GROUPS = 256
 """A control group with more of them below it is left alone: a user may make any number, and each takes time to list."""
+
+MOST_MEMBERS = 512
+"""More processes do not die together: to look at each takes time, and the monitor takes a silent killer for lost. One
+of them can still be asked for alone."""
 
 _DEEPEST = 32
 _SLICE = ".slice"
@@ -118,30 +122,42 @@ def groups_at(root: str, path: str) -> list[str]:
     """
     found = [path]
     for group in found:
-        try:
-            with os.scandir(f"{root}{group}") as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        found.append(f"{group}/{entry.name}")
-                        if len(found) > MOST_GROUPS:
-                            return found
-        except OSError as error:
-            _raise_exhaustion(error)
+        for name in names_below(f"{root}{group}"):
+            found.append(f"{group}/{name}")
+            if len(found) > MOST_GROUPS:
+                return found
     return found
 
 
 def members(root: str, path: str) -> list[int]:
     """The PIDs in the control group and below it, each once. Raises OSError: see `groups_at`.
 
-    A process can be moved at any time: whether it is still there, its own /proc/PID/cgroup tells. Those of another PID
-    namespace are 0 in the list, and left out.
+    A process can be moved at any time: whether it is still there, its own /proc/PID/cgroup tells.
     """
     pids: dict[int, None] = {}
     for group in groups_at(root, path):
-        for word in _read(f"{root}{group}/cgroup.procs").split():
-            if word.isdigit() and int(word):
-                pids[int(word)] = None
+        pids |= dict.fromkeys(listed_in(f"{root}{group}"))
     return list(pids)
+
+
+def listed_in(folder: str) -> list[int]:
+    """The PIDs in one control group alone. Raises OSError: see `groups_at`.
+
+    Those of another PID namespace are 0 in the list, and left out.
+    """
+    words = _read(f"{folder}/cgroup.procs").split()
+    return [int(word) for word in words if word.isdigit() and int(word)]
+
+
+def names_below(folder: str) -> Iterator[str]:
+    """The control groups directly below one, of which a user may make any number. Raises OSError: see `groups_at`."""
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    yield entry.name
+    except OSError as error:
+        _raise_exhaustion(error)
 
 
 def _read(path: str) -> bytes:

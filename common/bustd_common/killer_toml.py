@@ -191,3 +191,8 @@ def config_of(values: Values) -> KillerConfig:
         **whole["grace"],
         cgroup=whole["cgroup"],
     )
+
+
+def minimum_bytes(total_bytes: int, config: KillerConfig) -> int:
+    """What a victim must hold at least, by the size of the machine: its death has to help."""
+    return min(config.minimum_mib * 2**20, total_bytes * config.minimum_percent // 100)

@@ -154,16 +154,21 @@ def parse_unit(data: bytes) -> str:
 
 def field_bytes(data: bytes, name: bytes) -> int | None:
     """The amount in the line `name  N kB`, in bytes: None if there is no such line or no number, 0 if it is absurd."""
+    kib = number_after(data, name)
+    if kib is None:
+        return None
+    return 0 if kib > _LARGEST_KIB else kib * 1024
+
+
+def number_after(data: bytes, name: bytes) -> int | None:
+    """The number that follows `name` at the beginning of a line; None if there is no such line or no number."""
     at = data.find(name)
     while at > 0 and data[at - 1] != _NEWLINE:
         at = data.find(name, at + 1)
     if at < 0:
         return None
     words = data[at + len(name) : at + len(name) + 48].split(None, 1)
-    if not words or not words[0].isdigit():
-        return None
-    kib = int(words[0])
-    return 0 if kib > _LARGEST_KIB else kib * 1024
+    return int(words[0]) if words and words[0].isdigit() else None
 
 
 def _average_and_total(line: bytes) -> tuple[float, int]:

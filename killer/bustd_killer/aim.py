@@ -19,11 +19,6 @@ MOST_ROUNDS = 5
 """How often a group is listed anew before what it has started meanwhile is left alone."""
 
 
-MOST_MEMBERS = 512
-"""More do not die together: to look at each would take seconds, and the monitor takes a silent killer for lost. The
-process that was asked for can then still be asked for alone."""
-
-
 class Company(NamedTuple):
     """What dies with the victim: the members of a process group, or of a control group; neither: nobody."""
 
@@ -84,7 +79,7 @@ def newcomers(company: Company, known: set[int], guard: Guard) -> list[Victim]:
     """Members of the company that are not among the `known` PIDs and that may be signalled."""
     found: list[Victim] = []
     try:
-        for pid in _listed(company, guard)[:MOST_MEMBERS]:
+        for pid in _listed(company, guard)[: cgroups.MOST_MEMBERS]:
             victim = Reason.NONE if pid in known else facts.open_victim(pid)
             if isinstance(victim, Victim):
                 if not _belongs(victim, company) or _judge_member(victim, guard).reason:
@@ -193,7 +188,7 @@ def _belongs(victim: Victim, company: Company) -> bool:
 def _gather(victims: list[Victim], company: Company, guard: Guard) -> Ruling:
     """Add the company to its first victim: one member that may not die refuses the whole. Raises OSError (EMFILE)."""
     first, listed = victims[0].pid, _listed(company, guard)
-    if len(listed) > MOST_MEMBERS:
+    if len(listed) > cgroups.MOST_MEMBERS:
         return Ruling(Reason.PROTECTED, f"{company.cgroup or 'its group'} has {len(listed)} members")
     for pid in listed:
         member, refusal = Reason.NONE if pid == first else facts.open_victim(pid), rules.PASSED

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bustd_common.killer_toml import KillerConfig
+from bustd_common.killer_toml import KillerConfig, minimum_bytes
 from bustd_common.protection import Protection, protected_by
 from bustd_protocol.messages import DIFFERS_COMM, DIFFERS_UID, KillRequest, Reason, Scope, Signal
 from bustd_protocol.record import NamedTuple
@@ -110,11 +110,6 @@ def judge_scope(request: KillRequest, hierarchy: str) -> Ruling:
     if request.scope is Scope.CGROUP and not hierarchy:
         return Ruling(Reason.UNSUPPORTED, "scope CGROUP: no unified hierarchy")
     return PASSED
-
-
-def minimum_bytes(total_bytes: int, config: KillerConfig) -> int:
-    """What a victim must hold at least, by the size of the machine: its death has to help."""
-    return min(config.minimum_mib * 2**20, total_bytes * config.minimum_percent // 100)
 
 
 def judge_bytes(facts: Facts, request: KillRequest, machine: Machine, config: KillerConfig) -> Ruling:

@@ -7,13 +7,14 @@ import select
 import signal
 import time
 
+from bustd_common.killer_toml import minimum_bytes
 from bustd_common.log import Log
 from bustd_common.seqpacket import Socket
 from bustd_protocol import limits
 from bustd_protocol.errors import LocalProtocolError, RemoteProtocolError
 from bustd_protocol.messages import Bye, Farewell, KillerHello, KillRequest, MonitorHello, Ping, Pong
 
-from . import rehearsal, rules
+from . import rehearsal
 from .aim import Guard
 from .flight import Kills
 from .lockdown import Unable
@@ -153,7 +154,7 @@ class Server:
             raise Unable(inability)
         config, flight = self._guard.config, self._kills.flight
         machine = self._guard.machine.read()
-        least = rules.minimum_bytes(machine.meminfo.total if machine else 0, config)
+        least = minimum_bytes(machine.meminfo.total if machine else 0, config)
         shares = (config.available_percent, config.pressured_available_percent, int(config.pressure_some_avg10))
         kill = (flight.id, *flight.key, int(flight.signal)) if flight else (0, 0, 0, 0)
         wait_ms = self._kills.retry_after_ms(_now_ms(), config)

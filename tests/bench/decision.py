@@ -110,7 +110,7 @@ def _terms() -> Terms:
     rules = killer_toml.config_of({})
     advice = Protection(rules.protect_units, rules.protect_uids, rules.protect_names)
     total = machine.meminfo().total
-    least = min(rules.minimum_mib * 2**20, total * rules.minimum_percent // 100)
+    least = killer_toml.minimum_bytes(total, rules)
     return Terms(config.config_of({}).victims, advice, least, total_bytes=total)
 
 

@@ -14,7 +14,7 @@ from bustd_killer import flight
 from bustd_killer.rules import Ruling
 from bustd_protocol.messages import Exited, Fate, Outcome, Reason, Scope, Signal
 from tests.support import victims
-from tests.support.cgroups import groups_at, put
+from tests.support.cgroups import groups_at, put, writable_hierarchy
 from tests.support.dialogue import peer
 from tests.support.honest import dies_of, is_served, nobody_dies, refused, request_for
 from tests.support.in_process import guard, kills
@@ -25,28 +25,12 @@ pytestmark = pytest.mark.root
 USER = "user.slice/user-1000.slice/user@1000.service"
 UNIT = f"{USER}/app.slice/leak.scope"
 
-
-MANY = """
-import os, time
-alive, held = os.pipe()
-for _ in range(300):
-    if os.fork() == 0:
-        os.close(held)
-        os.read(alive, 1)  # until the parent is dead
-        os._exit(0)
-print("ready", flush=True)
-time.sleep(120)
-"""
-
 Process = subprocess.Popen[bytes]
 
 
 @pytest.fixture
 def hierarchy() -> Path:
-    root = Path(cgroups.hierarchy())
-    if root == Path() or not os.access(root / "cgroup.procs", os.W_OK):
-        pytest.skip("no unified hierarchy here in which a test can make units")
-    return root
+    return writable_hierarchy()
 
 
 @pytest.fixture
@@ -222,7 +206,7 @@ def test_threads_in_groups_of_their_own_are_one_process(
 
 
 def test_hundreds_of_members_die_together(place: Path, hierarchy: Path, victim: Process) -> None:
-    crowd = victims.start_program(MANY, own_group=True)
+    crowd = victims.start_program(victims.crowd_program(300), own_group=True)
     try:
         with groups_at(hierarchy, UNIT) as (unit,), killer(place) as daemon, peer(daemon.socket_path) as monitor:
             put(victim.pid, unit)

@@ -27,19 +27,6 @@ signal.signal(signal.SIGTERM, lambda *_: child.terminate())
 sys.exit(child.wait())
 """
 
-MANY = """
-import os, time
-kept = bytes([1]) * (32 << 20)
-alive, held = os.pipe()
-for _ in range(60):
-    if os.fork() == 0:
-        os.close(held)
-        os.read(alive, 1)  # until the parent is dead
-        os._exit(0)
-print("ready", flush=True)
-time.sleep(120)
-"""
-
 
 @pytest.fixture
 def leader() -> Iterator[subprocess.Popen[bytes]]:
@@ -171,7 +158,7 @@ def test_a_member_outside_of_the_tree_refuses_the_whole_group(
 def test_a_group_larger_than_the_table_of_descriptors_is_refused_and_nothing_leaks(
     place: Path, bystander: subprocess.Popen[bytes], limit: int
 ) -> None:
-    crowd = victims.start_program(MANY, own_group=True)
+    crowd = victims.start_program(victims.crowd_program(60, kept_mib=32), own_group=True)
     try:
         with killer(place) as daemon, peer(daemon.socket_path) as monitor:
             resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (limit, limit))
@@ -190,7 +177,7 @@ def test_a_group_larger_than_the_table_of_descriptors_is_refused_and_nothing_lea
 def test_a_group_that_just_fits_into_the_table_of_descriptors_dies_whole(
     place: Path, bystander: subprocess.Popen[bytes]
 ) -> None:
-    crowd = victims.start_program(MANY, own_group=True)
+    crowd = victims.start_program(victims.crowd_program(60, kept_mib=32), own_group=True)
     try:
         with killer(place) as daemon, nobody_dies(bystander), peer(daemon.socket_path) as monitor:
             for limit in range(64, 100):

@@ -11,6 +11,7 @@ from bustd_monitor.cli import main as cli_main
 from bustd_monitor.cli import run as cli_run
 from tests.support import install, pair, victims
 from tests.support.pair import ALWAYS, PERMISSIVE
+from tests.support.typed import typed
 
 TEN = 10
 
@@ -20,16 +21,6 @@ def lines_of(text: str) -> list[str]:
 
 
 # --- wrong arguments
-
-
-def bustd(monkeypatch, capfd, *words: str) -> tuple[int, str, str]:
-    """The command in this process, for what ends before it starts anything: its code and what it printed."""
-    monkeypatch.setattr("sys.argv", ["bustd", *words])
-    try:
-        code = cli_main.main()
-    except SystemExit as end:
-        code = end.code
-    return code, *capfd.readouterr()
 
 
 @pytest.mark.parametrize(
@@ -47,7 +38,7 @@ def bustd(monkeypatch, capfd, *words: str) -> tuple[int, str, str]:
     ],
 )
 def test_wrong_arguments_are_one_sentence_and_64(monkeypatch, capfd, words, sentence):
-    code, out, err = bustd(monkeypatch, capfd, *words)
+    code, out, err = typed(monkeypatch, capfd, *words)
     assert (code, out) == (64, "")
     assert err.startswith("bustd: ")
     assert err.endswith("(bustd --help shows what there is)\n")
@@ -69,7 +60,7 @@ def test_an_impossible_value_on_the_command_line_is_named(
     monkeypatch, capfd, tmp_path, command, option, value, sentence
 ):
     words = [*command, *pair.files(tmp_path, {}, {}), *pair.scope(), option, value]
-    code, out, err = bustd(monkeypatch, capfd, *words)
+    code, out, err = typed(monkeypatch, capfd, *words)
     assert code == (1 if command == ["check"] else 78)
     assert f"command line: {sentence}" in lines_of(out if command == ["check"] else err)[0]
 
@@ -82,7 +73,7 @@ def test_the_options_of_the_original_have_its_long_and_short_names():
 
 
 def test_help_names_every_command_and_every_exit_code(monkeypatch, capfd):
-    code, out, _ = bustd(monkeypatch, capfd, "--help")
+    code, out, _ = typed(monkeypatch, capfd, "--help")
     assert code == 0
     for word in ("run", "check", "explain", "selftest"):
         assert re.search(rf"^  {word} +\w", out, re.MULTILINE)

@@ -7,6 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import pytest
+
+from bustd_common import cgroups
+
 
 def mount_point(kind: str) -> Path | None:
     """Where the `unified` hierarchy, systemd's named one (`systemd`) or a v1 controller is mounted."""
@@ -19,6 +23,14 @@ def mount_point(kind: str) -> Path | None:
         ):
             return Path(words[4])
     return None
+
+
+def writable_hierarchy() -> Path:
+    """Where bustd finds the unified hierarchy; the test is skipped where it can make no control groups in it."""
+    root = Path(cgroups.hierarchy())
+    if root == Path() or not os.access(root / "cgroup.procs", os.W_OK):
+        pytest.skip("no unified hierarchy here in which a test can make control groups")
+    return root
 
 
 def counts_for_units(kind: str) -> bool:

@@ -41,6 +41,22 @@ def start(
     return start_program(program, as_nobody=as_nobody, own_group=own_group, group=group)
 
 
+def crowd_program(count: int, kept_mib: int = 0) -> str:
+    """For `start_program`: it forks so many, which wait, and end when it does."""
+    return f"""
+import os, time
+kept = bytes([1]) * ({kept_mib} << 20)
+alive, held = os.pipe()
+for _ in range({count}):
+    if os.fork() == 0:
+        os.close(held)
+        os.read(alive, 1)  # until the parent is dead
+        os._exit(0)
+print("ready", flush=True)
+time.sleep(120)
+"""
+
+
 def start_program(
     program: str, *, as_nobody: bool = False, own_group: bool = False, group: int | None = None
 ) -> subprocess.Popen[bytes]:

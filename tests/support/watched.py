@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from tests.fakes.cgroupfs import FakeHierarchy
 
-from .cgroups import groups_at, put
+from .cgroups import groups_at, put, writable_hierarchy
 
 GIB = 2**30
 _COVER = 'mount --make-rprivate / && mount --bind "$0" /sys/fs/cgroup && exec "$@"'
@@ -44,8 +44,9 @@ class WatchedGroup(NamedTuple):
 
 
 @contextmanager
-def watched_group(root: Path, place: Path) -> Iterator[WatchedGroup]:
-    """An empty one below a slice of the test's own. `root`: where the unified hierarchy is mounted."""
+def watched_group(place: Path) -> Iterator[WatchedGroup]:
+    """An empty one below a slice of the test's own; `place` has its made-up files. May skip the test."""
+    root = writable_hierarchy()
     with groups_at(root, "job.service", "other.service") as (folder, beside):
         tree = FakeHierarchy(place)
         made = WatchedGroup(f"/{folder.relative_to(root)}", folder, beside, tree)

@@ -8,7 +8,7 @@ from bustd_common import killer_toml
 from bustd_common.log import printable
 from bustd_common.schema import Values
 from bustd_monitor import config
-from bustd_monitor.deciding.agreement import outside_the_killers_limits, watching_apart
+from bustd_monitor.deciding.agreement import watching_apart, with_killer_toml
 
 
 def check(
@@ -37,12 +37,7 @@ def check(
     # With --cgroup the command that starts the pair tells both.
     apart = "" if overrides and "cgroup" in overrides else watching_apart(settings.cgroup, rules.cgroup)
     warnings = [apart] if apart else []
-    warnings += outside_the_killers_limits(
-        settings,
-        rules.available_percent,
-        rules.pressured_available_percent,
-        rules.pressure_some_avg10,
-    )
+    warnings += with_killer_toml(settings, rules)
     for sentence in warnings:
         print(f"warning: {sentence}")
     files = ", ".join(monitor.files + killer.files) or "none, so that everything has its default"

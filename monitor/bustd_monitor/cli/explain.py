@@ -7,6 +7,7 @@ import os
 import sys
 import time
 
+from bustd_common.killer_toml import minimum_bytes
 from bustd_common.log import printable
 
 from ..config import Conditions
@@ -44,7 +45,7 @@ def explain(options: argparse.Namespace) -> int:
         )
         shortlist = Shortlist(table)
         first = _read(sensor)
-        minimum = min(killer.minimum_mib * 2**20, first.ram * killer.minimum_percent // 100)
+        minimum = minimum_bytes(first.ram, killer)
         rules = Rules(settings.monitor.victims, settings.protection, minimum, arguments.only_uid)
         shortlist.watch(terms_at(first, rules), _now_ms())  # to see who grows in that second
         stalled, filled, reading = _readings_of_a_second(sensor)
@@ -74,9 +75,7 @@ def explain(options: argparse.Namespace) -> int:
     for name in conditions._fields:
         if name not in [finding.name for finding in found]:
             print(f"  {name:9} off")
-    warnings = agreement.outside_the_killers_limits(
-        settings.monitor, killer.available_percent, killer.pressured_available_percent, killer.pressure_some_avg10
-    )
+    warnings = agreement.with_killer_toml(settings.monitor, killer)
     apart = "" if arguments.cgroup else agreement.watching_apart(settings.monitor.cgroup, killer.cgroup)
     for warning in [*warnings, *([apart] if apart else [])]:
         print(f"  warning: {warning}")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import zip_longest
 
+from bustd_common.killer_toml import minimum_bytes
 from bustd_common.log import printable
 from bustd_protocol.record import NamedTuple
 
@@ -79,12 +80,10 @@ def _replayed(path: str, settings: Settings, *, is_csv: bool) -> tuple[Kill, ...
     """Print what happens with these settings. Raises TraceError and OSError."""
     killer = settings.killer
     with _opened(path, is_csv=is_csv) as (header, frames):
-        minimum = min(killer.minimum_mib * 2**20, header.ram * killer.minimum_percent // 100)
+        minimum = minimum_bytes(header.ram, killer)
         rules = Rules(settings.protection, minimum, killer.term_ms, killer.stuck_ms)
         _show_header(path, header)
-        for warning in agreement.outside_the_killers_limits(
-            settings.monitor, killer.available_percent, killer.pressured_available_percent, killer.pressure_some_avg10
-        ):
+        for warning in agreement.with_killer_toml(settings.monitor, killer):
             print(f"warning: {warning}")
         run = Replay(header, settings.monitor, rules, _say)
         counts = {Sensed: 0, Listed: 0}

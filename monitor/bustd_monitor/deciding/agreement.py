@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bustd_common.killer_toml import KillerConfig
 from bustd_monitor.config import MonitorConfig
 
 
@@ -42,6 +43,13 @@ def outside_the_killers_limits(
             _sentence("forecast", forecast.available_percent, killer_available_percent, "available_percent")
         )
     return sentences
+
+
+def with_killer_toml(monitor: MonitorConfig, killer: KillerConfig) -> list[str]:
+    """The same of root's rules, where there is no killer to ask."""
+    return outside_the_killers_limits(
+        monitor, killer.available_percent, killer.pressured_available_percent, killer.pressure_some_avg10
+    )
 
 
 def watching_apart(monitors_cgroup: str, killers_cgroup: str) -> str:

@@ -8,6 +8,7 @@ followed have gained.
 
 from __future__ import annotations
 
+from bustd_common.cgroups import MOST_MEMBERS
 from bustd_protocol.messages import Scope
 from bustd_protocol.record import NamedTuple
 
@@ -26,7 +27,6 @@ _FRESH = 16
 _COST_PER_SECOND = 1200
 """What the walk may cost, in reads of a small file of procfs: about 11 us each."""
 _PIECE = 64
-_BETWEEN_SAMPLES_MS = 950
 _INTERRUPTED_MS = 10_000
 _STALE_MS = 300_000
 _REST_MS, _MOVES = 10_000, 64
@@ -51,7 +51,7 @@ class Shortlist:
     def __init__(self, table: ProcessTable) -> None:
         self._table = table
         self._followed = Followed(table)
-        self._watched_ms = self._sampled_ms = -_INTERRUPTED_MS - 1
+        self._watched_ms = -_INTERRUPTED_MS - 1
         self._rooms: Samples = ()
         self._allowance = 0
         self._misses_newcomers = True
@@ -78,9 +78,9 @@ class Shortlist:
             if not cost:
                 break
             self._allowance -= cost
-        if now_ms >= self._sampled_ms + _BETWEEN_SAMPLES_MS:
-            self._sampled_ms = now_ms
-            self._rooms = growth.sampled(self._rooms, now_ms, terms.room_bytes)
+        rooms = growth.sampled(self._rooms, now_ms, terms.room_bytes)
+        if rooms is not self._rooms:  # it is time for a sample
+            self._rooms = rooms
             self._followed.look_again(self._followed.pids(), now_ms)
             self._followed.read_commands()
 
@@ -118,13 +118,17 @@ class Shortlist:
             fresh.update(stale)
 
     def _broken(self, ranking: Ranking, terms: Terms, verified: set[str]) -> frozenset[str]:
-        """The control groups at the top in which somebody is protected: he may be too small to be followed."""
+        """The control groups at the top that the killer would refuse to kill whole."""
         wholes = {one.process.whole for one in ranking.candidates[:_VERIFIED] if one.scope is Scope.CGROUP} - verified
         verified |= wholes
-        return frozenset(whole for whole in wholes if self._holds_protected(whole, terms))
+        return frozenset(whole for whole in wholes if self._may_not_die(whole, terms))
 
-    def _holds_protected(self, whole: str, terms: Terms) -> bool:
-        members = (self._table.read(pid, 0) for pid in self._table.members(whole))
+    def _may_not_die(self, whole: str, terms: Terms) -> bool:
+        """Whether it has too many members, or one who is protected: he may be too small to be followed."""
+        pids = self._table.members(whole)
+        if len(pids) > MOST_MEMBERS:
+            return True
+        members = (self._table.read(pid, 0) for pid in pids)
         return any(member is not None and order.why_protected(member, terms) for member in members)
 
     def _may_rest(self, terms: Terms, now_ms: int) -> bool:

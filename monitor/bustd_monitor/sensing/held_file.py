@@ -6,7 +6,7 @@ import os
 
 
 class HeldFile:
-    """`trouble` says why it could not be opened or read the last time, "" if it could. Nothing here raises OSError."""
+    """`trouble` says why it could not be opened, or once not be read, "" if neither. Nothing here raises OSError."""
 
     def __init__(self, path: str, most_bytes: int) -> None:
         self._path, self._most_bytes = path, most_bytes

@@ -100,7 +100,7 @@ class ProcessTable:
 
     def read(self, pid: int, score: int) -> Process | None:
         """A close look at one process; None if it has vanished, has no memory, is a thread, or has left the group."""
-        process = processes.read_process(pid, score, self._proc) if self._is_watched(pid) else None
+        process = processes.read_process(pid, score, self._proc, self._group)
         if process is None or not process.cgroup or not self._hierarchy:
             return process
         group = self._groups.get(process.cgroup)

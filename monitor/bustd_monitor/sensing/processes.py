@@ -54,10 +54,11 @@ def resident_bytes(pid: int, proc: str = "/proc") -> int:
     return int(words[1]) * _PAGE_BYTES if len(words) > 1 and words[1].isdigit() else 0
 
 
-def read_process(pid: int, oom_score: int, proc: str = "/proc") -> Process | None:
+def read_process(pid: int, oom_score: int, proc: str = "/proc", group: str = "") -> Process | None:
     """Everything that ranking asks about one process; None if it has gone, has no memory, or can't be understood.
 
-    None for a thread too: procfs shows it under its own number to whoever asks for that.
+    None for a thread too: procfs shows it under its own number to whoever asks for that. And for who is not in the
+    control group `group` ("": anybody is).
     """
     root = f"{proc}/{pid}"
     stat = procfs.parse_stat(_read(f"{root}/stat", _STATUS_BYTES) or b"")
@@ -71,6 +72,8 @@ def read_process(pid: int, oom_score: int, proc: str = "/proc") -> Process | Non
     if adj is None or status is None or status.held_bytes is None or not _is_leader(pid, text):
         return None
     membership = _read(f"{root}/cgroup", _CGROUP_BYTES) or b""
+    if not watched_group.holds(group, membership):
+        return None
     unit, cgroup = procfs.parse_unit(membership), cgroups.parse_path(membership)
     return Process(pid, stat.start_ticks, status.uid, stat.comm, unit, oom_score, adj, status.held_bytes, cgroup=cgroup)
 

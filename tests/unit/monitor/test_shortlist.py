@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from bustd_common.cgroups import MOST_MEMBERS
 from bustd_common.protection import Protection
 from bustd_monitor.ranking.order import Terms
 from bustd_monitor.ranking.shortlist import Shortlist
@@ -245,6 +246,19 @@ def test_a_unit_in_which_somebody_too_small_to_be_followed_is_protected_does_not
         table.close()
         first = ranking.candidates[0]
         assert (first.process.pid, first.scope) == (101, scope)
+
+
+def test_a_unit_with_more_members_than_the_killer_takes_is_not_looked_through_and_does_not_die_whole(scene):
+    whole = SCOPE[3:-1].decode()
+    scene.proc.process(101, cgroup=SCOPE)
+    scene.table._hierarchy = str(scene.proc.directory.parent / "cgroup")
+    for count, scope in ((MOST_MEMBERS, Scope.CGROUP), (MOST_MEMBERS + 1, Scope.PROCESS)):
+        listed = range(5000, 5000 + count)
+        scene.proc.write(f"../cgroup{whole}/cgroup.procs", b"".join(b"%d\n" % pid for pid in listed))
+        scene.looked_at.clear()
+        (candidate,) = scene.shortlist.rank(PLAIN._replace(victims=TOGETHER), NOBODY, scene.now_ms).candidates
+        assert candidate.scope is scope
+        assert (max(scene.looked_at) >= 5000) is (scope is Scope.CGROUP)
 
 
 # What changes meanwhile

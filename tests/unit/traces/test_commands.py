@@ -7,6 +7,7 @@ from bustd_monitor.cli.replay import Outcome, differences
 from bustd_monitor.traces.replaying import Kill
 from bustd_protocol.messages import Signal
 from tests.support.traces import GIB, HEADER, MIB, process, reading, trace
+from tests.support.typed import typed
 
 LEAK, OTHER = process(200, 900 * MIB, b"leak"), process(300, 300 * MIB, b"other")
 SHORT = trace(8, lambda at_ms: reading(GIB if at_ms < 5000 else 150 * MIB), lambda _: [LEAK, OTHER])
@@ -21,15 +22,7 @@ def bustd(monkeypatch, capfd, tmp_path):
     (tmp_path / "bustd.toml").write_text(ONLY_FLOOR)
     (tmp_path / "short.trace").write_bytes(SHORT)
 
-    def run(*words):
-        monkeypatch.setattr("sys.argv", ["bustd", *words])
-        try:
-            code = cli_main.main()
-        except SystemExit as end:
-            code = end.code
-        return code, *capfd.readouterr()
-
-    return run
+    return lambda *words: typed(monkeypatch, capfd, *words)
 
 
 RULES = ("--killer-config", "killer.toml")

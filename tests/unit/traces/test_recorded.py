@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bustd_monitor.cli import main as cli_main
 from bustd_monitor.traces.format import Decoder, Truncated
+from tests.support.typed import typed
 
 TRACES = Path(__file__).parents[2] / "data/traces"
 FILES = sorted(TRACES.glob("*.trace"))
@@ -23,10 +23,7 @@ def replayed(monkeypatch, capfd, tmp_path, path):
     nothing.write_text("")
     files = [path.with_suffix(".toml"), path.with_suffix(".killer.toml")]
     config, rules = (str(file if file.exists() else nothing) for file in files)
-    words = ["replay", str(path), "--config", config, "--killer-config", rules]
-    monkeypatch.setattr("sys.argv", ["bustd", *words])
-    code = cli_main.main()
-    out, err = capfd.readouterr()
+    code, out, err = typed(monkeypatch, capfd, "replay", str(path), "--config", config, "--killer-config", rules)
     assert (code, err) == (0, "")
     return out
 

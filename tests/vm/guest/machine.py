@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 PLACE = Path("/run/vm")
@@ -19,6 +20,10 @@ TMPFS = Path("/run/vm-tmpfs")
 FROZEN = Path("/run/vm-frozen")
 """A file system for everybody that lets nobody write, where a scenario prepares one."""
 
+GUEST = "/run/job/guest"
+"""Where these programs are."""
+
+_PYTHON = ("/usr/bin/python3", "-s", "-E")
 _PORT = "/dev/ttyS1"
 _MCL_CURRENT, _MCL_FUTURE = 1, 2
 _SYS_PIDFD_GETFD = 438
@@ -82,6 +87,30 @@ def available_percent():
     """MemAvailable as a share of MemTotal."""
     now = meminfo()
     return 100 * now["MemAvailable"] / now["MemTotal"]
+
+
+def start_unit(unit, group, user, command, properties=()):
+    """A transient unit of one of the guest's programs; returns when it says that it is ready."""
+    settings = [
+        "Type=notify",
+        "NotifyAccess=all",
+        "RemainAfterExit=yes",
+        f"User={user}",
+        "TimeoutStartSec=60",
+        *properties,
+    ]
+    options = [f"--property={setting}" for setting in settings]
+    run("systemd-run", "--quiet", f"--unit={unit}", f"--slice={group}", *options, *_PYTHON, *command)
+
+
+def within(seconds, is_so):
+    """Wait until it is so; whether it came to that in this time."""
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def show(unit, *properties):

@@ -12,7 +12,7 @@ from daemons import KILLER, MONITOR, log_of, main_pid
 
 _BLOWS = 6
 _BOX = "box.slice"
-_WORKLOAD = ("/usr/bin/python3", "-s", "-E", "/run/job/guest/workload.py")
+_WORKLOAD = f"{machine.GUEST}/workload.py"
 _CONNECT = """
 import socket, sys
 link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -80,11 +80,8 @@ def returns():
         for _ in range(_BLOWS):
             pid = main_pid(unit)
             os.kill(pid, signal.SIGKILL)
-            deadline = time.monotonic() + 60
-            while main_pid(unit) in (0, pid):
-                if time.monotonic() > deadline:
-                    return {"faults": [f"{unit} did not come back"]}
-                time.sleep(0.1)
+            if not machine.within(60, lambda unit=unit, pid=pid: main_pid(unit) not in (0, pid)):
+                return {"faults": [f"{unit} did not come back"]}
         daemons.await_killer(main_pid(KILLER))
         shown = machine.show(unit, "NRestarts", "Restart", "RestartUSec", "StartLimitIntervalUSec")
         if (shown["Restart"], shown["RestartUSec"], shown["StartLimitIntervalUSec"]) != ("always", "1s", "0"):
@@ -199,14 +196,14 @@ def limited_group():
             undo.callback(machine.run, "systemctl", "stop", f"{unit}.service", check=False)
         machine.run("systemctl", "set-property", "--runtime", _BOX, "MemoryMax=250M", "MemorySwapMax=0")
         undo.callback(machine.run, "systemctl", "revert", _BOX, check=False)
-        _start_in_box("box-idle", *_WORKLOAD, "hold", "--mib", "120")
+        machine.start_unit("box-idle", _BOX, "alice", [_WORKLOAD, "hold", "--mib", "120"])
         machine.run("systemd-run", "--quiet", "--unit=box-bustd", "bustd", "run", "-n", "--cgroup", f"/{_BOX}")
-        if not _within(60, lambda: "connected to the killer" in log_of("box-bustd", since=since)):
+        if not machine.within(60, lambda: "connected to the killer" in log_of("box-bustd", since=since)):
             faults.append("the pair for the control group does not start")
         idle = main_pid("box-idle.service")
-        _start_in_box("box-leak", *_WORKLOAD, "leak", "--rate", "10")
+        machine.start_unit("box-leak", _BOX, "alice", [_WORKLOAD, "leak", "--rate", "10"])
         leak = main_pid("box-leak.service")
-        if not _within(60, lambda: not Path(f"/proc/{leak}").exists()):
+        if not machine.within(60, lambda: not Path(f"/proc/{leak}").exists()):
             faults.append("the leak lives")
         said, others = log_of("box-bustd", since=since), log_of(MONITOR, since=since)
         if f" to {leak} (leak, unit box-leak.service, holding" not in said:
@@ -219,18 +216,3 @@ def limited_group():
         if "oom_kill 0" not in events:
             faults.append(f"the kernel killed: {events}")
     return {"faults": faults, "said": said.splitlines()[-12:]}
-
-
-def _start_in_box(unit, *command):
-    options = ("Type=notify", "NotifyAccess=all", "RemainAfterExit=yes", "User=alice")
-    properties = [f"--property={option}" for option in options]
-    machine.run("systemd-run", "--quiet", f"--unit={unit}", f"--slice={_BOX}", *properties, *command)
-
-
-def _within(seconds, is_so):
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.2)
-    return True

@@ -17,8 +17,6 @@ from reaction import reaction
 
 _LOOK_EVERY_S = 0.05
 _AFTER_THE_LAST_DEATH_S = 6
-_PYTHON = ("/usr/bin/python3", "-s", "-E")
-_GUEST = "/run/job/guest"
 _LONGEST_LOG = 60
 _LOG_PATIENCE_S = 30
 _CONDITION = re.compile(r"bustd-killer: signalled SIG\w+ to \d+ .* for (\w+)")
@@ -91,8 +89,14 @@ def _observed(scenario, is_traced):
         for unit in ["probe", "program", *units]:
             stack.callback(_stop, unit)
         stack.callback(thaw)
-        _start("probe", "system.slice", "root", [f"{_GUEST}/probe.py", str(results["probe"])], ["OOMScoreAdjust=-1000"])
-        _start("program", "work.slice", "alice", [f"{_GUEST}/program.py", str(results["program"])])
+        machine.start_unit(
+            "probe",
+            "system.slice",
+            "root",
+            [f"{machine.GUEST}/probe.py", str(results["probe"])],
+            ["OOMScoreAdjust=-1000"],
+        )
+        machine.start_unit("program", "work.slice", "alice", [f"{machine.GUEST}/program.py", str(results["program"])])
         others.hold_newcomers()  # and no later ones: services have children that come and go
         trace = stack.enter_context(traces.recorded(scenario)) if is_traced else {}
         for work in scenario["work"][:-1]:
@@ -118,21 +122,9 @@ def _observed(scenario, is_traced):
 
 
 def _start_work(work):
-    _start(work["unit"], "work.slice", work["user"], [f"{_GUEST}/workload.py", *work["run"]], work["properties"])
-
-
-def _start(unit, group, user, command, properties=()):
-    """A transient unit; returns when it says that it is ready."""
-    settings = [
-        "Type=notify",
-        "NotifyAccess=all",
-        "RemainAfterExit=yes",
-        f"User={user}",
-        "TimeoutStartSec=60",
-        *properties,
-    ]
-    options = [f"--property={setting}" for setting in settings]
-    machine.run("systemd-run", "--quiet", f"--unit={unit}", f"--slice={group}", *options, *_PYTHON, *command)
+    machine.start_unit(
+        work["unit"], "work.slice", work["user"], [f"{machine.GUEST}/workload.py", *work["run"]], work["properties"]
+    )
 
 
 def _watch(scenario, herd, others, begun):

@@ -2,7 +2,6 @@
 
 import base64
 import subprocess
-import time
 from contextlib import contextmanager
 
 import machine
@@ -20,11 +19,8 @@ def recorded(scenario):
     machine.run("systemd-run", "--quiet", f"--unit={_UNIT}", *properties, *command)
     found = {}
     try:
-        deadline = time.monotonic() + _PATIENCE_S
-        while not (path.exists() and path.stat().st_size):
-            if time.monotonic() > deadline:
-                raise TimeoutError("bustd record has written nothing")
-            time.sleep(0.2)
+        if not machine.within(_PATIENCE_S, lambda: path.exists() and path.stat().st_size):
+            raise TimeoutError("bustd record has written nothing")
         yield found
     finally:
         subprocess.run(["systemctl", "stop", _UNIT], capture_output=True, timeout=60)
