@@ -168,7 +168,7 @@ SCHEMA: Schema = {
             "seconds": Key("int", 2, "for so many seconds,", 1, 60),
             "available_percent": Key("number", 15, "available memory is at most this,", 0.1, 100),
             "refault_percent": Key(
-                "int", 30, "and so much of what the kernel reclaimed was wanted back (percent).", 0, 1000
+                "int", 20, "and so much of what the kernel reclaimed was wanted back (percent).", 0, 1000
             ),
             "thrash_available_percent": Key(
                 "number", 25, "Where it is files that were wanted back, available memory is at most this.", 0.1, 100

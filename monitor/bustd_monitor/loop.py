@@ -88,11 +88,12 @@ class Loop:
         except Lost as error:
             self._log(str(error))
             return EXIT_KILLER_GONE
-        has_read = self._tick(now_ms)
+        due_ms = self._tick(now_ms)
+        has_read = due_ms is not None
         now_ms = self._clock_ms()  # ranking takes its time
         status = standing(self._client, dry_run=self._config.dry_run, is_blind=not has_read)
         self._service_manager.tell(now_ms, status, has_read=has_read)
-        killer_speaks = self._waking.sleep(self._sleep_ms(now_ms, has_read=has_read), self._client.fileno())
+        killer_speaks = self._waking.sleep(self._sleep_ms(now_ms, due_ms), self._client.fileno())
         if self._waking.received(signal.SIGTERM, signal.SIGINT):
             self._log("stopping")
             return EXIT_STOPPED
@@ -104,36 +105,38 @@ class Loop:
 
     # --- readings
 
-    def _tick(self, now_ms: int) -> bool:
-        """One reading and what follows from it. Whether it made sense."""
+    def _tick(self, now_ms: int) -> int | None:
+        """One reading and what follows from it. When the next is due; None: it made no sense."""
         reading = self._sensor.read(self._enough_available_percent())
         if reading is None:
             self._log("what is available makes no sense: nothing is decided on it")
-            return False
+            return None
         self._reading = reading
         before = self._state.phase
         self._state, actions = states.on_reading(self._state, reading, now_ms, self._config.conditions)
         if self._config.verbose and self._state.phase is not before:
             self._log(f"{before.value} -> {self._state.phase.value}: {sentences.readings(reading)}")
         self._perform(actions)
+        due_ms = now_ms + self._pace_ms(now_ms)
         if self._state.phase is not Phase.CALM:
             self._client.hurry(now_ms)
-            self._shortlist.watch(self._terms(reading), now_ms)  # after what is urgent
+            terms = self._terms(reading)
+            self._shortlist.watch(terms, now_ms, lambda: self._clock_ms() >= due_ms)  # instead of sleeping
         self._maybe_ping(now_ms)
-        return True
+        return due_ms
 
     def _enough_available_percent(self) -> float:
         """So much available memory rules trouble out, while there was none."""
         is_calm = self._state.phase is Phase.CALM
         return conditions.enough_available_percent(self._config.conditions) if is_calm else 100
 
-    def _sleep_ms(self, now_ms: int, *, has_read: bool) -> int:
+    def _sleep_ms(self, now_ms: int, due_ms: int | None) -> int:
         """Until the next reading, or until something else is due."""
-        wait_ms = self._pace_ms(now_ms) if has_read else _UNREADABLE_SLEEP_MS
+        wait_ms = _UNREADABLE_SLEEP_MS if due_ms is None else max(due_ms - now_ms, 0)
         dues_ms = (self._client.due_ms(), self._answer_due_ms, self._pong_due_ms, self._service_manager.due_ms())
-        for due_ms in dues_ms:
-            if due_ms is not None:
-                wait_ms = min(wait_ms, max(due_ms - now_ms, 0))
+        for other_ms in dues_ms:
+            if other_ms is not None:
+                wait_ms = min(wait_ms, max(other_ms - now_ms, 0))
         if self._config.verbose:
             self._log(f"[adaptive-sleep] {wait_ms} ms")
         return wait_ms

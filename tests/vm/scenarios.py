@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 FOLDER = Path(__file__).parent / "scenarios"
 FATES = ("dies", "lives", "some", "thinned", "stuck", "any")
-SWAPS = ("none", "disk", "zram")
+SWAPS = ("none", "disk", "zram", "ram")
 
 
 class Boot(NamedTuple):
@@ -19,7 +19,7 @@ class Boot(NamedTuple):
     kernel_options: str = ""
 
 
-BOOTS = {"ordinary": Boot(1024), "psi-off": Boot(1024, "psi=0"), "small": Boot(256)}
+BOOTS = {"ordinary": Boot(1024), "psi-off": Boot(1024, "psi=0"), "small": Boot(256), "large": Boot(2048)}
 
 
 class Work(NamedTuple):

@@ -12,17 +12,18 @@ from . import growth, order
 from .growth import Samples
 from .order import Spared, Terms
 
-COST_OF_A_READ, COST_OF_A_CLOSE_LOOK = 1, 6
-"""In reads of a small file of procfs."""
-
 _MOST_SPARED = 16
+
+Place = tuple[int, int]
+"""oom_score and resident bytes: the larger, the further in front."""
+NOWHERE: Place = (0, 0)
 
 
 class Member(NamedTuple):
-    """One who is followed. `place` is (oom_score, resident bytes) when he was last met. `command` None: not known."""
+    """One who is followed. `place`: when he was last met. `command` None: not known."""
 
     process: Process
-    place: tuple[int, int]
+    place: Place
     samples: Samples = ()
     command: str | None = None
 
@@ -36,7 +37,7 @@ class Followed:
     def __init__(self, table: ProcessTable) -> None:
         self._table = table
         self._members: dict[int, Member] = {}
-        self._least_place, self._least_resident = (0, 0), 0
+        self._least_place, self._least_resident = NOWHERE, 0
         self._spared: list[Spared] = []
         self.gained_bytes = 0
         """All that they were ever seen to gain, less what they were seen to lose: a running total."""
@@ -57,23 +58,26 @@ class Followed:
         """A new round finds them again."""
         self._spared = []
 
-    def offer(self, pid: int, most: int, terms: Terms, now_ms: int) -> int:
-        """Follow this process if it is among the first. What that took, in reads of a small file."""
+    def place(self, pid: int) -> Place:
+        """Where it stands; NOWHERE if the kernel would never choose it."""
         score = self._table.score(pid)
-        if score == 0:
-            return COST_OF_A_READ
-        place = (score, self._table.resident_bytes(pid))
+        return (score, self._table.resident_bytes(pid)) if score else NOWHERE
+
+    def offer(self, pid: int, place: Place, most: int, terms: Terms, now_ms: int) -> bool:
+        """Follow this process if it is among the first. Whether a close look was needed."""
         if pid in self._members:
             self._members[pid] = self._members[pid]._replace(place=place)
             self._find_least(most)
-        elif len(self._members) < most or place > self._least_place or place[1] > self._least_resident:
-            return 2 * COST_OF_A_READ + self._look_closely(pid, place, most, terms, now_ms)
-        return 2 * COST_OF_A_READ
+            return False
+        if len(self._members) < most or place > self._least_place or place[1] > self._least_resident:
+            self._look_closely(pid, place, most, terms, now_ms)
+            return True
+        return False
 
     def look_again(self, pids: Iterable[int], now_ms: int) -> None:
         """Read anew what these hold. Who has vanished is no longer followed, and whoever has his number now is new."""
-        for pid in pids:
-            member = self._members[pid]
+        for member in [self._members[pid] for pid in pids if pid in self._members]:
+            pid = member.process.pid
             process = self._table.read(pid, member.place[0])
             if process is None:
                 del self._members[pid]
@@ -101,7 +105,7 @@ class Followed:
                 self._table.await_commands(wait_ms)
                 self.learn_commands()
 
-    def _look_closely(self, pid: int, place: tuple[int, int], most: int, terms: Terms, now_ms: int) -> int:
+    def _look_closely(self, pid: int, place: Place, most: int, terms: Terms, now_ms: int) -> None:
         process = self._table.read(pid, place[0])
         if process is not None:
             why_not = order.why_protected(process, terms)
@@ -109,9 +113,8 @@ class Followed:
                 self._spare(Spared(process, why_not))
             else:
                 self._follow(process, place, most, now_ms)
-        return COST_OF_A_CLOSE_LOOK
 
-    def _follow(self, process: Process, place: tuple[int, int], most: int, now_ms: int) -> None:
+    def _follow(self, process: Process, place: Place, most: int, now_ms: int) -> None:
         self._begin(Member(process, place), now_ms)
         kept = {*self._find_least(most)}
         self._members = {pid: member for pid, member in self._members.items() if pid in kept}
@@ -127,7 +130,7 @@ class Followed:
         by_place = sorted(self._members, key=lambda pid: self._members[pid].place, reverse=True)[:most]
         by_size = sorted(self._members, key=lambda pid: self._members[pid].place[1], reverse=True)[:most]
         is_full = len(by_place) == most
-        self._least_place = self._members[by_place[-1]].place if is_full else (0, 0)
+        self._least_place = self._members[by_place[-1]].place if is_full else NOWHERE
         self._least_resident = self._members[by_size[-1]].place[1] if is_full else 0
         return by_place + by_size
 

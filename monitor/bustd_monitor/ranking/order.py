@@ -84,25 +84,20 @@ class _Company(NamedTuple):
 
 def rank(processes: list[Process], terms: Terms) -> Ranking:
     """Order the processes by what they hold, what they have gained and what the rules say."""
+    protected = {process.pid: why for process in processes if (why := why_protected(process, terms))}
     eligible, spared = [], []
     for process in processes:
-        why_not = why_spared(process, terms)
+        too_small = "its death would not help" if process.held_bytes < terms.minimum_bytes else ""
+        why_not = protected.get(process.pid) or too_small
         if why_not:
             spared.append(Spared(process, why_not))
         else:
             eligible.append(process)
-    companies = _companies(eligible, processes, terms)
+    companies = _companies(eligible, processes, protected, terms)
     runaway = _runaway(companies, processes, terms)
     candidates = [_placed(company, runaway, terms) for company in companies]
     candidates.sort(key=lambda candidate: (candidate.badness, candidate.process.oom_score), reverse=True)
     return Ranking(tuple(candidates), tuple(spared))
-
-
-def why_spared(process: Process, terms: Terms) -> str:
-    """Why this process must not or need not die; "" if it may."""
-    return why_protected(process, terms) or (
-        "its death would not help" if process.held_bytes < terms.minimum_bytes else ""
-    )
 
 
 def why_protected(process: Process, terms: Terms) -> str:
@@ -125,14 +120,16 @@ def grows(process: Process) -> bool:
     return process.gained_bytes * _NOTICEABLE_GROWTH >= process.held_bytes
 
 
-def _companies(eligible: list[Process], known: list[Process], terms: Terms) -> list[_Company]:
+def _companies(
+    eligible: list[Process], known: list[Process], protected: dict[int, str], terms: Terms
+) -> list[_Company]:
     """Who dies with whom. One who is protected breaks his company up: the killer would refuse the whole of it."""
     together: dict[str, list[Process]] = {}
     for process in known:
         if _dies_whole(process, terms.victims):
             together.setdefault(process.whole, []).append(process)
     broken = terms.broken | {
-        whole for whole, members in together.items() if any(why_protected(member, terms) for member in members)
+        whole for whole, members in together.items() if any(member.pid in protected for member in members)
     }
     companies = []
     for process in eligible:

@@ -8,6 +8,8 @@ followed have gained.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from bustd_common.cgroups import MOST_MEMBERS
 from bustd_protocol.messages import Scope
 from bustd_protocol.record import NamedTuple
@@ -15,18 +17,19 @@ from bustd_protocol.record import NamedTuple
 from ..config import Matchers, Victims
 from ..sensing.process_table import ProcessTable
 from . import growth, order
-from .followed import Followed
+from .followed import NOWHERE, Followed, Place
 from .growth import Samples
 from .order import Ranking, Terms
 
 _MOST_FOLLOWED, _MOST_FOLLOWED_BY_RULES = 32, 128
 """A preference can bring somebody from far down to the top."""
-_FRESH = 16
-"""So many at the top of a ranking were looked at for it: the killer may refuse as many one after the other."""
+_FRESH = 8
+"""So many at the top of a ranking were looked at for it: the others were within the second, or in the walk for it."""
 
 _COST_PER_SECOND = 1200
 """What the walk may cost, in reads of a small file of procfs: about 11 us each."""
-_PIECE = 64
+_COST_OF_A_PLACE, _COST_OF_A_CLOSE_LOOK = 2, 6
+_PIECE = 16
 _INTERRUPTED_MS = 10_000
 _STALE_MS = 300_000
 _REST_MS, _MOVES = 10_000, 64
@@ -55,6 +58,8 @@ class Shortlist:
         self._rooms: Samples = ()
         self._allowance = 0
         self._misses_newcomers = True
+        self._unseen: list[int] = []
+        """Who is still to be looked at for the sample of this second."""
         self._round: Mark | None = None
         self._whole: Mark | None = None
         """The round that is under way, and the last that was finished."""
@@ -64,8 +69,11 @@ class Shortlist:
         """Whether a round of the walk was ever finished."""
         return self._whole is not None
 
-    def watch(self, terms: Terms, now_ms: int) -> None:
-        """A piece of the walk, and what those who are followed hold now: as much as the time since the last permits."""
+    def watch(self, terms: Terms, now_ms: int, is_due: Callable[[], bool] = lambda: False) -> None:
+        """What those who are followed hold now, and a piece of the walk: as much as the time since the last permits.
+
+        `is_due`: whether it is time for the next reading. Then the rest is left for after it; a little is always done.
+        """
         elapsed_ms = now_ms - self._watched_ms
         self._watched_ms = now_ms
         allowance = self._allowance + elapsed_ms * _COST_PER_SECOND // 1000
@@ -73,15 +81,21 @@ class Shortlist:
         if elapsed_ms > _INTERRUPTED_MS:
             self._round = None
         self._allowance -= self._offer_newcomers(terms, now_ms)
+        rooms = growth.sampled(self._rooms, now_ms, terms.room_bytes)
+        is_sampled = rooms is not self._rooms  # it is time for a sample
+        if is_sampled:
+            self._rooms = rooms
+            self._unseen = self._unseen or self._followed.pids()
+        while self._unseen:
+            self._followed.look_again([self._unseen.pop()], now_ms)
+            if is_due():
+                break
         while self._allowance > 0 and not self._may_rest(terms, now_ms):
             cost = self._walk(terms, now_ms)
-            if not cost:
-                break
             self._allowance -= cost
-        rooms = growth.sampled(self._rooms, now_ms, terms.room_bytes)
-        if rooms is not self._rooms:  # it is time for a sample
-            self._rooms = rooms
-            self._followed.look_again(self._followed.pids(), now_ms)
+            if not cost or is_due():
+                break
+        if is_sampled:
             self._followed.read_commands()
 
     def rank(self, terms: Terms, refused: frozenset[tuple[int, int]], now_ms: int) -> Ranking:
@@ -90,9 +104,7 @@ class Shortlist:
         self._offer_newcomers(terms, now_ms)
         ranking = self._rank_freshly(terms, refused, now_ms)
         if not ranking.candidates or self._may_have_missed_somebody(terms, now_ms):
-            self._round = None
-            while self._walk(terms, now_ms):
-                pass
+            self._meet_everybody(terms, now_ms)
             ranking = self._rank_freshly(terms, refused, now_ms)
         return ranking._replace(spared=ranking.spared + self._followed.spared())
 
@@ -161,23 +173,43 @@ class Shortlist:
     def _walk(self, terms: Terms, now_ms: int) -> int:
         """One piece of the walk. What it cost, 0 at the end of a round."""
         if self._round is None:
-            self._table.rewind()
-            self._followed.forget_spared()
-            self._round = Mark(now_ms, terms.room_bytes, self._followed.gained_bytes)
+            self._begin_round(terms, now_ms)
         pids = self._table.walk(_PIECE)
         if not pids:
             self._whole, self._round = self._round, None
         return sum(self._offer(pid, terms, now_ms) for pid in pids)
 
+    def _meet_everybody(self, terms: Terms, now_ms: int) -> None:
+        """A whole round at once: all places first, so that only the first in them need a close look."""
+        self._begin_round(terms, now_ms)
+        places: dict[int, Place] = {}
+        while pids := self._table.walk(_PIECE):
+            places.update((pid, place) for pid in pids if (place := self._followed.place(pid)) != NOWHERE)
+        by_place = sorted(places, key=lambda pid: places[pid], reverse=True)
+        by_size = sorted(places, key=lambda pid: places[pid][1], reverse=True)
+        for pair in zip(by_place, by_size, strict=True):
+            for pid in pair:
+                self._followed.offer(pid, places[pid], _most(terms.victims), terms, now_ms)
+        self._whole, self._round = self._round, None
+
+    def _begin_round(self, terms: Terms, now_ms: int) -> None:
+        self._table.rewind()
+        self._followed.forget_spared()
+        self._round = Mark(now_ms, terms.room_bytes, self._followed.gained_bytes)
+
     def _offer(self, pid: int, terms: Terms, now_ms: int) -> int:
-        most = _MOST_FOLLOWED_BY_RULES if _moves_places(terms.victims) else _MOST_FOLLOWED
-        return self._followed.offer(pid, most, terms, now_ms)
+        """What that cost."""
+        place = self._followed.place(pid)
+        if place == NOWHERE or not self._followed.offer(pid, place, _most(terms.victims), terms, now_ms):
+            return _COST_OF_A_PLACE
+        return _COST_OF_A_PLACE + _COST_OF_A_CLOSE_LOOK
 
 
 def _asks_for_commands(victims: Victims) -> bool:
     return bool(victims.prefer.commands or victims.avoid.commands or victims.never.commands)
 
 
-def _moves_places(victims: Victims) -> bool:
-    """Whether somebody further down the scores could come first, or only the command line tells who must not."""
-    return victims.prefer != _NOTHING or victims.avoid != _NOTHING or bool(victims.never.commands)
+def _most(victims: Victims) -> int:
+    """How many are followed. With rules somebody further down could come first, or only his command line protects."""
+    has_rules = victims.prefer != _NOTHING or victims.avoid != _NOTHING or bool(victims.never.commands)
+    return _MOST_FOLLOWED_BY_RULES if has_rules else _MOST_FOLLOWED

@@ -1,6 +1,7 @@
 """The loop between a killer that the test plays, over a real socketpair, and readings that the test makes."""
 
 import socket
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
@@ -31,13 +32,14 @@ class Scene:
         self.now_ms, self.reading, self.said = 1000, PLENTY, []
         self.candidates = (candidate(101), candidate(102))
         self.rankings = 0
+        self.watch_takes_ms, self.due = 0, []
         self.client = Client("/nowhere", Socket(fileno=ours.detach()))
         self.service_manager = ServiceManager(environment or {})
         self.loop = Loop(
             config_of(QUICK | settings),
             Protection(),
             sensor=SimpleNamespace(read=lambda *_: self.reading),
-            shortlist=SimpleNamespace(rank=self.rank, watch=lambda *_: None),
+            shortlist=SimpleNamespace(rank=self.rank, watch=self.watch),
             client=self.client,
             triggers=Triggers((), "none"),
             service_manager=self.service_manager,
@@ -49,6 +51,12 @@ class Scene:
     def rank(self, *_: object) -> Ranking:
         self.rankings += 1
         return Ranking(self.candidates, ())
+
+    def watch(self, _terms: object, _now_ms: int, is_due: Callable[[], bool]) -> None:
+        """Takes its time, and notes whether the next reading was due before and after that."""
+        before = is_due()
+        self.now_ms += self.watch_takes_ms
+        self.due.append((before, is_due()))
 
     def turns(self, count: int = 1) -> int | None:
         """So many turns, a tenth of a second apart; the exit code of the last."""
@@ -174,6 +182,21 @@ def test_a_kill_that_is_in_flight_at_hello_is_waited_for(scene):
     it.says(Exited(77, Fate.GONE, 500))
     it.turns(2)
     assert it.asks().pid == 101
+
+
+@pytest.mark.parametrize(
+    ("takes_ms", "left_ms", "is_due"), [(0, 40, False), (15, 25, False), (40, 0, True), (90, 0, True)]
+)
+def test_the_watch_has_the_time_until_the_next_reading_and_the_sleep_only_what_is_left(
+    scene, takes_ms, left_ms, is_due
+):
+    it = scene(sleep={"shortest_ms": 40, "longest_ms": 40, "watch_longest_ms": 40}, verbose=True)
+    it.greet()
+    it.reading, it.watch_takes_ms = reading(2 * GIB), takes_ms
+    it.said.clear()
+    it.turns()
+    assert it.due == [(False, is_due)]
+    assert it.said[-1] == f"[adaptive-sleep] {left_ms} ms"
 
 
 def test_while_a_kill_is_in_flight_no_sleep_is_long_even_if_there_is_plenty_again(scene):

@@ -167,7 +167,7 @@ def test_what_a_decision_looks_at_does_not_grow_with_the_number_of_processes(sce
     scene.watch(5)
     scene.looked_at.clear()
     assert scene.rank()[:3] == [1999, 1998, 1997]
-    assert sorted(scene.looked_at) == list(range(1984, 2000))
+    assert sorted(scene.looked_at) == list(range(1992, 2000))
 
 
 def test_a_decision_before_the_walk_is_finished_finishes_it(scene):
@@ -223,6 +223,39 @@ def test_with_a_preference_or_a_rule_on_command_lines_more_are_followed(scene):
     assert scene.rank(preferring(names=(b"precious",)))[0] == 1300
     for terms in (preferring(names=(b"nobody",)), PLAIN._replace(victims=NEVER)):
         assert 128 <= len(scene.rank(terms)) <= 256, "the first by score, and the first by size"
+
+
+def test_when_the_next_reading_is_due_the_rest_of_the_watch_is_left_for_after_it(scene, monkeypatch):
+    for pid in range(101, 104):
+        scene.proc.process(pid, oom_score=700, anonymous_kib=LEAK_KIB + pid)
+    scene.crowd(100)
+    scene.watch(5)
+    walked, walk = [], scene.table.walk
+    monkeypatch.setattr(scene.table, "walk", lambda count: walked.append(count) or walk(count))
+    scene.looked_at.clear()
+    terms = PLAIN._replace(room_bytes=GIB - 300 * MIB)
+    for looks in range(1, 4):
+        scene.now_ms += 1000
+        scene.shortlist.watch(terms, scene.now_ms, lambda: True)
+        assert len(scene.looked_at) == looks
+        assert walked == [16] * looks, "a little of everything is always done"
+
+
+def test_whoever_is_followed_has_his_turn_however_little_time_there_is(scene):
+    scene.crowd(20)
+    scene.watch(5)
+    scene.looked_at.clear()
+    for _ in range(20):
+        scene.now_ms += 1000
+        scene.shortlist.watch(PLAIN, scene.now_ms, lambda: True)
+    assert sorted(scene.looked_at) == list(range(1000, 1020))
+
+
+def test_without_any_watch_only_the_first_are_looked_at_closely(scene):
+    for pid in range(1000, 1500):
+        scene.proc.process(pid, oom_score=pid, anonymous_kib=LEAK_KIB + pid, resident_pages=LEAK_KIB - pid)
+    assert scene.rank()[0] == 1499
+    assert sorted(set(scene.looked_at)) == [*range(1000, 1032), *range(1468, 1500)], "the first by size, and by score"
 
 
 # Who dies together

@@ -78,11 +78,11 @@ def test_none_of_the_promised_scenarios_is_missing():
         *("parenthesis-name", "file-pages", "filled-tmpfs", "high-use", "never", "hidepid", "killer-killed"),
         *("monitor-killed", "monitor-stopped", "full-disk", "full-journal", "litter", "unkillable-largest"),
         *("psi-off", "small-machine", "two-thirds", "two-thirds-slow", "grows-a-little", "sixteen-compilers"),
-        *("newborn-largest", "moves-to-swap", "tmpfs-beyond", "tmpfs-and-large", "cgroup-scope"),
+        *("newborn-largest", "moves-to-swap", "thrash-fast-swap", "tmpfs-beyond", "tmpfs-and-large", "cgroup-scope"),
         *("oom-group", "preference-omit", "preference-avoid", "stuck", "stuck-locked"),
     }
     assert {scenario.boot for scenario in ALL} == set(BOOTS)
-    assert {scenario.swap for scenario in ALL} == {"none", "disk", "zram"}
+    assert {scenario.swap for scenario in ALL} == {"none", "disk", "zram", "ram"}
     assert len(ALL) == len(list(FOLDER.iterdir())), "every file in the folder is a scenario"
 
 

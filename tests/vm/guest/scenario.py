@@ -86,8 +86,7 @@ def _observed(scenario, is_traced):
         others = Herd(services())
         stack.callback(herd.close)
         stack.callback(others.close)
-        for unit in ["probe", "program", *units]:
-            stack.callback(_stop, unit)
+        stack.callback(_stop, units)
         stack.callback(thaw)
         machine.start_unit(
             "probe",
@@ -158,9 +157,10 @@ def _fate(unit, herd, begun):
     }
 
 
-def _stop(unit):
-    """The probe and the program write their results on SIGTERM; what is left of a leak gets SIGKILL at once."""
-    if unit not in ("probe", "program"):
-        subprocess.run(["systemctl", "kill", "--signal=SIGKILL", f"{unit}.service"], capture_output=True)
-    subprocess.run(["systemctl", "stop", f"{unit}.service"], capture_output=True, timeout=60)
-    subprocess.run(["systemctl", "reset-failed", f"{unit}.service"], capture_output=True)
+def _stop(units):
+    """What is left of a leak gets SIGKILL at once; the probe and the program write their results on SIGTERM."""
+    services = [f"{unit}.service" for unit in units]
+    subprocess.run(["systemctl", "kill", "--signal=SIGKILL", *services], capture_output=True)
+    services += ["program.service", "probe.service"]
+    subprocess.run(["systemctl", "stop", *services], capture_output=True, timeout=60)
+    subprocess.run(["systemctl", "reset-failed", *services], capture_output=True)

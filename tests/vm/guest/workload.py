@@ -7,6 +7,7 @@ import argparse
 import ctypes
 import mmap
 import os
+import random
 import signal
 import sys
 import threading
@@ -68,6 +69,15 @@ def newborn(options):
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE
     _kept.append(mmap.mmap(-1, size, flags=flags))
     signal.pause()
+
+
+def touch(options):
+    """Write to one page of `mib` MiB after another, at random: no part of it is not in use, and none is used next."""
+    ready()
+    take(options.mib << 20)
+    (block,) = _kept
+    while True:
+        block[random.randrange(options.mib << 20)] = 1
 
 
 def build(options):
@@ -189,6 +199,7 @@ KINDS = {
     "leak": leak,
     "hold": hold,
     "newborn": newborn,
+    "touch": touch,
     "build": build,
     "children": children,
     "litter": litter,
