@@ -21,21 +21,15 @@ class Protection(NamedTuple):
 
 
 def matches_glob(pattern: bytes, text: bytes) -> bool:
-    """Whether `text` is matched whole, by fnmatch(3) without escapes: the `re` module would cost each daemon memory.
-
-    Most patterns are plain names, and a call of the C library costs ten times a comparison.
-    """
-    if b"*" not in pattern and b"?" not in pattern and b"[" not in pattern:
-        return pattern == text
+    """Whether `text` is matched whole, by fnmatch(3) without escapes: the `re` module would cost each daemon memory."""
     result: int = _fnmatch(pattern, text, _FNM_NOESCAPE)
     return result == 0
 
 
 def protected_by(protection: Protection, unit: str, uid: int, comm: bytes) -> str:
     """The rule that protects such a process, in words for a log; "" if none does."""
-    unit_bytes = unit.encode()
     for pattern in protection.units:
-        if unit and matches_glob(pattern.encode(), unit_bytes):
+        if unit and matches_glob(pattern.encode(), unit.encode()):
             return f"unit {pattern}"
     if uid in protection.uids:
         return f"uid {uid}"

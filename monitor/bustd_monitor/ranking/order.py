@@ -7,7 +7,7 @@ alone or with the others of his unit: what he holds counts three times, because 
 
 from __future__ import annotations
 
-from bustd_common.protection import Protection, protected_by
+from bustd_common.protection import Protection
 from bustd_protocol.messages import Scope
 from bustd_protocol.record import NamedTuple
 
@@ -15,7 +15,7 @@ from ..config import Victims
 from ..reporting.amounts import size
 from ..sensing.preferences import AVOID, OMIT
 from ..sensing.processes import Process
-from .rules import matched_by
+from .rules import advised_by, matched_by
 
 OOM_SCORE_ADJ_MIN = -1000
 _NOTICEABLE_GROWTH = 16
@@ -106,7 +106,7 @@ def why_protected(process: Process, terms: Terms) -> str:
         return "oom_score_adj -1000"
     if terms.only_uid not in (-1, process.uid):
         return "another user's"
-    advice = protected_by(terms.advice, process.unit, process.uid, process.comm)
+    advice = advised_by(terms.advice, process.unit, process.uid, process.comm)
     if advice:
         return f"protected by killer.toml: {advice}"
     never = matched_by(terms.victims.never, process)

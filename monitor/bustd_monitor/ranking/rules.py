@@ -1,11 +1,16 @@
-"""The user's rules `prefer`, `avoid` and `never`: which processes they match."""
+"""Which processes are matched by rules: the user's own `prefer`, `avoid` and `never`, and root's as advice."""
 
 from __future__ import annotations
+
+from functools import lru_cache
 
 from bustd_common.protection import Protection, matches_glob, protected_by
 
 from ..config import Matchers
 from ..sensing.processes import Process
+
+advised_by = lru_cache(maxsize=512)(protected_by)
+"""bustd_common.protection.protected_by, remembered: with the shipped rules that takes 70 us for each process."""
 
 
 def matched_by(matchers: Matchers, process: Process) -> str:
