@@ -28,7 +28,7 @@ _FRESH = 8
 
 _COST_PER_SECOND = 1200
 """What the walk may cost, in reads of a small file of procfs: about 11 us each."""
-_COST_OF_A_PLACE, _COST_OF_A_CLOSE_LOOK = 2, 6
+_COST_OF_A_SCORE, _COST_OF_A_PLACE, _COST_OF_A_CLOSE_LOOK = 1, 2, 6
 _PIECE = 16
 _INTERRUPTED_MS = 10_000
 _STALE_MS = 300_000
@@ -176,8 +176,8 @@ class Shortlist:
             self._begin_round(terms, now_ms)
         pids = self._table.walk(_PIECE)
         if not pids:
-            self._whole, self._round = self._round, None
-        return sum(self._offer(pid, terms, now_ms) for pid in pids)
+            self._end_round(is_whole=pids is not None)
+        return sum(self._offer(pid, terms, now_ms) for pid in pids or ())
 
     def _meet_everybody(self, terms: Terms, now_ms: int) -> None:
         """A whole round at once: all places first, so that only the first in them need a close look."""
@@ -187,22 +187,27 @@ class Shortlist:
             places.update((pid, place) for pid in pids if (place := self._followed.place(pid)) != NOWHERE)
         by_place = sorted(places, key=lambda pid: places[pid], reverse=True)
         by_size = sorted(places, key=lambda pid: places[pid][1], reverse=True)
-        for pair in zip(by_place, by_size, strict=True):
-            for pid in pair:
-                self._followed.offer(pid, places[pid], _most(terms.victims), terms, now_ms)
-        self._whole, self._round = self._round, None
+        for pid in dict.fromkeys(pid for pair in zip(by_place, by_size, strict=True) for pid in pair):
+            self._followed.offer(pid, places[pid], _most(terms.victims), terms, now_ms)
+        self._end_round(is_whole=pids is not None)
 
     def _begin_round(self, terms: Terms, now_ms: int) -> None:
         self._table.rewind()
         self._followed.forget_spared()
         self._round = Mark(now_ms, terms.room_bytes, self._followed.gained_bytes)
 
+    def _end_round(self, *, is_whole: bool) -> None:
+        if is_whole:
+            self._whole = self._round
+        self._round = None
+
     def _offer(self, pid: int, terms: Terms, now_ms: int) -> int:
         """What that cost."""
         place = self._followed.place(pid)
-        if place == NOWHERE or not self._followed.offer(pid, place, _most(terms.victims), terms, now_ms):
-            return _COST_OF_A_PLACE
-        return _COST_OF_A_PLACE + _COST_OF_A_CLOSE_LOOK
+        if place == NOWHERE:
+            return _COST_OF_A_SCORE
+        needed_a_look = self._followed.offer(pid, place, _most(terms.victims), terms, now_ms)
+        return _COST_OF_A_PLACE + (_COST_OF_A_CLOSE_LOOK if needed_a_look else 0)
 
 
 def _asks_for_commands(victims: Victims) -> bool:

@@ -58,10 +58,10 @@ class ProcessTable:
         self._loadavg = _open_loadavg(proc)
         self._last_pid = self._read_last_pid()
 
-    def walk(self, count: int) -> list[int]:
+    def walk(self, count: int) -> list[int] | None:
         """The next `count` PIDs or fewer, in the kernel's order; none at the end of a round, and then anew.
 
-        A round shows every process that lives through it.
+        A round shows every process that lives through it. None: they can't be listed now, and there is no such round.
         """
         pids: list[int] = []
         try:
@@ -73,8 +73,9 @@ class ProcessTable:
                     break
                 if self._may_be_looked_at(pid):
                     pids.append(pid)
-        except OSError:  # ENFILE, ENOMEM: the round ends here
-            pids = []
+        except OSError:  # EMFILE, ENFILE, ENOMEM
+            self.rewind()
+            return None
         if not pids:
             self.rewind()
         return pids

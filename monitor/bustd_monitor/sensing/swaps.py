@@ -114,8 +114,9 @@ class Swaps:
         """Find the zram devices. A device that is replaced by one of the same size is taken for it."""
         for held in self._zram.values():
             held.close()
-        names = {device.path: zram_name(device.path) for device in parse_swaps(self._swaps.read())}
+        devices = parse_swaps(self._swaps.read())
+        names = {device.path: zram_name(device.path) for device in devices}
         self._zram = {
             path: HeldFile(f"{self._sys}/block/{name}/mm_stat", _MM_STAT_BYTES) for path, name in names.items() if name
         }
-        self._known_total = swap_total
+        self._known_total = swap_total if devices else 0  # it may be readable the next time

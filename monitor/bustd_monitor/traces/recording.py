@@ -31,7 +31,7 @@ _SLICE, _FAR_SLICE = 2048, 16384
 class Table(Protocol):
     """What is asked of the process table; sensing.process_table has it."""
 
-    def walk(self, count: int) -> list[int]: ...  # noqa: D102
+    def walk(self, count: int) -> list[int] | None: ...  # noqa: D102
     def score(self, pid: int) -> int: ...  # noqa: D102
     def resident_bytes(self, pid: int) -> int: ...  # noqa: D102
     def read(self, pid: int, score: int) -> Process | None: ...  # noqa: D102

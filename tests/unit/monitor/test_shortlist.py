@@ -402,6 +402,16 @@ def test_between_two_rounds_there_is_a_rest_while_memory_does_not_move(scene, mo
     assert walked
 
 
+def test_a_round_in_which_proc_could_not_be_listed_counts_for_nothing(scene, monkeypatch):
+    scene.proc.process(60)
+    with monkeypatch.context() as patched:
+        patched.setattr(scene.table, "walk", lambda _count: None)
+        scene.watch(3)
+        assert scene.rank() == []
+    assert not scene.shortlist.has_met_everybody
+    assert scene.rank() == [60]
+
+
 def test_a_walk_that_a_calm_interrupted_is_begun_anew(scene):
     scene.crowd(1000)
     scene.watch()

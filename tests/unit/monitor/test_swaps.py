@@ -203,6 +203,14 @@ def test_a_zram_device_that_does_not_tell_is_taken_at_the_usual_ratio(tree, open
     assert opened().usable_bytes(4 * GIB, 4 * GIB, 64 * GIB) == 2 * GIB
 
 
+def test_swap_of_which_proc_swaps_once_said_nothing_is_asked_for_again(tree, opened):
+    tree.swaps()
+    swaps = opened()
+    assert swaps.usable_bytes(4 * GIB, 4 * GIB, 64 * GIB) == 4 * GIB
+    tree.swaps(line("/dev/zram0", 4 * GIB, 0, 100))
+    assert swaps.usable_bytes(4 * GIB, 4 * GIB, 64 * GIB) == 2 * GIB
+
+
 def test_without_proc_swaps_there_is_only_meminfo_to_go_by(opened):
     assert opened().usable_bytes(4 * GIB, 3 * GIB, 2 * GIB) == 2 * GIB
 

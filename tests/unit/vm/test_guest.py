@@ -71,4 +71,11 @@ def test_a_reaction_counts_from_where_the_last_row_below_the_floor_began(guest, 
 def test_a_reaction_says_what_was_available_at_the_signal(guest):
     reaction = guest("reaction").reaction
     assert reaction(series(200, 100, 80), 39 * 1_000_000)["available_at_signal_mib"] == 100
-    assert reaction(series(), 5) == {"reaction_ms": None, "available_at_signal_mib": None}
+    assert reaction(series(), 5) == {"reaction_ms": None, "stood_ms": 0, "available_at_signal_mib": None}
+
+
+def test_a_reaction_tells_how_long_the_machine_itself_stood_still_meanwhile(guest):
+    samples = series(200, 200, 80, 80, 80)
+    samples["ns"] = [number * 1_000_000 for number in (0, 900, 920, 1020, 1060)]
+    found = guest("reaction").reaction(samples, 1160 * 1_000_000)
+    assert (found["reaction_ms"], found["stood_ms"]) == (240, 60 + 60)
