@@ -7,6 +7,7 @@ import base64
 import json
 import shutil
 import signal
+import statistics
 import sys
 import time
 from pathlib import Path
@@ -28,6 +29,7 @@ class Outcome:
         self.passed: list[str] = []
         self.failed: list[str] = []
         self.lost: list[str] = []
+        self.reactions_ms: dict[str, float] = {}
 
     def record(
         self, daemon: str, name: str, report: dict[str, Any], found: list[str], scenario: Scenario | None
@@ -36,6 +38,9 @@ class Outcome:
         verdict = verdict_of(found, scenario if daemon == "bustd" else None)
         line = {"daemon": daemon, "name": name, "verdict": verdict, "faults": found, "report": report}
         print(json.dumps(line), file=self._results, flush=True)
+        taken_ms = judge.reaction_ms(scenario, report) if scenario is not None else None
+        if taken_ms is not None:
+            self.reactions_ms[name] = taken_ms
         {"pass": self.passed, "lost": self.lost, "FAIL": self.failed}[verdict].append(name)
         print(f"{verdict}  {name}{': ' if found else ''}{'; '.join(found)}", flush=True)
         if verdict == "lost" and scenario is not None:
@@ -143,10 +148,22 @@ def main() -> int:
             promises = boot == "ordinary" and _PROMISES in wanted
             perform(Plan(boot, mine, "bustd", options.deb, promises, options.traces), made, outcome)
     print(f"== virtual machine: {', '.join(wanted)}")
+    if outcome.reactions_ms:
+        print(reactions(outcome.reactions_ms))
     if outcome.lost:
         print(f"lost, as they say themselves, and counted as skipped: {', '.join(outcome.lost)}")
     print(f"{len(outcome.passed)} passed, {len(outcome.failed)} failed, {len(outcome.lost)} skipped")
     return 1 if outcome.failed else 0
+
+
+def reactions(by_name_ms: dict[str, float]) -> str:
+    """A line on how soon the first signals came, and which were later than is promised."""
+    late = [f"{name} {ms:.0f} ms" for name, ms in by_name_ms.items() if ms > judge.PROMISED_REACTION_MS]
+    median_ms, slowest_ms = statistics.median(by_name_ms.values()), max(by_name_ms.values())
+    return (
+        f"first signal after memory was below floor, in {len(by_name_ms)} scenarios: median {median_ms:.0f} ms, "
+        f"slowest {slowest_ms:.0f} ms; more than {judge.PROMISED_REACTION_MS} ms: {', '.join(late) or 'none'}"
+    )
 
 
 def compare(

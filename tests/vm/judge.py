@@ -13,6 +13,8 @@ _SIGNALS = (9, 15)
 _IDLENESS = (("before", "inactive_before"), ("after", "inactive_after"))
 _LEAST_SAMPLES_PER_SECOND = 10
 """The probe takes 50; where it gets so few, its figures say nothing."""
+PROMISED_REACTION_MS, _SLOWEST_REACTION_MS = 150, 300
+"""What is promised, and what is a fault: the processors are emulated, by a machine that has other things to do."""
 
 
 def faults(scenario: Scenario, report: Report, daemon: str) -> list[str]:
@@ -27,6 +29,15 @@ def faults(scenario: Scenario, report: Report, daemon: str) -> list[str]:
     if daemon == "bustd":
         found += _kill_faults(scenario, report)
     return found
+
+
+def reaction_ms(scenario: Scenario, report: Report) -> float | None:
+    """How long after memory was below `floor` bustd signalled somebody, without the time in which the machine stood.
+
+    None: it did so before that, or not at all, or it was struck itself.
+    """
+    taken_ms = report.get("reaction_ms")
+    return None if taken_ms is None or scenario.blow else float(taken_ms - report["stood_ms"])
 
 
 def promise_faults(report: Report) -> list[str]:
@@ -108,6 +119,9 @@ def _kill_faults(scenario: Scenario, report: Report) -> list[str]:
     for text in scenario.says_once:
         if report["said"][text] != 1:
             found.append(f"bustd said {report['said'][text]} times: {text}")
+    taken_ms = reaction_ms(scenario, report)
+    if taken_ms is not None and taken_ms > _SLOWEST_REACTION_MS:
+        found.append(f"the first signal came {taken_ms:.0f} ms after memory was short")
     if scenario.unavoidable and report["probe"]["kernel_oom_kills"]:
         return found  # the kernel came first
     signalled = set(report["signalled"])

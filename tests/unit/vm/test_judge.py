@@ -4,9 +4,9 @@ import copy
 
 import pytest
 
-from tests.vm.__main__ import keep_trace, verdict_of
+from tests.vm.__main__ import keep_trace, reactions, verdict_of
 from tests.vm.comparison import page
-from tests.vm.judge import faults, promise_faults
+from tests.vm.judge import faults, promise_faults, reaction_ms
 from tests.vm.scenarios import Scenario, Work
 
 
@@ -131,6 +131,33 @@ def test_a_parent_that_died_instead_of_its_child_is_a_fault():
     assert faults(SCENARIO, report | {"signalled": [20, 30]}, "bustd") == [
         "family: 1 died and 1 live, the first is dead"
     ]
+
+
+@pytest.mark.parametrize(
+    ("taken_ms", "stood_ms", "blow", "found"),
+    [
+        (300, 0, "", []),
+        (301, 0, "", ["the first signal came 301 ms after memory was short"]),
+        (350, 50, "", []),
+        (900, 0, "kill-killer", []),
+        (None, 0, "", []),
+    ],
+)
+def test_a_slow_first_signal_is_a_fault_unless_the_machine_stood_or_bustd_was_struck(taken_ms, stood_ms, blow, found):
+    report = GOOD | {"reaction_ms": taken_ms, "stood_ms": stood_ms}
+    if blow:
+        report |= {"blow": {"pid": 5}, "others_dead": {"bustd-killer.service": [5]}}
+        report["restarts"] = GOOD["restarts"] | {"bustd-killer.service": 1}
+    assert faults(SCENARIO._replace(blow=blow), report, "bustd") == found
+
+
+def test_what_is_later_than_promised_is_named():
+    assert reactions({"one": 40, "two": 150, "three": 151}) == (
+        "first signal after memory was below floor, in 3 scenarios: median 150 ms, slowest 151 ms; "
+        "more than 150 ms: three 151 ms"
+    )
+    assert reactions({"one": 40}).endswith("more than 150 ms: none")
+    assert reaction_ms(SCENARIO, GOOD | {"reaction_ms": 90.5, "stood_ms": 20.0}) == 70.5
 
 
 def test_another_daemon_is_not_asked_for_the_words_of_bustd():
