@@ -251,6 +251,16 @@ def test_whoever_is_followed_has_his_turn_however_little_time_there_is(scene):
     assert sorted(scene.looked_at) == list(range(1000, 1020))
 
 
+def test_whoever_is_followed_is_looked_at_once_a_second_however_often_there_is_a_reading(scene):
+    scene.crowd(20)
+    scene.watch(5)
+    scene.looked_at.clear()
+    for _ in range(50):
+        scene.now_ms += 20
+        scene.shortlist.watch(PLAIN, scene.now_ms)
+    assert sorted(scene.looked_at) == list(range(1000, 1020))
+
+
 def test_without_any_watch_only_the_first_are_looked_at_closely(scene):
     for pid in range(1000, 1500):
         scene.proc.process(pid, oom_score=pid, anonymous_kib=LEAK_KIB + pid, resident_pages=LEAK_KIB - pid)
