@@ -475,6 +475,15 @@ def test_the_command_line_of_a_process_is_not_that_of_its_successor_with_the_sam
     assert scene.rank(terms) == [101]
 
 
+def test_whoever_executes_another_program_is_known_by_the_command_line_of_that(scene):
+    terms = PLAIN._replace(victims=NEVER)
+    scene.proc.process(101, b"sh", command=b"sh\0")
+    scene.watch(2, terms)
+    scene.proc.process(101, b"db", command=b"db\0--precious\0")
+    scene.watch(2, terms)
+    assert scene.rank(terms) == []
+
+
 def test_the_command_lines_of_kernel_threads_and_the_dead_are_not_read(scene):
     scene.proc.process(101, flags=PF_KTHREAD)
     scene.proc.process(102, state=b"Z")
