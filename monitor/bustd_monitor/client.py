@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 
 from bustd_common.seqpacket import (
     AF_UNIX,
@@ -64,6 +65,13 @@ class Client:
     def fileno(self) -> int:
         """The descriptor to poll, -1 while there is no connection."""
         return -1 if self._link is None else self._link.fileno()
+
+    def has_word(self) -> bool:
+        """Whether the killer has said something that was not received yet, or is gone."""
+        poll = select.poll()
+        if self._link is not None:
+            poll.register(self._link.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
 
     def due_ms(self) -> int | None:
         """When `keep` must be called again (monotonic milliseconds), None while nothing is due."""

@@ -187,7 +187,9 @@ SCHEMA: Schema = {
     },
     "sleep": {
         "fill_mib_per_second": Key("int", 6144, "How fast this machine can fill memory (MiB a second).", 1, 2**20),
-        "shortest_ms": Key("int", 20, "No sleep is shorter than this.", 1, 10_000),
+        "shortest_ms": Key(
+            "int", 20, "Two readings are at least so far apart, unless something happens in between.", 1, 10_000
+        ),
         "longest_ms": Key("int", 10_000, "No sleep is longer than this.", 1, 600_000),
         "watch_longest_ms": Key("int", 1000, "No sleep is longer than this when memory may soon be short.", 1, 600_000),
     },

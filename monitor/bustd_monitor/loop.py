@@ -121,7 +121,7 @@ class Loop:
         if self._state.phase is not Phase.CALM:
             self._client.hurry(now_ms)
             terms = self._terms(reading)
-            self._shortlist.watch(terms, now_ms, lambda: self._clock_ms() >= due_ms)  # instead of sleeping
+            self._shortlist.watch(terms, now_ms, lambda: self._clock_ms() >= due_ms or self._client.has_word())
         self._maybe_ping(now_ms)
         return due_ms
 

@@ -43,6 +43,8 @@ class Outcome:
             self.reactions_ms[name] = taken_ms
         {"pass": self.passed, "lost": self.lost, "FAIL": self.failed}[verdict].append(name)
         print(f"{verdict}  {name}{': ' if found else ''}{'; '.join(found)}", flush=True)
+        if taken_ms is not None:
+            print(f"        first signal after {report['reaction_ms']:.0f} ms below floor; {taken_ms:.0f} ms count")
         if verdict == "lost" and scenario is not None:
             print(f"        as it says itself: {scenario.lost}")
         if verdict == "FAIL":

@@ -32,7 +32,7 @@ def faults(scenario: Scenario, report: Report, daemon: str) -> list[str]:
 
 
 def reaction_ms(scenario: Scenario, report: Report) -> float | None:
-    """How long after memory was below `floor` bustd signalled somebody, without the time in which the machine stood.
+    """How long after memory was below `floor` bustd signalled somebody, less the time in which nobody got to run.
 
     None: it did so before that, or not at all, or it was struck itself.
     """

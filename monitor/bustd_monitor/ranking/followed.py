@@ -13,6 +13,8 @@ from .growth import Samples
 from .order import Spared, Terms
 
 _MOST_SPARED = 16
+_MOVED_BYTES = 4 * 2**20
+"""Less than that does not change an order, and is what a program moves all the time."""
 
 Place = tuple[int, int]
 """oom_score and resident bytes: the larger, the further in front."""
@@ -20,7 +22,7 @@ NOWHERE: Place = (0, 0)
 
 
 class Member(NamedTuple):
-    """One who is followed. `place`: when he was last met. `command` None: not known."""
+    """One who is followed. `place`: when he was last met or looked at. `command` None: not known."""
 
     process: Process
     place: Place
@@ -74,14 +76,21 @@ class Followed:
             return True
         return False
 
+    def who_moved(self) -> list[int]:
+        """Whose place is noticeably another than when he was last looked at: a third of what it costs to look."""
+        return [pid for pid, member in self._members.items() if _is_far(self.place(pid), member.place)]
+
     def look_again(self, pids: Iterable[int], now_ms: int) -> None:
         """Read anew what these hold. Who has vanished is no longer followed, and whoever has his number now is new."""
         for member in [self._members[pid] for pid in pids if pid in self._members]:
             pid = member.process.pid
+            member = member._replace(place=self.place(pid))
             process = self._table.read(pid, member.place[0])
             if process is None:
+                self.gained_bytes -= member.process.held_bytes
                 del self._members[pid]
             elif process.start_ticks != member.process.start_ticks:
+                self.gained_bytes -= member.process.held_bytes
                 self._begin(Member(process, member.place), now_ms)
             else:
                 self.gained_bytes += process.held_bytes - member.process.held_bytes
@@ -147,3 +156,7 @@ class Followed:
         others = [other for other in self._spared if other.process.pid != spared.process.pid]
         largest_first = sorted([*others, spared], key=lambda one: one.process.held_bytes, reverse=True)
         self._spared = largest_first[:_MOST_SPARED]
+
+
+def _is_far(place: Place, from_place: Place) -> bool:
+    return place[0] != from_place[0] or abs(place[1] - from_place[1]) >= _MOVED_BYTES

@@ -17,19 +17,20 @@ from bustd_protocol.record import NamedTuple
 from ..config import Matchers, Victims
 from ..sensing.process_table import ProcessTable
 from . import growth, order
-from .followed import NOWHERE, Followed, Place
+from .followed import NOWHERE, Followed
 from .growth import Samples
 from .order import Ranking, Terms
 
 _MOST_FOLLOWED, _MOST_FOLLOWED_BY_RULES = 32, 128
 """A preference can bring somebody from far down to the top."""
-_FRESH = 8
-"""So many at the top of a ranking were looked at for it: the others were within the second, or in the walk for it."""
+_FRESH = 4
+"""So many at the top of a ranking were looked at for it, whether they seemed to have moved or not."""
 
-_COST_PER_SECOND = 1200
+_COST_PER_SECOND = 1000
 """What the walk may cost, in reads of a small file of procfs: about 11 us each."""
 _COST_OF_A_SCORE, _COST_OF_A_PLACE, _COST_OF_A_CLOSE_LOOK = 1, 2, 6
-_PIECE = 16
+_PIECE, _PIECE_AT_ONCE = 16, 1024
+_MOST_NEW = 512
 _INTERRUPTED_MS = 10_000
 _STALE_MS = 300_000
 _REST_MS, _MOVES = 10_000, 64
@@ -58,8 +59,9 @@ class Shortlist:
         self._rooms: Samples = ()
         self._allowance = 0
         self._misses_newcomers = True
+        self._new: list[int] = []
         self._unseen: list[int] = []
-        """Who is still to be looked at for the sample of this second."""
+        """Who has come and was not met yet; and who is still to be looked at for the sample of this second."""
         self._round: Mark | None = None
         self._whole: Mark | None = None
         """The round that is under way, and the last that was finished."""
@@ -72,20 +74,25 @@ class Shortlist:
     def watch(self, terms: Terms, now_ms: int, is_due: Callable[[], bool] = lambda: False) -> None:
         """What those who are followed hold now, and a piece of the walk: as much as the time since the last permits.
 
-        `is_due`: whether it is time for the next reading. Then the rest is left for after it; a little is always done.
+        `is_due`: whether it is time for something else. Then the rest is left for after that; a little is always done.
         """
         elapsed_ms = now_ms - self._watched_ms
         self._watched_ms = now_ms
         allowance = self._allowance + elapsed_ms * _COST_PER_SECOND // 1000
         self._allowance = max(min(allowance, _COST_PER_SECOND), -_COST_PER_SECOND)
         if elapsed_ms > _INTERRUPTED_MS:
-            self._round = None
-        self._allowance -= self._offer_newcomers(terms, now_ms)
+            self._round, self._unseen = None, []
+        self._note_newcomers()
+        while self._new:
+            self._allowance -= self._offer(self._new.pop(), terms, now_ms)
+            if is_due():
+                break
         rooms = growth.sampled(self._rooms, now_ms, terms.room_bytes)
         is_sampled = rooms is not self._rooms  # it is time for a sample
         if is_sampled:
             self._rooms = rooms
-            self._unseen = self._unseen or self._followed.pids()
+            left = self._unseen
+            self._unseen = [pid for pid in self._followed.pids() if pid not in left] + left
         while self._unseen:
             self._followed.look_again([self._unseen.pop()], now_ms)
             if is_due():
@@ -101,20 +108,35 @@ class Shortlist:
     def rank(self, terms: Terms, refused: frozenset[tuple[int, int]], now_ms: int) -> Ranking:
         """The order in which to ask. `refused` are (PID, start time) that the killer has refused already."""
         terms = terms._replace(filled_bytes=growth.lost_bytes(self._rooms, now_ms, terms.room_bytes))
-        self._offer_newcomers(terms, now_ms)
-        ranking = self._rank_freshly(terms, refused, now_ms)
-        if not ranking.candidates or self._may_have_missed_somebody(terms, now_ms):
+        fresh = self._catch_up(terms, now_ms)
+        must_meet_everybody = self._may_have_missed_somebody(terms, now_ms)
+        if must_meet_everybody:
             self._meet_everybody(terms, now_ms)
-            ranking = self._rank_freshly(terms, refused, now_ms)
+        ranking = self._rank_freshly(terms, refused, fresh, now_ms)
+        if not ranking.candidates and not must_meet_everybody:
+            self._meet_everybody(terms, now_ms)
+            ranking = self._rank_freshly(terms, refused, fresh, now_ms)
         return ranking._replace(spared=ranking.spared + self._followed.spared())
 
-    def _rank_freshly(self, terms: Terms, refused: frozenset[tuple[int, int]], now_ms: int) -> Ranking:
+    def _catch_up(self, terms: Terms, now_ms: int) -> set[int]:
+        """Look again at those who seem to have changed since the last watch. Who that was."""
+        self._note_newcomers()
+        while self._new:
+            self._offer(self._new.pop(), terms, now_ms)
+        fresh = set(self._followed.who_moved())
+        self._followed.look_again(fresh, now_ms)
+        if self._whole is not None and self._may_have_missed_somebody(terms, now_ms):
+            others = set(self._followed.pids()) - fresh  # many who gained a little each may explain it
+            self._followed.look_again(others, now_ms)
+            fresh |= others
+        return fresh
+
+    def _rank_freshly(self, terms: Terms, refused: frozenset[tuple[int, int]], fresh: set[int], now_ms: int) -> Ranking:
         """The first of this ranking were looked at just now. Command lines are waited for where a rule needs them."""
         if _asks_for_commands(terms.victims):
             self._followed.read_commands(_COMMANDS_WAIT_MS)
         else:
             self._followed.learn_commands()
-        fresh: set[int] = set()
         verified: set[str] = set()
         while True:
             known = [
@@ -164,11 +186,11 @@ class Shortlist:
         largest = max((process.held_bytes for process in self._followed.processes()), default=0)
         return unexplained * 2 > largest
 
-    def _offer_newcomers(self, terms: Terms, now_ms: int) -> int:
-        """What that cost. Where there are too many to tell, the walk meets them."""
+    def _note_newcomers(self) -> None:
+        """Where there are too many to tell, or to look at, the walk meets them."""
         newcomers = self._table.newcomers()
-        self._misses_newcomers = newcomers is None
-        return sum(self._offer(pid, terms, now_ms) for pid in newcomers or ())
+        self._misses_newcomers = newcomers is None or len(self._new) + len(newcomers) > _MOST_NEW
+        self._new = [] if self._misses_newcomers else self._new + (newcomers or [])
 
     def _walk(self, terms: Terms, now_ms: int) -> int:
         """One piece of the walk. What it cost, 0 at the end of a round."""
@@ -180,15 +202,14 @@ class Shortlist:
         return sum(self._offer(pid, terms, now_ms) for pid in pids or ())
 
     def _meet_everybody(self, terms: Terms, now_ms: int) -> None:
-        """A whole round at once: all places first, so that only the first in them need a close look."""
+        """A whole round at once: the first of many get their close look first, so that the others need none."""
         self._begin_round(terms, now_ms)
-        places: dict[int, Place] = {}
-        while pids := self._table.walk(_PIECE):
-            places.update((pid, place) for pid in pids if (place := self._followed.place(pid)) != NOWHERE)
-        by_place = sorted(places, key=lambda pid: places[pid], reverse=True)
-        by_size = sorted(places, key=lambda pid: places[pid][1], reverse=True)
-        for pid in dict.fromkeys(pid for pair in zip(by_place, by_size, strict=True) for pid in pair):
-            self._followed.offer(pid, places[pid], _most(terms.victims), terms, now_ms)
+        while pids := self._table.walk(_PIECE_AT_ONCE):
+            places = {pid: place for pid in pids if (place := self._followed.place(pid)) != NOWHERE}
+            by_place = sorted(places, key=lambda pid: places[pid], reverse=True)
+            by_size = sorted(places, key=lambda pid: places[pid][1], reverse=True)
+            for pid in dict.fromkeys(pid for pair in zip(by_place, by_size, strict=True) for pid in pair):
+                self._followed.offer(pid, places[pid], _most(terms.victims), terms, now_ms)
         self._end_round(is_whole=pids is not None)
 
     def _begin_round(self, terms: Terms, now_ms: int) -> None:

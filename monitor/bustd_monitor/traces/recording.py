@@ -56,13 +56,16 @@ class Follower:
         self._followed: dict[int, Process] = {}
 
     def advance(self, most: int = _FAR_SLICE) -> Census | None:
-        """`most` processes more of the table, or fewer; the census when its end is reached."""
+        """`most` processes more of the table, or fewer; the census when its end is reached.
+
+        A table that can't be listed to its end is begun anew.
+        """
         while pids := self._table.walk(most):
             self._scored += [(score, pid) for pid in pids if (score := self._table.score(pid)) > 0]
             if len(pids) >= most:
                 return None
         scored, self._scored = self._scored, []
-        return self._census(scored)
+        return None if pids is None else self._census(scored)
 
     def _census(self, scored: list[tuple[int, int]]) -> Census:
         entries = {entry.process.pid: entry for entry in self._likely(scored)}

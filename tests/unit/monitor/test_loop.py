@@ -199,6 +199,16 @@ def test_the_watch_has_the_time_until_the_next_reading_and_the_sleep_only_what_i
     assert it.said[-1] == f"[adaptive-sleep] {left_ms} ms"
 
 
+def test_a_word_of_the_killer_ends_the_watch(scene):
+    it = scene()
+    it.greet()
+    it.reading = reading(2 * GIB)
+    it.turns()
+    it.says(Exited(1, Fate.GONE, 5))
+    it.turns()
+    assert [due for _, due in it.due] == [False, True]
+
+
 def test_while_a_kill_is_in_flight_no_sleep_is_long_even_if_there_is_plenty_again(scene):
     it = scene(sleep={"watch_longest_ms": 1}, verbose=True)
     it.reading = SHORT

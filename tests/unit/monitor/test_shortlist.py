@@ -1,6 +1,7 @@
 """The few that matter, from the whole table: on trees made for the test, and on real processes."""
 
 import os
+import time
 
 import pytest
 
@@ -167,7 +168,7 @@ def test_what_a_decision_looks_at_does_not_grow_with_the_number_of_processes(sce
     scene.watch(5)
     scene.looked_at.clear()
     assert scene.rank()[:3] == [1999, 1998, 1997]
-    assert sorted(scene.looked_at) == list(range(1992, 2000))
+    assert sorted(scene.looked_at) == list(range(1996, 2000))
 
 
 def test_a_decision_before_the_walk_is_finished_finishes_it(scene):
@@ -305,6 +306,88 @@ def test_a_unit_with_more_members_than_the_killer_takes_is_not_looked_through_an
 
 
 # What changes meanwhile
+
+
+def crowd_of_large_ones(scene, count: int) -> None:
+    """So many that hold 100 MiB and more, 10 MiB apart."""
+    for pid in range(1000, 1000 + count):
+        held_kib = LEAK_KIB + (pid - 1000) * 10_240
+        scene.proc.process(pid, oom_score=700, anonymous_kib=held_kib, resident_pages=held_kib // 4)
+
+
+def test_who_was_small_a_moment_ago_is_looked_at_wherever_he_stood(scene):
+    crowd_of_large_ones(scene, 12)
+    scene.proc.process(500, oom_score=690, anonymous_kib=40_960, resident_pages=10_240)
+    scene.watch(12)
+    scene.proc.process(500, oom_score=690, anonymous_kib=1024 * 1024, resident_pages=256 * 1024)
+    scene.now_ms += 500
+    assert scene.rank(PLAIN._replace(room_bytes=0))[0] == 500
+
+
+def test_who_has_gone_to_swap_a_moment_ago_is_known_by_his_score(scene):
+    crowd_of_large_ones(scene, 12)
+    scene.proc.process(500, oom_score=690, anonymous_kib=40_960, resident_pages=10_240)
+    scene.watch(12)
+    scene.proc.process(500, oom_score=720, anonymous_kib=40_960, resident_pages=10_240, swap_kib=1024 * 1024)
+    assert scene.rank()[0] == 500
+
+
+def test_who_has_shrunk_a_moment_ago_is_known_to_have_wherever_he_stands(scene):
+    crowd_of_large_ones(scene, 12)
+    for pid in range(2000, 2009):
+        scene.proc.process(pid, oom_score=900, oom_score_adj=300, anonymous_kib=LEAK_KIB)
+    scene.watch(3)
+    scene.proc.process(1011, oom_score=700, anonymous_kib=20_480, resident_pages=5120)
+    ranking = scene.shortlist.rank(PLAIN, NOBODY, scene.now_ms)
+    (shrunk,) = [one for one in ranking.candidates if one.process.pid == 1011]
+    assert shrunk.held_bytes == 20 * MIB
+
+
+def test_many_who_gained_a_little_each_do_not_make_a_walk_of_the_decision(scene, monkeypatch):
+    scene.crowd(100, score=10)
+    for pid in range(500, 516):
+        scene.proc.process(pid, oom_score=700, anonymous_kib=40_960, resident_pages=10_240)
+    scene.watch(12)
+    for pid in range(500, 516):
+        scene.proc.process(pid, oom_score=700, anonymous_kib=40_960 + 3072, resident_pages=10_240 + 768)
+    monkeypatch.setattr(scene.table, "walk", lambda _count: pytest.fail("the table is walked"))
+    assert len(scene.rank(PLAIN._replace(room_bytes=GIB - 48 * MIB))) == 16
+
+
+def test_what_the_dead_had_gained_explains_nothing(scene):
+    scene.proc.process(101, oom_score=700, anonymous_kib=40_960)
+    scene.watch(3)
+    now_ticks = int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))
+    for pid in range(200, 206):
+        scene.proc.process(pid, start_ticks=now_ticks, anonymous_kib=200 * 1024, resident_pages=51_200)
+        scene.watch(2)
+        scene.proc.remove(str(pid))
+        scene.watch(1)
+    assert scene.shortlist._followed.gained_bytes == 0
+
+
+def test_after_a_calm_everybody_is_looked_at_anew(scene):
+    scene.crowd(20)
+    scene.watch(5)
+    scene.now_ms += 1000
+    scene.shortlist.watch(PLAIN, scene.now_ms, lambda: True)
+    scene.now_ms += 3_600_000
+    scene.looked_at.clear()
+    scene.watch(1)
+    assert sorted(set(scene.looked_at)) == list(range(1000, 1020))
+
+
+def test_newcomers_too_are_left_for_after_the_next_reading(scene):
+    scene.proc.last_pid(100)
+    scene.follow_newcomers()
+    scene.watch()
+    for pid in range(101, 106):
+        scene.proc.process(pid, anonymous_kib=200 * 1024)
+    scene.proc.last_pid(105)
+    scene.looked_at.clear()
+    scene.shortlist.watch(PLAIN, scene.now_ms, lambda: True)
+    assert len(scene.looked_at) == 1
+    assert len(scene.rank()) == 5, "at the decision all of them are met"
 
 
 def test_who_grows_while_he_is_followed_runs_away_from_the_larger(scene):

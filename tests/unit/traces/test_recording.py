@@ -67,6 +67,15 @@ class Crowd:
 # --- whom
 
 
+def test_a_table_that_could_not_be_listed_to_its_end_is_no_census(proc, table, monkeypatch):
+    proc.process(1001)
+    follower = Follower(table)
+    with monkeypatch.context() as patched:
+        patched.setattr(table, "walk", lambda _count: None)
+        assert follower.advance() is None
+    assert pids(follower.advance()) == [1001]
+
+
 def test_the_highest_scores_are_recorded_and_of_equals_the_larger(proc, table):
     for pid in range(1001, 1001 + MOST_RANKED + 2):
         proc.process(pid, oom_score=700, resident_pages=pid)

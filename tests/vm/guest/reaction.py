@@ -3,7 +3,7 @@
 _FLOOR_SHARE, _FLOOR_MOST_KIB, _FLOOR_SWAP_SHARE = 0.10, 1 << 20, 0.10
 """bustd.toml's defaults for conditions.floor: no scenario changes them."""
 _USUAL_GAP_NS = 40_000_000
-"""Between two samples there are 20 ms. The probe runs at real-time priority: a longer gap is the machine's own."""
+"""Between two samples there are 20 ms and what they take; what is more, the probe lost at real-time priority."""
 
 
 def is_below_floor(available, anonymous, swap_free, swap_total):
@@ -16,8 +16,8 @@ def reaction(series, signal_ns):
     """What to report of the first signal.
 
     `reaction_ms`: since the first sample of the row below `floor` that the signal ended; None: it came before any.
-    `stood_ms`: how much of that the whole machine stood still, as an emulated one does. `available_at_signal_mib`: in
-    the last sample before it. A sample is 20 ms long: the time may be that much longer.
+    `stood_ms`: how much of that even the probe did not run, as it happens where processors are emulated.
+    `available_at_signal_mib`: in the last sample before it. A sample is 20 ms long: the time may be that much longer.
     """
     before = [n for n, ns in enumerate(series["ns"]) if ns <= signal_ns]
     if not before:

@@ -162,5 +162,7 @@ def _stop(units):
     services = [f"{unit}.service" for unit in units]
     subprocess.run(["systemctl", "kill", "--signal=SIGKILL", *services], capture_output=True)
     services += ["program.service", "probe.service"]
-    subprocess.run(["systemctl", "stop", *services], capture_output=True, timeout=60)
-    subprocess.run(["systemctl", "reset-failed", *services], capture_output=True)
+    try:
+        subprocess.run(["systemctl", "stop", *services], capture_output=True, timeout=60)
+    finally:
+        subprocess.run(["systemctl", "reset-failed", *services], capture_output=True)
