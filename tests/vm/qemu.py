@@ -2,7 +2,8 @@
 port, one JSON object a line. A step that takes too long ends the machine.
 
 KVM is not used even where there is one: the machines that run this rarely have it, and figures of both can't be
-compared. `-cpu max,-cx16`: with cmpxchg16b the emulation sometimes fails in the kernel's allocator.
+compared. `-cpu max,-cx16`: with cmpxchg16b the emulation sometimes fails in the kernel's allocator. `panic=-1`: a
+kernel that fails all the same ends the machine at once.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def booted(image: Image, boot: Boot, job: dict[str, Any], files: list[Path]) -> 
             *("qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max,-cx16", "-M", "q35"),
             *("-m", str(boot.memory_mib), "-smp", "2", "-nodefaults", "-display", "none", "-no-reboot"),
             *("-kernel", str(image.kernel), "-initrd", str(image.initrd), "-append"),
-            f"root=/dev/vda rw console=ttyS0 loglevel=5 systemd.show_status=0 {boot.kernel_options}",
+            f"root=/dev/vda rw console=ttyS0 loglevel=5 panic=-1 systemd.show_status=0 {boot.kernel_options}",
             *("-drive", f"file={image.disk},if=virtio,format=raw,snapshot=on"),
             *("-drive", f"file={place}/job.tar,if=virtio,format=raw,readonly=on"),
             *("-serial", f"file:{place}/console"),
