@@ -152,6 +152,9 @@ def main() -> int:
     print(f"== virtual machine: {', '.join(wanted)}")
     if outcome.reactions_ms:
         print(reactions(outcome.reactions_ms))
+        for fault in judge.reaction_faults(outcome.reactions_ms):
+            outcome.failed.append("reaction")
+            print(f"FAIL  reaction: {fault}")
     if outcome.lost:
         print(f"lost, as they say themselves, and counted as skipped: {', '.join(outcome.lost)}")
     print(f"{len(outcome.passed)} passed, {len(outcome.failed)} failed, {len(outcome.lost)} skipped")

@@ -6,7 +6,7 @@ import pytest
 
 from tests.vm.__main__ import keep_trace, reactions, verdict_of
 from tests.vm.comparison import page
-from tests.vm.judge import faults, promise_faults, reaction_ms
+from tests.vm.judge import faults, promise_faults, reaction_faults, reaction_ms
 from tests.vm.scenarios import Scenario, Work
 
 
@@ -136,10 +136,10 @@ def test_a_parent_that_died_instead_of_its_child_is_a_fault():
 @pytest.mark.parametrize(
     ("taken_ms", "stood_ms", "blow", "found"),
     [
-        (300, 0, "", []),
-        (301, 0, "", ["the first signal came 301 ms after memory was short"]),
-        (350, 50, "", []),
-        (900, 0, "kill-killer", []),
+        (1000, 0, "", []),
+        (1001, 0, "", ["the first signal came 1001 ms after memory was short"]),
+        (1050, 50, "", []),
+        (3000, 0, "kill-killer", []),
         (None, 0, "", []),
     ],
 )
@@ -149,6 +149,19 @@ def test_a_slow_first_signal_is_a_fault_unless_the_machine_stood_or_bustd_was_st
         report |= {"blow": {"pid": 5}, "others_dead": {"bustd-killer.service": [5]}}
         report["restarts"] = GOOD["restarts"] | {"bustd-killer.service": 1}
     assert faults(SCENARIO._replace(blow=blow), report, "bustd") == found
+
+
+@pytest.mark.parametrize(
+    ("reactions_ms", "found"),
+    [
+        ([60, 70, 150, 900, 900], []),
+        ([60, 70, 151, 900, 900], ["the median reaction is 151 ms"]),
+        ([900, 900, 900, 900], []),
+        ([], []),
+    ],
+)
+def test_a_run_of_which_the_half_is_late_fails(reactions_ms, found):
+    assert reaction_faults({str(number): ms for number, ms in enumerate(reactions_ms)}) == found
 
 
 def test_what_is_later_than_promised_is_named():
