@@ -15,7 +15,7 @@ _IDLENESS = (("before", "inactive_before"), ("after", "inactive_after"))
 _LEAST_SAMPLES_PER_SECOND = 10
 """The probe takes 50; where it gets so few, its figures say nothing."""
 PROMISED_REACTION_MS, _SLOWEST_REACTION_MS = 150, 1000
-"""What the median of a run must keep, and what is a fault of one scenario: an emulated machine may be slow for a while."""
+"""What the median of a run must keep, and what is a fault of one scenario: an emulated machine has slow moments."""
 _LEAST_REACTIONS = 5
 
 
