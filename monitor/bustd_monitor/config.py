@@ -163,7 +163,7 @@ SCHEMA: Schema = {
         },
         "stall": {
             "enabled": Key("bool", True, "Whether this condition can ask for a kill."),
-            "full_ms_per_second": Key("int", 300, "In each second PSI full grew by this much or more,", 1, 1000),
+            "full_ms_per_second": Key("int", 150, "In each second PSI full grew by this much or more,", 1, 1000),
             "some_ms_per_second": Key("int", 900, "or PSI some by this much or more,", 1, 1000),
             "seconds": Key("int", 2, "for so many seconds,", 1, 60),
             "available_percent": Key("number", 15, "available memory is at most this,", 0.1, 100),

@@ -129,8 +129,9 @@ def _thrashes(stalls: Stalls, stall: Stall, is_short: bool) -> bool:
         return False
     back_percent = wanted_back_percent(seconds)
     if back_percent is None:
-        # Not to be read at all here: then the stalls must do. Else it will be known in a second.
-        return is_full and is_short and stalls.refaults is None
+        # Not to be read at all here: then the stalls must do, and be twice as long. Else it will be known in a second.
+        least_ms = min(2 * stall.full_ms_per_second, 1000)
+        return is_short and stalls.refaults is None and all(second.full_ms >= least_ms for second in seconds)
     of_all, of_files = back_percent
     return (of_all if is_short else of_files) >= stall.refault_percent
 

@@ -50,7 +50,7 @@ def test_without_a_file_everything_has_its_default(path):
         conditions=Conditions(
             Pressure(True, 15, 25.0, 40, 50),
             Floor(True, 10, 1024, 10, 50, 25),
-            Stall(True, 300, 900, 2, 15, 20, 25, 30),
+            Stall(True, 150, 900, 2, 15, 20, 25, 30),
             Forecast(True, 2, 20),
         ),
         sleep=Sleep(6144, 20, 10000, 1000),

@@ -270,7 +270,7 @@ def test_man_finds_killer_toml(built, tmp_path):
 def test_globs_options_and_underscores_are_shown_as_they_are_typed(built):
     text = shown(["-l", str(built / "bustd.toml.5")])
     assert "getty@*.service" in text
-    assert "full_ms_per_second = 300" in text
+    assert "full_ms_per_second = 150" in text
     assert 'names = ["chrom*", "firefox"]' in text
     assert "--only-descendants-of PID" in shown(["-l", str(built / "bustd.1")])
     assert "\N{HYPHEN}" not in text

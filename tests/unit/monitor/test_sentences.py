@@ -60,7 +60,7 @@ def test_swap_that_is_no_relief_is_told_apart_from_what_is_free():
         ("floor", "available at most 1024 MiB; SIGKILL at 50 % of that"),
         (
             "stall",
-            "available at most 15 % (2458 MiB), PSI full growing by 300 ms or some by 900 ms in each of 2 s, and 20 % "
+            "available at most 15 % (2458 MiB), PSI full growing by 150 ms or some by 900 ms in each of 2 s, and 20 % "
             "of what was reclaimed wanted back; if that is files, available at most 25 %; "
             "or PSI full growing by 100 ms in each of 30 s",
         ),
