@@ -81,7 +81,7 @@ class Shortlist:
         allowance = self._allowance + elapsed_ms * _COST_PER_SECOND // 1000
         self._allowance = max(min(allowance, _COST_PER_SECOND), -_COST_PER_SECOND)
         if elapsed_ms > _INTERRUPTED_MS:
-            self._round, self._unseen = None, []
+            self._round = None
         self._note_newcomers()
         while self._new:
             self._allowance -= self._offer(self._new.pop(), terms, now_ms)

@@ -377,6 +377,22 @@ def test_after_a_calm_everybody_is_looked_at_anew(scene):
     assert sorted(set(scene.looked_at)) == list(range(1000, 1020))
 
 
+def test_who_is_followed_no_more_loses_his_turn(scene):
+    scene.proc.last_pid(1100)
+    scene.follow_newcomers()
+    scene.crowd(32)
+    scene.watch(3)
+    scene.now_ms += 1000
+    scene.shortlist.watch(PLAIN, scene.now_ms, lambda: True)
+    for pid in range(1101, 1133):
+        scene.proc.process(pid, oom_score=900)
+    scene.proc.last_pid(1132)
+    assert sorted(scene.rank()) == list(range(1101, 1133))
+    scene.looked_at.clear()
+    scene.watch()
+    assert not set(scene.looked_at) & set(range(1000, 1032))
+
+
 def test_newcomers_too_are_left_for_after_the_next_reading(scene):
     scene.proc.last_pid(100)
     scene.follow_newcomers()
