@@ -343,6 +343,20 @@ def test_who_has_shrunk_a_moment_ago_is_known_to_have_wherever_he_stands(scene):
     assert shrunk.held_bytes == 20 * MIB
 
 
+def test_who_was_sampled_at_his_largest_is_known_to_have_shrunk_since(scene):
+    scene.proc.last_pid(5000)
+    scene.follow_newcomers()
+    for pid in range(2000, 2009):
+        scene.proc.process(pid, oom_score=900, oom_score_adj=300, anonymous_kib=LEAK_KIB)
+    scene.proc.process(101, oom_score=700, anonymous_kib=20_480, resident_pages=5120)
+    scene.watch(3)
+    scene.proc.process(101, oom_score=700, anonymous_kib=204_800, resident_pages=51_200)
+    scene.watch(1)
+    scene.proc.process(101, oom_score=700, anonymous_kib=20_480, resident_pages=5120)
+    ranking = scene.shortlist.rank(PLAIN, NOBODY, scene.now_ms)
+    assert [one.held_bytes for one in ranking.candidates if one.process.pid == 101] == [20 * MIB]
+
+
 def test_many_who_gained_a_little_each_do_not_make_a_walk_of_the_decision(scene, monkeypatch):
     scene.crowd(100, score=10)
     for pid in range(500, 516):
