@@ -76,16 +76,11 @@ def parse_amount(data: bytes) -> int | None:
 
 
 def parse_stat(data: bytes) -> Stat | None:
-    """Read memory.stat; a line that is not there is 0. None if it has no `anon`.
-
-    Before Linux 5.9 there is only workingset_refault, and only pages of files have it.
-    """
+    """Read memory.stat; a line that is not there is 0. None if it has no `anon`."""
     anonymous = procfs.number_after(data, b"anon ")
     if anonymous is None:
         return None
-    file = procfs.number_after(data, b"workingset_refault_file ")
-    if file is None:
-        file = procfs.number_after(data, b"workingset_refault ")
+    refaults_anonymous, refaults_file = procfs.refaults(data)
 
     def amount(name: bytes) -> int:
         return procfs.number_after(data, name) or 0
@@ -96,8 +91,8 @@ def parse_stat(data: bytes) -> Stat | None:
         cache=amount(b"active_file ") + amount(b"inactive_file "),
         slab_reclaimable=amount(b"slab_reclaimable "),
         swappable=amount(b"active_anon ") + amount(b"inactive_anon "),
-        refaults_anonymous=amount(b"workingset_refault_anon ") * _PAGE_BYTES,
-        refaults_file=(file or 0) * _PAGE_BYTES,
+        refaults_anonymous=refaults_anonymous * _PAGE_BYTES,
+        refaults_file=(refaults_file or 0) * _PAGE_BYTES,
         reclaimed=amount(b"pgsteal ") * _PAGE_BYTES,
     )
 

@@ -160,6 +160,17 @@ def field_bytes(data: bytes, name: bytes) -> int | None:
     return 0 if kib > _LARGEST_KIB else kib * 1024
 
 
+def refaults(data: bytes) -> tuple[int, int | None]:
+    """Pages of anonymous memory and of files that were wanted back, from /proc/vmstat or a group's memory.stat.
+
+    None for files where neither is told. Before Linux 5.9 there is only workingset_refault, and only files have it.
+    """
+    file = number_after(data, b"workingset_refault_file ")
+    if file is None:
+        file = number_after(data, b"workingset_refault ")
+    return number_after(data, b"workingset_refault_anon ") or 0, file
+
+
 def number_after(data: bytes, name: bytes) -> int | None:
     """The number that follows `name` at the beginning of a line; None if there is no such line or no number."""
     at = data.find(name)

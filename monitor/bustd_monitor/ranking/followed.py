@@ -76,25 +76,23 @@ class Followed:
             return True
         return False
 
-    def who_moved(self) -> list[int]:
-        """Whose place is noticeably another than when he was last looked at: a third of what it costs to look."""
-        return [pid for pid, member in self._members.items() if _is_far(self.place(pid), member.place)]
+    def look_again_where_moved(self, now_ms: int) -> set[int]:
+        """Look again at those whose place is noticeably another than at the last look: who that was.
+
+        To see that takes a third of what a look costs.
+        """
+        moved = set()
+        for member in list(self._members.values()):
+            place = self.place(member.process.pid)
+            if _is_far(place, member.place):
+                moved.add(member.process.pid)
+                self._look_again(member, place, now_ms)
+        return moved
 
     def look_again(self, pids: Iterable[int], now_ms: int) -> None:
-        """Read anew what these hold. Who has vanished is no longer followed, and whoever has his number now is new."""
+        """Read anew what these hold, as far as they are followed."""
         for member in [self._members[pid] for pid in pids if pid in self._members]:
-            pid = member.process.pid
-            member = member._replace(place=self.place(pid))
-            process = self._table.read(pid, member.place[0])
-            if process is None:
-                self.gained_bytes -= member.process.held_bytes
-                del self._members[pid]
-            elif process.start_ticks != member.process.start_ticks:
-                self.gained_bytes -= member.process.held_bytes
-                self._begin(Member(process, member.place), now_ms)
-            else:
-                self.gained_bytes += process.held_bytes - member.process.held_bytes
-                self._members[pid] = self._seen(member, process, now_ms)
+            self._look_again(member, self.place(member.process.pid), now_ms)
 
     def learn_commands(self) -> bool:
         """Take the command lines that have come meanwhile; nothing is waited for. Whether all are known now."""
@@ -113,6 +111,20 @@ class Followed:
             if wait_ms:
                 self._table.await_commands(wait_ms)
                 self.learn_commands()
+
+    def _look_again(self, member: Member, place: Place, now_ms: int) -> None:
+        """Who has vanished is no longer followed, and whoever has his number now is new."""
+        pid = member.process.pid
+        process = self._table.read(pid, place[0])
+        if process is not None and process.start_ticks == member.process.start_ticks:
+            self.gained_bytes += process.held_bytes - member.process.held_bytes
+            self._members[pid] = self._seen(member._replace(place=place), process, now_ms)
+            return
+        self.gained_bytes -= member.process.held_bytes
+        if process is None:
+            del self._members[pid]
+        else:
+            self._begin(Member(process, place), now_ms)
 
     def _look_closely(self, pid: int, place: Place, most: int, terms: Terms, now_ms: int) -> None:
         process = self._table.read(pid, place[0])

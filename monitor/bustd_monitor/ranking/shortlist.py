@@ -15,7 +15,7 @@ from bustd_protocol.messages import Scope
 from bustd_protocol.record import NamedTuple
 
 from ..config import Matchers, Victims
-from ..sensing.process_table import ProcessTable
+from ..sensing.process_table import MOST_NEWCOMERS, ProcessTable
 from . import growth, order
 from .followed import NOWHERE, Followed
 from .growth import Samples
@@ -30,7 +30,6 @@ _COST_PER_SECOND = 1000
 """What the walk may cost, in reads of a small file of procfs: about 11 us each."""
 _COST_OF_A_SCORE, _COST_OF_A_PLACE, _COST_OF_A_CLOSE_LOOK = 1, 2, 6
 _PIECE, _PIECE_AT_ONCE = 16, 1024
-_MOST_NEW = 512
 _INTERRUPTED_MS = 10_000
 _STALE_MS = 300_000
 _REST_MS, _MOVES = 10_000, 64
@@ -39,6 +38,10 @@ _VERIFIED = 4
 """So many at the top of a ranking die whole only if everybody in their control group may die."""
 _COMMANDS_WAIT_MS = 50
 _NOTHING = Matchers((), (), (), ())
+
+
+def _never() -> bool:
+    return False
 
 
 class Mark(NamedTuple):
@@ -71,7 +74,7 @@ class Shortlist:
         """Whether a round of the walk was ever finished."""
         return self._whole is not None
 
-    def watch(self, terms: Terms, now_ms: int, is_due: Callable[[], bool] = lambda: False) -> None:
+    def watch(self, terms: Terms, now_ms: int, is_due: Callable[[], bool] = _never) -> None:
         """What those who are followed hold now, and a piece of the walk: as much as the time since the last permits.
 
         `is_due`: whether it is time for something else. Then the rest is left for after that; a little is always done.
@@ -82,11 +85,7 @@ class Shortlist:
         self._allowance = max(min(allowance, _COST_PER_SECOND), -_COST_PER_SECOND)
         if elapsed_ms > _INTERRUPTED_MS:
             self._round = None
-        self._note_newcomers()
-        while self._new:
-            self._allowance -= self._offer(self._new.pop(), terms, now_ms)
-            if is_due():
-                break
+        self._allowance -= self._offer_newcomers(terms, now_ms, is_due)
         rooms = growth.sampled(self._rooms, now_ms, terms.room_bytes)
         is_sampled = rooms is not self._rooms  # it is time for a sample
         if is_sampled:
@@ -120,11 +119,8 @@ class Shortlist:
 
     def _catch_up(self, terms: Terms, now_ms: int) -> set[int]:
         """Look again at those who seem to have changed since the last watch. Who that was."""
-        self._note_newcomers()
-        while self._new:
-            self._offer(self._new.pop(), terms, now_ms)
-        fresh = set(self._followed.who_moved())
-        self._followed.look_again(fresh, now_ms)
+        self._offer_newcomers(terms, now_ms, _never)
+        fresh = self._followed.look_again_where_moved(now_ms)
         if self._whole is not None and self._may_have_missed_somebody(terms, now_ms):
             others = set(self._followed.pids()) - fresh  # many who gained a little each may explain it
             self._followed.look_again(others, now_ms)
@@ -186,11 +182,17 @@ class Shortlist:
         largest = max((process.held_bytes for process in self._followed.processes()), default=0)
         return unexplained * 2 > largest
 
-    def _note_newcomers(self) -> None:
-        """Where there are too many to tell, or to look at, the walk meets them."""
+    def _offer_newcomers(self, terms: Terms, now_ms: int, is_due: Callable[[], bool]) -> int:
+        """What that cost. Where there are too many to tell, or to look at, the walk meets them."""
         newcomers = self._table.newcomers()
-        self._misses_newcomers = newcomers is None or len(self._new) + len(newcomers) > _MOST_NEW
+        self._misses_newcomers = newcomers is None or len(self._new) + len(newcomers) > MOST_NEWCOMERS
         self._new = [] if self._misses_newcomers else self._new + (newcomers or [])
+        cost = 0
+        while self._new:
+            cost += self._offer(self._new.pop(), terms, now_ms)
+            if is_due():
+                break
+        return cost
 
     def _walk(self, terms: Terms, now_ms: int) -> int:
         """One piece of the walk. What it cost, 0 at the end of a round."""

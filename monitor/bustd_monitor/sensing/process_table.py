@@ -14,7 +14,7 @@ from .command_lines import CommandLines
 from .preferences import preference
 from .processes import Process
 
-_MOST_NEWCOMERS = 512
+MOST_NEWCOMERS = 512
 """So many PIDs are looked up one by one at most: one that is free, or a thread's, costs as much as a process."""
 _LOADAVG_BYTES = 128
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
@@ -87,7 +87,7 @@ class ProcessTable:
         """
         last, before = self._read_last_pid(), self._last_pid
         self._last_pid = last
-        if last <= 0 or before <= 0 or not before <= last <= before + _MOST_NEWCOMERS:
+        if last <= 0 or before <= 0 or not before <= last <= before + MOST_NEWCOMERS:
             return None
         return [pid for pid in range(before + 1, last + 1) if self._is_watched(pid) and self._may_be_looked_at(pid)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from bustd_common.procfs import number_after
+from bustd_common.procfs import number_after, refaults
 
 from ..deciding.reading import Refaults
 
@@ -13,14 +13,9 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 def parse_vmstat(data: bytes) -> Refaults | None:
-    """The running totals in bytes; None if there are none.
-
-    Before Linux 5.9 there is only workingset_refault, and only pages of files have it.
-    """
-    anonymous, file = number_after(data, b"workingset_refault_anon "), number_after(data, b"workingset_refault_file ")
-    if file is None:
-        file = number_after(data, b"workingset_refault ")
+    """The running totals in bytes; None if there are none."""
+    anonymous, file = refaults(data)
     if file is None:
         return None
     reclaimed = (number_after(data, b"pgsteal_kswapd ") or 0) + (number_after(data, b"pgsteal_direct ") or 0)
-    return Refaults((anonymous or 0) * _PAGE_BYTES, file * _PAGE_BYTES, reclaimed * _PAGE_BYTES)
+    return Refaults(anonymous * _PAGE_BYTES, file * _PAGE_BYTES, reclaimed * _PAGE_BYTES)

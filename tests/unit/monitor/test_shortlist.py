@@ -42,11 +42,11 @@ class Scene:
             processes, "read_command", lambda pid, *rest: self.commands.append(pid) or command(pid, *rest)
         )
 
-    def watch(self, seconds: int = 1, terms: Terms = PLAIN) -> None:
-        """So many readings, a second apart."""
-        for _ in range(seconds):
-            self.now_ms += 1000
-            self.shortlist.watch(terms, self.now_ms)
+    def watch(self, count: int = 1, terms: Terms = PLAIN, *, apart_ms: int = 1000, is_due: bool = False) -> None:
+        """So many readings, a second apart; after each the next one `is_due` at once, or not before all is done."""
+        for _ in range(count):
+            self.now_ms += apart_ms
+            self.shortlist.watch(terms, self.now_ms, lambda: is_due)
 
     def follow_newcomers(self) -> None:
         """From here on /proc/loadavg is there, which was not at the start."""
@@ -236,8 +236,7 @@ def test_when_the_next_reading_is_due_the_rest_of_the_watch_is_left_for_after_it
     scene.looked_at.clear()
     terms = PLAIN._replace(room_bytes=GIB - 300 * MIB)
     for looks in range(1, 4):
-        scene.now_ms += 1000
-        scene.shortlist.watch(terms, scene.now_ms, lambda: True)
+        scene.watch(1, terms, is_due=True)
         assert len(scene.looked_at) == looks
         assert walked == [16] * looks, "a little of everything is always done"
 
@@ -246,9 +245,7 @@ def test_whoever_is_followed_has_his_turn_however_little_time_there_is(scene):
     scene.crowd(20)
     scene.watch(5)
     scene.looked_at.clear()
-    for _ in range(20):
-        scene.now_ms += 1000
-        scene.shortlist.watch(PLAIN, scene.now_ms, lambda: True)
+    scene.watch(20, is_due=True)
     assert sorted(scene.looked_at) == list(range(1000, 1020))
 
 
@@ -256,9 +253,7 @@ def test_whoever_is_followed_is_looked_at_once_a_second_however_often_there_is_a
     scene.crowd(20)
     scene.watch(5)
     scene.looked_at.clear()
-    for _ in range(50):
-        scene.now_ms += 20
-        scene.shortlist.watch(PLAIN, scene.now_ms)
+    scene.watch(50, apart_ms=20)
     assert sorted(scene.looked_at) == list(range(1000, 1020))
 
 
@@ -383,8 +378,7 @@ def test_what_the_dead_had_gained_explains_nothing(scene):
 def test_after_a_calm_everybody_is_looked_at_anew(scene):
     scene.crowd(20)
     scene.watch(5)
-    scene.now_ms += 1000
-    scene.shortlist.watch(PLAIN, scene.now_ms, lambda: True)
+    scene.watch(is_due=True)
     scene.now_ms += 3_600_000
     scene.looked_at.clear()
     scene.watch(1)
@@ -396,8 +390,7 @@ def test_who_is_followed_no_more_loses_his_turn(scene):
     scene.follow_newcomers()
     scene.crowd(32)
     scene.watch(3)
-    scene.now_ms += 1000
-    scene.shortlist.watch(PLAIN, scene.now_ms, lambda: True)
+    scene.watch(is_due=True)
     for pid in range(1101, 1133):
         scene.proc.process(pid, oom_score=900)
     scene.proc.last_pid(1132)
@@ -415,7 +408,7 @@ def test_newcomers_too_are_left_for_after_the_next_reading(scene):
         scene.proc.process(pid, anonymous_kib=200 * 1024)
     scene.proc.last_pid(105)
     scene.looked_at.clear()
-    scene.shortlist.watch(PLAIN, scene.now_ms, lambda: True)
+    scene.watch(apart_ms=0, is_due=True)
     assert len(scene.looked_at) == 1
     assert len(scene.rank()) == 5, "at the decision all of them are met"
 
