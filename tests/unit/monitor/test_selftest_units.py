@@ -104,9 +104,10 @@ class Machine(NamedTuple):
         return ["result" if "Result" in line else verb for line, (verb, *_) in zip(lines, words, strict=True)]
 
     def command(self, host: Host, *how: str) -> dict[str, Any]:
-        """`bustd selftest` there, for subprocess."""
+        """`bustd selftest` there, for subprocess; SIGHUP is not ignored, although these tests may run under nohup."""
         text = (
-            "import sys; from pathlib import Path; from bustd_monitor.cli.selftest_units import Host, selftest;"
+            "import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL);"
+            "from pathlib import Path; from bustd_monitor.cli.selftest_units import Host, selftest;"
             f"host = Host(Path({str(host.run)!r}), {host.init}, {host.is_root});"
             "sys.exit(selftest('bustd', host=host, standalone='standalone' in sys.argv))"
         )
