@@ -39,9 +39,8 @@ def _perform(job):
         _told("install", 400, lambda: daemons.install("/run/job/" + job["deb"]))
     daemons.start(job["daemon"])
     for description in job["scenarios"]:
-        seconds = description["seconds"] + _SPARE_S
         step = partial(scenario.perform, description, job["daemon"], job["traces"])
-        _told(description["name"], seconds, step)
+        _told(description["name"], 2 * description["seconds"] + _SPARE_S, step)
     if job["promises"]:
         for name, promise in [*sandbox.all_of(), *promises.all_of(), *package.all_of(job, before)]:
             _told(name, 600, promise)

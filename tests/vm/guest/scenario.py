@@ -127,18 +127,23 @@ def _start_work(work):
 
 
 def _watch(scenario, herd, others, begun):
-    """Until the victims are dead and a while has passed, or the time is over. Whom the blow hit, and when."""
-    blow, over_s = None, None
+    """Until the victims are dead and a while has passed, or the time is over. Whom the blow hit, and when.
+
+    The time begins when memory has fallen as far as it must: late, on a machine that stands still for a while.
+    """
+    blow, over_s, has_fallen, are_dead = None, 2 * scenario["seconds"], False, False
     doomed = [work["unit"] for work in scenario["work"] if work["fate"] in ("dies", "thinned")]
     while True:
         herd.look()
         others.notice_deaths()
-        now_s = time.monotonic() - begun
-        if scenario["blow"] and blow is None and machine.available_percent() <= scenario["blow_available_percent"]:
+        now_s, available_percent = time.monotonic() - begun, machine.available_percent()
+        if scenario["blow"] and blow is None and available_percent <= scenario["blow_available_percent"]:
             blow = {"pid": strike(scenario["blow"]), "seconds": round(now_s, 2)}
-        if over_s is None and doomed and all(herd.dead.get(unit) and not herd.alive(unit) for unit in doomed):
-            over_s = now_s + _AFTER_THE_LAST_DEATH_S
-        if now_s >= scenario["seconds"] or (over_s is not None and now_s >= over_s):
+        if not has_fallen and available_percent <= scenario["available_falls_to"]:
+            has_fallen, over_s = True, min(over_s, now_s + scenario["seconds"])
+        if not are_dead and doomed and all(herd.dead.get(unit) and not herd.alive(unit) for unit in doomed):
+            are_dead, over_s = True, min(over_s, now_s + _AFTER_THE_LAST_DEATH_S)
+        if now_s >= over_s:
             return blow
         time.sleep(_LOOK_EVERY_S)
 
