@@ -12,7 +12,8 @@ from .reading import Reading
 from .stalls import Second, Stalls, wanted_back_percent
 
 TERM_GRACE_MS = 2000
-"""For so long the killer waits after SIGTERM by default."""
+"""For so long the killer waits after SIGTERM by default. Where root makes it longer (grace.term_ms of killer.toml), the
+same finding asks for SIGKILL for whoever has had SIGTERM already, as soon as no more than this is left."""
 _RECLAIMED_AT_LEAST = 16 * 2**20
 """So much the kernel takes back in half a minute wherever the machine itself is short."""
 _FORECAST_MARGIN_PERCENT = 10
