@@ -3,7 +3,7 @@
 import importlib
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -79,3 +79,52 @@ def test_a_reaction_tells_how_long_the_machine_itself_stood_still_meanwhile(gues
     samples["ns"] = [number * 1_000_000 for number in (0, 900, 920, 1020, 1060)]
     found = guest("reaction").reaction(samples, 1160 * 1_000_000)
     assert (found["reaction_ms"], found["stood_ms"]) == (240, 60 + 60)
+
+
+# --- when a scenario is over
+
+
+class Herd:
+    """A victim that dies at `dies_at_s`; the clock is the test's."""
+
+    def __init__(self, clock: list[float], dies_at_s: float) -> None:
+        self.clock, self.dies_at_s = clock, dies_at_s
+
+    def look(self) -> None:
+        pass
+
+    notice_deaths = look
+
+    def alive(self, unit: str) -> int:
+        return int(self.clock[0] < self.dies_at_s)
+
+    @property
+    def dead(self) -> dict[str, list[int]]:
+        return {} if self.alive("leak") else {"leak": [1]}
+
+
+@pytest.mark.parametrize(
+    ("fate", "falls_at_s", "rises_at_s", "dies_at_s", "over_s"),
+    [
+        ("dies", 0, 999, 999, 60),
+        ("dies", 50, 999, 999, 110),
+        ("dies", 50, 55, 999, 110),
+        ("dies", 90, 999, 999, 120),
+        ("dies", 999, 999, 999, 120),
+        ("dies", 10, 11, 11, 17),
+        ("dies", 50, 101, 101, 107),
+        ("dies", 50, 999, 108, 110),
+        ("lives", 10, 999, 999, 70),
+    ],
+)
+def test_the_time_of_a_scenario_begins_when_memory_is_low(
+    guest, monkeypatch, fate, falls_at_s, rises_at_s, dies_at_s, over_s
+):
+    scenario, machine, clock = guest("scenario"), guest("machine"), [0.0]
+    monkeypatch.setattr(machine, "available_percent", lambda: 20 if falls_at_s <= clock[0] < rises_at_s else 90)
+    tell, pass_by = lambda: clock[0], lambda seconds: clock.append(clock.pop() + seconds)
+    monkeypatch.setattr(scenario, "time", SimpleNamespace(monotonic=tell, sleep=pass_by))
+    described = {"seconds": 60, "available_falls_to": 20, "blow": "", "work": [{"unit": "leak", "fate": fate}]}
+    herd = Herd(clock, dies_at_s)
+    assert scenario._watch(described, herd, herd, 0.0) is None
+    assert clock[0] == pytest.approx(over_s, abs=0.11)

@@ -40,7 +40,7 @@ def _perform(job):
     daemons.start(job["daemon"])
     for description in job["scenarios"]:
         step = partial(scenario.perform, description, job["daemon"], job["traces"])
-        _told(description["name"], 2 * description["seconds"] + _SPARE_S, step)
+        _told(description["name"], scenario.longest_seconds(description) + _SPARE_S, step)
     if job["promises"]:
         for name, promise in [*sandbox.all_of(), *promises.all_of(), *package.all_of(job, before)]:
             _told(name, 600, promise)

@@ -126,12 +126,17 @@ def _start_work(work):
     )
 
 
+def longest_seconds(scenario):
+    """After so many it is over in any case: on a machine that stands still for a while, memory falls late."""
+    return 2 * scenario["seconds"]
+
+
 def _watch(scenario, herd, others, begun):
     """Until the victims are dead and a while has passed, or the time is over. Whom the blow hit, and when.
 
-    The time begins when memory has fallen as far as it must: late, on a machine that stands still for a while.
+    The time begins when memory has fallen as far as it must.
     """
-    blow, over_s, has_fallen, are_dead = None, 2 * scenario["seconds"], False, False
+    blow, over_s = None, longest_seconds(scenario)
     doomed = [work["unit"] for work in scenario["work"] if work["fate"] in ("dies", "thinned")]
     while True:
         herd.look()
@@ -139,10 +144,10 @@ def _watch(scenario, herd, others, begun):
         now_s, available_percent = time.monotonic() - begun, machine.available_percent()
         if scenario["blow"] and blow is None and available_percent <= scenario["blow_available_percent"]:
             blow = {"pid": strike(scenario["blow"]), "seconds": round(now_s, 2)}
-        if not has_fallen and available_percent <= scenario["available_falls_to"]:
-            has_fallen, over_s = True, min(over_s, now_s + scenario["seconds"])
-        if not are_dead and doomed and all(herd.dead.get(unit) and not herd.alive(unit) for unit in doomed):
-            are_dead, over_s = True, min(over_s, now_s + _AFTER_THE_LAST_DEATH_S)
+        if available_percent <= scenario["available_falls_to"]:
+            over_s = min(over_s, now_s + scenario["seconds"])
+        if doomed and all(herd.dead.get(unit) and not herd.alive(unit) for unit in doomed):
+            over_s = min(over_s, now_s + _AFTER_THE_LAST_DEATH_S)
         if now_s >= over_s:
             return blow
         time.sleep(_LOOK_EVERY_S)
