@@ -413,6 +413,38 @@ def test_newcomers_too_are_left_for_after_the_next_reading(scene):
     assert len(scene.rank()) == 5, "at the decision all of them are met"
 
 
+def test_newcomers_that_pile_up_are_left_to_the_walk(scene, monkeypatch):
+    scene.proc.process(50, anonymous_kib=LEAK_KIB)
+    scene.proc.last_pid(100)
+    scene.follow_newcomers()
+    scene.watch()
+    for last in (400, 700):
+        scene.crowd(300, first=last - 299)
+        scene.proc.last_pid(last)
+        scene.watch(is_due=True)
+    asked, score = [], scene.table.score
+    monkeypatch.setattr(scene.table, "score", lambda pid: asked.append(pid) or score(pid))
+    assert scene.rank() == [50]
+    assert len(asked) < 100, "two times 300 are more than are looked up one by one"
+
+
+def test_what_newcomers_cost_is_taken_from_the_walk(scene, monkeypatch):
+    scene.proc.last_pid(100)
+    scene.follow_newcomers()
+    scene.crowd(100)
+    scene.watch(5)
+    walked, walk = [], scene.table.walk
+    monkeypatch.setattr(scene.table, "walk", lambda count: walked.append(count) or walk(count))
+    scene.watch(1, PLAIN._replace(room_bytes=GIB - 300 * MIB))
+    assert walked, "memory has moved: there is a round"
+    walked.clear()
+    for pid in range(101, 601):
+        scene.proc.process(pid, oom_score=700, resident_pages=100_000 - pid)
+    scene.proc.last_pid(600)
+    scene.watch(1, PLAIN._replace(room_bytes=GIB - 600 * MIB))
+    assert not walked
+
+
 def test_who_grows_while_he_is_followed_runs_away_from_the_larger(scene):
     scene.proc.process(101, anonymous_kib=600 * 1024)
     scene.proc.process(102, anonymous_kib=300 * 1024)
