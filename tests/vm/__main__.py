@@ -1,4 +1,7 @@
-"""`make vm-test`, `make vm-compare`: python -m tests.vm [test|compare] [SCENARIO]... [--deb FILE] [--traces FOLDER]"""
+"""`make vm-test`, `make vm-compare`: python -m tests.vm [test|compare|again] [SCENARIO]... --deb FILE
+
+`again` is the end of `compare` alone: what --results has of a whole run says what has to be repeated.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +22,16 @@ from .qemu import Hung, booted
 from .scenarios import BOOTS, Scenario, all_scenarios
 
 _PROMISES = "promises"
+_TURNS, _TIMES_IN_A_TURN = 2, 2
+"""What is repeated is run so often by one daemon, then by the other; and that so often."""
 
 
 class Outcome:
     """What came of everything that was asked for, in the order in which it came."""
 
-    def __init__(self, results: Path) -> None:
+    def __init__(self, results: Path, *, is_again: bool = False) -> None:
         self._results = results.open("a")
+        self._is_again = is_again
         self.passed: list[str] = []
         self.failed: list[str] = []
         self.lost: list[str] = []
@@ -37,7 +43,7 @@ class Outcome:
         """One line of JSON into the results, one line for a reader."""
         verdict = verdict_of(found, scenario if daemon == "bustd" else None)
         line = {"daemon": daemon, "name": name, "verdict": verdict, "faults": found, "report": report}
-        print(json.dumps(line), file=self._results, flush=True)
+        print(json.dumps(line | {"again": self._is_again}), file=self._results, flush=True)
         taken_ms = judge.reaction_ms(scenario, report) if scenario is not None else None
         if taken_ms is not None:
             self.reactions_ms[name] = taken_ms
@@ -123,7 +129,7 @@ def keep_trace(report: dict[str, Any], folder: Path | None, name: str) -> None:
 def main() -> int:
     """0: everything passed, or was lost as it says; 1: not; 69: no QEMU."""
     parser = argparse.ArgumentParser(prog="python -m tests.vm")
-    parser.add_argument("mode", choices=("test", "compare"))
+    parser.add_argument("mode", choices=("test", "compare", "again"))
     parser.add_argument("scenarios", nargs="*", help="their names; all by default")
     parser.add_argument("--deb", type=Path, required=True)
     parser.add_argument("--daemon", action="append", help="for compare; all five by default")
@@ -136,15 +142,18 @@ def main() -> int:
     known = {scenario.name: scenario for scenario in all_scenarios()}
     if unknown := set(options.scenarios) - set(known) - {_PROMISES}:
         parser.error(f"no such scenario: {', '.join(sorted(unknown))}; there are {', '.join(known)}, {_PROMISES}")
+    if options.mode == "again" and (options.scenarios or options.daemon or not options.results.exists()):
+        parser.error("again: --results alone says which scenarios, and under which daemons")
     wanted = options.scenarios or [*known, _PROMISES]
     chosen = [known[name] for name in wanted if name in known]
-    options.results.unlink(missing_ok=True)
-    outcome = Outcome(options.results)
+    if options.mode != "again":
+        options.results.unlink(missing_ok=True)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(1))  # so that the machine and its files are gone
     with image() as made:
-        if options.mode == "compare":
-            return compare(options, known, chosen, made, outcome)
+        if options.mode != "test":
+            return compare(options, known, chosen, made)
+        outcome = Outcome(options.results)
         for boot in BOOTS:
             mine = [one for one in chosen if one.boot == boot]
             promises = boot == "ordinary" and _PROMISES in wanted
@@ -171,19 +180,29 @@ def reactions(by_name_ms: dict[str, float]) -> str:
     )
 
 
-def compare(
-    options: argparse.Namespace, known: dict[str, Scenario], chosen: list[Scenario], made: Image, outcome: Outcome
-) -> int:
+def compare(options: argparse.Namespace, known: dict[str, Scenario], chosen: list[Scenario], made: Image) -> int:
     """The page is written only by a run of everything: a part of it would look like the whole."""
-    for daemon in options.daemon or comparison.DAEMONS:
-        for boot in BOOTS:
-            mine = [one for one in chosen if one.boot == boot and one.compared]
-            perform(Plan(boot, mine, daemon, options.deb if daemon == "bustd" else None, False), made, outcome)
+    if options.mode == "compare":
+        outcome = Outcome(options.results)
+        for daemon in options.daemon or comparison.DAEMONS:
+            perform_all([one for one in chosen if one.compared], daemon, options.deb, made, outcome)
     if options.daemon or options.scenarios:
         print(f"only a part: {comparison.PAGE.name} stays as it is, and {options.results} has what came of it")
-    else:
-        comparison.write(options.results, known)
+        return 0
+    found = comparison.sorted_out(comparison.read(options.results), known)
+    outcome = Outcome(options.results, is_again=True)
+    for _ in range(_TURNS):  # a machine has its moments
+        for daemon, names in comparison.to_repeat(found).items():
+            perform_all([known[name] for name in names] * _TIMES_IN_A_TURN, daemon, options.deb, made, outcome)
+    comparison.write(options.results, known)
     return 0
+
+
+def perform_all(scenarios: list[Scenario], daemon: str, deb: Path, made: Image, outcome: Outcome) -> None:
+    """Under one daemon, each kind of machine booted once."""
+    for boot in BOOTS:
+        mine = [scenario for scenario in scenarios if scenario.boot == boot]
+        perform(Plan(boot, mine, daemon, deb if daemon == "bustd" else None, False), made, outcome)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import statistics
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .scenarios import Scenario
 
@@ -28,24 +29,45 @@ and looks at pressure and swap alone. `kernel` is no daemon at all.
 - **kernel**: how many the kernel's own OOM killer took
 - **< 10 %**, **< 2 %**: seconds with so little memory available; **lowest**: the least that was available, in MiB
 - **stall**: the longest that a program of the user's waited beyond its pause of 50 ms (24 MiB of memory and 8 MiB of a
-  file, not locked), and the 99th percentile of its rounds, in ms
+  file, not locked) from when the leak began until the scenario was over, and the 99th percentile of its rounds, in ms
 """
+
+
+class Results(NamedTuple):
+    """The lines of a run, by scenario and daemon: the first ones, and those of scenarios that were repeated."""
+
+    first: dict[str, dict[str, dict[str, Any]]]
+    again: dict[str, dict[str, list[dict[str, Any]]]]
+
+
+def sorted_out(lines: list[dict[str, Any]], scenarios: dict[str, Scenario]) -> Results:
+    """Of the scenarios that are known."""
+    results = Results({}, {})
+    for line in lines:
+        if line["name"] not in scenarios:
+            continue
+        if line["again"]:
+            results.again.setdefault(line["name"], {}).setdefault(line["daemon"], []).append(line)
+        else:
+            results.first.setdefault(line["name"], {})[line["daemon"]] = line
+    return results
+
+
+def read(results: Path) -> list[dict[str, Any]]:
+    """The lines of JSON."""
+    return [json.loads(line) for line in results.read_text().splitlines()]
 
 
 def write(results: Path, scenarios: dict[str, Scenario]) -> None:
     """From lines of JSON to the page."""
     PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(page([json.loads(line) for line in results.read_text().splitlines()], scenarios))
+    PAGE.write_text(page(sorted_out(read(results), scenarios), scenarios))
 
 
-def page(lines: list[dict[str, Any]], scenarios: dict[str, Scenario]) -> str:
+def page(results: Results, scenarios: dict[str, Scenario]) -> str:
     """The whole text. Scenarios that bustd does not win are named at the end, each with its reason."""
-    parts = [_HEAD]
-    by_scenario: dict[str, dict[str, dict[str, Any]]] = {}
-    for line in lines:
-        if line["name"] in scenarios:
-            by_scenario.setdefault(line["name"], {})[line["daemon"]] = line
-    for name, rows in sorted(by_scenario.items()):
+    parts, first = [_HEAD], sorted(results.first.items())
+    for name, rows in first:
         scenario = scenarios[name]
         parts.append(f"\n## {name}: {scenario.title}\n\n{scenario.why[0].upper()}{scenario.why[1:]}.\n")
         parts.append("| daemon | verdict | who died | kernel | < 10 % | < 2 % | lowest | stall | p99 |")
@@ -53,33 +75,66 @@ def page(lines: list[dict[str, Any]], scenarios: dict[str, Scenario]) -> str:
         parts += [row(daemon, rows[daemon]) for daemon in DAEMONS if daemon in rows]
     parts.append("\n## Totals\n\n| daemon | passed | of | kernel OOM kills |\n| --- | ---: | ---: | ---: |")
     for daemon in DAEMONS:
-        mine = [rows[daemon] for rows in by_scenario.values() if daemon in rows]
+        mine = [rows[daemon] for _, rows in first if daemon in rows]
         passed = sum(line["verdict"] == "pass" for line in mine)
         kernel = sum((line["report"].get("probe") or {}).get("kernel_oom_kills", 0) for line in mine)
         parts.append(f"| {daemon} | {passed} | {len(mine)} | {kernel} |")
     parts.append("\n## What bustd loses\n")
-    lost = [(name, rows["bustd"]) for name, rows in sorted(by_scenario.items()) if "bustd" in rows]
-    for name, line in lost:
-        if line["verdict"] != "pass":
+    for name, rows in first:
+        if "bustd" in rows and rows["bustd"]["verdict"] != "pass":
             reason = scenarios[name].lost
-            parts.append(f"- **{name}**: {'; '.join(line['faults'])}.{f' Because {reason}.' if reason else ''}")
-    for name, rows in sorted(by_scenario.items()):
-        parts += _longer_stall(name, rows)
+            faults = "; ".join(rows["bustd"]["faults"])
+            parts.append(f"- **{name}**: {faults}.{f' Because {reason}.' if reason else ''}")
+    for name, best in longer_stalls(results).items():
+        parts.append(_longer_stall(name, best, results))
     return "\n".join(parts) + "\n"
 
 
-def _longer_stall(name: str, rows: dict[str, dict[str, Any]]) -> list[str]:
-    """A line if the user's program waited more than twice as long under bustd as under another that passed."""
-    stalls = {
-        daemon: line["report"]["program"]["longest_stall_ms"]
-        for daemon, line in rows.items()
-        if line["report"].get("program") and daemon != "kernel" and (line["verdict"] == "pass" or daemon == "bustd")
-    }
-    mine = stalls.pop("bustd", 0)
-    if not stalls or mine <= max(_NOTICEABLE_MS, 2 * min(stalls.values())):
-        return []
-    best = min(stalls, key=lambda daemon: stalls[daemon])
-    return [f"- **{name}**: the user's program waited {mine:.0f} ms under bustd, {stalls[best]:.0f} ms under {best}."]
+def longer_stalls(results: Results) -> dict[str, str]:
+    """The scenarios in which the user's program waited noticeably longer under bustd than under the best of the others
+    that passed, and which that was.
+    """
+    found = {}
+    for name, rows in sorted(results.first.items()):
+        stalls = {
+            daemon: _stall_ms(line)
+            for daemon, line in rows.items()
+            if line["report"].get("program") and daemon != "kernel" and (line["verdict"] == "pass" or daemon == "bustd")
+        }
+        mine = stalls.pop("bustd", 0)
+        if stalls and mine > max(_NOTICEABLE_MS, 2 * min(stalls.values())):
+            found[name] = min(stalls, key=lambda daemon: stalls[daemon])
+    return found
+
+
+def to_repeat(results: Results) -> dict[str, list[str]]:
+    """By daemon: those scenarios, under bustd and under the best of the others."""
+    longer = longer_stalls(results)
+    by_daemon = {daemon: [name for name, best in longer.items() if daemon in ("bustd", best)] for daemon in DAEMONS}
+    return {daemon: names for daemon, names in by_daemon.items() if names}
+
+
+def _longer_stall(name: str, best: str, results: Results) -> str:
+    """The two figures, and what the repetitions say: one stall may be the emulation's."""
+    rows, again = results.first[name], results.again.get(name, {})
+    stalls = (f"{_stall_ms(rows['bustd']):.0f} ms under bustd", f"{_stall_ms(rows[best]):.0f} ms under {best}")
+    sentence = f"- **{name}**: the user's program waited {stalls[0]}, {stalls[1]}."
+    repeated = [_repeated(daemon, again[daemon]) for daemon in ("bustd", best) if daemon in again]
+    return f"{sentence} Again: {'; '.join(repeated)}." if repeated else sentence
+
+
+def _repeated(daemon: str, lines: list[dict[str, Any]]) -> str:
+    stalls = sorted(_stall_ms(line) for line in lines if line["report"].get("program"))
+    words = [f"{', '.join(f'{ms:.0f}' for ms in stalls) or 'none'} under {daemon}"]
+    if stalls:
+        words.append(f"the median {statistics.median(stalls):.0f}")
+    if failed := sum(line["verdict"] != "pass" for line in lines):
+        words.append(f"{failed} failed")
+    return ", ".join(words)
+
+
+def _stall_ms(line: dict[str, Any]) -> float:
+    return float(line["report"]["program"]["longest_stall_ms"])
 
 
 def row(daemon: str, line: dict[str, Any]) -> str:

@@ -45,10 +45,12 @@ class Scenario(NamedTuple):
     """One file.
 
     `available_falls_to`, `free_falls_to`: so low (percent of RAM) MemAvailable and MemFree must really have got.
-    `seconds`: so long at most, from when MemAvailable is as low as that; and twice as long in all.
-    `swap_takes_mib`: so much must really have gone to swap. `pressure_lasts_ms`: so long somebody must have waited for
-    memory (PSI some). `says`, `says_once`: what bustd's log must have said, and exactly once. `unavoidable`: why the
-    kernel may have to kill. `lost`: why bustd loses this one today, and `lost_as`: the only faults that this excuses.
+    `swap_takes_mib`: so much must really have gone to swap.
+    `seconds`: so long at most, from when MemAvailable and swap are there; and twice as long in all.
+    `pressure_lasts_ms`: so long somebody must have waited for memory (PSI some).
+    `says`, `says_once`: what bustd's log must have said, and exactly once.
+    `unavoidable`: why the kernel may have to kill.
+    `lost`: why bustd loses this one today, and `lost_as`: the only faults that this excuses.
     """
 
     name: str

@@ -81,6 +81,35 @@ def test_a_reaction_tells_how_long_the_machine_itself_stood_still_meanwhile(gues
     assert (found["reaction_ms"], found["stood_ms"]) == (240, 60 + 60)
 
 
+# --- how long the user's program waited
+
+
+def test_the_longest_stall_is_known_with_its_time_and_less_the_pause(guest):
+    rounds = [(100.0, 100.06), (100.06, 100.41), (100.41, 100.47), (100.47, 100.54)]
+    assert guest("stall").summary(rounds, 99.0, 101.0) == {
+        "rounds": 4,
+        "median_ms": 20.0,
+        "p99_ms": 300.0,
+        "longest_stall_ms": 300.0,
+        "longest_stall_seconds": 1.41,
+    }
+
+
+def test_what_a_scenario_prepares_and_takes_down_again_is_no_stall(guest):
+    rounds = [(99.9, 100.0), (100.0, 103.0), (103.0, 103.06), (103.06, 109.0), (109.0, 112.0)]
+    found = guest("stall").summary(rounds, 102.98, 103.15)
+    assert (found["rounds"], found["longest_stall_ms"], found["longest_stall_seconds"]) == (3, 40.0, 0.17)
+
+
+def test_a_stall_that_lasts_until_the_end_counts_as_far_as_it_got(guest):
+    assert guest("stall").summary([(100.0, 130.0)], 101.0, 111.05)["longest_stall_ms"] == 10_000.0
+
+
+def test_without_a_round_nothing_is_known_of_stalls(guest):
+    assert guest("stall").summary([], 0.0, 60.0) is None
+    assert guest("stall").summary([(100.0, 100.06)], 0.0, 60.0) is None
+
+
 # --- when a scenario is over
 
 
@@ -104,27 +133,32 @@ class Herd:
 
 
 @pytest.mark.parametrize(
-    ("fate", "falls_at_s", "rises_at_s", "dies_at_s", "over_s"),
+    ("fate", "falls_at_s", "rises_at_s", "swapped_at_s", "dies_at_s", "over_s"),
     [
-        ("dies", 0, 999, 999, 60),
-        ("dies", 50, 999, 999, 110),
-        ("dies", 50, 55, 999, 110),
-        ("dies", 90, 999, 999, 120),
-        ("dies", 999, 999, 999, 120),
-        ("dies", 10, 11, 11, 17),
-        ("dies", 50, 101, 101, 107),
-        ("dies", 50, 999, 108, 110),
-        ("lives", 10, 999, 999, 70),
+        ("dies", 0, 999, 0, 999, 60),
+        ("dies", 50, 999, 0, 999, 110),
+        ("dies", 50, 55, 0, 999, 110),
+        ("dies", 90, 999, 0, 999, 120),
+        ("dies", 999, 999, 0, 999, 120),
+        ("dies", 10, 11, 0, 11, 17),
+        ("dies", 50, 101, 0, 101, 107),
+        ("dies", 50, 999, 0, 108, 110),
+        ("lives", 10, 999, 0, 999, 70),
+        ("lives", 10, 12, 40, 999, 100),
+        ("lives", 40, 999, 10, 999, 100),
+        ("lives", 10, 999, 999, 999, 120),
     ],
 )
-def test_the_time_of_a_scenario_begins_when_memory_is_low(
-    guest, monkeypatch, fate, falls_at_s, rises_at_s, dies_at_s, over_s
+def test_the_time_of_a_scenario_begins_when_memory_is_low_and_swap_is_used(
+    guest, monkeypatch, fate, falls_at_s, rises_at_s, swapped_at_s, dies_at_s, over_s
 ):
     scenario, machine, clock = guest("scenario"), guest("machine"), [0.0]
     monkeypatch.setattr(machine, "available_percent", lambda: 20 if falls_at_s <= clock[0] < rises_at_s else 90)
+    monkeypatch.setattr(machine, "swapped_mib", lambda: 350 if swapped_at_s <= clock[0] < swapped_at_s + 1 else 0)
     tell, pass_by = lambda: clock[0], lambda seconds: clock.append(clock.pop() + seconds)
     monkeypatch.setattr(scenario, "time", SimpleNamespace(monotonic=tell, sleep=pass_by))
-    described = {"seconds": 60, "available_falls_to": 20, "blow": "", "work": [{"unit": "leak", "fate": fate}]}
+    limits = {"seconds": 60, "available_falls_to": 20, "swap_takes_mib": 350 if swapped_at_s else 0}
+    described = limits | {"blow": "", "work": [{"unit": "leak", "fate": fate}]}
     herd = Herd(clock, dies_at_s)
     assert scenario._watch(described, herd, herd, 0.0) is None
     assert clock[0] == pytest.approx(over_s, abs=0.11)

@@ -5,7 +5,6 @@ import copy
 import pytest
 
 from tests.vm.__main__ import keep_trace, reactions, verdict_of
-from tests.vm.comparison import page
 from tests.vm.judge import faults, promise_faults, reaction_faults, reaction_ms
 from tests.vm.scenarios import Scenario, Work
 
@@ -267,21 +266,3 @@ def test_a_trace_becomes_a_file_and_no_part_of_the_results(tmp_path):
     keep_trace(report, tmp_path / "traces", "two")
     keep_trace({"trace": "AAEC"}, None, "three")
     assert [path.name for path in (tmp_path / "traces").iterdir()] == ["one.trace"]
-
-
-def test_the_page_has_a_row_for_each_daemon_and_names_what_bustd_loses():
-    line = {"daemon": "bustd", "name": "one", "verdict": "pass", "faults": [], "report": GOOD}
-    lost = line | {"verdict": "lost", "faults": ["leak lives"]}
-    kernel = line | {"daemon": "kernel", "report": changed("probe", "kernel_oom_kills", value=3)}
-    text = page([line, kernel], {"one": SCENARIO})
-    assert "| bustd | pass | name21 1.5 s, name30 1.5 s | 0 | 0.4 | 0.0 | 60 | 20 | 3 |" in text
-    assert "| kernel | 1 | 1 | 3 |" in text
-    assert "- **one**: leak lives. Because size.\n" in page([lost], {"one": SCENARIO._replace(lost="size")})
-    stalling = line | {"report": changed("program", "longest_stall_ms", value=90.0)}
-    said = "- **one**: the user's program waited 90 ms under bustd, 20 ms under nohang."
-    nohang = line | {"daemon": "nohang"}
-    assert said in page([stalling, nohang], {"one": SCENARIO})
-    assert "user's program waited" not in page([line, nohang], {"one": SCENARIO})
-    assert "user's program waited" not in page([stalling, nohang | {"verdict": "FAIL"}], {"one": SCENARIO})
-    hung = line | {"daemon": "nohang", "verdict": "FAIL", "faults": ["HUNG: boot"], "report": {"hung": "boot"}}
-    assert "| nohang | **HUNG: boot** |" in page([hung], {"one": SCENARIO})

@@ -89,6 +89,12 @@ def available_percent():
     return 100 * now["MemAvailable"] / now["MemTotal"]
 
 
+def swapped_mib():
+    """How much of swap is in use."""
+    now = meminfo()
+    return (now["SwapTotal"] - now["SwapFree"]) >> 20
+
+
 def start_unit(unit, group, user, command, properties=()):
     """A transient unit of one of the guest's programs; returns when it says that it is ready."""
     settings = [

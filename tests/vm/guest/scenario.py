@@ -9,6 +9,7 @@ from contextlib import ExitStack
 import daemons
 import machine
 import signals
+import stall
 import traces
 from daemons import KILLER
 from disturbances import PREPARATIONS, strike, thaw
@@ -107,8 +108,9 @@ def _observed(scenario, is_traced):
         available_before = machine.meminfo()["MemAvailable"]
         _start_work(scenario["work"][-1])
         blow = _watch(scenario, herd, others, begun)
+        over = time.monotonic()
         report = {
-            "seconds": round(time.monotonic() - begun, 1),
+            "seconds": round(over - begun, 1),
             "available_before_mib": available_before >> 20,
             "units": {unit: _fate(unit, herd, begun) for unit in [*units, "program"]},
             "others_dead": {unit: [pid for pid, _, _ in dead] for unit, dead in others.dead.items()},
@@ -117,7 +119,8 @@ def _observed(scenario, is_traced):
         sent = signals.end()  # before those are stopped that are left
     found = {name: json.loads(path.read_text()) if path.exists() else None for name, path in results.items()}
     probe = found["probe"] or {"summary": None, "series": None}
-    return report | trace | {"probe": probe["summary"], "program": found["program"]}, sent, probe["series"]
+    program = stall.summary(found["program"] or [], begun, over)
+    return report | trace | {"probe": probe["summary"], "program": program}, sent, probe["series"]
 
 
 def _start_work(work):
@@ -134,17 +137,18 @@ def longest_seconds(scenario):
 def _watch(scenario, herd, others, begun):
     """Until the victims are dead and a while has passed, or the time is over. Whom the blow hit, and when.
 
-    The time begins when memory has fallen as far as it must.
+    The time begins when memory has fallen as far as it must, and as much has gone to swap as must.
     """
-    blow, over_s = None, longest_seconds(scenario)
+    blow, over_s, lowest, most_swapped = None, longest_seconds(scenario), 100, 0
     doomed = [work["unit"] for work in scenario["work"] if work["fate"] in ("dies", "thinned")]
     while True:
         herd.look()
         others.notice_deaths()
         now_s, available_percent = time.monotonic() - begun, machine.available_percent()
+        lowest, most_swapped = min(lowest, available_percent), max(most_swapped, machine.swapped_mib())
         if scenario["blow"] and blow is None and available_percent <= scenario["blow_available_percent"]:
             blow = {"pid": strike(scenario["blow"]), "seconds": round(now_s, 2)}
-        if available_percent <= scenario["available_falls_to"]:
+        if lowest <= scenario["available_falls_to"] and most_swapped >= scenario["swap_takes_mib"]:
             over_s = min(over_s, now_s + scenario["seconds"])
         if doomed and all(herd.dead.get(unit) and not herd.alive(unit) for unit in doomed):
             over_s = min(over_s, now_s + _AFTER_THE_LAST_DEATH_S)
