@@ -2,8 +2,8 @@
 
 While memory may soon be short the process table is walked a piece at a time, and the largest are followed. At the
 moment of decision only those are looked at again, and whoever has been started since. Only where that can't be enough
-the walk is finished first: when none was finished of late, and when more memory was lost meanwhile than those who are
-followed have gained.
+the walk is finished first, or even begun anew: when none was finished of late, and when more memory was lost meanwhile
+than those who are followed have gained.
 """
 
 from __future__ import annotations
@@ -118,14 +118,25 @@ class Shortlist:
         return ranking._replace(spared=ranking.spared + self._followed.spared())
 
     def _catch_up(self, terms: Terms, now_ms: int) -> set[int]:
-        """Look again at those who seem to have changed since the last watch. Who that was."""
+        """Look again at those who seem to have changed since the last watch, and at more if needed. Who that was.
+
+        What is left of a round that is under way takes less than a new one, and it is as good.
+        """
         self._offer_newcomers(terms, now_ms, _never)
         fresh = self._followed.look_again_where_moved(now_ms)
-        if self._whole is not None and self._may_have_missed_somebody(terms, now_ms):
-            others = set(self._followed.pids()) - fresh  # many who gained a little each may explain it
-            self._followed.look_again(others, now_ms)
-            fresh |= others
+        if self._whole is not None:
+            fresh |= self._look_for_an_explanation(fresh, terms, now_ms)
+        is_under_way = self._round is not None and now_ms <= self._watched_ms + _INTERRUPTED_MS
+        if is_under_way and self._may_have_missed_somebody(terms, now_ms):
+            self._finish_round(terms, now_ms)
+            fresh |= self._look_for_an_explanation(fresh, terms, now_ms)
         return fresh
+
+    def _look_for_an_explanation(self, fresh: set[int], terms: Terms, now_ms: int) -> set[int]:
+        """Many who gained a little each may be what is missing. Who was looked at for that."""
+        others = set(self._followed.pids()) - fresh if self._may_have_missed_somebody(terms, now_ms) else set()
+        self._followed.look_again(others, now_ms)
+        return others
 
     def _rank_freshly(self, terms: Terms, refused: frozenset[tuple[int, int]], fresh: set[int], now_ms: int) -> Ranking:
         """The first of this ranking were looked at just now. Command lines are waited for where a rule needs them."""
@@ -204,8 +215,12 @@ class Shortlist:
         return sum(self._offer(pid, terms, now_ms) for pid in pids or ())
 
     def _meet_everybody(self, terms: Terms, now_ms: int) -> None:
-        """A whole round at once: the first of many get their close look first, so that the others need none."""
+        """A whole round at once."""
         self._begin_round(terms, now_ms)
+        self._finish_round(terms, now_ms)
+
+    def _finish_round(self, terms: Terms, now_ms: int) -> None:
+        """All that is left of it: the first of many get their close look first, so that the others need none."""
         while pids := self._table.walk(_PIECE_AT_ONCE):
             places = {pid: place for pid in pids if (place := self._followed.place(pid)) != NOWHERE}
             by_place = sorted(places, key=lambda pid: places[pid], reverse=True)

@@ -178,6 +178,73 @@ def test_a_decision_before_the_walk_is_finished_finishes_it(scene):
     assert scene.rank()[0] == 2500
 
 
+def walked(scene, monkeypatch) -> list[int]:
+    """From here on, every PID that a walk has come by."""
+    pids, walk = [], scene.table.walk
+    monkeypatch.setattr(scene.table, "walk", lambda count: pids.extend(found := walk(count)) or found)
+    return pids
+
+
+def test_a_decision_amid_the_first_walk_looks_at_what_is_left_of_it_alone(scene, monkeypatch):
+    scene.crowd(1000)
+    for pid in (500, 1500, 2500):
+        scene.proc.process(pid, oom_score=900, anonymous_kib=LEAK_KIB + pid)
+    pids = walked(scene, monkeypatch)
+    scene.watch()
+    seen = len(pids)
+    assert 0 < seen < 1002
+    assert scene.rank()[0] == 2500
+    assert len(pids) == 1002
+    assert scene.shortlist.has_met_everybody
+
+
+def test_what_is_missing_even_after_that_is_looked_for_from_the_beginning(scene, monkeypatch):
+    scene.crowd(1000)
+    scene.proc.process(5000, oom_score=900)
+    pids = walked(scene, monkeypatch)
+    scene.watch()
+    early = pids[0]
+    scene.proc.process(early, oom_score=950, anonymous_kib=4 * LEAK_KIB)
+    assert scene.rank(PLAIN._replace(room_bytes=GIB - 400 * MIB)) == [early, 5000]
+
+
+def test_a_later_round_that_is_under_way_may_explain_what_is_missing(scene, monkeypatch):
+    scene.crowd(1000)
+    scene.proc.process(5000, oom_score=900)
+    pids, short = walked(scene, monkeypatch), PLAIN._replace(room_bytes=GIB - 400 * MIB)
+    while len(pids) <= 1001:  # until the second round is under way
+        scene.watch(1)
+    while len(pids) <= 2 * 1001:
+        scene.watch(1, short)
+    assert len(pids) < 3 * 1001
+    assert scene.rank(short) == [5000]
+    assert len(pids) == 3 * 1001, "nothing was lost since the third round began"
+
+
+def test_a_walk_that_a_calm_interrupted_is_not_merely_finished(scene, monkeypatch):
+    scene.crowd(1000)
+    scene.proc.process(5000, oom_score=900)
+    pids = walked(scene, monkeypatch)
+    scene.watch()
+    met = pids[100]  # and not among the first, who are followed
+    scene.proc.process(met, oom_score=950, anonymous_kib=4 * LEAK_KIB)
+    scene.now_ms += 60_000
+    assert scene.rank() == [met, 5000]
+
+
+def test_many_who_gained_a_little_each_do_not_make_the_rest_of_a_walk_a_whole_one(scene, monkeypatch):
+    scene.crowd(1000, score=10)
+    for pid in range(500, 516):
+        scene.proc.process(pid, oom_score=700, anonymous_kib=40_960, resident_pages=10_240)
+    monkeypatch.setattr(scene.table, "_listed", lambda: (pid for pid in [*range(500, 516), *range(1000, 2000)]))
+    pids = walked(scene, monkeypatch)
+    scene.watch()
+    for pid in range(500, 516):
+        scene.proc.process(pid, oom_score=700, anonymous_kib=40_960 + 3072, resident_pages=10_240 + 768)
+    assert len(scene.rank(PLAIN._replace(room_bytes=GIB - 48 * MIB))) == 16
+    assert len(pids) == 1016
+
+
 def test_of_equals_the_largest_are_followed(scene):
     for pid in range(1000, 1300):
         scene.proc.process(
