@@ -30,7 +30,7 @@ class Outcome:
     """What came of everything that was asked for, in the order in which it came."""
 
     def __init__(self, results: Path, *, is_again: bool = False) -> None:
-        self._results = results.open("a")
+        self._results = results
         self._is_again = is_again
         self.passed: list[str] = []
         self.failed: list[str] = []
@@ -43,7 +43,8 @@ class Outcome:
         """One line of JSON into the results, one line for a reader."""
         verdict = verdict_of(found, scenario if daemon == "bustd" else None)
         line = {"daemon": daemon, "name": name, "verdict": verdict, "faults": found, "report": report}
-        print(json.dumps(line | {"again": self._is_again}), file=self._results, flush=True)
+        with self._results.open("a") as results:
+            print(json.dumps(line | {"again": self._is_again}), file=results)
         taken_ms = judge.reaction_ms(scenario, report) if scenario is not None else None
         if taken_ms is not None:
             self.reactions_ms[name] = taken_ms
@@ -89,8 +90,18 @@ class Plan(NamedTuple):
 
 
 def perform(plan: Plan, made: Image, outcome: Outcome) -> None:
-    """All of it; after a machine that hung in a scenario, another one goes on with those that are left."""
-    rest, is_promised = list(plan.scenarios), plan.promises
+    """All of it. What failed while the machine itself stood still is performed once more: that counts."""
+    again = perform_once(plan, made, outcome, is_last=False)
+    if again:
+        perform_once(plan._replace(scenarios=again, promises=False), made, outcome, is_last=True)
+
+
+def perform_once(plan: Plan, made: Image, outcome: Outcome, *, is_last: bool) -> list[Scenario]:
+    """After a machine that hung in a scenario, another one goes on with those that are left.
+
+    What is to be performed once more, of which nothing is recorded; unless this is the last time.
+    """
+    rest, is_promised, again = list(plan.scenarios), plan.promises, list[Scenario]()
     while rest or is_promised:
         by_name = {scenario.name: scenario for scenario in rest}
         started = time.monotonic()
@@ -101,9 +112,14 @@ def perform(plan: Plan, made: Image, outcome: Outcome) -> None:
                     scenario = by_name.get(name)
                     if scenario is None:
                         outcome.record(plan.daemon, name, report, judge.promise_faults(report), None)
+                        continue
+                    rest.remove(scenario)
+                    found = judge.faults(scenario, report, plan.daemon)
+                    if found and judge.stood_still(report) and not is_last:
+                        again.append(scenario)
+                        print(f"again {name}, later: the machine itself stood still: {'; '.join(found)}", flush=True)
                     else:
-                        rest.remove(scenario)
-                        outcome.record(plan.daemon, name, report, judge.faults(scenario, report, plan.daemon), scenario)
+                        outcome.record(plan.daemon, name, report, found, scenario)
         except Hung as hung:
             print(hung.console)
             hanging = by_name.get(hung.step)
@@ -116,6 +132,7 @@ def perform(plan: Plan, made: Image, outcome: Outcome) -> None:
         break
     for scenario in rest:
         outcome.record(plan.daemon, scenario.name, {}, ["it was never performed"], scenario)
+    return again
 
 
 def keep_trace(report: dict[str, Any], folder: Path | None, name: str) -> None:

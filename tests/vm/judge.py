@@ -17,6 +17,8 @@ _LEAST_SAMPLES_PER_SECOND = 10
 PROMISED_REACTION_MS, _SLOWEST_REACTION_MS = 150, 1000
 """What the median of a run must keep, and what is a fault of one scenario: an emulated machine has slow moments."""
 _LEAST_REACTIONS = 5
+_STOOD_STILL_MS = 1000
+"""The probe looks every 20 ms, locked and at real-time priority: no daemon and no leak keeps it from that so long."""
 
 
 def faults(scenario: Scenario, report: Report, daemon: str) -> list[str]:
@@ -31,6 +33,12 @@ def faults(scenario: Scenario, report: Report, daemon: str) -> list[str]:
     if daemon == "bustd":
         found += _kill_faults(scenario, report)
     return found
+
+
+def stood_still(report: Report) -> bool:
+    """Whether the emulated machine, or a processor of it, did not run for a while, as happens now and then."""
+    probe = report.get("probe")
+    return bool(probe) and probe["longest_gap_ms"] >= _STOOD_STILL_MS
 
 
 def reaction_ms(scenario: Scenario, report: Report) -> float | None:

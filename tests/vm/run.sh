@@ -1,8 +1,8 @@
 #!/bin/sh
-# Everything that `make vm-test` and `make vm-compare` do: run.sh test|compare [SCENARIO]...
+# Everything that `make vm-test` and `make vm-compare` do: run.sh test|compare|again [SCENARIO]...
 set -eu
 tree=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
-mode=${1:?test or compare}
+mode=${1:?test, compare or again}
 shift
 cd "$tree"
 sh tests/vm/requirements.sh

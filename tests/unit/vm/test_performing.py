@@ -1,0 +1,91 @@
+"""What is performed on which machine. They are fakes: a real one neither hangs nor stands still at will."""
+
+import json
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.vm import __main__ as runner
+from tests.vm.image import Image
+from tests.vm.qemu import Hung
+
+from .test_judge import GOOD, SCENARIO, changed
+
+SCENARIOS = [SCENARIO._replace(name=name) for name in ("one", "two", "three")]
+STOOD = changed("probe", "longest_gap_ms", value=1000)
+FAILED = changed("units", "leak", "dead", value=[])
+FAILED_AND_STOOD = FAILED | {"probe": STOOD["probe"]}
+FAILED_AND_RAN = FAILED | {"probe": changed("probe", "longest_gap_ms", value=999)["probe"]}
+HANGS = "hangs"
+
+
+class Machines:
+    """Each boot takes the next of `reports`, by scenario; who has none in it is never reached."""
+
+    def __init__(self, monkeypatch, folder: Path, *reports: dict) -> None:
+        self.jobs: list[list[str]] = []
+        self.promises: list[bool] = []
+        self._reports = list(reports)
+        self._results = folder / "results.jsonl"
+        monkeypatch.setattr(runner, "booted", self._booted)
+
+    @contextmanager
+    def _booted(self, made, boot, job, files):
+        self.jobs.append([scenario["name"] for scenario in job["scenarios"]])
+        self.promises.append(job["promises"])
+        self._now = self._reports.pop(0)
+        yield self
+
+    def reports(self):
+        for name in self.jobs[-1]:
+            if self._now[name] == HANGS:
+                raise Hung(name, "it took too long", "the console")
+            yield name, dict(self._now[name])
+
+    def performed(self, *scenarios, promises: bool = False) -> list[tuple[str, str]]:
+        """The verdicts."""
+        plan = runner.Plan("ordinary", list(scenarios), "bustd", None, promises)
+        runner.perform(plan, Image(*[Path()] * len(Image._fields)), runner.Outcome(self._results))
+        lines = [json.loads(line) for line in self._results.read_text().splitlines()]
+        return [(line["name"], line["verdict"]) for line in lines]
+
+
+def test_all_scenarios_of_a_kind_share_a_machine(monkeypatch, tmp_path):
+    machines = Machines(monkeypatch, tmp_path, {"one": GOOD, "two": FAILED, "three": GOOD})
+    assert machines.performed(*SCENARIOS) == [("one", "pass"), ("two", "FAIL"), ("three", "pass")]
+    assert machines.jobs == [["one", "two", "three"]]
+
+
+@pytest.mark.parametrize(("second", "verdict"), [(GOOD, "pass"), (FAILED, "FAIL"), (FAILED_AND_STOOD, "FAIL")])
+def test_what_failed_while_the_machine_stood_still_is_performed_once_more_and_that_counts(
+    monkeypatch, tmp_path, second, verdict
+):
+    machines = Machines(monkeypatch, tmp_path, {"one": FAILED_AND_STOOD, "two": GOOD}, {"one": second})
+    assert machines.performed(*SCENARIOS[:2]) == [("two", "pass"), ("one", verdict)]
+    assert machines.jobs == [["one", "two"], ["one"]]
+
+
+def test_promises_are_kept_on_the_first_machine_alone(monkeypatch, tmp_path):
+    machines = Machines(monkeypatch, tmp_path, {"one": FAILED_AND_STOOD}, {"one": GOOD})
+    machines.performed(SCENARIOS[0], promises=True)
+    assert machines.promises == [True, False]
+
+
+@pytest.mark.parametrize("report", [STOOD, FAILED_AND_RAN, {"error": "Traceback\nOSError: no"}])
+def test_nothing_else_gets_a_second_chance(monkeypatch, tmp_path, report):
+    machines = Machines(monkeypatch, tmp_path, {"one": report})
+    assert machines.performed(SCENARIOS[0]) == [("one", "pass" if report is STOOD else "FAIL")]
+    assert machines.jobs == [["one"]]
+
+
+def test_another_machine_goes_on_after_one_that_hung(monkeypatch, tmp_path):
+    machines = Machines(monkeypatch, tmp_path, {"one": FAILED_AND_STOOD, "two": HANGS}, {"three": GOOD}, {"one": GOOD})
+    assert machines.performed(*SCENARIOS) == [("two", "FAIL"), ("three", "pass"), ("one", "pass")]
+    assert machines.jobs == [["one", "two", "three"], ["three"], ["one"]]
+
+
+def test_who_is_never_reached_has_failed(monkeypatch, tmp_path):
+    machines = Machines(monkeypatch, tmp_path, {"one": GOOD})
+    monkeypatch.setattr(machines, "reports", lambda: iter([("one", dict(GOOD))]))
+    assert machines.performed(*SCENARIOS[:2]) == [("one", "pass"), ("two", "FAIL")]
