@@ -13,7 +13,7 @@ from .reading import Reading
 
 _ALWAYS_NOTICEABLE = 2**30
 """However high somebody sets the floor: a share of so much is help on any machine."""
-NOBODY_GROWS = "memory fills up, and nobody who may be killed grows: it is no program that takes it (a tmpfs, perhaps)"
+NOBODY_GROWS = "memory fills up, and nobody worth killing grows: it is no program that takes it (a tmpfs, perhaps)"
 
 _LONG_LIST = 16
 """A ranking this long may have been cut: then many more of the same size may come after it."""

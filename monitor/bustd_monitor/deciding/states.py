@@ -25,7 +25,7 @@ READINGS_BEFORE_A_KILL = 2
 """A program that has just come up kills nobody before it has seen so many."""
 
 _HOLD_MS = {Reaction.RANK_AGAIN: 100, Reaction.STAND_DOWN: 1000, Reaction.ALARM: 1000}
-_NOBODY_HOLD_MS, _SOON_HOLD_MS = 1000, 200
+_NOBODY_HOLD_MS, _FORECAST_HOLD_MS = 1000, 200
 _NOBODY_SAID_MS = 10_000
 """So long the same is not said again."""
 _MOST_STUCK = 64
@@ -132,6 +132,7 @@ class State(NamedTuple):
     """Everything that the monitor remembers between two events.
 
     `is_after_kill`: since the last kill no second of stalls was measured: avg10 still speaks of what was before it.
+    `forecast_hold_until_ms`: nobody was worth it, so that until then it, and it alone, does not fire.
     `refused` are not asked for before it is quiet again. The `stuck` among them are not for as long as they live.
     """
 
@@ -140,6 +141,7 @@ class State(NamedTuple):
     filling: Filling = Filling()
     readings: int = 0
     hold_until_ms: int = 0
+    forecast_hold_until_ms: int = 0
     finding: Finding | None = None
     queue: tuple[Candidate, ...] = ()
     refused: frozenset[tuple[int, int]] = frozenset()
@@ -159,6 +161,8 @@ def on_reading(state: State, reading: Reading, now_ms: int, conditions: Conditio
     stalled = stalls.advanced(state.stalls, reading, now_ms, is_short=is_short)
     filled = filling.advanced(state.filling, reading, now_ms)
     found = findings(reading, stalled, conditions, filled)
+    if now_ms < state.forecast_hold_until_ms and state.phase is not Phase.SETTLE:
+        found = tuple(one._replace(fires=False) if one.name == "forecast" else one for one in found)
     readings = min(state.readings + 1, READINGS_BEFORE_A_KILL)
     marked_ms = state.stalls.marked_ms
     is_after_kill = state.is_after_kill and (marked_ms < 0 or stalled.marked_ms == marked_ms)
@@ -185,17 +189,18 @@ def on_ranking(
     firing = firing_now(state)
     if not firing:
         return _over(state, now_ms), (Say("the second look at the readings says that it is over: nobody is killed"),)
-    finding, worthy = firing[0], candidates
-    if finding.name == "forecast":
-        per_second = filling.rate(state.filling).per_second
-        worthy = worth_it_ahead(candidates, int(per_second * conditions.forecast.exhaustion_seconds))
-        if not worthy and len(firing) > 1:  # memory is short by another condition already
-            finding, worthy = firing[1], candidates
-        elif not worthy and candidates:  # not short yet: whatever else fires must not wait
-            return _nobody(state, NOBODY_GROWS, now_ms, _SOON_HOLD_MS)
-    choice = worth_asking_for(worthy, reading, conditions.floor)
-    if not choice.candidates:
-        return _nobody(state, what_fills_memory(candidates, reading), now_ms, _NOBODY_HOLD_MS)
+    filled_next = int(filling.rate(state.filling).per_second * conditions.forecast.exhaustion_seconds)
+    for finding in firing:
+        worthy = worth_it_ahead(candidates, filled_next) if finding.name == "forecast" else candidates
+        choice = worth_asking_for(worthy, reading, conditions.floor)
+        if choice.candidates:
+            break
+    else:
+        if [one.name for one in firing] != ["forecast"]:
+            return _nobody(state, what_fills_memory(candidates, reading), now_ms, _NOBODY_HOLD_MS)
+        state = state._replace(forecast_hold_until_ms=now_ms + _FORECAST_HOLD_MS)
+        why = NOBODY_GROWS if candidates else what_fills_memory(candidates, reading)
+        return _nobody(state, why, now_ms, 0)  # memory is not short yet: whatever else fires must not wait
     first, *others = choice.candidates
     state = state._replace(finding=finding, queue=tuple(others[: _LONGEST_QUEUE - 1]), nobody_said_ms=None)
     grounds = evidence.grounds(finding, state.stalls, state.filling, reading, conditions)

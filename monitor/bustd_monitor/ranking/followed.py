@@ -41,6 +41,7 @@ class Followed:
         self._members: dict[int, Member] = {}
         self._least_place, self._least_resident = NOWHERE, 0
         self._spared: list[Spared] = []
+        self._round_began_ms = 0
         self.gained_bytes = 0
         """All that they were ever seen to gain, less what they were seen to lose: a running total."""
 
@@ -56,9 +57,10 @@ class Followed:
         """The largest of those that would be followed if they were not protected."""
         return tuple(self._spared)
 
-    def forget_spared(self) -> None:
-        """A new round finds them again."""
+    def begin_round(self, now_ms: int) -> None:
+        """The spared are found again; and who is older than it, and new to us, need not have gained since it began."""
         self._spared = []
+        self._round_began_ms = now_ms
 
     def place(self, pid: int) -> Place:
         """Where it stands; NOWHERE if the kernel would never choose it."""
@@ -143,7 +145,8 @@ class Followed:
     def _begin(self, member: Member, now_ms: int) -> None:
         """Follow him from here on."""
         seen = self._seen(member, member.process, now_ms)
-        self.gained_bytes += seen.process.gained_bytes
+        if self._table.age_ms(member.process) < now_ms - self._round_began_ms:
+            self.gained_bytes += seen.process.gained_bytes
         self._members[member.process.pid] = seen
 
     def _find_least(self, most: int) -> list[int]:

@@ -120,7 +120,7 @@ class Shortlist:
     def _catch_up(self, terms: Terms, now_ms: int) -> set[int]:
         """Look again at those who seem to have changed since the last watch, and at more if needed. Who that was.
 
-        What is left of a round that is under way takes less than a new one, and it is as good.
+        What is left of a round that is under way takes less than a new one, and mostly it is enough.
         """
         self._offer_newcomers(terms, now_ms, _never)
         fresh = self._followed.look_again_where_moved(now_ms)
@@ -231,7 +231,7 @@ class Shortlist:
 
     def _begin_round(self, terms: Terms, now_ms: int) -> None:
         self._table.rewind()
-        self._followed.forget_spared()
+        self._followed.begin_round(now_ms)
         self._round = Mark(now_ms, terms.room_bytes, self._followed.gained_bytes)
 
     def _end_round(self, *, is_whole: bool) -> None:

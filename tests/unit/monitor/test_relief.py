@@ -185,12 +185,56 @@ def test_a_forecast_takes_nobody_for_a_tmpfs_that_fills_up_and_a_floor_may():
     state = State(Phase.ACT, readings=2, filling=rate)
     after, (said,) = states.on_ranking(state, (growing(101, 900, 0),), soon, 200, CONDITIONS)
     assert said == Say(NOBODY_GROWS)
-    assert after.hold_until_ms == 400, "whatever else fires must not wait for long"
     assert after.phase is Phase.WATCH
     _, (ask,) = states.on_ranking(state, (growing(101, 900, 100),), soon, 200, CONDITIONS)
     assert (ask.finding.name, ask.candidate.process.pid) == ("forecast", 101)
     _, (ask,) = states.on_ranking(state, (growing(101, 900, 0),), reading(GIB), 200, CONDITIONS)
     assert ask.finding.name == "floor"
+
+
+def test_where_nobody_grows_the_forecast_alone_is_held_back_for_a_moment():
+    """The floor may be crossed at the very next reading."""
+    rate = Filling((0, 3 * GIB), ((0, 3 * GIB),), Rate(2 * GIB, 600), Rate(2 * GIB, 2000))
+    state = State(Phase.ACT, readings=2, filling=rate, found=())
+    after, _ = states.on_ranking(state, (growing(101, 900, 0),), reading(3 * GIB), 200, CONDITIONS)
+    # A sample less than 100 ms after the last leaves the rate as it is.
+    after = after._replace(filling=rate._replace(latest=(350, 3 * GIB), recent=((350, 3 * GIB),)))
+    _, (floor,) = states.on_reading(after, reading(GIB), 201, CONDITIONS)
+    assert floor.finding.name == "floor"
+    held, actions = states.on_reading(after, reading(3 * GIB), 399, CONDITIONS)
+    assert (actions, held.phase, states.firing_now(held)) == ((), Phase.WATCH, [])
+    _, (forecast,) = states.on_reading(after, reading(3 * GIB), 400, CONDITIONS)
+    assert forecast.finding.name == "forecast"
+
+
+@pytest.mark.parametrize("candidates", [(growing(101, 40, 3),), ()])
+def test_a_small_one_that_grows_a_little_or_nobody_at_all_holds_back_the_forecast_alone(candidates):
+    rate = Filling((0, 3 * GIB), ((0, 3 * GIB),), Rate(2 * GIB, 600), Rate(2 * GIB, 2000))
+    after, (said,) = states.on_ranking(State(Phase.ACT, filling=rate), candidates, reading(3 * GIB), 200, CONDITIONS)
+    assert said.sentence == (NOBODY_GROWS if candidates else what_fills_memory((), reading(3 * GIB)))
+    assert (after.forecast_hold_until_ms, after.hold_until_ms) == (400, 200)
+
+
+def test_a_small_one_that_grows_does_not_keep_another_condition_from_the_large_one():
+    rate = Filling((0, 2 * GIB), ((0, 2 * GIB),), Rate(2 * GIB, 600), Rate(2 * GIB, 2000))
+    pressed = reading(2 * GIB, pressure=psi(60))
+    large_and_small = (growing(101, 900, 0), growing(102, 40, 3))
+    _, (ask,) = states.on_ranking(State(Phase.ACT, filling=rate), large_and_small, pressed, 200, CONDITIONS)
+    assert (ask.finding.name, ask.candidate.process.pid) == ("pressure", 101)
+
+
+def test_where_nobody_helps_and_more_than_a_forecast_fires_everything_waits_for_a_second():
+    rate = Filling((0, GIB), ((0, GIB),), Rate(2 * GIB, 600), Rate(2 * GIB, 2000))
+    after, _ = states.on_ranking(State(Phase.ACT, filling=rate), (growing(101, 20, 3),), FILLED_TMPFS, 200, CONDITIONS)
+    assert (after.forecast_hold_until_ms, after.hold_until_ms) == (0, 1200)
+
+
+def test_a_forecast_that_is_held_back_still_hastens_a_kill_that_is_in_flight():
+    rate = Filling((150, 3 * GIB), ((150, 3 * GIB),), Rate(2 * GIB, 600), Rate(2 * GIB, 2000))
+    flight = states.Flight(101, 5, states.Signal.TERM)
+    state = State(Phase.SETTLE, readings=2, filling=rate, flight=flight, forecast_hold_until_ms=400)
+    _, (escalated,) = states.on_reading(state, reading(3 * GIB), 200, CONDITIONS)
+    assert escalated.flight.pid == 101
 
 
 def test_where_another_condition_fires_too_that_one_takes_whom_a_forecast_would_not():

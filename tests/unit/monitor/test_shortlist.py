@@ -203,9 +203,10 @@ def test_what_is_missing_even_after_that_is_looked_for_from_the_beginning(scene,
     scene.proc.process(5000, oom_score=900)
     pids = walked(scene, monkeypatch)
     scene.watch()
-    early = pids[0]
+    early = pids[100]  # and not among the first, who are followed
     scene.proc.process(early, oom_score=950, anonymous_kib=4 * LEAK_KIB)
     assert scene.rank(PLAIN._replace(room_bytes=GIB - 400 * MIB)) == [early, 5000]
+    assert len(pids) == 2 * 1001
 
 
 def test_a_later_round_that_is_under_way_may_explain_what_is_missing(scene, monkeypatch):
@@ -430,12 +431,27 @@ def test_many_who_gained_a_little_each_do_not_make_a_walk_of_the_decision(scene,
     assert len(scene.rank(PLAIN._replace(room_bytes=GIB - 48 * MIB))) == 16
 
 
+def ticks_ago(seconds: float) -> int:
+    return int((time.clock_gettime(time.CLOCK_BOOTTIME) - seconds) * os.sysconf("SC_CLK_TCK"))
+
+
+def test_what_one_had_before_the_walk_began_that_meets_him_explains_nothing(scene, monkeypatch):
+    scene.crowd(1000)
+    scene.proc.process(3000, oom_score=900, start_ticks=ticks_ago(8), anonymous_kib=4 * LEAK_KIB)
+    monkeypatch.setattr(scene.table, "_listed", lambda: (pid for pid in [*range(1000, 2000), 3000]))
+    scene.watch()
+    scene.proc.process(1100, oom_score=950, anonymous_kib=4 * LEAK_KIB)  # met, and not among the first
+    assert sorted(scene.rank(PLAIN._replace(room_bytes=GIB - 400 * MIB))) == [1100, 3000]
+
+
 def test_what_the_dead_had_gained_explains_nothing(scene):
     scene.proc.process(101, oom_score=700, anonymous_kib=40_960)
+    scene.proc.last_pid(199)
+    scene.follow_newcomers()
     scene.watch(3)
-    now_ticks = int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))
     for pid in range(200, 206):
-        scene.proc.process(pid, start_ticks=now_ticks, anonymous_kib=200 * 1024, resident_pages=51_200)
+        scene.proc.last_pid(pid)
+        scene.proc.process(pid, start_ticks=ticks_ago(0), anonymous_kib=200 * 1024, resident_pages=51_200)
         scene.watch(2)
         scene.proc.remove(str(pid))
         scene.watch(1)
