@@ -36,15 +36,20 @@ class Outcome:
         self.failed: list[str] = []
         self.lost: list[str] = []
         self.reactions_ms: dict[str, float] = {}
+        self.stood_still: list[str] = []
+
+    def set_aside(self, daemon: str, name: str, report: dict[str, Any], found: list[str]) -> None:
+        """It failed while the machine itself stood still, and will be performed once more."""
+        self._write(daemon, name, comparison.STOOD_STILL, found, report)
+        self.stood_still.append(name)
+        print(f"again {name}, later: the machine stood still for {report['stood_still_ms']} ms: {'; '.join(found)}")
 
     def record(
         self, daemon: str, name: str, report: dict[str, Any], found: list[str], scenario: Scenario | None
     ) -> None:
         """One line of JSON into the results, one line for a reader."""
         verdict = verdict_of(found, scenario if daemon == "bustd" else None)
-        line = {"daemon": daemon, "name": name, "verdict": verdict, "faults": found, "report": report}
-        with self._results.open("a") as results:
-            print(json.dumps(line | {"again": self._is_again}), file=results)
+        self._write(daemon, name, verdict, found, report)
         taken_ms = judge.reaction_ms(scenario, report) if scenario is not None else None
         if taken_ms is not None:
             self.reactions_ms[name] = taken_ms
@@ -59,6 +64,11 @@ class Outcome:
                 print(f"        {said}")
             if scenario is not None and not found:
                 print("        it says itself that bustd loses it, and it does not: take `lost` away")
+
+    def _write(self, daemon: str, name: str, verdict: str, found: list[str], report: dict[str, Any]) -> None:
+        line = {"daemon": daemon, "name": name, "verdict": verdict, "faults": found, "report": report}
+        with self._results.open("a") as results:
+            print(json.dumps(line | {"again": self._is_again}), file=results)
 
 
 def verdict_of(found: list[str], scenario: Scenario | None) -> str:
@@ -99,7 +109,7 @@ def perform(plan: Plan, made: Image, outcome: Outcome) -> None:
 def perform_once(plan: Plan, made: Image, outcome: Outcome, *, is_last: bool) -> list[Scenario]:
     """After a machine that hung in a scenario, another one goes on with those that are left.
 
-    What is to be performed once more, of which nothing is recorded; unless this is the last time.
+    What is to be performed once more; nothing if this is the last time.
     """
     rest, is_promised, again = list(plan.scenarios), plan.promises, list[Scenario]()
     while rest or is_promised:
@@ -115,9 +125,10 @@ def perform_once(plan: Plan, made: Image, outcome: Outcome, *, is_last: bool) ->
                         continue
                     rest.remove(scenario)
                     found = judge.faults(scenario, report, plan.daemon)
-                    if found and judge.stood_still(report) and not is_last:
+                    is_failure = verdict_of(found, scenario if plan.daemon == "bustd" else None) == "FAIL"
+                    if is_failure and judge.stood_still(report) and not is_last:
                         again.append(scenario)
-                        print(f"again {name}, later: the machine itself stood still: {'; '.join(found)}", flush=True)
+                        outcome.set_aside(plan.daemon, name, report, found)
                     else:
                         outcome.record(plan.daemon, name, report, found, scenario)
         except Hung as hung:
@@ -181,6 +192,8 @@ def main() -> int:
         for fault in judge.reaction_faults(outcome.reactions_ms):
             outcome.failed.append("reaction")
             print(f"FAIL  reaction: {fault}")
+    if outcome.stood_still:
+        print(f"performed once more, because the machine stood still: {', '.join(outcome.stood_still)}")
     if outcome.lost:
         print(f"lost, as they say themselves, and counted as skipped: {', '.join(outcome.lost)}")
     print(f"{len(outcome.passed)} passed, {len(outcome.failed)} failed, {len(outcome.lost)} skipped")
@@ -207,6 +220,9 @@ def compare(options: argparse.Namespace, known: dict[str, Scenario], chosen: lis
         print(f"only a part: {comparison.PAGE.name} stays as it is, and {options.results} has what came of it")
         return 0
     found = comparison.sorted_out(comparison.read(options.results), known)
+    if lacking := comparison.lacking(found, known):
+        print(f"{options.results} is not of a whole run: it lacks {lacking[0]}, and {len(lacking) - 1} more")
+        return 1
     outcome = Outcome(options.results, is_again=True)
     for _ in range(_TURNS):  # a machine has its moments
         for daemon, names in comparison.to_repeat(found).items():

@@ -11,6 +11,8 @@ from .scenarios import Scenario
 
 DAEMONS = ("bustd", "earlyoom", "nohang", "systemd-oomd", "kernel")
 _NOTICEABLE_MS = 50
+STOOD_STILL = "stood still"
+"""The verdict on what was performed once more, because it failed while the machine itself stood still."""
 PAGE = Path(__file__).parents[2] / "docs" / "comparison.md"
 
 _HEAD = """# bustd beside earlyoom, nohang, systemd-oomd and the bare kernel
@@ -41,16 +43,23 @@ class Results(NamedTuple):
 
 
 def sorted_out(lines: list[dict[str, Any]], scenarios: dict[str, Scenario]) -> Results:
-    """Of the scenarios that are known."""
+    """Of the scenarios that are known, and without what was set aside."""
     results = Results({}, {})
     for line in lines:
-        if line["name"] not in scenarios:
+        if line["name"] not in scenarios or line["verdict"] == STOOD_STILL:
             continue
-        if line["again"]:
+        if line.get("again"):
             results.again.setdefault(line["name"], {}).setdefault(line["daemon"], []).append(line)
         else:
             results.first.setdefault(line["name"], {})[line["daemon"]] = line
     return results
+
+
+def lacking(results: Results, scenarios: dict[str, Scenario]) -> list[str]:
+    """What a whole run would have."""
+    compared = [name for name, scenario in scenarios.items() if scenario.compared]
+    pairs = ((name, daemon) for daemon in DAEMONS for name in compared)
+    return [f"{name} under {daemon}" for name, daemon in pairs if daemon not in results.first.get(name, {})]
 
 
 def read(results: Path) -> list[dict[str, Any]]:

@@ -37,8 +37,7 @@ def faults(scenario: Scenario, report: Report, daemon: str) -> list[str]:
 
 def stood_still(report: Report) -> bool:
     """Whether the emulated machine, or a processor of it, did not run for a while, as happens now and then."""
-    probe = report.get("probe")
-    return bool(probe) and probe["longest_gap_ms"] >= _STOOD_STILL_MS
+    return int(report.get("stood_still_ms", 0)) >= _STOOD_STILL_MS
 
 
 def reaction_ms(scenario: Scenario, report: Report) -> float | None:

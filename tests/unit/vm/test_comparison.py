@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.vm.comparison import Results, page, sorted_out, to_repeat
+from tests.vm.comparison import DAEMONS, Results, lacking, page, sorted_out, to_repeat
 
 from .test_judge import GOOD, SCENARIO, changed
 
@@ -86,3 +86,15 @@ def test_who_never_got_to_the_end_when_it_was_run_again_has_only_failed():
 
 def test_scenarios_that_are_no_more_are_left_out():
     assert made_of(LINE | {"name": "three"}, LINE | {"name": "three", "again": True}) == Results({}, {})
+
+
+def test_what_was_set_aside_is_in_no_row():
+    assert made_of(LINE | {"verdict": "stood still"}) == Results({}, {})
+
+
+def test_a_part_of_a_run_lacks_something_and_the_whole_of_it_nothing():
+    whole = [LINE | {"daemon": daemon, "name": name} for daemon in DAEMONS for name in SCENARIOS]
+    assert lacking(made_of(*whole), SCENARIOS) == []
+    assert lacking(made_of(*whole[1:], LINE | {"again": True}), SCENARIOS) == ["one under bustd"]
+    uncompared = {"one": SCENARIO._replace(compared=False), "two": SCENARIO}
+    assert lacking(sorted_out(whole[1:], uncompared), uncompared) == []

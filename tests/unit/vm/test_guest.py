@@ -110,6 +110,15 @@ def test_without_a_round_nothing_is_known_of_stalls(guest):
     assert guest("stall").summary([(100.0, 100.06)], 0.0, 60.0) is None
 
 
+def test_the_machine_stood_still_for_as_long_as_the_probe_did_not_run_while_it_mattered(guest):
+    samples = [int(seconds * 1e9) for seconds in (90, 100.02, 100.04, 101.34, 101.36, 102, 120)]
+    stood_still_ms = guest("stall").stood_still_ms
+    assert stood_still_ms(samples, 100.0, 101.4) == 1300
+    assert stood_still_ms(samples, 101.35, 110.0) == 8000
+    assert stood_still_ms(samples, 101.35, 101.37) == 10
+    assert stood_still_ms([], 100.0, 101.0) == 1000
+
+
 # --- when a scenario is over
 
 

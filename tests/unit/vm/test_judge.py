@@ -60,7 +60,6 @@ GOOD = {
     "signalled": [21, 30],
     "said": {"not obeyed": 2, "STUCK": 1},
     "probe": {
-        "longest_gap_ms": 30,
         "samples": 400,
         "kernel_oom_kills": 0,
         "ms_below_10_percent": 400,

@@ -7,16 +7,18 @@ from pathlib import Path
 import pytest
 
 from tests.vm import __main__ as runner
+from tests.vm import judge
 from tests.vm.image import Image
 from tests.vm.qemu import Hung
 
 from .test_judge import GOOD, SCENARIO, changed
 
 SCENARIOS = [SCENARIO._replace(name=name) for name in ("one", "two", "three")]
-STOOD = changed("probe", "longest_gap_ms", value=1000)
+STOOD = GOOD | {"stood_still_ms": 1000}
 FAILED = changed("units", "leak", "dead", value=[])
-FAILED_AND_STOOD = FAILED | {"probe": STOOD["probe"]}
-FAILED_AND_RAN = FAILED | {"probe": changed("probe", "longest_gap_ms", value=999)["probe"]}
+FAILED_AND_STOOD = FAILED | {"stood_still_ms": 1000}
+FAILED_AND_RAN = FAILED | {"stood_still_ms": 999}
+ASIDE = "stood still"
 HANGS = "hangs"
 
 
@@ -62,7 +64,7 @@ def test_what_failed_while_the_machine_stood_still_is_performed_once_more_and_th
     monkeypatch, tmp_path, second, verdict
 ):
     machines = Machines(monkeypatch, tmp_path, {"one": FAILED_AND_STOOD, "two": GOOD}, {"one": second})
-    assert machines.performed(*SCENARIOS[:2]) == [("two", "pass"), ("one", verdict)]
+    assert machines.performed(*SCENARIOS[:2]) == [("one", ASIDE), ("two", "pass"), ("one", verdict)]
     assert machines.jobs == [["one", "two"], ["one"]]
 
 
@@ -70,6 +72,12 @@ def test_promises_are_kept_on_the_first_machine_alone(monkeypatch, tmp_path):
     machines = Machines(monkeypatch, tmp_path, {"one": FAILED_AND_STOOD}, {"one": GOOD})
     machines.performed(SCENARIOS[0], promises=True)
     assert machines.promises == [True, False]
+
+
+def test_what_is_lost_as_expected_needs_no_second_chance(monkeypatch, tmp_path):
+    faults = judge.faults(SCENARIOS[0], FAILED_AND_STOOD, "bustd")
+    machines = Machines(monkeypatch, tmp_path, {"one": FAILED_AND_STOOD})
+    assert machines.performed(SCENARIOS[0]._replace(lost="size", lost_as=faults)) == [("one", "lost")]
 
 
 @pytest.mark.parametrize("report", [STOOD, FAILED_AND_RAN, {"error": "Traceback\nOSError: no"}])
@@ -81,7 +89,12 @@ def test_nothing_else_gets_a_second_chance(monkeypatch, tmp_path, report):
 
 def test_another_machine_goes_on_after_one_that_hung(monkeypatch, tmp_path):
     machines = Machines(monkeypatch, tmp_path, {"one": FAILED_AND_STOOD, "two": HANGS}, {"three": GOOD}, {"one": GOOD})
-    assert machines.performed(*SCENARIOS) == [("two", "FAIL"), ("three", "pass"), ("one", "pass")]
+    assert machines.performed(*SCENARIOS) == [
+        ("one", ASIDE),
+        ("two", "FAIL"),
+        ("three", "pass"),
+        ("one", "pass"),
+    ]
     assert machines.jobs == [["one", "two", "three"], ["three"], ["one"]]
 
 

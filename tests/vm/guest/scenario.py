@@ -120,6 +120,7 @@ def _observed(scenario, is_traced):
     found = {name: json.loads(path.read_text()) if path.exists() else None for name, path in results.items()}
     probe = found["probe"] or {"summary": None, "series": None}
     program = stall.summary(found["program"] or [], begun, over)
+    report["stood_still_ms"] = stall.stood_still_ms(probe["series"]["ns"], begun, over) if probe["series"] else 0
     return report | trace | {"probe": probe["summary"], "program": program}, sent, probe["series"]
 
 

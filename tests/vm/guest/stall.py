@@ -1,4 +1,6 @@
-"""How long the user's program waited beyond its pause. Pure: its rounds go in."""
+"""How long the user's program waited beyond its pause, and the machine itself stood still. Pure: times go in."""
+
+from itertools import pairwise
 
 from program import PAUSE_S
 
@@ -21,3 +23,9 @@ def summary(rounds, begun, over):
         "longest_stall_ms": round(1000 * longest, 1),
         "longest_stall_seconds": round(ended - begun, 2),
     }
+
+
+def stood_still_ms(samples_ns, begun, over):
+    """The longest that the probe did not run between these two moments: its samples are monotonic nanoseconds."""
+    times = [begun, *(ns / 1e9 for ns in samples_ns if begun < ns / 1e9 < over), over]
+    return round(1000 * max(later - earlier for earlier, later in pairwise(times)))
