@@ -48,7 +48,7 @@ class Outcome:
         self, daemon: str, name: str, report: dict[str, Any], found: list[str], scenario: Scenario | None
     ) -> None:
         """One line of JSON into the results, one line for a reader."""
-        verdict = verdict_of(found, scenario if daemon == "bustd" else None)
+        verdict = verdict_under(daemon, found, scenario)
         self._write(daemon, name, verdict, found, report)
         taken_ms = judge.reaction_ms(scenario, report) if scenario is not None else None
         if taken_ms is not None:
@@ -76,6 +76,11 @@ def verdict_of(found: list[str], scenario: Scenario | None) -> str:
     if scenario is not None and scenario.lost:
         return "lost" if found == scenario.lost_as else "FAIL"
     return "FAIL" if found else "pass"
+
+
+def verdict_under(daemon: str, found: list[str], scenario: Scenario | None) -> str:
+    """What a scenario says that it loses, it says of bustd."""
+    return verdict_of(found, scenario if daemon == "bustd" else None)
 
 
 class Plan(NamedTuple):
@@ -125,7 +130,7 @@ def perform_once(plan: Plan, made: Image, outcome: Outcome, *, is_last: bool) ->
                         continue
                     rest.remove(scenario)
                     found = judge.faults(scenario, report, plan.daemon)
-                    is_failure = verdict_of(found, scenario if plan.daemon == "bustd" else None) == "FAIL"
+                    is_failure = verdict_under(plan.daemon, found, scenario) == "FAIL"
                     if is_failure and judge.stood_still(report) and not is_last:
                         again.append(scenario)
                         outcome.set_aside(plan.daemon, name, report, found)

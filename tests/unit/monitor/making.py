@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import time
+
 from bustd_common.procfs import Pressure
 from bustd_monitor.config import Conditions, Matchers, MonitorConfig, Victims, config_of
 from bustd_monitor.deciding.conditions import Finding
@@ -73,6 +76,11 @@ def process(pid: int = 4711, **changed: object) -> Process:
 def candidate(pid: int = 4711, **changed: object) -> Candidate:
     made = process(pid, **changed)
     return Candidate(made, made.held_bytes, "holds 1 GiB", made.held_bytes)
+
+
+def ticks_ago(seconds: float) -> int:
+    """The start time of a process that is so old."""
+    return int((time.clock_gettime(time.CLOCK_BOOTTIME) - seconds) * os.sysconf("SC_CLK_TCK"))
 
 
 def matchers(

@@ -3,7 +3,6 @@
 import ctypes
 import errno
 import os
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from bustd_monitor.sensing.process_table import ProcessTable, of_this_machine
 from tests.fakes.procfs import FakeProc
 from tests.support import victims
 from tests.unit.common.forked import in_child
-from tests.unit.monitor.making import process
+from tests.unit.monitor.making import process, ticks_ago
 
 _CLONE_NEWNS, _MS_REC, _MS_PRIVATE, _MS_BIND = 0x20000, 0x4000, 0x40000, 0x1000
 
@@ -167,8 +166,7 @@ def test_a_process_that_is_started_here_is_a_newcomer(make):
 
 def test_the_age_of_a_process_is_the_time_since_its_start(make):
     table = make()
-    boot_ticks = int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))
-    assert 5000 <= table.age_ms(process(start_ticks=boot_ticks - 5 * os.sysconf("SC_CLK_TCK"))) <= 6000
+    assert 5000 <= table.age_ms(process(start_ticks=ticks_ago(5))) <= 6000
 
 
 def test_what_is_told_of_one_process_is_what_proc_says(proc, make):

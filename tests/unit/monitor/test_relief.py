@@ -144,7 +144,7 @@ def test_what_there_is_to_say_of_the_choice_comes_with_the_question():
 
 
 def test_a_kill_by_the_rate_of_filling_says_how_fast_and_how_soon():
-    rate = Filling((0, GIB), ((0, GIB),), Rate(2 * GIB, 600), Rate(2 * GIB, 2000))
+    rate = filling_fast(GIB)
     state = State(Phase.ACT, readings=2, filling=rate)
     _, (ask,) = states.on_ranking(state, holding(200), FIRING, 200, CONDITIONS)
     assert (ask.finding.name, ask.finding.signal.name) == ("floor", "KILL")
@@ -173,6 +173,11 @@ def growing(pid: int, mib: float, gained_mib: float):
     return candidate(pid, held_bytes=int(mib * MIB), gained_bytes=int(gained_mib * MIB))
 
 
+def filling_fast(left: float, at_ms: int = 0) -> Filling:
+    """By 2 GiB a second for 2 s, with so much left."""
+    return Filling((at_ms, int(left)), ((at_ms, int(left)),), Rate(2 * GIB, 600), Rate(2 * GIB, 2000))
+
+
 def test_before_memory_is_short_only_those_who_take_it_may_die_or_whose_death_outlasts_the_next_seconds():
     leak, still, large = growing(101, 160, 10), growing(102, 159, 9), growing(103, 200, 0)
     assert worth_it_ahead((leak, still, large), 200 * MIB) == (leak, large)
@@ -180,7 +185,7 @@ def test_before_memory_is_short_only_those_who_take_it_may_die_or_whose_death_ou
 
 
 def test_a_forecast_takes_nobody_for_a_tmpfs_that_fills_up_and_a_floor_may():
-    rate = Filling((0, 3 * GIB), ((0, 3 * GIB),), Rate(2 * GIB, 600), Rate(2 * GIB, 2000))
+    rate = filling_fast(3 * GIB)
     soon = reading(3 * GIB)
     state = State(Phase.ACT, readings=2, filling=rate)
     after, (said,) = states.on_ranking(state, (growing(101, 900, 0),), soon, 200, CONDITIONS)
@@ -194,11 +199,11 @@ def test_a_forecast_takes_nobody_for_a_tmpfs_that_fills_up_and_a_floor_may():
 
 def test_where_nobody_grows_the_forecast_alone_is_held_back_for_a_moment():
     """The floor may be crossed at the very next reading."""
-    rate = Filling((0, 3 * GIB), ((0, 3 * GIB),), Rate(2 * GIB, 600), Rate(2 * GIB, 2000))
+    rate = filling_fast(3 * GIB)
     state = State(Phase.ACT, readings=2, filling=rate, found=())
     after, _ = states.on_ranking(state, (growing(101, 900, 0),), reading(3 * GIB), 200, CONDITIONS)
     # A sample less than 100 ms after the last leaves the rate as it is.
-    after = after._replace(filling=rate._replace(latest=(350, 3 * GIB), recent=((350, 3 * GIB),)))
+    after = after._replace(filling=filling_fast(3 * GIB, 350))
     _, (floor,) = states.on_reading(after, reading(GIB), 201, CONDITIONS)
     assert floor.finding.name == "floor"
     held, actions = states.on_reading(after, reading(3 * GIB), 399, CONDITIONS)
@@ -209,14 +214,14 @@ def test_where_nobody_grows_the_forecast_alone_is_held_back_for_a_moment():
 
 @pytest.mark.parametrize("candidates", [(growing(101, 40, 3),), ()])
 def test_a_small_one_that_grows_a_little_or_nobody_at_all_holds_back_the_forecast_alone(candidates):
-    rate = Filling((0, 3 * GIB), ((0, 3 * GIB),), Rate(2 * GIB, 600), Rate(2 * GIB, 2000))
+    rate = filling_fast(3 * GIB)
     after, (said,) = states.on_ranking(State(Phase.ACT, filling=rate), candidates, reading(3 * GIB), 200, CONDITIONS)
     assert said.sentence == (NOBODY_GROWS if candidates else what_fills_memory((), reading(3 * GIB)))
     assert (after.forecast_hold_until_ms, after.hold_until_ms) == (400, 200)
 
 
 def test_a_small_one_that_grows_does_not_keep_another_condition_from_the_large_one():
-    rate = Filling((0, 2 * GIB), ((0, 2 * GIB),), Rate(2 * GIB, 600), Rate(2 * GIB, 2000))
+    rate = filling_fast(2 * GIB)
     pressed = reading(2 * GIB, pressure=psi(60))
     large_and_small = (growing(101, 900, 0), growing(102, 40, 3))
     _, (ask,) = states.on_ranking(State(Phase.ACT, filling=rate), large_and_small, pressed, 200, CONDITIONS)
@@ -224,13 +229,13 @@ def test_a_small_one_that_grows_does_not_keep_another_condition_from_the_large_o
 
 
 def test_where_nobody_helps_and_more_than_a_forecast_fires_everything_waits_for_a_second():
-    rate = Filling((0, GIB), ((0, GIB),), Rate(2 * GIB, 600), Rate(2 * GIB, 2000))
+    rate = filling_fast(GIB)
     after, _ = states.on_ranking(State(Phase.ACT, filling=rate), (growing(101, 20, 3),), FILLED_TMPFS, 200, CONDITIONS)
     assert (after.forecast_hold_until_ms, after.hold_until_ms) == (0, 1200)
 
 
 def test_a_forecast_that_is_held_back_still_hastens_a_kill_that_is_in_flight():
-    rate = Filling((150, 3 * GIB), ((150, 3 * GIB),), Rate(2 * GIB, 600), Rate(2 * GIB, 2000))
+    rate = filling_fast(3 * GIB, 150)
     flight = states.Flight(101, 5, states.Signal.TERM)
     state = State(Phase.SETTLE, readings=2, filling=rate, flight=flight, forecast_hold_until_ms=400)
     _, (escalated,) = states.on_reading(state, reading(3 * GIB), 200, CONDITIONS)
@@ -238,7 +243,7 @@ def test_a_forecast_that_is_held_back_still_hastens_a_kill_that_is_in_flight():
 
 
 def test_where_another_condition_fires_too_that_one_takes_whom_a_forecast_would_not():
-    rate = Filling((0, 2 * GIB), ((0, 2 * GIB),), Rate(2 * GIB, 600), Rate(2 * GIB, 2000))
+    rate = filling_fast(2 * GIB)
     state = State(Phase.ACT, readings=2, filling=rate)
     pressed = reading(2 * GIB, pressure=psi(60))
     _, (ask,) = states.on_ranking(state, (growing(101, 900, 0),), pressed, 200, CONDITIONS)

@@ -1,8 +1,5 @@
 """What the log says: the numbers, the victim, and nothing that a name could forge."""
 
-import os
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,15 +8,9 @@ from bustd_common.procfs import Pressure
 from bustd_monitor.deciding.states import Ask
 from bustd_monitor.reporting import sentences
 from bustd_protocol.messages import Exited, Fate, Reason, Signal, Verdict, outcome_of
-from tests.unit.monitor.making import DEFAULTS, GIB, MIB, candidate, conditions, finding, process, reading
+from tests.unit.monitor.making import DEFAULTS, GIB, MIB, candidate, conditions, finding, process, reading, ticks_ago
 
 PRESSED = reading(2 * GIB, free=GIB, pressure=Pressure(12.34, 0, 5.67, 0))
-TICKS = os.sysconf("SC_CLK_TCK")
-
-
-def aged(seconds: float) -> int:
-    """The start time of a process that is so old."""
-    return int((time.clock_gettime(time.CLOCK_BOOTTIME) - seconds) * TICKS)
 
 
 @pytest.mark.parametrize(
@@ -81,12 +72,12 @@ def test_what_floor_demands_of_swap_is_told_where_there_is_any():
 
 
 def test_a_victim_is_told_as_the_ranking_knew_it():
-    told = sentences.victim(process(start_ticks=aged(42.2), held_bytes=3 * GIB, command="eat --all"))
+    told = sentences.victim(process(start_ticks=ticks_ago(42.2), held_bytes=3 * GIB, command="eat --all"))
     assert told == ("4711 (leak) of uid 1000, unit user@1000.service, holding 3072 MiB, 42 s old, command eat --all")
 
 
 def test_a_victim_without_unit_and_command_line_and_from_the_future_is_told_all_the_same():
-    told = sentences.victim(process(start_ticks=aged(-100), unit=""))
+    told = sentences.victim(process(start_ticks=ticks_ago(-100), unit=""))
     assert told == "4711 (leak) of uid 1000, unit none, holding 1024 MiB, 0 s old"
 
 
@@ -107,7 +98,7 @@ def test_a_nasty_name_is_escaped_and_not_left_out():
 
 def test_a_decision_is_told_with_the_condition_the_numbers_the_victim_the_runners_up_and_the_time():
     others = (candidate(102, comm=b"b"), candidate(103, comm=b"c\n"))
-    ask = Ask(candidate(101, start_ticks=aged(5)), finding("stall", signal=Signal.KILL), others)
+    ask = Ask(candidate(101, start_ticks=ticks_ago(5)), finding("stall", signal=Signal.KILL), others)
     assert sentences.decision(ask, PRESSED, 417) == (
         f"stall fires: {sentences.readings(PRESSED)}; SIGKILL for 101 (leak) of uid 1000, unit user@1000.service, "
         "holding 1024 MiB, 5 s old, holds 1 GiB; after it 102 (b, 1024 MiB), 103 (c\\n, 1024 MiB); decided in 417 us"

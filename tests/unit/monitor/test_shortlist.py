@@ -1,7 +1,6 @@
 """The few that matter, from the whole table: on trees made for the test, and on real processes."""
 
 import os
-import time
 
 import pytest
 
@@ -15,7 +14,7 @@ from bustd_monitor.sensing.process_table import ProcessTable
 from bustd_protocol.messages import Scope
 from tests.fakes.procfs import PF_KTHREAD, FakeProc
 from tests.support import victims as real
-from tests.unit.monitor.making import GIB, MIB, matchers, victims
+from tests.unit.monitor.making import GIB, MIB, matchers, ticks_ago, victims
 
 PLAIN = Terms(victims(), Protection(), 16 * MIB, total_bytes=16 * GIB, room_bytes=GIB)
 NOBODY = frozenset()
@@ -198,14 +197,19 @@ def test_a_decision_amid_the_first_walk_looks_at_what_is_left_of_it_alone(scene,
     assert scene.shortlist.has_met_everybody
 
 
-def test_what_is_missing_even_after_that_is_looked_for_from_the_beginning(scene, monkeypatch):
+def amid_the_first_walk(scene, monkeypatch) -> tuple[list[int], int]:
+    """Whom the walk has come by, and one of those who has grown since and is not followed, as the very first are."""
     scene.crowd(1000)
     scene.proc.process(5000, oom_score=900)
     pids = walked(scene, monkeypatch)
     scene.watch()
-    early = pids[100]  # and not among the first, who are followed
-    scene.proc.process(early, oom_score=950, anonymous_kib=4 * LEAK_KIB)
-    assert scene.rank(PLAIN._replace(room_bytes=GIB - 400 * MIB)) == [early, 5000]
+    scene.proc.process(pids[100], oom_score=950, anonymous_kib=4 * LEAK_KIB)
+    return pids, pids[100]
+
+
+def test_what_is_missing_even_after_that_is_looked_for_from_the_beginning(scene, monkeypatch):
+    pids, grown = amid_the_first_walk(scene, monkeypatch)
+    assert scene.rank(PLAIN._replace(room_bytes=GIB - 400 * MIB)) == [grown, 5000]
     assert len(pids) == 2 * 1001
 
 
@@ -223,14 +227,9 @@ def test_a_later_round_that_is_under_way_may_explain_what_is_missing(scene, monk
 
 
 def test_a_walk_that_a_calm_interrupted_is_not_merely_finished(scene, monkeypatch):
-    scene.crowd(1000)
-    scene.proc.process(5000, oom_score=900)
-    pids = walked(scene, monkeypatch)
-    scene.watch()
-    met = pids[100]  # and not among the first, who are followed
-    scene.proc.process(met, oom_score=950, anonymous_kib=4 * LEAK_KIB)
+    _, grown = amid_the_first_walk(scene, monkeypatch)
     scene.now_ms += 60_000
-    assert scene.rank() == [met, 5000]
+    assert scene.rank() == [grown, 5000]
 
 
 def test_many_who_gained_a_little_each_do_not_make_the_rest_of_a_walk_a_whole_one(scene, monkeypatch):
@@ -429,10 +428,6 @@ def test_many_who_gained_a_little_each_do_not_make_a_walk_of_the_decision(scene,
         scene.proc.process(pid, oom_score=700, anonymous_kib=40_960 + 3072, resident_pages=10_240 + 768)
     monkeypatch.setattr(scene.table, "walk", lambda _count: pytest.fail("the table is walked"))
     assert len(scene.rank(PLAIN._replace(room_bytes=GIB - 48 * MIB))) == 16
-
-
-def ticks_ago(seconds: float) -> int:
-    return int((time.clock_gettime(time.CLOCK_BOOTTIME) - seconds) * os.sysconf("SC_CLK_TCK"))
 
 
 def test_what_one_had_before_the_walk_began_that_meets_him_explains_nothing(scene, monkeypatch):

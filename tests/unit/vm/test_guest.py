@@ -162,8 +162,12 @@ def test_the_time_of_a_scenario_begins_when_memory_is_low_and_swap_is_used(
     guest, monkeypatch, fate, falls_at_s, rises_at_s, swapped_at_s, dies_at_s, over_s
 ):
     scenario, machine, clock = guest("scenario"), guest("machine"), [0.0]
-    monkeypatch.setattr(machine, "available_percent", lambda: 20 if falls_at_s <= clock[0] < rises_at_s else 90)
-    monkeypatch.setattr(machine, "swapped_mib", lambda: 350 if swapped_at_s <= clock[0] < swapped_at_s + 1 else 0)
+
+    def shortage() -> tuple[int, int]:
+        available_percent = 20 if falls_at_s <= clock[0] < rises_at_s else 90
+        return available_percent, 350 if swapped_at_s <= clock[0] < swapped_at_s + 1 else 0
+
+    monkeypatch.setattr(machine, "shortage", shortage)
     tell, pass_by = lambda: clock[0], lambda seconds: clock.append(clock.pop() + seconds)
     monkeypatch.setattr(scenario, "time", SimpleNamespace(monotonic=tell, sleep=pass_by))
     limits = {"seconds": 60, "available_falls_to": 20, "swap_takes_mib": 350 if swapped_at_s else 0}

@@ -83,16 +83,10 @@ def meminfo():
     return {name: int(value.split()[0]) * 1024 for name, value in pairs}
 
 
-def available_percent():
-    """MemAvailable as a share of MemTotal."""
+def shortage():
+    """MemAvailable as a share of MemTotal in percent, and how many MiB of swap are in use."""
     now = meminfo()
-    return 100 * now["MemAvailable"] / now["MemTotal"]
-
-
-def swapped_mib():
-    """How much of swap is in use."""
-    now = meminfo()
-    return (now["SwapTotal"] - now["SwapFree"]) >> 20
+    return 100 * now["MemAvailable"] / now["MemTotal"], (now["SwapTotal"] - now["SwapFree"]) >> 20
 
 
 def start_unit(unit, group, user, command, properties=()):

@@ -145,8 +145,8 @@ def _watch(scenario, herd, others, begun):
     while True:
         herd.look()
         others.notice_deaths()
-        now_s, available_percent = time.monotonic() - begun, machine.available_percent()
-        lowest, most_swapped = min(lowest, available_percent), max(most_swapped, machine.swapped_mib())
+        now_s, (available_percent, swapped_mib) = time.monotonic() - begun, machine.shortage()
+        lowest, most_swapped = min(lowest, available_percent), max(most_swapped, swapped_mib)
         if scenario["blow"] and blow is None and available_percent <= scenario["blow_available_percent"]:
             blow = {"pid": strike(scenario["blow"]), "seconds": round(now_s, 2)}
         if lowest <= scenario["available_falls_to"] and most_swapped >= scenario["swap_takes_mib"]:
