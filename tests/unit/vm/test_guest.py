@@ -119,6 +119,13 @@ def test_the_machine_stood_still_for_as_long_as_the_probe_did_not_run_while_it_m
     assert stood_still_ms([], 100.0, 101.0) == 1000
 
 
+def test_a_shortage_is_what_is_available_and_what_went_to_swap(guest, monkeypatch):
+    machine = guest("machine")
+    amounts = {"MemTotal": 1000, "MemAvailable": 150, "SwapTotal": 512 << 20, "SwapFree": 500 << 20}
+    monkeypatch.setattr(machine, "meminfo", lambda: amounts)
+    assert machine.shortage() == (15.0, 12)
+
+
 # --- when a scenario is over
 
 

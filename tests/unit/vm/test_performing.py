@@ -45,9 +45,9 @@ class Machines:
                 raise Hung(name, "it took too long", "the console")
             yield name, dict(self._now[name])
 
-    def performed(self, *scenarios, promises: bool = False) -> list[tuple[str, str]]:
+    def performed(self, *scenarios, daemon: str = "bustd", promises: bool = False) -> list[tuple[str, str]]:
         """The verdicts."""
-        plan = runner.Plan("ordinary", list(scenarios), "bustd", None, promises)
+        plan = runner.Plan("ordinary", list(scenarios), daemon, None, promises)
         runner.perform(plan, Image(*[Path()] * len(Image._fields)), runner.Outcome(self._results))
         lines = [json.loads(line) for line in self._results.read_text().splitlines()]
         return [(line["name"], line["verdict"]) for line in lines]
@@ -78,6 +78,12 @@ def test_what_is_lost_as_expected_needs_no_second_chance(monkeypatch, tmp_path):
     faults = judge.faults(SCENARIOS[0], FAILED_AND_STOOD, "bustd")
     machines = Machines(monkeypatch, tmp_path, {"one": FAILED_AND_STOOD})
     assert machines.performed(SCENARIOS[0]._replace(lost="size", lost_as=faults)) == [("one", "lost")]
+
+
+def test_what_bustd_is_expected_to_lose_excuses_no_other_daemon(monkeypatch, tmp_path):
+    lost = SCENARIOS[0]._replace(lost="size", lost_as=judge.faults(SCENARIOS[0], FAILED, "earlyoom"))
+    machines = Machines(monkeypatch, tmp_path, {"one": FAILED_AND_STOOD}, {"one": FAILED})
+    assert machines.performed(lost, daemon="earlyoom") == [("one", ASIDE), ("one", "FAIL")]
 
 
 @pytest.mark.parametrize("report", [STOOD, FAILED_AND_RAN, {"error": "Traceback\nOSError: no"}])
