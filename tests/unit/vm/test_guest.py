@@ -182,3 +182,19 @@ def test_the_time_of_a_scenario_begins_when_memory_is_low_and_swap_is_used(
     herd = Herd(clock, dies_at_s)
     assert scenario._watch(described, herd, herd, 0.0) is None
     assert clock[0] == pytest.approx(over_s, abs=0.11)
+
+
+def test_a_leak_does_not_take_at_once_what_it_could_not_take_while_the_machine_stood_still(guest, monkeypatch):
+    """100 MiB a second, 4 MiB each time; the machine stands still for 10 s after the second time."""
+    workload, now, taken_at = guest("workload"), [0.0], []
+
+    def take(_size):
+        taken_at.append(round(now[0], 2))
+        if len(taken_at) == 2:
+            now[0] += 10
+
+    monkeypatch.setattr(workload, "take", take)
+    monkeypatch.setattr(workload.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(workload.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    workload.grow(100, 8 * (4 << 20))
+    assert taken_at == [0, 0.04, 10.04, 10.04, 10.04, 10.06, 10.1, 10.14]

@@ -18,6 +18,7 @@ from machine import FROZEN, TMPFS, meminfo, ready
 
 _CHUNK = 4 << 20
 _FAST_CHUNK = 32 << 20
+_MOST_BEHIND_SECONDS = 0.1
 _PAGE_CACHE_FILE = Path("/var/tmp/vm-pages")
 _kept = []
 
@@ -33,15 +34,19 @@ def take(size):
 
 
 def grow(rate, most=None):
-    """By `rate` MiB a second, 0: as fast as can be; for ever, or until it has taken `most` bytes."""
-    started, taken = time.monotonic(), 0
+    """By `rate` MiB a second, 0: as fast as can be; for ever, or until it has taken `most` bytes.
+
+    After a pause of the machine it goes on as before: it does not take at once what it could not take meanwhile.
+    """
+    due, taken = time.monotonic(), 0
     chunk = min(_CHUNK, rate << 20) if rate else _FAST_CHUNK
     while most is None or taken < most:
         take(chunk)
         taken += chunk
         if rate:
-            ahead = taken / (rate << 20) - (time.monotonic() - started)
-            time.sleep(max(ahead, 0))
+            now = time.monotonic()
+            due = max(due + chunk / (rate << 20), now - _MOST_BEHIND_SECONDS)
+            time.sleep(max(due - now, 0))
 
 
 def leak(options):
