@@ -105,8 +105,11 @@ class Plan(NamedTuple):
 
 
 def perform(plan: Plan, made: Image, outcome: Outcome) -> None:
-    """All of it. What failed while the machine itself stood still is performed once more: that counts."""
-    again = perform_once(plan, made, outcome, is_last=False)
+    """All of it. What failed while the machine itself stood still is performed once more: that counts.
+
+    Without a daemon it is not: there is nobody to whom a pause of the machine could be unjust.
+    """
+    again = perform_once(plan, made, outcome, is_last=plan.daemon == "kernel")
     if again:
         perform_once(plan._replace(scenarios=again, promises=False), made, outcome, is_last=True)
 

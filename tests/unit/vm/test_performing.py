@@ -86,6 +86,11 @@ def test_what_bustd_is_expected_to_lose_excuses_no_other_daemon(monkeypatch, tmp
     assert machines.performed(lost, daemon="earlyoom") == [("one", ASIDE), ("one", "FAIL")]
 
 
+def test_without_a_daemon_there_is_no_second_chance(monkeypatch, tmp_path):
+    machines = Machines(monkeypatch, tmp_path, {"one": FAILED_AND_STOOD})
+    assert machines.performed(SCENARIOS[0], daemon="kernel") == [("one", "FAIL")]
+
+
 @pytest.mark.parametrize("report", [STOOD, FAILED_AND_RAN, {"error": "Traceback\nOSError: no"}])
 def test_nothing_else_gets_a_second_chance(monkeypatch, tmp_path, report):
     machines = Machines(monkeypatch, tmp_path, {"one": report})
