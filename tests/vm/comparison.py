@@ -20,7 +20,9 @@ _HEAD = """# bustd beside earlyoom, nohang, systemd-oomd and the bare kernel
 Made by `make vm-compare`: every daemon under the same scenarios (those of `tests/vm/scenarios` that show something of
 the others too), in a Debian 13 with two processors and mostly 1 GiB, booted anew for each daemon. The processors are
 emulated (QEMU without KVM), so everything takes several times as long as on a machine: **compare the rows of one
-scenario, not the milliseconds with your own**. One run each; none is an average.
+scenario, not the milliseconds with your own**. One run each; none is an average. What a daemon failed while the machine
+itself stood still (the probe, locked and SCHED_FIFO, did not run for a second or more) was performed once more, and
+that counts.
 
 earlyoom and nohang run as Debian 13 configures them. systemd-oomd has what Fedora ships: `ManagedOOMSwap=kill` and
 `ManagedOOMMemoryPressure=kill` at 50 % for 20 s, on the slice with all programs of a scenario. It kills control groups,
