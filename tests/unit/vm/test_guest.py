@@ -129,6 +129,11 @@ def test_a_shortage_is_what_is_available_and_what_went_to_swap(guest, monkeypatc
 # --- when a scenario is over
 
 
+def time_by(clock: list[float]) -> SimpleNamespace:
+    """The module `time` of a guest whose clock only goes on while it sleeps, or as the test moves it."""
+    return SimpleNamespace(monotonic=lambda: clock[0], sleep=lambda seconds: clock.append(clock.pop() + seconds))
+
+
 class Herd:
     """A victim that dies at `dies_at_s`; the clock is the test's."""
 
@@ -175,8 +180,7 @@ def test_the_time_of_a_scenario_begins_when_memory_is_low_and_swap_is_used(
         return available_percent, 350 if swapped_at_s <= clock[0] < swapped_at_s + 1 else 0
 
     monkeypatch.setattr(machine, "shortage", shortage)
-    tell, pass_by = lambda: clock[0], lambda seconds: clock.append(clock.pop() + seconds)
-    monkeypatch.setattr(scenario, "time", SimpleNamespace(monotonic=tell, sleep=pass_by))
+    monkeypatch.setattr(scenario, "time", time_by(clock))
     limits = {"seconds": 60, "available_falls_to": 20, "swap_takes_mib": 350 if swapped_at_s else 0}
     described = limits | {"blow": "", "work": [{"unit": "leak", "fate": fate}]}
     herd = Herd(clock, dies_at_s)
@@ -184,17 +188,19 @@ def test_the_time_of_a_scenario_begins_when_memory_is_low_and_swap_is_used(
     assert clock[0] == pytest.approx(over_s, abs=0.11)
 
 
+# --- what a leak takes
+
+
 def test_a_leak_does_not_take_at_once_what_it_could_not_take_while_the_machine_stood_still(guest, monkeypatch):
     """100 MiB a second, 4 MiB each time; the machine stands still for 10 s after the second time."""
-    workload, now, taken_at = guest("workload"), [0.0], []
+    workload, clock, taken_at = guest("workload"), [0.0], []
 
     def take(_size):
-        taken_at.append(round(now[0], 2))
+        taken_at.append(round(clock[0], 2))
         if len(taken_at) == 2:
-            now[0] += 10
+            clock[0] += 10
 
     monkeypatch.setattr(workload, "take", take)
-    monkeypatch.setattr(workload.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(workload.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    monkeypatch.setattr(workload, "time", time_by(clock))
     workload.grow(100, 8 * (4 << 20))
     assert taken_at == [0, 0.04, 10.04, 10.04, 10.04, 10.06, 10.1, 10.14]

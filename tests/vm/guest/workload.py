@@ -36,7 +36,8 @@ def take(size):
 def grow(rate, most=None):
     """By `rate` MiB a second, 0: as fast as can be; for ever, or until it has taken `most` bytes.
 
-    After a pause of the machine it goes on as before: it does not take at once what it could not take meanwhile.
+    After a pause of the machine it goes on as before: of what it could not take meanwhile it takes no more at once
+    than a tenth of a second's worth.
     """
     due, taken = time.monotonic(), 0
     chunk = min(_CHUNK, rate << 20) if rate else _FAST_CHUNK
