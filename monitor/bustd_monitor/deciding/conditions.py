@@ -53,9 +53,19 @@ def findings(
         found.append(_stall(reading, stalls, conditions.stall))
     if conditions.pressure.enabled:
         found.append(_pressure(reading, conditions.pressure))
-    if True in [finding.fires for finding in found] and _would_not_survive_the_grace(reading, filling):
+    if True in [finding.fires for finding in found] and would_not_survive_the_grace(reading, filling):
         found = [finding._replace(signal=Signal.KILL) if finding.fires else finding for finding in found]
     return tuple(found)
+
+
+def would_not_survive_the_grace(reading: Reading, filling: Filling) -> bool:
+    """Memory and swap are foreseen to be gone before the grace of a SIGTERM is over.
+
+    The rate of half a second says nothing of the next two: a program that takes memory in steps has fast moments. If it
+    goes on after all, that is foreseen later, or half of the floor is reached: both are SIGKILL for who had SIGTERM.
+    """
+    foreseen = fill.foreseen_ms(filling, reading)
+    return foreseen is not None and foreseen < TERM_GRACE_MS
 
 
 def enough_available_percent(conditions: Conditions) -> float:
@@ -161,8 +171,3 @@ def _pressure(reading: Reading, pressure: Pressure) -> Finding:
     stalled = reading.pressure is not None and reading.pressure.some_avg10 >= pressure.psi_some_avg10
     headroom = max(reading.free - least_free, reading.available - least_available, reading.swap_free - least_swap, 0)
     return Finding("pressure", scarce, scarce and stalled, headroom, Signal.TERM, True)
-
-
-def _would_not_survive_the_grace(reading: Reading, filling: Filling) -> bool:
-    exhaustion = fill.exhaustion_ms(filling, reading)
-    return exhaustion is not None and exhaustion < TERM_GRACE_MS

@@ -7,7 +7,7 @@ from bustd_protocol.messages import Signal
 from ..config import Conditions, Stall
 from ..reporting.amounts import size
 from . import filling as fill
-from .conditions import Finding
+from .conditions import Finding, would_not_survive_the_grace
 from .filling import Filling
 from .reading import Reading
 from .stalls import Stalls, wanted_back_percent
@@ -17,7 +17,7 @@ def grounds(finding: Finding, stalls: Stalls, filling: Filling, reading: Reading
     """What the readings alone do not show of why this condition fires, and with this signal; "" if they show it all."""
     if finding.name == "stall":
         return of_stalls(stalls, conditions.stall)
-    is_fast = finding.signal is Signal.KILL and fill.exhaustion_ms(filling, reading) is not None
+    is_fast = finding.signal is Signal.KILL and would_not_survive_the_grace(reading, filling)
     return of_filling(filling, reading) if is_fast or finding.name == "forecast" else ""
 
 

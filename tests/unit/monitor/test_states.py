@@ -194,8 +194,8 @@ def test_the_rate_of_filling_is_followed_from_reading_to_reading():
 
 def test_a_victim_that_got_sigterm_gets_sigkill_when_memory_fills_too_fast_for_its_grace():
     state = settling()._replace(filling=Filling())
-    falling = [reading(GIB - step * 60 * 2**20) for step in range(4)]
-    assert after(*falling[:3], state=state, start_ms=400)[1] == ()
+    falling = [reading(1.75 * GIB - step * 0.085 * GIB) for step in range(12)]  # 0.96 s are left, and 1.1 s were seen
+    assert after(*falling[:11], state=state, start_ms=400)[1] == ()
     _, (action,) = after(*falling, state=state, start_ms=400)
     assert isinstance(action, Escalate)
     assert (action.finding.name, action.finding.signal) == ("floor", Signal.KILL)
