@@ -1,10 +1,14 @@
 """What the conditions rest on, in words."""
 
-from bustd_monitor.deciding.evidence import of_filling, of_stalls
+import pytest
+
+from bustd_monitor.deciding.conditions import findings
+from bustd_monitor.deciding.evidence import grounds, of_filling, of_stalls
 from bustd_monitor.deciding.filling import UNKNOWN, Filling, Rate
 from bustd_monitor.deciding.stalls import Stalls
+from bustd_protocol.messages import Signal
 from tests.unit.monitor.making import DEFAULTS, GIB, MIB, reading
-from tests.unit.monitor.trends import stalls_of
+from tests.unit.monitor.trends import filling_at, stalls_of
 
 STALL = DEFAULTS.conditions.stall
 
@@ -17,6 +21,16 @@ def test_a_machine_that_fills_up_tells_how_fast_and_how_soon():
 def test_one_that_does_not_is_told_from_one_of_which_too_little_is_known():
     assert of_filling(UNKNOWN, reading()) == "too few readings to say how fast memory fills"
     assert of_filling(Filling(short=Rate(0, 600)), reading()) == "memory is not filling up"
+
+
+@pytest.mark.parametrize(("per_second", "told"), [(0.6 * GIB, ""), (2 * GIB, "gone in 0.2 s")])
+def test_a_rate_is_named_for_a_sigkill_only_where_it_asks_for_it_and_not_half_of_the_floor_alone(per_second, told):
+    filling, short = filling_at(per_second, seen_ms=500), reading(0.5 * GIB)
+    floor = findings(short, Stalls(), DEFAULTS.conditions, filling)[0]
+    assert (floor.name, floor.signal) == ("floor", Signal.KILL)
+    words = grounds(floor, Stalls(), filling, short, DEFAULTS.conditions)
+    assert words.endswith(told)
+    assert bool(words) is bool(told)
 
 
 def test_stalls_are_told_as_far_as_they_are_known():
