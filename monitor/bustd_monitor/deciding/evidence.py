@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from bustd_protocol.messages import Signal
-
 from ..config import Conditions, Stall
 from ..reporting.amounts import size
 from . import filling as fill
@@ -17,8 +15,8 @@ def grounds(finding: Finding, stalls: Stalls, filling: Filling, reading: Reading
     """What the readings alone do not show of why this condition fires, and with this signal; "" if they show it all."""
     if finding.name == "stall":
         return of_stalls(stalls, conditions.stall)
-    is_fast = finding.signal is Signal.KILL and would_not_survive_the_grace(reading, filling)
-    return of_filling(filling, reading) if is_fast or finding.name == "forecast" else ""
+    is_of_the_rate = finding.name == "forecast" or would_not_survive_the_grace(reading, filling)
+    return of_filling(filling, reading) if is_of_the_rate else ""
 
 
 def of_filling(filling: Filling, reading: Reading) -> str:

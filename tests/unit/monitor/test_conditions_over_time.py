@@ -7,7 +7,7 @@ from bustd_monitor.deciding.filling import UNKNOWN, Filling, advanced
 from bustd_monitor.deciding.reading import Reading, Refaults
 from bustd_monitor.deciding.stalls import Second, Stalls
 from bustd_protocol.messages import Signal
-from tests.unit.monitor.making import DEFAULTS, GIB, MIB, conditions, psi, reading
+from tests.unit.monitor.making import DEFAULTS, GIB, MIB, psi, reading
 from tests.unit.monitor.trends import STALLED, filling_at, stalls_of, the, thrashing
 
 # stall
@@ -115,8 +115,7 @@ def test_forecast_fires_when_memory_and_swap_are_gone_within_two_seconds_and_lit
 
 
 def forecast(a_reading: Reading, filling: Filling, **keys: object) -> Finding:
-    (found,) = findings(a_reading, Stalls(), conditions(only="forecast", forecast=keys), filling)
-    return found
+    return the("forecast", a_reading, filling=filling, **keys)
 
 
 def test_a_rate_that_was_seen_for_a_second_is_trusted_for_no_more_than_a_second():
@@ -134,13 +133,16 @@ def test_forecast_sends_sigkill_only_if_the_grace_of_a_sigterm_would_be_too_long
     assert forecast(reading(3 * GIB), filling_at(2 * GIB), exhaustion_seconds=10).signal is Signal.KILL
 
 
-@pytest.mark.parametrize(("per_second", "signal"), [(0.51 * GIB, Signal.KILL), (0.49 * GIB, Signal.TERM)])
-def test_whichever_fires_sends_sigkill_where_the_machine_would_not_survive_the_grace(per_second, signal):
+@pytest.mark.parametrize(
+    ("per_second", "firing", "signal"),
+    [
+        (0.51 * GIB, {"floor", "forecast", "pressure"}, Signal.KILL),
+        (0.49 * GIB, {"floor", "pressure"}, Signal.TERM),
+    ],
+)
+def test_whichever_fires_sends_sigkill_where_the_machine_would_not_survive_the_grace(per_second, firing, signal):
     found = findings(reading(GIB, pressure=psi(30)), Stalls(), DEFAULTS.conditions, filling_at(per_second))
-    assert {one.name: one.signal for one in found if one.fires and one.name != "forecast"} == {
-        "floor": signal,
-        "pressure": signal,
-    }
+    assert {one.name: one.signal for one in found if one.fires} == dict.fromkeys(firing, signal)
     assert all(one.signal is Signal.TERM for one in found if not one.fires)
 
 
@@ -158,7 +160,7 @@ def test_a_program_that_takes_memory_in_steps_is_not_denied_the_grace_of_a_sigte
     for now_ms, mib in samples:
         short = reading(mib * MIB, total=821 * MIB)
         filling = advanced(filling, short, now_ms)
-    (floor,) = [one for one in findings(short, Stalls(), DEFAULTS.conditions, filling) if one.name == "floor"]
+    floor = the("floor", short, filling=filling)
     assert (floor.fires, floor.signal) == (True, Signal.TERM)
 
 
@@ -172,15 +174,12 @@ def test_what_only_moves_to_swap_is_left_in_peace_for_half_a_minute_and_no_longe
     reclaimed = Refaults(0, 0, 20 * MIB)
     stalls = Stalls(marked_ms=30_000, seconds=(Second(150), Second(150)), refaults=reclaimed, since_ms=1)
     short = reading(GIB, swap=(16 * GIB, 15 * GIB), pressure=psi(10))
-    assert not stall_of(short, stalls).fires
-    assert stall_of(short, stalls._replace(since_ms=0)).fires
-    assert not stall_of(short._replace(available=4 * GIB), stalls._replace(since_ms=0)).fires
-    assert not stall_of(short, stalls._replace(since_ms=-1)).fires
+    assert not the("stall", short, stalls).fires
+    assert the("stall", short, stalls._replace(since_ms=0)).fires
+    assert not the("stall", short._replace(available=4 * GIB), stalls._replace(since_ms=0)).fires
+    assert not the("stall", short, stalls._replace(since_ms=-1)).fires
     own_limit = stalls._replace(since_ms=0, since_reclaimed=5 * MIB)
-    assert not stall_of(short, own_limit).fires, "a control group stalls at its own limit: the machine reclaims nothing"
-    assert stall_of(short, own_limit._replace(refaults=None)).fires, "nobody knows"
-
-
-def stall_of(short, stalls):
-    (found,) = [one for one in findings(short, stalls, DEFAULTS.conditions) if one.name == "stall"]
-    return found
+    assert not the("stall", short, own_limit).fires, (
+        "a control group stalls at its own limit: the machine reclaims nothing"
+    )
+    assert the("stall", short, own_limit._replace(refaults=None)).fires, "nobody knows"

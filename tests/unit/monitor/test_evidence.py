@@ -2,13 +2,12 @@
 
 import pytest
 
-from bustd_monitor.deciding.conditions import findings
 from bustd_monitor.deciding.evidence import grounds, of_filling, of_stalls
 from bustd_monitor.deciding.filling import UNKNOWN, Filling, Rate
 from bustd_monitor.deciding.stalls import Stalls
 from bustd_protocol.messages import Signal
 from tests.unit.monitor.making import DEFAULTS, GIB, MIB, reading
-from tests.unit.monitor.trends import filling_at, stalls_of
+from tests.unit.monitor.trends import filling_at, stalls_of, the
 
 STALL = DEFAULTS.conditions.stall
 
@@ -26,8 +25,8 @@ def test_one_that_does_not_is_told_from_one_of_which_too_little_is_known():
 @pytest.mark.parametrize(("per_second", "told"), [(0.6 * GIB, ""), (2 * GIB, "gone in 0.2 s")])
 def test_a_rate_is_named_for_a_sigkill_only_where_it_asks_for_it_and_not_half_of_the_floor_alone(per_second, told):
     filling, short = filling_at(per_second, seen_ms=500), reading(0.5 * GIB)
-    floor = findings(short, Stalls(), DEFAULTS.conditions, filling)[0]
-    assert (floor.name, floor.signal) == ("floor", Signal.KILL)
+    floor = the("floor", short, filling=filling)
+    assert floor.signal is Signal.KILL
     words = grounds(floor, Stalls(), filling, short, DEFAULTS.conditions)
     assert words.endswith(told)
     assert bool(words) is bool(told)

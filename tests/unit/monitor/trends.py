@@ -1,7 +1,7 @@
 """What the tests of the conditions need beyond a reading: stalls, refaults, rates; and one condition by itself."""
 
 from bustd_monitor.deciding.conditions import findings
-from bustd_monitor.deciding.filling import Filling, Rate
+from bustd_monitor.deciding.filling import UNKNOWN, Filling, Rate
 from bustd_monitor.deciding.reading import Reading, Refaults
 from bustd_monitor.deciding.stalls import Second, Stalls
 from tests.unit.monitor.making import MIB, conditions
@@ -15,9 +15,9 @@ def stalls_of(*full_ms: int, some_ms: int = 0) -> Stalls:
 STALLED = stalls_of(300, 300)
 
 
-def the(name: str, a_reading: Reading, stalls: Stalls = Stalls(), **keys: object):  # noqa: B008
+def the(name: str, a_reading: Reading, stalls: Stalls = Stalls(), filling: Filling = UNKNOWN, **keys: object):  # noqa: B008
     """What one condition says, by default with its default thresholds."""
-    (found,) = findings(a_reading, stalls, conditions(**{"only": name, name: keys}))
+    (found,) = findings(a_reading, stalls, conditions(**{"only": name, name: keys}), filling)
     assert found.name == name
     return found
 
