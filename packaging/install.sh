@@ -14,7 +14,7 @@ prefix=/opt/bustd
 record=$prefix/.installed-packages # also the sign that $prefix is ours
 stamp=$prefix/.installed-from
 shipped=$prefix/.shipped
-sources="protocol common killer monitor packaging pyproject.toml README.md LICENSE CHANGELOG.md"
+sources="protocol killer monitor packaging pyproject.toml README.md LICENSE CHANGELOG.md"
 
 for name in $sources packaging/bustd.toml packaging/killer.toml; do
     [ -e "$tree/$name" ] || die 66 "this tree is not whole: $name is missing"
@@ -64,7 +64,7 @@ as_bustd "$python" 'import os' ||
     die 69 "the user bustd cannot run $python; name one that everybody may run: sudo make run PYTHON=/usr/bin/python3"
 
 # --- the virtual environment
-imports='import bustd_protocol, bustd_common, bustd_killer, bustd_monitor, msgpack, prctl, psutil'
+imports='import bustd_protocol, bustd_shared, bustd_killer, bustd_monitor, msgpack, prctl, psutil'
 works() {
     "$prefix/bin/python" -I -c "$1" >/dev/null 2>&1 </dev/null
 }

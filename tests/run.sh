@@ -46,9 +46,9 @@ else
     echo "== shellcheck is not installed: the shell scripts were not checked"
 fi
 # Otherwise the first daemon started by a test compiles its modules, and its memory is not what a user's would be.
-"$bin/python" -m compileall -q protocol common killer monitor || :
+"$bin/python" -m compileall -q protocol killer monitor || :
 check "pytest" "$bin/pytest" -p no:cacheprovider --junitxml="$scratch/results.xml" \
-    --cov=bustd_protocol --cov=bustd_common --cov=bustd_killer --cov=bustd_monitor \
+    --cov=bustd_protocol --cov=bustd_shared --cov=bustd_killer --cov=bustd_monitor \
     --cov-branch --cov-report=term:skip-covered
 check "branch coverage" "$bin/python" tests/coverage_gate.py
 

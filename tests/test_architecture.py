@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {name: ROOT / part / name for part, name in (
     ("protocol", "bustd_protocol"),
-    ("common", "bustd_common"),
+    ("protocol", "bustd_shared"),
     ("killer", "bustd_killer"),
     ("monitor", "bustd_monitor"),
 )}  # fmt: skip
@@ -19,27 +19,27 @@ SOURCES = [path for package in PACKAGES.values() for path in sorted(package.rglo
 # --- the source: who may import whom
 
 MAY_IMPORT = {
-    "bustd_protocol": {"msgpack"},
-    "bustd_common": {"bustd_protocol"},
-    "bustd_killer": {"bustd_protocol", "bustd_common", "prctl"},
-    "bustd_monitor": {"bustd_protocol", "bustd_common", "psutil", "msgpack"},
+    "bustd_shared": {"msgpack"},
+    "bustd_protocol": {"bustd_shared", "msgpack"},
+    "bustd_killer": {"bustd_protocol", "bustd_shared", "prctl"},
+    "bustd_monitor": {"bustd_protocol", "bustd_shared", "psutil", "msgpack"},
 }
 """Beside themselves and the standard library."""
 
 ONLY_IN = {
-    "msgpack": {"bustd_protocol.codec", "bustd_monitor.traces.framing"},
+    "msgpack": {"bustd_protocol.codec", "bustd_shared.daemon.forked", "bustd_monitor.traces.framing"},
     "prctl": {"bustd_killer.sysapi"},
     "ctypes": {
         "bustd_killer.sysapi",
-        "bustd_common.memlock",
-        "bustd_common.protection",
+        "bustd_shared.daemon.memory_lock",
+        "bustd_shared.rules.protection",
         "bustd_monitor.sensing.sysinfo",
     },
     "psutil": {"bustd_monitor.reporting.describe"},
     "argparse": {"bustd_monitor.cli"},
     "subprocess": {"bustd_monitor.cli"},
-    "tomllib": {"bustd_common.config_files"},
-    "_socket": {"bustd_common.seqpacket"},
+    "tomllib": {"bustd_shared.rules.config_files"},
+    "_socket": {"bustd_shared.daemon.packets"},
 }  # fmt: skip
 """Each has one module (or package) that knows it."""
 
@@ -85,6 +85,58 @@ def test_who_imports_whom(path):
         assert top in MAY_IMPORT[package] | {package} or top in sys.stdlib_module_names, name
         owners = ONLY_IN.get(top, {module})
         assert any(module == owner or module.startswith(f"{owner}.") for owner in owners), f"{module} imports {name}"
+
+
+FLOORS = {
+    "bustd_shared": ("daemon", "kernel", "rules"),
+    "bustd_monitor": (
+        *("amounts", "sensing", "ranking", "conditions", "config", "deciding", "reporting"),
+        *("arguments", "client", "inherited", "sleeper", "loop", "start", "traces", "cli", "__main__"),
+    ),
+}
+"""The rooms (folders, and modules beside them) of a package, the lowest first: each imports only what is below it."""
+
+
+def room_of(module: str) -> str:
+    """The first name below the package."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def graph(package: str) -> dict[str, set[str]]:
+    """Which rooms of a package each of its rooms imports, itself left out."""
+    drawn: dict[str, set[str]] = {}
+    for path in sorted(PACKAGES[package].rglob("*.py")):
+        room = room_of(module_of(path))
+        if room:
+            seen = {room_of(name) for name in imports(path) if name.startswith(f"{package}.")}
+            drawn.setdefault(room, set()).update(seen - {room, ""})
+    return drawn
+
+
+def drawing(package: str) -> str:
+    """The graph, a line for each room from the lowest: what runs up is marked."""
+    floors, drawn = FLOORS[package], graph(package)
+    lines = []
+    for room in sorted(drawn, key=lambda room: floors.index(room) if room in floors else -1):
+        arrows = [f"{below}{'' if is_below(floors, below, room) else ' (UP)'}" for below in sorted(drawn[room])]
+        lines.append(f"{room} -> {', '.join(arrows) or 'nothing'}")
+    return "\n".join(lines)
+
+
+def is_below(floors: tuple[str, ...], lower: str, upper: str) -> bool:
+    return lower in floors and upper in floors and floors.index(lower) < floors.index(upper)
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_rooms_import_downwards_only(package):
+    drawn = graph(package)
+    assert set(drawn) == set(FLOORS[package])
+    assert "(UP)" not in drawing(package), drawing(package)
+
+
+def test_the_drawing_marks_an_arrow_that_runs_up(monkeypatch):
+    monkeypatch.setitem(FLOORS, "bustd_shared", ("kernel", "daemon", "rules"))
+    assert "kernel -> daemon (UP)" in drawing("bustd_shared")
 
 
 def test_the_commands_import_the_daemons_modules_and_none_of_those_imports_a_command():
@@ -180,7 +232,10 @@ def reads_one_known_attribute(call: ast.Call, tree: ast.AST) -> bool:
 def is_resident(module: str) -> bool:
     """Whether the monitor has it in memory while it runs, and not the commands or a short-lived child alone."""
     never = ("bustd_monitor.cli", "bustd_monitor.traces", "bustd_monitor.reporting.describe", "bustd_killer")
-    return not module.startswith(never) and module not in ("bustd_common.config_files", "bustd_common.validation")
+    return not module.startswith(never) and module not in (
+        "bustd_shared.rules.config_files",
+        "bustd_shared.rules.validation",
+    )
 
 
 @pytest.mark.parametrize("path", [path for path in SOURCES if is_resident(module_of(path))], ids=module_of)

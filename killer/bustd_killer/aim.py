@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from bustd_common import cgroups, watched_group
-from bustd_common.killer_toml import KillerConfig
-from bustd_common.protection import Protection
 from bustd_protocol.messages import KillRequest, Reason, Scope
-from bustd_protocol.record import NamedTuple
+from bustd_shared.daemon.record import NamedTuple
+from bustd_shared.kernel import cgroups, watched_group
+from bustd_shared.rules.killer_toml import KillerConfig
+from bustd_shared.rules.protection import Protection
 
-from . import facts, rules
+from . import checks, facts
+from .checks import Own, Ruling
 from .facts import Victim
-from .rules import Own, Ruling
 
 MOST_ROUNDS = 5
 """How often a group is listed anew before what it has started meanwhile is left alone."""
@@ -56,7 +56,7 @@ def take_aim(request: KillRequest, guard: Guard) -> Aim | Ruling:
 
     Raises OSError for what the kernel should not have refused (EMFILE, ENOSYS).
     """
-    refusal = rules.judge_scope(request, guard.hierarchy)
+    refusal = checks.judge_scope(request, guard.hierarchy)
     if refusal.reason:
         return refusal
     victim = facts.open_victim(request.pid)
@@ -99,10 +99,10 @@ def close_all(victims: Iterable[Victim]) -> None:
 
 def first_refusal(victim: Victim, request: KillRequest, guard: Guard) -> Ruling:
     """Checks 5 to 9 on the process that was asked for."""
-    kind = rules.judge_kind(victim.pid, victim.facts, guard.own)
+    kind = checks.judge_kind(victim.pid, victim.facts, guard.own)
     if kind.reason:
         return kind
-    identity = rules.judge_identity(victim.facts, request)
+    identity = checks.judge_identity(victim.facts, request)
     if identity.reason:
         return identity
     member = _judge_member(victim, guard)
@@ -111,8 +111,8 @@ def first_refusal(victim: Victim, request: KillRequest, guard: Guard) -> Ruling:
     machine = guard.machine.read()
     if machine is None:
         return Ruling(Reason.NOT_SHORT, senseless(guard))
-    held = rules.judge_bytes(victim.facts, request, machine, guard.config)
-    return held if held.reason else rules.judge_shortage(machine, guard.config)
+    held = checks.judge_bytes(victim.facts, request, machine, guard.config)
+    return held if held.reason else checks.judge_shortage(machine, guard.config)
 
 
 def _still_short(guard: Guard) -> Ruling:
@@ -120,7 +120,7 @@ def _still_short(guard: Guard) -> Ruling:
     machine = guard.machine.read()
     if machine is None:
         return Ruling(Reason.NOT_SHORT, senseless(guard))
-    return rules.judge_shortage(machine, guard.config)
+    return checks.judge_shortage(machine, guard.config)
 
 
 def senseless(guard: Guard) -> str:
@@ -130,7 +130,7 @@ def senseless(guard: Guard) -> str:
 
 def _judge_member(victim: Victim, guard: Guard) -> Ruling:
     """Checks 5 and 7, which every member of a scope must pass."""
-    kind = rules.judge_kind(victim.pid, victim.facts, guard.own)
+    kind = checks.judge_kind(victim.pid, victim.facts, guard.own)
     if kind.reason:
         return kind
     ancestor = guard.only_descendants_of
@@ -138,7 +138,7 @@ def _judge_member(victim: Victim, guard: Guard) -> Ruling:
         return Ruling(Reason.OUTSIDE, f"not a descendant of {ancestor}")
     if not watched_group.holds(guard.group, victim.facts.membership):
         return Ruling(Reason.OUTSIDE, f"not in the control group {guard.group}")
-    return rules.judge_protection(victim.facts, guard.protection)
+    return checks.judge_protection(victim.facts, guard.protection)
 
 
 def _assemble(victims: list[Victim], scope: Scope, guard: Guard) -> Company | Ruling:
@@ -191,7 +191,7 @@ def _gather(victims: list[Victim], company: Company, guard: Guard) -> Ruling:
     if len(listed) > cgroups.MOST_MEMBERS:
         return Ruling(Reason.PROTECTED, f"{company.cgroup or 'its group'} has {len(listed)} members")
     for pid in listed:
-        member, refusal = Reason.NONE if pid == first else facts.open_victim(pid), rules.PASSED
+        member, refusal = Reason.NONE if pid == first else facts.open_victim(pid), checks.PASSED
         if isinstance(member, Victim):
             victims.append(member)
             if not _belongs(member, company):
@@ -203,4 +203,4 @@ def _gather(victims: list[Victim], company: Company, guard: Guard) -> Ruling:
         if refusal.reason:
             words = f"{pid} of {company.cgroup or 'its group'}: {refusal.why or refusal.reason.name.lower()}"
             return refusal._replace(why=words)
-    return rules.PASSED
+    return checks.PASSED

@@ -6,10 +6,10 @@ import errno
 import os
 import select
 
-from bustd_common import cgroups, procfs
-from bustd_common.cgroup_memory import GroupFiles
 from bustd_protocol.messages import Reason
-from bustd_protocol.record import NamedTuple
+from bustd_shared.daemon.record import NamedTuple
+from bustd_shared.kernel import cgroups, procfs
+from bustd_shared.kernel.cgroup_memory import GroupFiles
 
 _MOST_BYTES = 16384
 _DEEPEST_TREE = 128
@@ -138,7 +138,7 @@ class MachineFiles:
 
 
 class CgroupFiles:
-    """The same of a control group, by its own files and those of the groups above it (bustd_common.cgroup_memory)."""
+    """The same of a control group, by its own files and those of the groups above it (see cgroup_memory)."""
 
     def __init__(self, hierarchy: str, group: str, proc: str = "/proc") -> None:
         self._files = GroupFiles(hierarchy, group, proc)

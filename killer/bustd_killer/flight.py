@@ -6,15 +6,15 @@ import os
 import signal
 from collections.abc import Iterable
 
-from bustd_common.killer_toml import KillerConfig
-from bustd_common.log import printable
 from bustd_protocol.messages import Exited, Fate, KillRequest, Reason, Signal, Verdict, outcome_of
-from bustd_protocol.record import NamedTuple
+from bustd_shared.daemon.log import printable
+from bustd_shared.daemon.record import NamedTuple
+from bustd_shared.rules.killer_toml import KillerConfig
 
-from . import aim, facts, rules, sysapi
+from . import aim, checks, facts, sysapi
 from .aim import Aim, Guard
+from .checks import FlightKey, Ruling
 from .facts import Victim
-from .rules import FlightKey, Ruling
 
 
 class Flight(NamedTuple):
@@ -51,24 +51,24 @@ def send_signal(pidfd: int, number: int) -> Ruling:
     except OSError as error:
         reason = Reason.EPERM if isinstance(error, PermissionError) else Reason.KERNEL
         return Ruling(reason, str(error), error.errno or 0)
-    return rules.PASSED
+    return checks.PASSED
 
 
 class Kills:
     """The in-flight slot and the rate limit. Times are monotonic milliseconds, passed in."""
 
     def __init__(self) -> None:
-        self._rate = rules.Rate()
+        self._rate = checks.Rate()
         self.flight: Flight | None = None
 
     def retry_after_ms(self, now_ms: int, config: KillerConfig) -> int:
         """How long the rate limit still forbids a new kill."""
-        return rules.rate_wait_ms(self._rate, now_ms, config)
+        return checks.rate_wait_ms(self._rate, now_ms, config)
 
     def answer(self, request: KillRequest, guard: Guard, now_ms: int) -> Answer:
         """Check 3, then take aim (checks 4 to 9), then signal."""
         flight = self.flight
-        if flight is not None and rules.is_escalation(flight.key, request):
+        if flight is not None and checks.is_escalation(flight.key, request):
             self.flight = _with_sigkill(flight, now_ms, guard.config)
             return _answer(request, Ruling(Reason.NONE, "an escalation"), signalled_count=len(flight.pidfds))
         if flight is not None:
@@ -122,7 +122,7 @@ class Kills:
             return _answer(request, ruling, first)
         pidfds = [first.pidfd, *_signalled(aimed.victims[1:], request.signal)]
         pidfds += _signal_newcomers(request, aimed, guard)
-        self._rate = rules.after_kill(self._rate, now_ms, config)
+        self._rate = checks.after_kill(self._rate, now_ms, config)
         grace_ms = config.stuck_ms if request.signal is Signal.KILL else config.term_ms
         key = FlightKey(request.pid, request.start_ticks)
         self.flight = Flight(request.id, key, tuple(pidfds), request.signal, now_ms, now_ms + grace_ms)
@@ -141,7 +141,7 @@ def _answer(
     """The verdict on a request, and its line for the log."""
     outcome, differs, held_bytes, known = outcome_of(ruling.reason), 0, 0, ""
     if victim is not None:
-        differs, held_bytes = rules.differences(victim.facts, request), victim.facts.held_bytes
+        differs, held_bytes = checks.differences(victim.facts, request), victim.facts.held_bytes
         known = f", unit {victim.facts.unit or 'none'}, holding {held_bytes >> 20} MiB"
     name = printable(request.comm) or "no name"
     words = [ruling.reason.name.lower()] if ruling.reason else []

@@ -7,8 +7,8 @@ import select
 import signal
 import sys
 
-from bustd_common.seqpacket import Socket, pair
-from bustd_protocol.record import NamedTuple
+from bustd_shared.daemon.packets import Socket, pair
+from bustd_shared.daemon.record import NamedTuple
 
 from . import sysapi
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-from bustd_common.seqpacket import AF_UNIX, SO_ACCEPTCONN, SO_TYPE, SOCK_SEQPACKET, SOL_SOCKET, Socket
+from bustd_shared.daemon.packets import AF_UNIX, SO_ACCEPTCONN, SO_TYPE, SOCK_SEQPACKET, SOL_SOCKET, Socket
 
 _FIRST_FD = 3
 _BACKLOG = 4

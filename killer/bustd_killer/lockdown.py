@@ -6,8 +6,8 @@ import gc
 import os
 import resource
 
-from bustd_common.log import Log
-from bustd_common.memlock import lock_memory
+from bustd_shared.daemon.log import Log
+from bustd_shared.daemon.memory_lock import lock_memory
 
 from . import sysapi
 

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import struct
 
-from bustd_common.seqpacket import MSG_CTRUNC, MSG_DONTWAIT, MSG_NOSIGNAL, MSG_TRUNC, SO_PEERCRED, SOL_SOCKET, Socket
 from bustd_protocol import codec, limits, session
 from bustd_protocol.errors import RemoteProtocolError
 from bustd_protocol.messages import Message
 from bustd_protocol.session import Phase, Role
+from bustd_shared.daemon.packets import (
+    MSG_CTRUNC,
+    MSG_DONTWAIT,
+    MSG_NOSIGNAL,
+    MSG_TRUNC,
+    SO_PEERCRED,
+    SOL_SOCKET,
+    Socket,
+)
 
 _UCRED = struct.Struct("iII")
 

@@ -7,12 +7,12 @@ import select
 import signal
 import time
 
-from bustd_common.killer_toml import minimum_bytes
-from bustd_common.log import Log
-from bustd_common.seqpacket import Socket
 from bustd_protocol import limits
 from bustd_protocol.errors import LocalProtocolError, RemoteProtocolError
 from bustd_protocol.messages import Bye, Farewell, KillerHello, KillRequest, MonitorHello, Ping, Pong
+from bustd_shared.daemon.log import Log
+from bustd_shared.daemon.packets import Socket
+from bustd_shared.rules.killer_toml import minimum_bytes
 
 from . import rehearsal
 from .aim import Guard

@@ -11,19 +11,20 @@ import os
 import sys
 import time
 
-from bustd_common import cgroups, kernel, killer_toml, watched_group
-from bustd_common.apart import ChildFailed
-from bustd_common.log import Log, where
-from bustd_common.protection import Protection
-from bustd_common.seqpacket import Socket
-from bustd_protocol.record import NamedTuple
+from bustd_shared.daemon.forked import ChildFailed
+from bustd_shared.daemon.log import Log, where
+from bustd_shared.daemon.packets import Socket
+from bustd_shared.daemon.record import NamedTuple
+from bustd_shared.kernel import cgroups, version, watched_group
+from bustd_shared.rules import killer_toml
+from bustd_shared.rules.protection import Protection
 
 from . import launcher, listening, lockdown, rehearsal, sysapi
 from .aim import Guard
+from .checks import Own
 from .facts import CgroupFiles, MachineFiles
 from .launcher import MonitorPlan
 from .peer import Peer
-from .rules import Own
 from .server import Server
 
 EX_OK, EX_USAGE, EX_UNAVAILABLE, EX_SOFTWARE, EX_OSERR, EX_CONFIG = 0, 64, 69, 70, 71, 78
@@ -112,7 +113,7 @@ def main() -> int:
         return EX_USAGE
     log = Log("bustd-killer", syslog=arguments.syslog)
     sysapi.name_process("bustd-killer")
-    if kernel.too_old(os.uname().release):
+    if version.too_old(os.uname().release):
         log(f"Linux {os.uname().release} is too old: bustd needs 5.4 or later")
         return EX_UNAVAILABLE
     try:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bustd_common.schema import Values
-from bustd_protocol.record import NamedTuple
+from bustd_shared.daemon.record import NamedTuple
+from bustd_shared.rules.schema import Values
 
 DEFAULT_CONFIG = "/etc/bustd/bustd.toml"
 DEFAULT_KILLER_CONFIG = "/etc/bustd/killer.toml"

@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 import select
 
-from bustd_common.seqpacket import (
+from bustd_protocol import codec, limits, session
+from bustd_protocol.errors import RemoteProtocolError
+from bustd_protocol.messages import KillerHello, Message, MonitorHello
+from bustd_protocol.session import Phase, Role, Session
+from bustd_shared.daemon.packets import (
     AF_UNIX,
     MSG_CTRUNC,
     MSG_DONTWAIT,
@@ -14,10 +18,6 @@ from bustd_common.seqpacket import (
     SOCK_SEQPACKET,
     Socket,
 )
-from bustd_protocol import codec, limits, session
-from bustd_protocol.errors import RemoteProtocolError
-from bustd_protocol.messages import KillerHello, Message, MonitorHello
-from bustd_protocol.session import Phase, Role, Session
 
 _FIRST_DELAY_MS, _LONGEST_DELAY_MS = 100, 10_000
 _HELLO_PATIENCE_MS = 30_000

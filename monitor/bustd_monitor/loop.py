@@ -5,24 +5,24 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 
-from bustd_common.log import Log
-from bustd_common.protection import Protection
 from bustd_protocol.messages import Bye, Exited, KillerHello, KillRequest, Message, Outcome, Ping, Verdict
+from bustd_shared.daemon.log import Log
+from bustd_shared.rules.protection import Protection
 
 from .client import Client, Lost
+from .conditions import table
 from .config import MonitorConfig
-from .deciding import agreement, conditions, pace, states
-from .deciding.reading import Reading
+from .deciding import killer_limits, pace, states
 from .deciding.requests import escalation, kill_request
 from .deciding.states import Action, Ask, Asked, Escalate, Phase, Rank, Say, State
-from .ranking.order import Terms
-from .ranking.shortlist import Shortlist
-from .ranking.terms import Rules, terms_at
+from .ranking.search import CandidateSearch
+from .ranking.terms import Rules, Terms, terms_at
 from .reporting import sentences
 from .reporting.service_manager import ServiceManager, standing
 from .sensing.cgroup_sensor import AnySensor
+from .sensing.reading import Reading
 from .sensing.triggers import Triggers
-from .waking import Waking
+from .sleeper import Sleeper
 
 EXIT_STOPPED, EXIT_KILLER_GONE = 0, 70
 
@@ -43,7 +43,7 @@ class Loop:
         advice: Protection,
         *,
         sensor: AnySensor,
-        shortlist: Shortlist,
+        shortlist: CandidateSearch,
         client: Client,
         triggers: Triggers,
         service_manager: ServiceManager,
@@ -70,7 +70,7 @@ class Loop:
         self._exit_patience_ms = 0
         self._minimum_bytes = 0
         self._pinged_ms = self._clock_ms()
-        self._waking = Waking(triggers, log)
+        self._sleeper = Sleeper(triggers, log)
 
     def run(self) -> int:
         """Until a signal (0), or until the killer of a pair is gone (70)."""
@@ -91,13 +91,14 @@ class Loop:
         due_ms = self._tick(now_ms)
         has_read = due_ms is not None
         now_ms = self._clock_ms()  # ranking takes its time
-        status = standing(self._client, dry_run=self._config.dry_run, is_blind=not has_read)
+        killer_pid = self._client.killer_pid if self._client.is_ready else 0
+        status = standing(killer_pid, self._client.trouble, dry_run=self._config.dry_run, is_blind=not has_read)
         self._service_manager.tell(now_ms, status, has_read=has_read)
-        killer_speaks = self._waking.sleep(self._sleep_ms(now_ms, due_ms), self._client.fileno())
-        if self._waking.received(signal.SIGTERM, signal.SIGINT):
+        killer_speaks = self._sleeper.sleep(self._sleep_ms(now_ms, due_ms), self._client.fileno())
+        if self._sleeper.received(signal.SIGTERM, signal.SIGINT):
             self._log("stopping")
             return EXIT_STOPPED
-        if self._waking.received(signal.SIGHUP):
+        if self._sleeper.received(signal.SIGHUP):
             self._config = self._reload() or self._config
         if killer_speaks:
             self._hear()
@@ -128,7 +129,7 @@ class Loop:
     def _enough_available_percent(self) -> float:
         """So much available memory rules trouble out, while there was none."""
         is_calm = self._state.phase is Phase.CALM
-        return conditions.enough_available_percent(self._config.conditions) if is_calm else 100
+        return table.enough_available_percent(self._config.conditions) if is_calm else 100
 
     def _sleep_ms(self, now_ms: int, due_ms: int | None) -> int:
         """Until the next reading, or until something else is due."""
@@ -272,7 +273,7 @@ class Loop:
         self._minimum_bytes = hello.minimum_bytes
         self._exit_patience_ms = hello.term_grace_ms + hello.stuck_ms + _SETTLE_SPARE_MS
         self._log(f"connected to the killer {hello.pid}")
-        for warning in agreement.outside_the_killers_limits(
+        for warning in killer_limits.outside_the_killers_limits(
             self._config,
             hello.available_percent,
             hello.pressured_available_percent,

@@ -11,22 +11,23 @@ import os
 import sys
 import time
 
-from bustd_common import killer_toml
-from bustd_common.apart import ChildFailed
-from bustd_common.log import Log, where
-from bustd_common.memlock import lock_memory
-from bustd_common.protection import Protection
-from bustd_common.schema import ConfigError
-from bustd_common.seqpacket import Socket
+from bustd_shared.daemon.forked import ChildFailed
+from bustd_shared.daemon.log import Log, where
+from bustd_shared.daemon.memory_lock import lock_memory
+from bustd_shared.daemon.packets import Socket
+from bustd_shared.rules import killer_toml
+from bustd_shared.rules.protection import Protection
+from bustd_shared.rules.schema import ConfigError
 
-from . import config, sight
+from . import config
 from .arguments import Arguments, UsageError, overrides, parse_arguments
 from .client import Client
-from .deciding.agreement import watching_apart
-from .handover import handed_over
+from .deciding.killer_limits import watching_apart
+from .inherited import inherited_descriptors
 from .loop import Loop
-from .ranking.shortlist import Shortlist
+from .ranking.search import CandidateSearch
 from .reporting.service_manager import ServiceManager
+from .sensing import visibility
 from .sensing.cgroup_sensor import watch
 from .sensing.process_table import of_this_machine
 from .sensing.sensor import Unreadable
@@ -56,7 +57,7 @@ def main() -> int:
         return EX_UNAVAILABLE
     except Exception as error:
         log(f"a bug, please report it: {type(error).__name__}: {error} at {where(error)}")
-        if "killer" in handed_over():
+        if "killer" in inherited_descriptors():
             time.sleep(_RESTART_DELAY_S)
             os.execv(sys.executable, sys.orig_argv)
         return EX_SOFTWARE
@@ -76,11 +77,11 @@ def _run(arguments: Arguments, log: Log) -> int:
     settings = config.load(arguments.config, required=arguments.config_required, overrides=overrides(arguments))
     rules = killer_toml.load(arguments.killer_config, required=arguments.killer_config_required)
     advice = Protection(rules.protect_units, rules.protect_uids, rules.protect_names)
-    blindness = sight.hidden_processes(own_only=arguments.only_uid != -1) or sight.unreadable_processes()
+    blindness = visibility.hidden_processes(own_only=arguments.only_uid != -1) or visibility.unreadable_processes()
     if blindness:
         raise Unreadable(blindness)
     place = watch(settings.cgroup)
-    sensor, passed = place.sensor, handed_over()
+    sensor, passed = place.sensor, inherited_descriptors()
     triggers = arm_triggers(of_file(passed, place.psi) if place.group else passed, place.psi)
     link = Socket(fileno=passed["killer"]) if "killer" in passed else None
     log(place.why)
@@ -113,7 +114,7 @@ def _run(arguments: Arguments, log: Log) -> int:
         settings,
         advice,
         sensor=sensor,
-        shortlist=Shortlist(
+        shortlist=CandidateSearch(
             of_this_machine(
                 only_uid=arguments.only_uid, only_descendants_of=arguments.only_descendants_of, group=place.group
             )

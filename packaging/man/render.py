@@ -20,15 +20,15 @@ from types import ModuleType
 HERE = Path(__file__).resolve().parent
 TREE = HERE.parents[1]
 sys.dont_write_bytecode = True  # the tree may be read-only, and a package must not find anything new in it
-sys.path[:0] = [str(TREE / part) for part in ("protocol", "common", "killer", "monitor")]
+sys.path[:0] = [str(TREE / part) for part in ("protocol", "killer", "monitor")]
 if find_spec("msgpack") is None:
     sys.modules["msgpack"] = ModuleType("msgpack")  # imported on the way to the schemas, and not used by them
 
-from bustd_common import killer_toml  # noqa: E402
-from bustd_common.schema import Key, keys_of  # noqa: E402
-from bustd_common.validation import COMM_BYTES, validate  # noqa: E402
 from bustd_monitor import config  # noqa: E402
 from bustd_monitor.cli.main import parser  # noqa: E402
+from bustd_shared.rules import killer_toml  # noqa: E402
+from bustd_shared.rules.schema import Key, keys_of  # noqa: E402
+from bustd_shared.rules.validation import COMM_BYTES, validate  # noqa: E402
 
 SCHEMAS = {"bustd.toml": config.SCHEMA, "killer.toml": killer_toml.SCHEMA}
 REASONS = {"bustd.toml": tomllib.loads((HERE / "reasons.toml").read_text())}

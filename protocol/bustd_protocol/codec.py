@@ -28,19 +28,8 @@ def encode(message: Message) -> bytes:
         _check_whole(message)
     except _Unfit as unfit:
         raise LocalProtocolError(f"{type(message).__name__}: {unfit}") from None
-    return pack([number, limits.VERSION, *values])
-
-
-def pack(value: object) -> bytes:
-    """msgpack of any plain value. The protocol's own packets come from `encode`."""
-    packed: bytes = msgpack.packb(value)
+    packed: bytes = msgpack.packb([number, limits.VERSION, *values])
     return packed
-
-
-def unpack(packed: bytes) -> object:
-    """What `pack` made, from a source that is trusted. The protocol's own packets go through `decode`."""
-    value: object = msgpack.unpackb(packed)
-    return value
 
 
 def decode(packet: bytes) -> Message:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from bustd_shared.kernel.bounds import PID_MAX as PID_MAX
+from bustd_shared.kernel.bounds import UINT32_MAX as UINT32_MAX
+from bustd_shared.kernel.bounds import UINT63_MAX as UINT63_MAX
+
 VERSION = 1
 """The only protocol version there is."""
 
@@ -25,9 +29,4 @@ COMM_BYTES = 64
 
 CONDITION_BYTES = 16
 
-PID_MAX = 2**22
-"""The kernel's PID_MAX_LIMIT on 64-bit machines (proc_sys_kernel(5), pid_max)."""
-
-ID_MAX = 2**32 - 1
-UINT32_MAX = 2**32 - 1
-UINT63_MAX = 2**63 - 1
+ID_MAX = UINT32_MAX

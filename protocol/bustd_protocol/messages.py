@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from bustd_shared.daemon.record import NamedTuple
+
 from . import limits
-from .record import NamedTuple
 
 
 class Signal(IntEnum):

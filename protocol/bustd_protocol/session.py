@@ -9,10 +9,22 @@ from __future__ import annotations
 
 from enum import Enum
 
+from bustd_shared.daemon.record import NamedTuple
+
 from . import limits
 from .errors import LocalProtocolError, RemoteProtocolError
-from .messages import Bye, Exited, KillerHello, KillRequest, Message, MonitorHello, Outcome, Ping, Pong, Verdict
-from .record import NamedTuple
+from .messages import (
+    Bye,
+    Exited,
+    KillerHello,
+    KillRequest,
+    Message,
+    MonitorHello,
+    Outcome,
+    Ping,
+    Pong,
+    Verdict,
+)
 
 
 class Role(Enum):

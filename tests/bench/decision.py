@@ -15,17 +15,17 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from bustd_common import killer_toml
-from bustd_common.protection import Protection
 from bustd_monitor import config
 from bustd_monitor.deciding import states
 from bustd_monitor.deciding.requests import kill_request
 from bustd_monitor.deciding.states import Ask, Phase, State
 from bustd_monitor.ranking.order import Terms
-from bustd_monitor.ranking.shortlist import Shortlist
+from bustd_monitor.ranking.search import CandidateSearch
 from bustd_monitor.sensing.process_table import ProcessTable
 from bustd_monitor.sensing.sensor import Sensor
 from bustd_protocol import codec
+from bustd_shared.rules import killer_toml
+from bustd_shared.rules.protection import Protection
 
 from ..support import victims
 from . import crowd, machine, quiet, search
@@ -118,9 +118,9 @@ def _costs(proc: str, runs: int) -> Costs:
     """First without any preparation; then after as much `watch` as a whole walk takes, and some more."""
     terms = _terms()
     with closing(ProcessTable(proc)) as table:
-        first = _decisions(Shortlist(table), terms, 1)[0]
+        first = _decisions(CandidateSearch(table), terms, 1)[0]
     with closing(ProcessTable(proc)) as table:
-        shortlist = Shortlist(table)
+        shortlist = CandidateSearch(table)
         now_ms, watch = _now_ms(), []
         while len(watch) < _SECONDS_OF_WATCH or (not shortlist.has_met_everybody and len(watch) < _LONGEST_ROUND_S):
             now_ms += 1000  # the clock is ours: a second of watch costs what it costs, however short it is made
@@ -131,7 +131,7 @@ def _costs(proc: str, runs: int) -> Costs:
         return Costs(_decisions(shortlist, terms, runs, now_ms), watch, first)
 
 
-def _decisions(shortlist: Shortlist, terms: Terms, runs: int, now_ms: int = 0) -> list[float]:
+def _decisions(shortlist: CandidateSearch, terms: Terms, runs: int, now_ms: int = 0) -> list[float]:
     """Milliseconds of each: rank, look at the readings a second time, make the request, send its packet."""
     settings = config.config_of(_ALWAYS)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -7,7 +7,7 @@ import platform
 import time
 from pathlib import Path
 
-from bustd_common import procfs
+from bustd_shared.kernel import procfs
 
 
 def meminfo() -> procfs.Meminfo:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 
 from bustd_monitor import config
+from bustd_monitor.conditions import table
 from bustd_monitor.config import MonitorConfig
-from bustd_monitor.deciding import conditions, pace, states
+from bustd_monitor.deciding import pace, states
 from bustd_monitor.deciding.states import Phase, State
 from bustd_monitor.sensing.sensor import Sensor
 
@@ -29,7 +30,7 @@ def measure(count: int, cold_count: int) -> list[Figure]:
             calm = _ticks(sensor, config.config_of({}), Phase.CALM, count)
             watch = _ticks(sensor, _always_scarce(), Phase.WATCH, count)
             cold = _ticks(sensor, config.config_of({}), Phase.CALM, cold_count, _COLD_APART_S)
-        cheap = sensor.read(conditions.enough_available_percent(config.config_of({}).conditions))
+        cheap = sensor.read(table.enough_available_percent(config.config_of({}).conditions))
     finally:
         sensor.close()
     # With a full page cache little is free, and a calm machine is read as closely as any other.
@@ -68,7 +69,7 @@ def _ticks(sensor: Sensor, settings: MonitorConfig, phase: Phase, count: int, ap
             time.sleep(apart_s)
         started_ns = time.perf_counter_ns()
         is_calm = state.phase is Phase.CALM
-        reading = sensor.read(conditions.enough_available_percent(settings.conditions) if is_calm else 100)
+        reading = sensor.read(table.enough_available_percent(settings.conditions) if is_calm else 100)
         assert reading is not None, "/proc/meminfo makes no sense"
         state, actions = states.on_reading(state, reading, now_ms, settings.conditions)
         pace.sleep_ms(state.found, settings.sleep)

@@ -9,11 +9,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bustd_common import procfs
 from bustd_killer import facts, flight
+from bustd_killer.checks import Ruling
 from bustd_killer.facts import Victim
-from bustd_killer.rules import Ruling
 from bustd_protocol.messages import Bye, Farewell, MonitorHello, Outcome, Reason
+from bustd_shared.kernel import procfs
 from tests.support import pid_namespace, victims
 from tests.support.dialogue import peer
 from tests.support.honest import kill, nobody_dies, refused, request_for

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from bustd_common import cgroups
-from bustd_common.protection import Protection
 from bustd_killer import flight
-from bustd_killer.rules import Ruling
+from bustd_killer.checks import Ruling
 from bustd_protocol.messages import Exited, Fate, Outcome, Reason, Scope, Signal
+from bustd_shared.kernel import cgroups
+from bustd_shared.rules.protection import Protection
 from tests.support import victims
 from tests.support.cgroups import groups_at, put, writable_hierarchy
 from tests.support.dialogue import peer

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bustd_killer import aim, flight
-from bustd_killer.rules import PASSED
+from bustd_killer.checks import PASSED
 from bustd_protocol.messages import Exited, Fate, Outcome, Ping, Pong, Reason, Signal
 from tests.support import victims
 from tests.support.dialogue import Heard, peer

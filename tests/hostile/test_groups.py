@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from bustd_common.protection import Protection
 from bustd_killer import facts, flight
-from bustd_killer.rules import Ruling
+from bustd_killer.checks import Ruling
 from bustd_protocol.messages import Exited, Fate, Outcome, Reason, Scope, Signal
+from bustd_shared.rules.protection import Protection
 from tests.support import victims
 from tests.support.dialogue import peer
 from tests.support.honest import dies_of, is_served, nobody_dies, refused, request_for

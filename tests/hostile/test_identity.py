@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bustd_common import procfs
 from bustd_killer import facts
 from bustd_protocol.messages import DIFFERS_COMM, DIFFERS_UID, Outcome, Reason, Signal
+from bustd_shared.kernel import procfs
 from tests.support import victims
 from tests.support.dialogue import peer
 from tests.support.honest import dies_of, is_served, nobody_dies, refused, request_for

@@ -2,9 +2,9 @@
 
 import subprocess
 
-from bustd_common.protection import Protection
-from bustd_killer.rules import Own
+from bustd_killer.checks import Own
 from bustd_protocol.messages import Reason
+from bustd_shared.rules.protection import Protection
 from tests.support.honest import dies_of, nobody_dies, request_for
 from tests.support.in_process import guard, kills
 

@@ -6,9 +6,9 @@ import subprocess
 
 import pytest
 
-from bustd_common import kernel
 from bustd_monitor.cli import main as cli_main
 from bustd_monitor.cli import run as cli_run
+from bustd_shared.kernel import version
 from tests.support import install, pair, victims
 from tests.support.pair import ALWAYS, PERMISSIVE
 from tests.support.typed import typed
@@ -127,7 +127,7 @@ def test_it_says_the_kernel_and_whom_it_can_kill(crew, place):
     ],
 )
 def test_linux_before_5_4_is_too_old(release, is_too_old):
-    assert kernel.too_old(release) is is_too_old
+    assert version.too_old(release) is is_too_old
 
 
 def test_an_old_kernel_is_refused_before_anything_else(monkeypatch, capfd):

@@ -13,7 +13,7 @@ MB = 1024
 
 LOCKED = """
 import os, sys
-from bustd_common.log import Log
+from bustd_shared.daemon.log import Log
 from bustd_killer import lockdown
 
 def of_status(name):

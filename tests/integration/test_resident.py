@@ -31,20 +31,23 @@ STDLIB = {
 MSGPACK = {"msgpack", "msgpack._cmsgpack", "msgpack.exceptions", "msgpack.ext", "cython_runtime"}
 SHARED = {
     *("bustd_protocol", "bustd_protocol.codec", "bustd_protocol.errors", "bustd_protocol.limits"),
-    *("bustd_protocol.messages", "bustd_protocol.record", "bustd_protocol.session"),
-    *("bustd_common", "bustd_common.apart", "bustd_common.cgroup_memory", "bustd_common.cgroups"),
-    *("bustd_common.killer_toml", "bustd_common.log", "bustd_common.memlock", "bustd_common.procfs"),
-    *("bustd_common.protection", "bustd_common.schema", "bustd_common.seqpacket", "bustd_common.watched_group"),
+    *("bustd_protocol.messages", "bustd_protocol.session"),
+    *("bustd_shared", "bustd_shared.daemon", "bustd_shared.daemon.forked", "bustd_shared.daemon.log"),
+    *("bustd_shared.daemon.memory_lock", "bustd_shared.daemon.packets", "bustd_shared.daemon.record"),
+    *("bustd_shared.kernel", "bustd_shared.kernel.bounds", "bustd_shared.kernel.cgroup_memory"),
+    *("bustd_shared.kernel.cgroups", "bustd_shared.kernel.procfs", "bustd_shared.kernel.watched_group"),
+    *("bustd_shared.rules", "bustd_shared.rules.killer_toml", "bustd_shared.rules.loading"),
+    *("bustd_shared.rules.protection", "bustd_shared.rules.schema"),
 }
 ALLOWED = {
-    "killer": STDLIB | MSGPACK | SHARED | {"prctl", "bustd_common.kernel"},
+    "killer": STDLIB | MSGPACK | SHARED | {"prctl", "bustd_shared.kernel.version"},
     "monitor": STDLIB | MSGPACK | SHARED | {"bustd_protocol.reactions"},
 }
 """Beside each daemon's own package, and what begins with an underscore: the interpreter's own modules in C."""
 HEAVY = {
     *("argparse", "asyncio", "dataclasses", "difflib", "fnmatch", "logging", "multiprocessing", "pathlib", "psutil"),
     *("pwd", "re", "runpy", "socket", "subprocess", "threading", "tomllib", "typing", "bustd_monitor.cli"),
-    *("bustd_common.config_files", "bustd_common.validation", "bustd_monitor.reporting.describe"),
+    *("bustd_shared.rules.config_files", "bustd_shared.rules.validation", "bustd_monitor.reporting.describe"),
 }
 
 TELL = """

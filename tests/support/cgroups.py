@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bustd_common import cgroups
+from bustd_shared.kernel import cgroups
 
 
 def mount_point(kind: str) -> Path | None:

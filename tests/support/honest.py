@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bustd_common import procfs
 from bustd_protocol.messages import Exited, Fate, KillRequest, Outcome, Reason, Scope, Signal, Verdict
+from bustd_shared.kernel import procfs
 
 from . import victims
 from .dialogue import Dialogue, peer

@@ -6,12 +6,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bustd_common import killer_toml, procfs
-from bustd_common.protection import Protection
 from bustd_killer.aim import Guard
+from bustd_killer.checks import Own
 from bustd_killer.facts import Machine
 from bustd_killer.flight import Kills
-from bustd_killer.rules import Own
+from bustd_shared.kernel import procfs
+from bustd_shared.rules import killer_toml
+from bustd_shared.rules.protection import Protection
 
 _NOBODYS = 2**22
 """No process has this PID."""

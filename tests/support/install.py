@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-_SOURCES = ("protocol/bustd_protocol", "common/bustd_common", "killer/bustd_killer", "monitor/bustd_monitor")
+_SOURCES = ("protocol/bustd_protocol", "protocol/bustd_shared", "killer/bustd_killer", "monitor/bustd_monitor")
 _DEPENDENCIES = ("msgpack", "prctl.py", "_prctl*", "psutil")
 
 

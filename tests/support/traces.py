@@ -7,11 +7,11 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-from bustd_common.procfs import Pressure
-from bustd_monitor.deciding.reading import Reading
 from bustd_monitor.sensing.processes import Process
+from bustd_monitor.sensing.reading import Reading
 from bustd_monitor.traces.format import Decoder, Encoder, Frame, Header
 from bustd_monitor.traces.records import Entry
+from bustd_shared.kernel.procfs import Pressure
 
 MIB, GIB = 2**20, 2**30
 

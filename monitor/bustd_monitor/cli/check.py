@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 
-from bustd_common import killer_toml
-from bustd_common.log import printable
-from bustd_common.schema import Values
 from bustd_monitor import config
-from bustd_monitor.deciding.agreement import watching_apart, with_killer_toml
+from bustd_monitor.deciding.killer_limits import watching_apart, with_killer_toml
+from bustd_shared.daemon.log import printable
+from bustd_shared.rules import killer_toml
+from bustd_shared.rules.schema import Values
 
 
 def check(

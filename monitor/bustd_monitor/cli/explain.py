@@ -7,23 +7,24 @@ import os
 import sys
 import time
 
-from bustd_common.killer_toml import minimum_bytes
-from bustd_common.log import printable
+from bustd_shared.daemon.log import printable
+from bustd_shared.rules.killer_toml import minimum_bytes
 
-from ..config import Conditions
-from ..deciding import agreement, evidence, filling, stalls
-from ..deciding.conditions import findings
-from ..deciding.filling import Filling
+from ..conditions import filling, stalled_seconds
+from ..conditions.filling import Filling
+from ..conditions.finding import Seen
+from ..conditions.stalled_seconds import Stalls
+from ..conditions.table import demands, findings, rests_on
+from ..deciding import killer_limits
 from ..deciding.pace import sleep_ms
-from ..deciding.reading import Reading
-from ..deciding.stalls import Stalls
 from ..ranking.order import Ranking
-from ..ranking.shortlist import Shortlist
+from ..ranking.search import CandidateSearch
 from ..ranking.terms import Rules, terms_at
 from ..reporting import sentences
 from ..reporting.describe import describe
 from ..sensing.cgroup_sensor import AnySensor, watch
 from ..sensing.process_table import of_this_machine
+from ..sensing.reading import Reading
 from ..sensing.sensor import Unreadable
 from . import options as cli_options
 
@@ -43,7 +44,7 @@ def explain(options: argparse.Namespace) -> int:
         table = of_this_machine(
             only_uid=arguments.only_uid, only_descendants_of=arguments.only_descendants_of, group=place.group
         )
-        shortlist = Shortlist(table)
+        shortlist = CandidateSearch(table)
         first = _read(sensor)
         minimum = minimum_bytes(first.ram, killer)
         rules = Rules(settings.monitor.victims, settings.protection, minimum, arguments.only_uid)
@@ -66,17 +67,17 @@ def explain(options: argparse.Namespace) -> int:
     found = findings(reading, stalled, conditions, filled)
     for finding in found:
         state = f"FIRES, SIG{finding.signal.name}" if finding.fires else "scarce" if finding.is_scarce else "quiet"
-        print(f"  {finding.name:9} {state}: {sentences.demands(finding.name, reading, conditions)}")
+        print(f"  {finding.name:9} {state}: {demands(finding.name, reading, conditions)}")
         if not finding.is_scarce:
             print(f"            {sentences.size(finding.headroom)} away")
-        grounds = _grounds(finding.name, reading, stalled, filled, conditions)
+        grounds = rests_on(finding.name, Seen(reading, stalled, filled), conditions)
         if grounds:
             print(f"            {grounds}")
     for name in conditions._fields:
         if name not in [finding.name for finding in found]:
             print(f"  {name:9} off")
-    warnings = agreement.with_killer_toml(settings.monitor, killer)
-    apart = "" if arguments.cgroup else agreement.watching_apart(settings.monitor.cgroup, killer.cgroup)
+    warnings = killer_limits.with_killer_toml(settings.monitor, killer)
+    apart = "" if arguments.cgroup else killer_limits.watching_apart(settings.monitor.cgroup, killer.cgroup)
     for warning in [*warnings, *([apart] if apart else [])]:
         print(f"  warning: {warning}")
     print(f"  the next look would be in {sleep_ms(found, settings.monitor.sleep)} ms, or when PSI says so")
@@ -87,13 +88,6 @@ def explain(options: argparse.Namespace) -> int:
     return os.EX_OK
 
 
-def _grounds(name: str, reading: Reading, stalled: Stalls, filled: Filling, conditions: Conditions) -> str:
-    """What the condition rests on beyond the reading itself, "" if nothing."""
-    if name == "forecast":
-        return evidence.of_filling(filled, reading)
-    return evidence.of_stalls(stalled, conditions.stall) if name == "stall" and stalled.seconds else ""
-
-
 def _readings_of_a_second(sensor: AnySensor) -> tuple[Stalls, Filling, Reading]:
     """Stalls are judged by their growth over a second, and the rate of filling over some readings."""
     stalled, filled, reading = Stalls(), Filling(), None
@@ -101,7 +95,7 @@ def _readings_of_a_second(sensor: AnySensor) -> tuple[Stalls, Filling, Reading]:
         if number:
             time.sleep(_BETWEEN_READINGS_S)
         reading, now_ms = _read(sensor), _now_ms()
-        stalled, filled = stalls.advanced(stalled, reading, now_ms), filling.advanced(filled, reading, now_ms)
+        stalled, filled = stalled_seconds.advanced(stalled, reading, now_ms), filling.advanced(filled, reading, now_ms)
     assert reading is not None
     return stalled, filled, reading
 

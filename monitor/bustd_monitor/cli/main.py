@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from bustd_common.watched_group import plain
+from bustd_shared.kernel.watched_group import plain
 
 from ..arguments import DEFAULT_CONFIG, DEFAULT_KILLER_CONFIG, overrides, parse_arguments
 from .options import monitor_arguments

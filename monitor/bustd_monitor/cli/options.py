@@ -6,11 +6,11 @@ import argparse
 import os
 import sys
 
-from bustd_common import killer_toml
-from bustd_common.apart import ChildFailed
-from bustd_common.killer_toml import KillerConfig
-from bustd_common.protection import Protection
-from bustd_common.schema import ConfigError
+from bustd_shared.daemon.forked import ChildFailed
+from bustd_shared.rules import killer_toml
+from bustd_shared.rules.killer_toml import KillerConfig
+from bustd_shared.rules.protection import Protection
+from bustd_shared.rules.schema import ConfigError
 
 from .. import config
 from ..arguments import Arguments, overrides, parse_arguments

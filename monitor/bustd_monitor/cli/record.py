@@ -11,13 +11,13 @@ import sys
 import time
 from importlib import metadata
 
-from bustd_common.memlock import lock_memory
+from bustd_shared.daemon.memory_lock import lock_memory
 
 from ..reporting.sentences import size
 from ..sensing.cgroup_sensor import AnySensor, watch
 from ..sensing.process_table import of_this_machine
-from ..sensing.reserves import reserved_bytes
 from ..sensing.sensor import Unreadable
+from ..sensing.watermarks import reserved_bytes
 from ..traces.format import Header
 from ..traces.recording import Follower, Recorder
 from ..traces.writing import Full, TraceFile

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import zip_longest
 
-from bustd_common.killer_toml import minimum_bytes
-from bustd_common.log import printable
-from bustd_protocol.record import NamedTuple
+from bustd_shared.daemon.log import printable
+from bustd_shared.daemon.record import NamedTuple
+from bustd_shared.rules.killer_toml import minimum_bytes
 
-from ..deciding import agreement
+from ..deciding import killer_limits
 from ..reporting.sentences import size
 from ..traces.format import Decoder, Frame, Header, Listed, Sensed, Truncated
 from ..traces.records import TraceError
@@ -83,7 +83,7 @@ def _replayed(path: str, settings: Settings, *, is_csv: bool) -> tuple[Kill, ...
         minimum = minimum_bytes(header.ram, killer)
         rules = Rules(settings.protection, minimum, killer.term_ms, killer.stuck_ms)
         _show_header(path, header)
-        for warning in agreement.with_killer_toml(settings.monitor, killer):
+        for warning in killer_limits.with_killer_toml(settings.monitor, killer):
             print(f"warning: {warning}")
         run = Replay(header, settings.monitor, rules, _say)
         counts = {Sensed: 0, Listed: 0}

@@ -9,7 +9,7 @@ import pwd
 import resource
 import sys
 
-from bustd_common import kernel
+from bustd_shared.kernel import version
 
 from ..sensing.cgroup_sensor import watch
 from ..sensing.sensor import Unreadable
@@ -45,7 +45,7 @@ def identity_of(user: str) -> tuple[int, int]:
 def run(options: argparse.Namespace) -> int:
     """Does not return where all is well: this process becomes the killer."""
     uname = os.uname()
-    if kernel.too_old(uname.release):
+    if version.too_old(uname.release):
         return _refuse(os.EX_UNAVAILABLE, f"{uname.sysname} {uname.release} is too old: bustd needs Linux 5.4 or later")
     settings = cli_options.load(options)
     if settings is None:
@@ -108,7 +108,7 @@ def program(package: str) -> list[str]:
         raise ModuleNotFoundError(f"{package} is not installed")
     directory = spec.submodule_search_locations[0]
     file, beside = os.path.join(directory, "__main__.py"), os.listdir(os.path.dirname(directory))
-    is_whole = {"bustd_common", "bustd_protocol", "msgpack", "prctl.py"} <= set(beside)
+    is_whole = {"bustd_shared", "bustd_protocol", "msgpack", "prctl.py"} <= set(beside)
     return ["-S", file] if is_whole else [file]
 
 

@@ -21,7 +21,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from . import selftest as trial
-from .unit_copies import COPIES, KILLER, MONITOR, PROPERTIES, UNITS, Unit, Unusable, copies, parse_units, peer_of
+from .unit_copies import (
+    COPIES,
+    KILLER,
+    MONITOR,
+    PROPERTIES,
+    UNITS,
+    Unit,
+    Unusable,
+    copies,
+    parse_units,
+    peer_of,
+)
 
 _USER_OF_THE_UNITS = "bustd"
 _START_S, _LOOK_S, _ANSWER_S = 45, 2, 120

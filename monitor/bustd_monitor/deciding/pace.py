@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ..conditions.table import Finding
 from ..config import Sleep
-from .conditions import Finding
 
 
 def sleep_ms(findings: tuple[Finding, ...], sleep: Sleep) -> int:

@@ -10,16 +10,16 @@ from enum import Enum
 
 from bustd_protocol.messages import Exited, Fate, KillerHello, Reason, Scope, Signal, Verdict
 from bustd_protocol.reactions import REACTIONS, Reaction
-from bustd_protocol.record import NamedTuple
+from bustd_shared.daemon.record import NamedTuple
 
-from ..config import Conditions
+from ..conditions import filling, stalled_seconds
+from ..conditions.filling import Filling
+from ..conditions.finding import Finding
+from ..conditions.stalled_seconds import Stalls
+from ..conditions.table import Conditions, findings, grounds
 from ..ranking.order import Candidate
-from . import evidence, filling, stalls
-from .conditions import Finding, findings
-from .filling import Filling
-from .reading import Reading
-from .relief import NOBODY_GROWS, what_fills_memory, worth_asking_for, worth_it_ahead
-from .stalls import Stalls
+from ..sensing.reading import Reading
+from .worth_killing import NOBODY_GROWS, what_fills_memory, worth_asking_for, worth_it_ahead
 
 READINGS_BEFORE_A_KILL = 2
 """A program that has just come up kills nobody before it has seen so many."""
@@ -158,7 +158,7 @@ Step = tuple[State, tuple[Action, ...]]
 def on_reading(state: State, reading: Reading, now_ms: int, conditions: Conditions) -> Step:
     """A reading has come: maybe somebody must die, maybe the one in flight must die faster."""
     is_short = reading.available * 100 <= reading.total * conditions.stall.available_percent
-    stalled = stalls.advanced(state.stalls, reading, now_ms, is_short=is_short)
+    stalled = stalled_seconds.advanced(state.stalls, reading, now_ms, is_short=is_short)
     filled = filling.advanced(state.filling, reading, now_ms)
     found = findings(reading, stalled, conditions, filled)
     if now_ms < state.forecast_hold_until_ms and state.phase is not Phase.SETTLE:
@@ -203,8 +203,8 @@ def on_ranking(
         return _nobody(state, why, now_ms, 0)  # memory is not short yet: whatever else fires must not wait
     first, *others = choice.candidates
     state = state._replace(finding=finding, queue=tuple(others[: _LONGEST_QUEUE - 1]), nobody_said_ms=None)
-    grounds = evidence.grounds(finding, state.stalls, state.filling, reading, conditions)
-    remarks = "; ".join(words for words in (grounds, choice.remark) if words)
+    beyond = grounds(finding, state.stalls, state.filling, reading, conditions)
+    remarks = "; ".join(words for words in (beyond, choice.remark) if words)
     return state, (Ask(first, finding, tuple(others[:3]), remarks),)
 
 

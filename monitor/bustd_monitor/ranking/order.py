@@ -7,15 +7,15 @@ alone or with the others of his unit: what he holds counts three times, because 
 
 from __future__ import annotations
 
-from bustd_common.protection import Protection
+from bustd_monitor.amounts import size
 from bustd_protocol.messages import Scope
-from bustd_protocol.record import NamedTuple
+from bustd_shared.daemon.record import NamedTuple
 
-from ..config import Victims
-from ..reporting.amounts import size
 from ..sensing.preferences import AVOID, OMIT
 from ..sensing.processes import Process
-from .rules import advised_by, matched_by
+from .matching import advised_by, matched_by
+from .settings import Victims
+from .terms import Terms
 
 OOM_SCORE_ADJ_MIN = -1000
 _NOTICEABLE_GROWTH = 16
@@ -47,24 +47,6 @@ class Ranking(NamedTuple):
 
     candidates: tuple[Candidate, ...]
     spared: tuple[Spared, ...]
-
-
-class Terms(NamedTuple):
-    """What a ranking rests on. `only_uid` -1: any. `advice` is what the killer will refuse anyway.
-
-    `total_bytes`: memory and swap, of which oom_score_adj takes its thousandths. `room_bytes`: how much of it is left.
-    `filled_bytes`: how much of it was lost, to whomever, while the processes were seen to gain what they have gained.
-    `broken`: control groups that hold somebody who is protected, so that nobody in them dies with the others.
-    """
-
-    victims: Victims
-    advice: Protection
-    minimum_bytes: int
-    only_uid: int = -1
-    total_bytes: int = 0
-    room_bytes: int = 0
-    filled_bytes: int = 0
-    broken: frozenset[str] = frozenset()
 
 
 class _Company(NamedTuple):

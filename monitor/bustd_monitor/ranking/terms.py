@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from bustd_common.protection import Protection
-from bustd_protocol.record import NamedTuple
+from bustd_shared.daemon.record import NamedTuple
+from bustd_shared.rules.protection import Protection
 
-from ..config import Victims
-from ..deciding.filling import room_bytes
-from ..deciding.reading import Reading
-from .order import Terms
+from ..sensing.reading import Reading
+from .settings import Victims
+
+
+class Terms(NamedTuple):
+    """What a ranking rests on. `only_uid` -1: any. `advice` is what the killer will refuse anyway.
+
+    `total_bytes`: memory and swap, of which oom_score_adj takes its thousandths. `room_bytes`: how much of it is left.
+    `filled_bytes`: how much of it was lost, to whomever, while the processes were seen to gain what they have gained.
+    `broken`: control groups that hold somebody who is protected, so that nobody in them dies with the others.
+    """
+
+    victims: Victims
+    advice: Protection
+    minimum_bytes: int
+    only_uid: int = -1
+    total_bytes: int = 0
+    room_bytes: int = 0
+    filled_bytes: int = 0
+    broken: frozenset[str] = frozenset()
 
 
 class Rules(NamedTuple):
@@ -25,4 +41,4 @@ class Rules(NamedTuple):
 
 def terms_at(reading: Reading, rules: Rules) -> Terms:
     """The terms of a ranking at this reading."""
-    return Terms(*rules, total_bytes=reading.ram + reading.swap_total, room_bytes=room_bytes(reading))
+    return Terms(*rules, total_bytes=reading.ram + reading.swap_total, room_bytes=reading.room_bytes)

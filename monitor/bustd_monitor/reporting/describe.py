@@ -6,7 +6,7 @@ import time
 
 import psutil
 
-from bustd_common.log import printable
+from bustd_shared.daemon.log import printable
 
 _LONGEST_COMMAND = 60
 

@@ -5,17 +5,14 @@ from __future__ import annotations
 import os
 import time
 
-from bustd_common.log import printable
+from bustd_monitor.amounts import size as size
 from bustd_protocol.messages import DIFFERS_COMM, DIFFERS_UID, Exited, Fate, Outcome, Scope, Verdict
+from bustd_shared.daemon.log import printable
 
-from ..config import Conditions
-from ..deciding.conditions import floor_bytes, swap_floor_bytes
-from ..deciding.reading import Reading
-from ..deciding.stalls import BARELY_MS
 from ..deciding.states import Ask
 from ..ranking.order import Candidate
 from ..sensing.processes import Process
-from .amounts import size as size
+from ..sensing.reading import Reading
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
@@ -37,38 +34,6 @@ def pressure(reading: Reading) -> str:
     if reading.pressure is None:
         return "no PSI"
     return f"PSI some {reading.pressure.some_avg10:.1f} % full {reading.pressure.full_avg10:.1f} %"
-
-
-def demands(name: str, reading: Reading, conditions: Conditions) -> str:
-    """What the condition demands, in the units of this machine."""
-    if name == "floor":
-        text = f"available at most {size(floor_bytes(reading, conditions.floor))}"
-        if reading.swap_total:
-            text += f" and usable swap at most {size(swap_floor_bytes(reading, conditions.floor))}"
-        return f"{text}; SIGKILL at {conditions.floor.kill_fraction_percent:g} % of that"
-    if name == "stall":
-        stall = conditions.stall
-        return (
-            f"available at most {stall.available_percent:g} % ({size(reading.total * stall.available_percent / 100)}), "
-            f"PSI full growing by {stall.full_ms_per_second} ms or some by {stall.some_ms_per_second} ms in each of "
-            f"{stall.seconds} s, and {stall.refault_percent} % of what was reclaimed wanted back; "
-            f"if that is files, available at most {stall.thrash_available_percent:g} %; "
-            f"or PSI full growing by {BARELY_MS} ms in each of {stall.patience_seconds} s"
-        )
-    if name == "forecast":
-        forecast = conditions.forecast
-        least = size(reading.total * forecast.available_percent / 100)
-        return (
-            f"memory and swap gone within {forecast.exhaustion_seconds:g} s at the present rate, "
-            f"and available at most {forecast.available_percent:g} % ({least})"
-        )
-    share = conditions.pressure
-    most_swap = size(max(reading.swap_total, reading.ram) * share.swap_percent / 100)
-    return (
-        f"free at most {share.free_percent:g} % ({size(reading.ram * share.free_percent / 100)}), "
-        f"PSI some avg10 at least {share.psi_some_avg10:g}, available at most {share.available_percent:g} %"
-        + (f" and free swap at most {most_swap}" if reading.swap_total else "")
-    )
 
 
 def victim(process: Process, boottime_s: float | None = None) -> str:

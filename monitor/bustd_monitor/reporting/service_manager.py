@@ -9,26 +9,23 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from bustd_common.log import printable
-from bustd_common.seqpacket import AF_UNIX, MSG_DONTWAIT, MSG_NOSIGNAL, SOCK_DGRAM, Socket
-
-from ..client import Client
+from bustd_shared.daemon.log import printable
+from bustd_shared.daemon.packets import AF_UNIX, MSG_DONTWAIT, MSG_NOSIGNAL, SOCK_DGRAM, Socket
 
 
-def standing(client: Client, *, dry_run: bool, is_blind: bool) -> str:
-    """Whether this machine is protected, in one line.
+def standing(killer_pid: int, trouble: str, *, dry_run: bool, is_blind: bool) -> str:
+    """Whether this machine is protected, in one line. `killer_pid` 0: there is no connection, because of `trouble`.
 
     It says nothing of phases and kills, which are in the log: a crisis must not become a stream of news for PID 1.
     """
     if is_blind:
         return "BLIND: /proc/meminfo makes no sense, and nothing is decided on it"
-    if client.is_ready:
-        killer = f"the killer {client.killer_pid} answers"
-    else:
-        killer = f"no connection to the killer ({printable(client.trouble)})"
+    killer = f"the killer {killer_pid} answers"
+    if not killer_pid:
+        killer = f"no connection to the killer ({printable(trouble)})"
     if dry_run:
         return f"dry run: nobody is killed; {killer}"
-    return f"watching; {killer}" if client.is_ready else f"NOBODY CAN BE KILLED: {killer}"
+    return f"watching; {killer}" if killer_pid else f"NOBODY CAN BE KILLED: {killer}"
 
 
 class ServiceManager:

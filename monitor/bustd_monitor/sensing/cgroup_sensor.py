@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from bustd_common import cgroups, watched_group
-from bustd_common.cgroup_memory import GroupFiles, GroupMemory
-from bustd_protocol.record import NamedTuple
+from bustd_shared.daemon.record import NamedTuple
+from bustd_shared.kernel import cgroups, watched_group
+from bustd_shared.kernel.cgroup_memory import GroupFiles, GroupMemory
 
-from ..deciding.reading import Reading, Refaults
+from .reading import Reading, Refaults
 from .sensor import Sensor, Unreadable
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bustd_common import cgroups
+from bustd_shared.kernel import cgroups
 
 MOST_GROUPS = 1024
 """A user may make any number of control groups in his own: beyond so many it is quicker to look at every process."""

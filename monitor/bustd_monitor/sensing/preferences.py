@@ -1,7 +1,7 @@
 """systemd's ManagedOOMPreference= of the control group that a process lives in: who set it, and whether that counts.
 
 The service manager leaves it as an extended attribute on the unit's control group (systemd.resource-control(5)). Which
-control group would die whole with a process, and what is in it, `bustd_common.cgroups` tells: both daemons ask there.
+control group would die whole with a process, and what is in it, `cgroups` tells: both daemons ask there.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ import os
 import time
 from collections.abc import Generator
 
-from bustd_common import cgroups
-from bustd_protocol.record import NamedTuple
+from bustd_shared.daemon.record import NamedTuple
+from bustd_shared.kernel import cgroups
 
 from . import group_members, processes
 from .command_lines import CommandLines

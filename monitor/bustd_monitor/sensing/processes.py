@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from bustd_common import cgroups, procfs, watched_group
-from bustd_protocol.record import NamedTuple
+from bustd_shared.daemon.record import NamedTuple
+from bustd_shared.kernel import cgroups, procfs, watched_group
 
 _SMALL_BYTES = 64
 _STATUS_BYTES = 16384

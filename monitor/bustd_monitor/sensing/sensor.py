@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from bustd_common import procfs
+from bustd_shared.kernel import procfs
 
-from ..deciding.reading import Reading, Refaults
 from .arc import Arc
 from .held_file import HeldFile
-from .holdings import parse_holdings, parse_swappable
-from .reserves import reserved_bytes
+from .meminfo import parse_swappable, parse_unfreeable
+from .reading import Reading, Refaults
 from .swaps import Swaps
 from .sysinfo import read_sysinfo
 from .vmstat import VMSTAT_BYTES, parse_vmstat
+from .watermarks import reserved_bytes
 
 _MEMINFO_BYTES = 8192
 _PRESSURE_BYTES = 512
@@ -64,7 +64,7 @@ class Sensor:
         meminfo = procfs.parse_meminfo(data)
         if meminfo is None or meminfo.available is None:
             return None
-        holdings = parse_holdings(data)
+        holdings = parse_unfreeable(data)
         available = min(meminfo.available + self._arc.reclaimable_bytes(), meminfo.total)
         total = max(available + meminfo.anonymous, 1)
         pressure = procfs.parse_pressure(self._pressure.read())

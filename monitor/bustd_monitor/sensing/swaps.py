@@ -6,7 +6,7 @@ ratio. So its free space counts by what it would really bring (Documentation/adm
 
 from __future__ import annotations
 
-from bustd_protocol.record import NamedTuple
+from bustd_shared.daemon.record import NamedTuple
 
 from .held_file import HeldFile
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 
-from bustd_protocol.record import NamedTuple
+from bustd_shared.daemon.record import NamedTuple
 
 
 class _Raw(ctypes.Structure):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 
-from bustd_protocol.record import NamedTuple
+from bustd_shared.daemon.record import NamedTuple
 
 _STALL_US = {"psi-some": (b"some", 100_000), "psi-full": (b"full", 50_000)}
 """Microseconds of stall within one second that wake the monitor."""
@@ -23,16 +23,16 @@ class Triggers(NamedTuple):
     how: str
 
 
-def arm_triggers(handed_over: dict[str, int], path: str = "/proc/pressure/memory") -> Triggers:
+def arm_triggers(inherited: dict[str, int], path: str = "/proc/pressure/memory") -> Triggers:
     """Arm what was handed over (`psi-some`, `psi-full`), or open and arm our own, or neither.
 
     What was handed over stays open even if it is no use: a monitor that re-executes itself is told the same numbers
     again, and must find nothing else there.
     """
     armed = []
-    for name in handed_over.keys() & _STALL_US.keys():
-        if _arm(handed_over[name], name, window_s=1):
-            armed.append(handed_over[name])
+    for name in inherited.keys() & _STALL_US.keys():
+        if _arm(inherited[name], name, window_s=1):
+            armed.append(inherited[name])
     if armed:
         return Triggers(tuple(sorted(armed)), "PSI triggers with a window of 1 s, opened with privilege")
     trouble = ""
@@ -52,11 +52,11 @@ def arm_triggers(handed_over: dict[str, int], path: str = "/proc/pressure/memory
     return Triggers((), f"no PSI triggers, polling instead: {trouble}")
 
 
-def of_file(handed_over: dict[str, int], path: str) -> dict[str, int]:
+def of_file(inherited: dict[str, int], path: str) -> dict[str, int]:
     """Those of the descriptors that are of this file: units hand over the machine's, whichever group is watched."""
     try:
         wanted = os.stat(path)
-        return {name: passed for name, passed in handed_over.items() if os.path.samestat(os.fstat(passed), wanted)}
+        return {name: passed for name, passed in inherited.items() if os.path.samestat(os.fstat(passed), wanted)}
     except OSError:
         return {}
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from bustd_common.procfs import number_after, refaults
+from bustd_shared.kernel.procfs import number_after, refaults
 
-from ..deciding.reading import Refaults
+from .reading import Refaults
 
 VMSTAT_BYTES = 16_384
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")

@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from bustd_protocol import limits
-from bustd_protocol.record import NamedTuple
+from bustd_shared.daemon.record import NamedTuple
 
-from ..deciding.reading import Reading
+from ..sensing.reading import Reading
 from .framing import CUT, framed, next_frame
 from .records import Entry, Plain, TraceError, changed, changes, flat, names, restorer
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from bustd_common.cgroups import is_within
+from bustd_shared.kernel.cgroups import is_within
 
 from ..sensing.processes import Process
 from .format import Header, Listed

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from bustd_protocol.record import NamedTuple
+from bustd_shared.daemon.record import NamedTuple
 
-from ..deciding.reading import Reading
 from ..sensing.processes import Process
+from ..sensing.reading import Reading
 from .format import Encoder, Header
 from .records import Entry
 
@@ -53,7 +53,7 @@ class Follower:
         self._table = table
         self._with_commands = with_commands
         self._scored: list[tuple[int, int]] = []
-        self._followed: dict[int, Process] = {}
+        self._tracked: dict[int, Process] = {}
 
     def advance(self, most: int = _FAR_SLICE) -> Census | None:
         """`most` processes more of the table, or fewer; the census when its end is reached.
@@ -69,13 +69,13 @@ class Follower:
 
     def _census(self, scored: list[tuple[int, int]]) -> Census:
         entries = {entry.process.pid: entry for entry in self._likely(scored)}
-        for pid in self._followed.keys() - entries.keys():
+        for pid in self._tracked.keys() - entries.keys():
             entry = self._entry(pid, self._table.score(pid))
             if entry is not None:
                 entries[pid] = entry
         kept = sorted(entries.values(), key=_rank, reverse=True)[:_MOST_FOLLOWED]
         followed = {entry.process.pid: entry.process for entry in kept}
-        self._followed = followed
+        self._tracked = followed
         self._table.read_commands()
         return Census(kept, frozenset(entries.keys() - followed.keys()))
 
@@ -94,7 +94,7 @@ class Follower:
         if process is None:
             return None
         if self._with_commands:
-            known = self._followed.get(pid)
+            known = self._tracked.get(pid)
             is_same = known is not None and known.start_ticks == process.start_ticks
             command = known.command if known is not None and is_same else ""
             process = process._replace(command=command or self._table.command(process) or "")

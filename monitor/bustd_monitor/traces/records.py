@@ -10,12 +10,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from bustd_common.procfs import Pressure
 from bustd_protocol import limits
-from bustd_protocol.record import NamedTuple
+from bustd_shared.daemon.record import NamedTuple
+from bustd_shared.kernel.procfs import Pressure
 
-from ..deciding.reading import Reading, Refaults
 from ..sensing.processes import Process
+from ..sensing.reading import Reading, Refaults
 
 Plain = int | float | str | bytes | None
 

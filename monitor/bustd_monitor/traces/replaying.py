@@ -9,21 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
-from bustd_common.log import printable
-from bustd_common.protection import Protection
 from bustd_protocol.messages import Exited, Fate, Outcome, Reason, Scope, Signal, Verdict
-from bustd_protocol.record import NamedTuple
+from bustd_shared.daemon.log import printable
+from bustd_shared.daemon.record import NamedTuple
+from bustd_shared.rules.protection import Protection
 
+from ..conditions import table
+from ..conditions.table import Finding
 from ..config import MonitorConfig
-from ..deciding import conditions, states
-from ..deciding.conditions import Finding
-from ..deciding.reading import Reading
+from ..deciding import states
 from ..deciding.states import Action, Ask, Asked, Escalate, Phase, Rank, Say, State
 from ..ranking import terms
-from ..ranking.order import Terms
-from ..ranking.shortlist import Shortlist
+from ..ranking.search import CandidateSearch
+from ..ranking.terms import Terms
 from ..reporting import sentences
 from ..sensing.process_table import ProcessTable
+from ..sensing.reading import Reading
 from .format import Frame, Header, Listed, Sensed
 from .recorded_table import RecordedTable
 
@@ -77,7 +78,7 @@ class Replay:
         self._rules = rules
         self._say = say
         self._table = RecordedTable(header)
-        self._shortlist = Shortlist(cast(ProcessTable, self._table))  # it answers the same questions
+        self._shortlist = CandidateSearch(cast(ProcessTable, self._table))  # it answers the same questions
         self._has_processes = False
         self._state = State()
         self._flying: _Flying | None = None
@@ -116,7 +117,7 @@ class Replay:
         """What the monitor would have seen: while it is calm and enough is free, sysinfo alone (sensing.sensor)."""
         if self._state.phase is not Phase.CALM or self._header.reserve < 0:
             return reading
-        enough_percent = conditions.enough_available_percent(self._config.conditions)
+        enough_percent = table.enough_available_percent(self._config.conditions)
         surely = reading.free - self._header.reserve
         if surely * 100 <= reading.ram * enough_percent:
             return reading

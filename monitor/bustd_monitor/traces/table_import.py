@@ -25,10 +25,10 @@ import math
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from bustd_common.procfs import Pressure
-from bustd_protocol.record import NamedTuple
+from bustd_shared.daemon.record import NamedTuple
+from bustd_shared.kernel.procfs import Pressure
 
-from ..deciding.reading import Reading
+from ..sensing.reading import Reading
 from .format import MOST_MS, Frame, Header, Sensed
 from .records import TraceError
 

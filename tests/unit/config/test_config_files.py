@@ -3,9 +3,9 @@ import socket
 
 import pytest
 
-from bustd_common import config_files
-from bustd_common.config_files import MOST_BYTES, Reading, add, merged, read
-from bustd_common.schema import Key, Schema
+from bustd_shared.rules import config_files
+from bustd_shared.rules.config_files import MOST_BYTES, Loaded, add, merged, read
+from bustd_shared.rules.schema import Key, Schema
 
 SCHEMA: Schema = {
     "verbose": Key("bool", False, ""),
@@ -36,17 +36,17 @@ def drop_in(main):
     return write
 
 
-def lines(reading: Reading) -> list[str]:
+def lines(reading: Loaded) -> list[str]:
     return [problem.line() for problem in reading.problems]
 
 
-def line(reading: Reading) -> str:
+def line(reading: Loaded) -> str:
     (only,) = lines(reading)
     return only
 
 
 def test_a_file_that_is_missing_gives_no_value_and_no_problem(main):
-    assert read(main, SCHEMA) == Reading({}, [], [], {})
+    assert read(main, SCHEMA) == Loaded({}, [], [], {})
 
 
 def test_a_file_that_is_missing_is_a_problem_when_it_is_required(main):
@@ -67,7 +67,7 @@ def test_the_file_is_read_with_its_values_and_where_they_come_from(main):
     main.write_text('verbose = true\n[floor]\npercent = 2.5\n[never]\nnames = ["a"]\n')
     values = {"verbose": True, "floor": {"percent": 2.5}, "never": {"names": [b"a"]}}
     origins = dict.fromkeys(("verbose", "floor.percent", "never.names"), str(main))
-    assert read(main, SCHEMA) == Reading(values, [], [str(main)], origins)
+    assert read(main, SCHEMA) == Loaded(values, [], [str(main)], origins)
 
 
 def test_a_path_may_be_given_as_text(main):
@@ -100,7 +100,7 @@ def test_drop_ins_count_without_a_main_file(main, drop_in):
 def test_other_files_beside_the_drop_ins_are_not_read(main, drop_in):
     for name in ("README", "x.toml~", ".x.toml", "x.toml.bak", "x.TOML"):
         drop_in(name, "this is no TOML")
-    assert read(main, SCHEMA) == Reading({}, [], [], {})
+    assert read(main, SCHEMA) == Loaded({}, [], [], {})
 
 
 def test_each_file_is_named_in_its_own_problems(main, drop_in):
@@ -169,7 +169,7 @@ def test_bytes_that_are_not_utf8_are_a_problem_with_their_line(main):
 
 def test_an_empty_file_is_in_order(main):
     main.write_text("")
-    assert read(main, SCHEMA) == Reading({}, [], [str(main)], {})
+    assert read(main, SCHEMA) == Loaded({}, [], [str(main)], {})
 
 
 def test_a_file_of_the_greatest_length_is_read_and_a_longer_one_is_a_problem(main):

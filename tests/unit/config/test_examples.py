@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bustd_common import killer_toml
-from bustd_common.schema import keys_of, with_defaults
 from bustd_monitor import config
+from bustd_shared.rules import killer_toml
+from bustd_shared.rules.schema import keys_of, with_defaults
 
 PACKAGING = Path(__file__).parents[3] / "packaging"
 EXAMPLES = [

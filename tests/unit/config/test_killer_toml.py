@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from bustd_common.killer_toml import (
+from bustd_shared.rules.killer_toml import (
     SCHEMA,
     SHIPPED_NAMES,
     SHIPPED_UNITS,
@@ -13,9 +13,9 @@ from bustd_common.killer_toml import (
     config_of,
     load,
 )
-from bustd_common.protection import Protection, matches_glob, protected_by
-from bustd_common.schema import keys_of
-from bustd_common.validation import validate
+from bustd_shared.rules.protection import Protection, matches_glob, protected_by
+from bustd_shared.rules.schema import keys_of
+from bustd_shared.rules.validation import validate
 
 
 @pytest.fixture

@@ -2,23 +2,15 @@ import os
 
 import pytest
 
-from bustd_common.schema import ConfigError, keys_of
-from bustd_common.validation import validate
-from bustd_monitor.config import (
-    SCHEMA,
-    Conditions,
-    Floor,
-    Forecast,
-    Killer,
-    Matchers,
-    MonitorConfig,
-    Pressure,
-    Sleep,
-    Stall,
-    Victims,
-    config_of,
-    load,
-)
+from bustd_monitor.conditions.floor import Floor
+from bustd_monitor.conditions.forecast import Forecast
+from bustd_monitor.conditions.pressure import Pressure
+from bustd_monitor.conditions.stall import Stall
+from bustd_monitor.conditions.table import Conditions
+from bustd_monitor.config import SCHEMA, Killer, MonitorConfig, Sleep, config_of, load
+from bustd_monitor.ranking.settings import Matchers, Victims
+from bustd_shared.rules.schema import ConfigError, keys_of
+from bustd_shared.rules.validation import validate
 
 NOBODY_MATCHES = Matchers((), (), (), ())
 

@@ -8,8 +8,8 @@ import pytest
 
 HEAVY = {
     "argparse",
-    "bustd_common.config_files",
-    "bustd_common.validation",
+    "bustd_shared.rules.config_files",
+    "bustd_shared.rules.validation",
     "dataclasses",
     "difflib",
     "fnmatch",
@@ -39,7 +39,7 @@ print(json.dumps([imported, loaded, config, broken]))
 @pytest.mark.parametrize(
     ("module", "line"),
     [
-        ("bustd_common.killer_toml", "[rate]\nburst = 7\n[protect]\nusers = ['root']"),
+        ("bustd_shared.rules.killer_toml", "[rate]\nburst = 7\n[protect]\nusers = ['root']"),
         ("bustd_monitor.config", "[sleep]\nshortest_ms = 7\n[victims.never]\nusers = ['root']"),
     ],
 )

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis.strategies import text
 
-from bustd_common.protection import matches_glob
-from bustd_common.schema import Key, Problem, Schema, with_defaults
-from bustd_common.validation import UID_MAX, above, least_bytes, nearest_key, shown, validate
+from bustd_shared.rules.protection import matches_glob
+from bustd_shared.rules.schema import Key, Problem, Schema, with_defaults
+from bustd_shared.rules.validation import UID_MAX, above, least_bytes, nearest_key, shown, validate
 
 SCHEMA: Schema = {
     "verbose": Key("bool", False, ""),

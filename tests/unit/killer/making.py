@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 
-from bustd_common import killer_toml
-from bustd_common.killer_toml import KillerConfig
-from bustd_common.procfs import Meminfo, Stat
-from bustd_common.protection import Protection
 from bustd_killer.aim import Guard
+from bustd_killer.checks import Own
 from bustd_killer.facts import Facts, Machine
-from bustd_killer.rules import Own
 from bustd_protocol.messages import KillRequest, Scope, Signal
+from bustd_shared.kernel.procfs import Meminfo, Stat
+from bustd_shared.rules import killer_toml
+from bustd_shared.rules.killer_toml import KillerConfig
+from bustd_shared.rules.protection import Protection
 
 MIB, GIB = 2**20, 2**30
 KILLER, PARENT, MONITOR = 640, 600, 812

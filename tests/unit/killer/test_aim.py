@@ -4,11 +4,11 @@ import errno
 
 import pytest
 
-from bustd_common.procfs import PF_KTHREAD, Stat
-from bustd_common.protection import Protection
 from bustd_killer.aim import Aim, take_aim
-from bustd_killer.rules import Own, Ruling
+from bustd_killer.checks import Own, Ruling
 from bustd_protocol.messages import Reason, Scope
+from bustd_shared.kernel.procfs import PF_KTHREAD, Stat
+from bustd_shared.rules.protection import Protection
 from tests.unit.killer.making import GIB, KILLER, MONITOR, PARENT, facts, guard, machine, request
 from tests.unit.killer.world import World, close
 

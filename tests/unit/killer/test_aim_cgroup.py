@@ -4,11 +4,11 @@ import errno
 
 import pytest
 
-from bustd_common import cgroups
-from bustd_common.protection import Protection
 from bustd_killer.aim import Aim, Company, newcomers, take_aim
-from bustd_killer.rules import Own, Ruling
+from bustd_killer.checks import Own, Ruling
 from bustd_protocol.messages import Reason, Scope
+from bustd_shared.kernel import cgroups
+from bustd_shared.rules.protection import Protection
 from tests.fakes.cgroupfs import FakeHierarchy
 from tests.unit.killer.making import KILLER, MONITOR, PARENT, facts, machine, request
 from tests.unit.killer.making import guard as ordinary_guard

@@ -5,12 +5,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from bustd_common.cgroups import MOST_MEMBERS
-from bustd_common.protection import Protection
 from bustd_killer import facts as facts_module
 from bustd_killer.aim import Company, newcomers, take_aim
-from bustd_killer.rules import Own, Ruling
+from bustd_killer.checks import Own, Ruling
 from bustd_protocol.messages import Reason, Scope
+from bustd_shared.kernel.cgroups import MOST_MEMBERS
+from bustd_shared.rules.protection import Protection
 from tests.unit.killer.making import KILLER, MONITOR, PARENT, facts, guard, machine, request
 from tests.unit.killer.world import World, close
 

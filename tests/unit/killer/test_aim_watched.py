@@ -3,8 +3,8 @@
 import pytest
 
 from bustd_killer.aim import newcomers, take_aim
+from bustd_killer.checks import Own
 from bustd_killer.facts import CgroupFiles
-from bustd_killer.rules import Own
 from bustd_protocol.messages import Reason, Scope
 from tests.fakes.cgroupfs import FakeHierarchy
 from tests.fakes.procfs import FakeProc

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from bustd_common import procfs
 from bustd_killer import facts
 from bustd_killer.facts import Facts, Victim, open_victim
 from bustd_protocol.messages import Reason
+from bustd_shared.kernel import procfs
 from tests.fakes.procfs import FakeProc
 from tests.support import victims
-from tests.unit.common.forked import in_child
 from tests.unit.killer.making import MIB
+from tests.unit.shared.forked import in_child
 
 ZOMBIE_LEADER = """
 import ctypes, os, threading, time

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from bustd_common.protection import Protection
 from bustd_killer.flight import Kills
 from bustd_protocol.messages import Exited, Fate, Outcome, Reason, Scope, Signal
+from bustd_shared.rules.protection import Protection
 from tests.support import victims
 from tests.unit.killer.making import MIB, config, guard, request
 

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bustd_common.killer_toml import KillerConfig
 from bustd_killer import facts as facts_module
 from bustd_killer import sysapi
+from bustd_killer.checks import PASSED
 from bustd_killer.flight import Kills, send_signal
-from bustd_killer.rules import PASSED
 from bustd_protocol.messages import Exited, Fate, Outcome, Reason, Scope, Signal
+from bustd_shared.rules.killer_toml import KillerConfig
 from tests.unit.killer.making import config, facts, guard, request
 from tests.unit.killer.world import World
 

@@ -11,7 +11,7 @@ import pytest
 from bustd_killer import launcher
 from bustd_killer.launcher import MonitorPlan, end_monitor, spawn_monitor
 from tests.support import install
-from tests.unit.common.forked import in_child
+from tests.unit.shared.forked import in_child
 
 NOBODY = 65534
 

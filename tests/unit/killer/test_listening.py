@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from bustd_common.seqpacket import AF_UNIX, SOCK_SEQPACKET, Socket
 from bustd_killer.listening import SocketError, at_path
-from tests.unit.common.forked import in_child
+from bustd_shared.daemon.packets import AF_UNIX, SOCK_SEQPACKET, Socket
+from tests.unit.shared.forked import in_child
 
 NOBODY = 65534
 ACTIVATED = """

@@ -12,7 +12,7 @@ import pytest
 
 from bustd_killer import lockdown, sysapi
 from tests.support import victims
-from tests.unit.common.forked import exits, in_child
+from tests.unit.shared.forked import exits, in_child
 
 CAP_KILL = 1 << 5
 NOBODY = 65534

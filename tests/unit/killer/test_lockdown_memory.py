@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bustd_killer import lockdown
-from tests.unit.common.forked import in_child
+from tests.unit.shared.forked import in_child
 
 
 def deep(depth: int) -> int:

@@ -6,7 +6,6 @@ import socket
 
 import pytest
 
-from bustd_common.seqpacket import pair
 from bustd_killer.peer import Disconnected, Peer, credentials
 from bustd_protocol import codec, limits
 from bustd_protocol.errors import LocalProtocolError, RemoteProtocolError
@@ -24,6 +23,7 @@ from bustd_protocol.messages import (
     outcome_of,
 )
 from bustd_protocol.session import Phase
+from bustd_shared.daemon.packets import pair
 from tests.unit.killer.making import request
 
 HELLO = MonitorHello(1, 1, 1, 812)

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from bustd_common.protection import Protection
 from bustd_killer import facts, rehearsal, sysapi
+from bustd_killer.checks import Own
 from bustd_killer.rehearsal import Unable
-from bustd_killer.rules import Own
 from bustd_protocol.messages import Reason
+from bustd_shared.rules.protection import Protection
 from tests.support import victims
-from tests.unit.common.forked import exits, in_child
 from tests.unit.killer.making import guard, machine
+from tests.unit.shared.forked import exits, in_child
 
 
 def fails(reading=None, patch=lambda: None, **how) -> str:

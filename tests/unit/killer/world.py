@@ -9,11 +9,11 @@ import os
 
 import pytest
 
-from bustd_common.procfs import Stat
 from bustd_killer import facts
 from bustd_killer.aim import Aim
 from bustd_killer.facts import Facts, Victim
 from bustd_protocol.messages import Reason
+from bustd_shared.kernel.procfs import Stat
 
 
 class World:

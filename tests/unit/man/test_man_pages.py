@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from bustd_common import killer_toml
-from bustd_common.schema import keys_of
 from bustd_killer import start as killer_start
 from bustd_monitor import arguments as monitor_arguments
 from bustd_monitor import config
 from bustd_monitor import start as monitor_start
 from bustd_monitor.cli.main import parser
 from bustd_monitor.deciding.states import Phase
+from bustd_shared.rules import killer_toml
+from bustd_shared.rules.schema import keys_of
 
 TREE = Path(__file__).parents[3]
 REASONS = tomllib.loads((TREE / "packaging/man/reasons.toml").read_text())
@@ -109,7 +109,7 @@ def test_each_key_stands_in_its_table_with_its_meaning(rendered, file, schema):
 
 def test_a_number_whose_default_nobody_explains_and_an_explanation_of_nothing_are_refused(tmp_path):
     shutil.copytree(MAN, tmp_path / "packaging/man")
-    for name in ("protocol", "common", "killer", "monitor", "pyproject.toml"):
+    for name in ("protocol", "killer", "monitor", "pyproject.toml"):
         (tmp_path / name).symlink_to(TREE / name)
     reasons = tmp_path / "packaging/man/reasons.toml"
     reasons.write_text(reasons.read_text().replace("conditions.floor.swap_percent", "conditions.flor.swap_percent"))
@@ -189,7 +189,7 @@ def test_a_page_has_every_exit_code_with_its_meaning(rendered, name, codes):
 def copy(tmp_path) -> Path:
     """A tree of the test's own, with what rendering needs of it."""
     tree = tmp_path / "tree"
-    for part in ("protocol", "common", "killer", "monitor", "packaging/man"):
+    for part in ("protocol", "killer", "monitor", "packaging/man"):
         shutil.copytree(TREE / part, tree / part, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(TREE / "pyproject.toml", tree)
     return tree

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import time
 
-from bustd_common.procfs import Pressure
-from bustd_monitor.config import Conditions, Matchers, MonitorConfig, Victims, config_of
-from bustd_monitor.deciding.conditions import Finding
-from bustd_monitor.deciding.reading import Reading
+from bustd_monitor.conditions.table import Conditions, Finding
+from bustd_monitor.config import MonitorConfig, config_of
 from bustd_monitor.ranking.order import Candidate
+from bustd_monitor.ranking.settings import Matchers, Victims
 from bustd_monitor.sensing.processes import Process
+from bustd_monitor.sensing.reading import Reading
 from bustd_protocol.messages import KillerHello, Reason, Signal, Verdict, outcome_of
+from bustd_shared.kernel.procfs import Pressure
 
 MIB, GIB = 2**20, 2**30
 DEFAULTS: MonitorConfig = config_of({})

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bustd_monitor.deciding.reading import Refaults
 from bustd_monitor.sensing import sensor as sensor_module
 from bustd_monitor.sensing.arc import Arc, parse_arcstats
+from bustd_monitor.sensing.reading import Refaults
 from bustd_monitor.sensing.sensor import Sensor
 from bustd_monitor.sensing.sysinfo import Sysinfo
 from bustd_monitor.sensing.vmstat import parse_vmstat

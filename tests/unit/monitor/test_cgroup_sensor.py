@@ -4,10 +4,10 @@ from contextlib import closing
 
 import pytest
 
-from bustd_common import cgroups
-from bustd_monitor.deciding.reading import Refaults
 from bustd_monitor.sensing.cgroup_sensor import GroupSensor, pressure_path, watch
+from bustd_monitor.sensing.reading import Refaults
 from bustd_monitor.sensing.sensor import Sensor, Unreadable
+from bustd_shared.kernel import cgroups
 from tests.fakes.cgroupfs import FakeHierarchy
 from tests.fakes.procfs import FakeProc
 

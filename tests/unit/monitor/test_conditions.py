@@ -4,10 +4,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bustd_monitor.config import Conditions
-from bustd_monitor.deciding.conditions import enough_available_percent, findings
-from bustd_monitor.deciding.reading import Reading, Refaults
-from bustd_monitor.deciding.stalls import Second, Stalls
+from bustd_monitor.conditions.stalled_seconds import Second, Stalls
+from bustd_monitor.conditions.table import Conditions, enough_available_percent, findings
+from bustd_monitor.sensing.reading import Reading, Refaults
 from bustd_protocol.messages import Signal
 from tests.unit.monitor.making import DEFAULTS, GIB, MIB, conditions, psi, reading
 from tests.unit.monitor.trends import STALLED, filling_at, the

@@ -2,10 +2,10 @@
 
 import pytest
 
-from bustd_monitor.deciding.conditions import Finding, findings
-from bustd_monitor.deciding.filling import UNKNOWN, Filling, advanced
-from bustd_monitor.deciding.reading import Reading, Refaults
-from bustd_monitor.deciding.stalls import Second, Stalls
+from bustd_monitor.conditions.filling import UNKNOWN, Filling, advanced
+from bustd_monitor.conditions.stalled_seconds import Second, Stalls
+from bustd_monitor.conditions.table import Finding, findings
+from bustd_monitor.sensing.reading import Reading, Refaults
 from bustd_protocol.messages import Signal
 from tests.unit.monitor.making import DEFAULTS, GIB, MIB, psi, reading
 from tests.unit.monitor.trends import STALLED, filling_at, stalls_of, the, thrashing

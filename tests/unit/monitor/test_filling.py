@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bustd_monitor.deciding.filling import (
+from bustd_monitor.conditions.filling import (
     UNKNOWN,
     Filling,
     Rate,
@@ -13,7 +13,6 @@ from bustd_monitor.deciding.filling import (
     foreseen_ms,
     look_again_ms,
     rate,
-    room_bytes,
 )
 from tests.unit.monitor.making import GIB, MIB, reading
 
@@ -31,7 +30,7 @@ def steady(seconds: float, *, every_ms: int = 100, per_second: float = GIB, star
 
 
 def test_what_is_left_is_available_memory_and_free_swap():
-    assert room_bytes(reading(2 * GIB, swap=(8 * GIB, 3 * GIB))) == 5 * GIB
+    assert reading(2 * GIB, swap=(8 * GIB, 3 * GIB)).room_bytes == 5 * GIB
     assert advanced(UNKNOWN, reading(2 * GIB, swap=(8 * GIB, 3 * GIB)), 7).latest == (7, 5 * GIB)
 
 

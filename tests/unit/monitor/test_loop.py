@@ -6,8 +6,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from bustd_common.protection import Protection
-from bustd_common.seqpacket import Socket
 from bustd_monitor.client import Client
 from bustd_monitor.config import config_of
 from bustd_monitor.loop import EXIT_KILLER_GONE, Loop
@@ -16,6 +14,8 @@ from bustd_monitor.reporting.service_manager import ServiceManager
 from bustd_monitor.sensing.triggers import Triggers
 from bustd_protocol import codec
 from bustd_protocol.messages import Exited, Fate, KillRequest, MonitorHello, Ping, Reason, Signal
+from bustd_shared.daemon.packets import Socket
+from bustd_shared.rules.protection import Protection
 from tests.support.signals import handlers_restored
 from tests.unit.monitor.making import GIB, candidate, killer_hello, reading, verdict
 
@@ -98,7 +98,7 @@ class Scene:
         self.killer.close()
         self.client.lose(0, "")
         self.service_manager.close()
-        self.loop._waking.close()
+        self.loop._sleeper.close()
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bustd_common.protection import Protection
-from bustd_monitor.config import Victims
 from bustd_monitor.ranking.order import Terms, rank, why_protected
+from bustd_monitor.ranking.settings import Victims
 from bustd_monitor.sensing.preferences import AVOID, OMIT
 from bustd_protocol.messages import Scope
+from bustd_shared.rules.protection import Protection
 from tests.unit.monitor.making import GIB, MIB, matchers, process, victims
 
 RULES = victims(

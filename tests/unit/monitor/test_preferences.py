@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from bustd_common.cgroups import hierarchy
 from bustd_monitor.sensing import preferences
 from bustd_monitor.sensing.preferences import AVOID, NONE, OMIT, preference
+from bustd_shared.kernel.cgroups import hierarchy
 from tests.support.cgroups import groups_at
 from tests.support.victims import NOBODY
-from tests.unit.common.forked import in_child
+from tests.unit.shared.forked import in_child
 
 UNIT = "user.slice/user-1000.slice/user@1000.service/app.slice/leak.scope"
 

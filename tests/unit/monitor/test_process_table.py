@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from bustd_common import cgroups
 from bustd_monitor.sensing.process_table import ProcessTable, of_this_machine
+from bustd_shared.kernel import cgroups
 from tests.fakes.procfs import FakeProc
 from tests.support import victims
-from tests.unit.common.forked import in_child
 from tests.unit.monitor.making import process, ticks_ago
+from tests.unit.shared.forked import in_child
 
 _CLONE_NEWNS, _MS_REC, _MS_PRIVATE, _MS_BIND = 0x20000, 0x4000, 0x40000, 0x1000
 

@@ -7,11 +7,18 @@ from pathlib import Path
 import pytest
 
 from bustd_monitor.sensing import processes
-from bustd_monitor.sensing.processes import Process, ancestors, oom_score, read_command, read_process, resident_bytes
+from bustd_monitor.sensing.processes import (
+    Process,
+    ancestors,
+    oom_score,
+    read_command,
+    read_process,
+    resident_bytes,
+)
 from tests.fakes.procfs import PF_KTHREAD, FakeProc
 from tests.support import victims
-from tests.unit.common.forked import in_child
 from tests.unit.monitor.making import MIB
+from tests.unit.shared.forked import in_child
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 

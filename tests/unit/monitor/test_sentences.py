@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bustd_common.procfs import Pressure
+from bustd_monitor.conditions.table import demands
 from bustd_monitor.deciding.states import Ask
 from bustd_monitor.reporting import sentences
 from bustd_protocol.messages import Exited, Fate, Reason, Signal, Verdict, outcome_of
+from bustd_shared.kernel.procfs import Pressure
 from tests.unit.monitor.making import DEFAULTS, GIB, MIB, candidate, conditions, finding, process, reading, ticks_ago
 
 PRESSED = reading(2 * GIB, free=GIB, pressure=Pressure(12.34, 0, 5.67, 0))
@@ -63,11 +64,11 @@ def test_swap_that_is_no_relief_is_told_apart_from_what_is_free():
     ],
 )
 def test_what_a_condition_demands_is_told_in_this_machines_own_numbers(name, words):
-    assert sentences.demands(name, PRESSED, DEFAULTS.conditions) == words
+    assert demands(name, PRESSED, DEFAULTS.conditions) == words
 
 
 def test_what_floor_demands_of_swap_is_told_where_there_is_any():
-    told = sentences.demands("floor", reading(swap=(10 * GIB, GIB)), conditions())
+    told = demands("floor", reading(swap=(10 * GIB, GIB)), conditions())
     assert told == "available at most 1024 MiB and usable swap at most 1024 MiB; SIGKILL at 50 % of that"
 
 

@@ -169,16 +169,18 @@ def test_why_there_is_no_killer_is_said_and_the_next_attempt_is_not(tmp_path):
     client = Client(f"{tmp_path}/killer.sock")
     for now_ms in (0, 0, 100, 300):
         client.keep(now_ms)
-        assert standing(client, dry_run=False, is_blind=False) == (
+        assert standing(0, client.trouble, dry_run=False, is_blind=False) == (
             f"NOBODY CAN BE KILLED: no connection to the killer ({tmp_path}/killer.sock: No such file or directory)"
         )
-    assert standing(client, dry_run=True, is_blind=False).startswith("dry run: nobody is killed; no connection to the")
+    assert standing(0, client.trouble, dry_run=True, is_blind=False).startswith(
+        "dry run: nobody is killed; no connection to the"
+    )
 
 
 def test_no_path_can_add_a_line(tmp_path):
     client = Client(f"{tmp_path}/a\nREADY=1\udcff")
     client.keep(0)
-    said = standing(client, dry_run=False, is_blind=False)
+    said = standing(0, client.trouble, dry_run=False, is_blind=False)
     assert said.isprintable()
     assert r"a\nREADY=1\udcff: " in said
 

@@ -2,9 +2,20 @@
 
 import pytest
 
+from bustd_monitor.conditions.filling import Filling
 from bustd_monitor.deciding import states
-from bustd_monitor.deciding.filling import Filling
-from bustd_monitor.deciding.states import TRANSITIONS, Ask, Asked, Cue, Escalate, Flight, Phase, Rank, Say, State
+from bustd_monitor.deciding.states import (
+    TRANSITIONS,
+    Ask,
+    Asked,
+    Cue,
+    Escalate,
+    Flight,
+    Phase,
+    Rank,
+    Say,
+    State,
+)
 from bustd_protocol.messages import Exited, Fate, Reason, Signal
 from tests.unit.monitor.making import DEFAULTS, GIB, candidate, conditions, killer_hello, psi, reading, verdict
 

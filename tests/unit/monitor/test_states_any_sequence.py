@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bustd_monitor.deciding import states
-from bustd_monitor.deciding.reading import Reading
 from bustd_monitor.deciding.states import Ask, Asked, Escalate, Phase, Rank, State
 from bustd_monitor.ranking.order import Candidate
+from bustd_monitor.sensing.reading import Reading
 from bustd_protocol.messages import Exited, Fate, Reason, Signal
 from bustd_protocol.reactions import REACTIONS, Reaction
 from tests.unit.monitor.making import DEFAULTS, GIB, candidate, killer_hello, psi, reading, verdict

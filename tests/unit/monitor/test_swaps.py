@@ -7,8 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bustd_monitor.sensing.held_file import HeldFile
-from bustd_monitor.sensing.holdings import Holdings, parse_holdings, parse_swappable
-from bustd_monitor.sensing.swaps import Device, MmStat, Swaps, parse_mm_stat, parse_swaps, usable_bytes, zram_name
+from bustd_monitor.sensing.meminfo import Unfreeable, parse_swappable, parse_unfreeable
+from bustd_monitor.sensing.swaps import (
+    Device,
+    MmStat,
+    Swaps,
+    parse_mm_stat,
+    parse_swaps,
+    usable_bytes,
+    zram_name,
+)
 from tests.unit.monitor.making import GIB, MIB
 
 HEADER = b"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
@@ -246,8 +254,8 @@ def test_without_that_list_it_is_anonymous_and_shared_memory_less_what_is_locked
 
 
 def test_tmpfs_and_huge_pages_are_told_and_are_nothing_where_the_kernel_does_not_tell():
-    assert parse_holdings(MEMINFO) == Holdings(500 * KIB, 4096 * KIB)
-    assert parse_holdings(b"MemTotal: 5 kB\n") == Holdings(0, 0)
+    assert parse_unfreeable(MEMINFO) == Unfreeable(500 * KIB, 4096 * KIB)
+    assert parse_unfreeable(b"MemTotal: 5 kB\n") == Unfreeable(0, 0)
     assert parse_swappable(b"") == 0
 
 

@@ -1,9 +1,9 @@
 """What the tests of the conditions need beyond a reading: stalls, refaults, rates; and one condition by itself."""
 
-from bustd_monitor.deciding.conditions import findings
-from bustd_monitor.deciding.filling import UNKNOWN, Filling, Rate
-from bustd_monitor.deciding.reading import Reading, Refaults
-from bustd_monitor.deciding.stalls import Second, Stalls
+from bustd_monitor.conditions.filling import UNKNOWN, Filling, Rate
+from bustd_monitor.conditions.stalled_seconds import Second, Stalls
+from bustd_monitor.conditions.table import findings
+from bustd_monitor.sensing.reading import Reading, Refaults
 from tests.unit.monitor.making import MIB, conditions
 
 

@@ -8,7 +8,7 @@ import msgpack
 import pytest
 
 from bustd_protocol import limits
-from bustd_protocol.codec import decode, encode, pack, unpack
+from bustd_protocol.codec import decode, encode
 from bustd_protocol.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from bustd_protocol.messages import (
     LAYOUT,
@@ -314,8 +314,3 @@ def test_a_message_that_breaks_the_rules_is_not_sent(message: Message) -> None:
     with pytest.raises(LocalProtocolError) as caught:
         encode(message)
     assert str(caught.value).startswith(type(message).__name__)
-
-
-def test_what_is_packed_for_ourselves_comes_back_as_it_was() -> None:
-    value = {"units": ["sshd.service"], "uids": [0, 26], "names": [b"\xff"], "on": True, "percent": 12.5}
-    assert unpack(pack(value)) == value

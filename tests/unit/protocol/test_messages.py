@@ -26,7 +26,7 @@ from bustd_protocol.messages import (
     Verdict,
     outcome_of,
 )
-from bustd_protocol.record import NamedTuple
+from bustd_shared.daemon.record import NamedTuple
 
 KINDS = list(LAYOUT)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bustd_monitor.deciding.reading import Reading
+from bustd_monitor.sensing.reading import Reading
 from bustd_monitor.traces import format as trace_format
 from bustd_monitor.traces.format import Decoder, Encoder, Header, Listed, Sensed, Truncated
 from bustd_monitor.traces.records import Entry, TraceError, flat, names

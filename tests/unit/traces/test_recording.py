@@ -4,13 +4,13 @@ import random
 
 import pytest
 
-from bustd_common.procfs import Pressure
 from bustd_monitor.sensing.command_lines import CommandLines
 from bustd_monitor.sensing.process_table import ProcessTable
 from bustd_monitor.traces.format import Listed, Sensed
 from bustd_monitor.traces.recording import MOST_RANKED, Census, Follower, Recorder, pace_ms
 from bustd_monitor.traces.records import Entry
 from bustd_monitor.traces.replaying import Replay
+from bustd_shared.kernel.procfs import Pressure
 from tests.fakes.procfs import FakeProc
 from tests.support.traces import GIB, HEADER, MIB, decoded, process, reading
 

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from bustd_common.procfs import Pressure
-from bustd_monitor.deciding.reading import Reading, Refaults
+from bustd_monitor.sensing.reading import Reading, Refaults
 from bustd_monitor.traces.records import Entry, TraceError, changed, changes, flat, names, restorer
+from bustd_shared.kernel.procfs import Pressure
 from tests.support.traces import MIB, process, reading
 
 NAMES = names(Reading)

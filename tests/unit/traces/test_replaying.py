@@ -2,7 +2,6 @@
 
 import pytest
 
-from bustd_common.protection import Protection
 from bustd_monitor.config import config_of
 from bustd_monitor.sensing.process_table import ProcessTable
 from bustd_monitor.traces.format import Listed
@@ -10,6 +9,7 @@ from bustd_monitor.traces.recorded_table import RecordedTable
 from bustd_monitor.traces.records import Entry
 from bustd_monitor.traces.replaying import Kill, Replay, Rules
 from bustd_protocol.messages import Signal
+from bustd_shared.rules.protection import Protection
 from tests.support.traces import GIB, HEADER, MIB, decoded, process, reading, trace
 
 FLOOR = {"conditions": {name: {"enabled": False} for name in ("pressure", "stall", "forecast")}}

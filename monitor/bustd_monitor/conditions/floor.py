@@ -1,0 +1,70 @@
+"""`floor`: memory is all but gone, and swap with it."""
+
+from __future__ import annotations
+
+from bustd_monitor.amounts import size
+from bustd_protocol.messages import Signal
+from bustd_shared.daemon.record import NamedTuple
+from bustd_shared.rules.schema import Key, Schema
+
+from ..sensing.reading import Reading
+from .finding import Condition, Finding, Seen, no_grounds
+
+
+class Floor(NamedTuple):
+    """Hardly any memory is available, and swap is used up where there is any."""
+
+    enabled: bool
+    available_percent: float
+    available_mib: int
+    swap_percent: float
+    kill_fraction_percent: float
+    relief_percent: int
+
+
+KEYS: Schema = {
+    "enabled": Key("bool", True, "Whether this condition can ask for a kill."),
+    "available_percent": Key("number", 10, "Available memory is at most this,", 0.1, 100),
+    "available_mib": Key("int", 1024, "and at most this (MiB),", 1, 2**30),
+    "swap_percent": Key("number", 10, "and usable swap, where there is any, is at most this.", 0, 100),
+    "kill_fraction_percent": Key("number", 50, "At this percentage of those limits: SIGKILL at once.", 0, 100),
+    "relief_percent": Key(
+        "int", 25, "A victim holds this much of what is missing, whichever condition fires (percent).", 0, 100
+    ),
+}
+
+
+def floor_bytes(reading: Reading, floor: Floor) -> int:
+    """Below this much available memory `floor` is scarce."""
+    return int(min(reading.total * floor.available_percent / 100, floor.available_mib * 2**20))
+
+
+def swap_floor_bytes(reading: Reading, floor: Floor) -> int:
+    """At this much usable swap, or less, `floor` counts swap as used up.
+
+    Of a swap that is larger than RAM only as much counts as RAM could fill at once: else it would never be enough.
+    """
+    return int(min(reading.swap_total, reading.ram) * floor.swap_percent / 100)
+
+
+def judge(seen: Seen, floor: Floor) -> Finding:
+    """Memory is all but gone, and swap with it: SIGTERM, and at half of that SIGKILL."""
+    reading = seen.reading
+    least, least_swap = floor_bytes(reading, floor), swap_floor_bytes(reading, floor)
+    available, swap = reading.available, reading.swap_usable
+    short = available <= least and swap <= least_swap
+    kill_share = floor.kill_fraction_percent / 100
+    very_short = available <= least * kill_share and swap <= least_swap * kill_share
+    headroom = max(available - least, swap - least_swap, 0)
+    return Finding("floor", short, short, headroom, Signal.KILL if very_short else Signal.TERM, False)
+
+
+def demands(reading: Reading, floor: Floor) -> str:
+    """In the units of this machine."""
+    text = f"available at most {size(floor_bytes(reading, floor))}"
+    if reading.swap_total:
+        text += f" and usable swap at most {size(swap_floor_bytes(reading, floor))}"
+    return f"{text}; SIGKILL at {floor.kill_fraction_percent:g} % of that"
+
+
+CONDITION = Condition("floor", Floor, KEYS, judge, lambda floor: floor.available_percent, demands, no_grounds)

@@ -1,0 +1,54 @@
+"""The monitor's sleep, and what ends it before its time: a signal, a PSI trigger, a word of the killer."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+
+from bustd_shared.daemon.log import Log
+
+from .sensing.triggers import Triggers
+
+
+class Sleeper:
+    """From here on SIGTERM, SIGINT and SIGHUP end a sleep and are remembered until they are asked for."""
+
+    def __init__(self, triggers: Triggers, log: Log) -> None:
+        self._triggers = triggers.descriptors
+        self._log = log
+        self._received: set[int] = set()
+        self._pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(self._pipe[1], warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda received, _frame: self._received.add(received))
+
+    def sleep(self, wait_ms: int, killer: int) -> bool:
+        """Whether the killer has something to say; `killer` is the descriptor of its connection, -1 for none.
+
+        A PSI descriptor without a working trigger returns at once for ever: it is dropped.
+        """
+        poll = select.poll()
+        poll.register(self._pipe[0], select.POLLIN)
+        for descriptor in self._triggers:
+            poll.register(descriptor, select.POLLPRI)
+        if killer >= 0:
+            poll.register(killer, select.POLLIN)
+        ready = dict(poll.poll(wait_ms))
+        for broken in [fd for fd in self._triggers if ready.get(fd, 0) & select.POLLERR]:
+            self._log("a PSI trigger has stopped working: polling instead")
+            self._triggers = tuple(fd for fd in self._triggers if fd != broken)
+        if self._pipe[0] in ready:
+            os.read(self._pipe[0], 64)
+        return killer in ready
+
+    def received(self, *numbers: int) -> bool:
+        """Whether one of these signals has come since the last time that this was asked."""
+        came = self._received & set(numbers)
+        self._received -= came
+        return bool(came)
+
+    def close(self) -> None:
+        """Let go of the pipe. The signals keep their handlers."""
+        for descriptor in self._pipe:
+            os.close(descriptor)

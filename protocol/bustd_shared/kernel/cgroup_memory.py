@@ -1,0 +1,231 @@
+"""The memory of one control group, as both daemons read it: its limits, what it uses, and what it can still have.
+
+Unified hierarchy only (Documentation/admin-guide/cgroup-v2.rst). Its limit is the lower of memory.max, where the kernel
+kills, and memory.high, where it slows down whoever wants more; those of the groups above it count too, with what the
+others below those use. Limits may change at any time: they are read with every reading.
+"""
+
+from __future__ import annotations
+
+import os
+
+from bustd_shared.daemon.record import NamedTuple
+
+from . import procfs
+
+NO_LIMIT = 2**63 - 1
+_MOST_BYTES = 16384
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_NAMES = ("memory.max", "memory.high", "memory.current", "memory.stat", "memory.swap.max", "memory.swap.current")
+_MAX, _HIGH, _CURRENT, _STAT, _SWAP_MAX, _SWAP_CURRENT = range(len(_NAMES))
+
+
+class Stat(NamedTuple):
+    """memory.stat of a group and all below it, in bytes; the last three are running totals.
+
+    `cache`: pages of files that are not tmpfs. `swappable`: what the kernel may swap out, tmpfs included.
+    """
+
+    anonymous: int
+    shared: int
+    cache: int
+    slab_reclaimable: int
+    swappable: int
+    refaults_anonymous: int
+    refaults_file: int
+    reclaimed: int
+
+
+class Level(NamedTuple):
+    """What one group allows and uses, in bytes; `limit` is no more than RAM. Where nothing is set: NO_LIMIT of swap."""
+
+    limit: int
+    current: int
+    reclaimable: int = 0
+    swap_limit: int = NO_LIMIT
+    swap_current: int = 0
+
+    @property
+    def available(self) -> int:
+        """What can still be had without swapping, computed as the kernel computes MemAvailable.
+
+        Free, and all of the page cache and the slab that can be reclaimed (si_mem_available() in mm/show_mem.c). The
+        watermarks that the kernel subtracts there keep memory for the machine; a group has none.
+        """
+        return min(max(self.limit - self.current + self.reclaimable, 0), self.limit)
+
+
+class GroupMemory(NamedTuple):
+    """A reading of a group, in the words of /proc/meminfo: `meminfo.total` is the limit that is nearest.
+
+    `stat` None: so much is free that no more was read; then `available` is at least as low as the true value, and
+    `total` what user space can have at most.
+    """
+
+    meminfo: procfs.Meminfo
+    stat: Stat | None
+    pressure: procfs.Pressure | None
+
+
+def parse_amount(data: bytes) -> int | None:
+    """Read a file with one amount in bytes, or `max`: NO_LIMIT. None for anything else."""
+    word = data.strip()
+    if word == b"max":
+        return NO_LIMIT
+    return min(int(word), NO_LIMIT) if word.isdigit() and len(word) < 24 else None
+
+
+def parse_stat(data: bytes) -> Stat | None:
+    """Read memory.stat; a line that is not there is 0. None if it has no `anon`."""
+    anonymous = procfs.number_after(data, b"anon ")
+    if anonymous is None:
+        return None
+    refaults_anonymous, refaults_file = procfs.refaults(data)
+
+    def amount(name: bytes) -> int:
+        return procfs.number_after(data, name) or 0
+
+    return Stat(
+        anonymous=anonymous,
+        shared=amount(b"shmem "),
+        cache=amount(b"active_file ") + amount(b"inactive_file "),
+        slab_reclaimable=amount(b"slab_reclaimable "),
+        swappable=amount(b"active_anon ") + amount(b"inactive_anon "),
+        refaults_anonymous=refaults_anonymous * _PAGE_BYTES,
+        refaults_file=(refaults_file or 0) * _PAGE_BYTES,
+        reclaimed=amount(b"pgsteal ") * _PAGE_BYTES,
+    )
+
+
+def combined(levels: tuple[Level, ...], anonymous: int, machine: procfs.Meminfo) -> procfs.Meminfo:
+    """The memory of the first of `levels`, which holds so much anonymous memory: the others are above it.
+
+    The nearest limit is that of the level where the least is available. Swap is what none of them forbids.
+    """
+    nearest = min(levels, key=lambda level: level.available)
+    swap_left = (max(level.swap_limit - level.swap_current, 0) for level in levels)
+    swap_total = min(machine.swap_total, *(level.swap_limit for level in levels))
+    return procfs.Meminfo(
+        total=nearest.limit,
+        free=max(nearest.limit - nearest.current, 0),
+        available=nearest.available,
+        anonymous=min(anonymous, nearest.limit),
+        swap_total=swap_total,
+        swap_free=min(machine.swap_free, swap_total, *swap_left),
+    )
+
+
+class GroupFiles:
+    """The files of a group, of those above it, and /proc/meminfo, kept open: in a crisis there may be no descriptor.
+
+    `is_there` False: at the last reading there was no such group. Another of that name is found when it comes.
+    """
+
+    def __init__(self, root: str, group: str, proc: str = "/proc") -> None:
+        """`group`: its path in the hierarchy that is mounted at `root`. Raises OSError without /proc/meminfo."""
+        names = [name for name in group.split("/") if name]
+        self._folders = [f"{root}/{'/'.join(names[:depth])}" for depth in range(len(names), -1, -1)]
+        self._meminfo = os.open(f"{proc}/meminfo", os.O_RDONLY | os.O_CLOEXEC)
+        self._levels: list[list[int]] = []
+        self._pressure = -1
+        self.is_there = True
+        self._open()
+
+    def read(self, enough_available_percent: float = 100) -> GroupMemory | None:
+        """A reading of this moment. None if the group is not there, or its files or /proc/meminfo make no sense.
+
+        While more than `enough_available_percent` of the limit is not used at all, nothing else is read: memory.stat
+        costs the kernel the most.
+        """
+        machine = procfs.parse_meminfo(_read(self._meminfo))
+        if machine is None:
+            return None
+        levels = self._levels_now(machine.total)
+        if not levels:
+            self.close_group()
+            self._open()
+            levels = self._levels_now(machine.total)
+        self.is_there = bool(levels)
+        if not levels:
+            return None
+        least, free = min(level.limit for _, level in levels), min(level.limit - level.current for _, level in levels)
+        if free * 100 > least * enough_available_percent:
+            return GroupMemory(procfs.Meminfo(least, free, free, least - free, 0, 0), None, None)
+        return self._whole(levels, machine)
+
+    def limit_and_ram(self) -> tuple[int, int]:
+        """The lowest of the limits, and what the machine has. Raises ValueError where one of them can't be read."""
+        machine = procfs.parse_meminfo(_read(self._meminfo))
+        levels = self._levels_now(machine.total) if machine else []
+        if machine is None or not levels:
+            raise ValueError("not to be read")
+        return min(level.limit for _, level in levels), machine.total
+
+    def close_group(self) -> None:
+        """Let go of the files of the group, and of those above it."""
+        for descriptor in (self._pressure, *(one for files in self._levels for one in files)):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._levels, self._pressure = [], -1
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self.close_group()
+        os.close(self._meminfo)
+
+    def _open(self) -> None:
+        self._pressure = _opened(f"{self._folders[0]}/memory.pressure")
+        self._levels = [[_opened(f"{folder}/{name}") for name in _NAMES] for folder in self._folders]
+
+    def _levels_now(self, ram: int) -> list[tuple[list[int], Level]]:
+        """The group and those above it, with their files; nothing if it is not there.
+
+        The root of the hierarchy has no such files, and where something hides what is above it, nor has that.
+        """
+        levels = []
+        for place, files in enumerate(self._levels):
+            limit, current = parse_amount(_read(files[_MAX])), parse_amount(_read(files[_CURRENT]))
+            if limit is not None and current is not None:
+                high = parse_amount(_read(files[_HIGH]))
+                limit = min(limit, NO_LIMIT if high is None else high, ram)
+                # What a group above it uses counts only where it has a limit.
+                levels.append((files, Level(limit, current if limit < ram or not place else 0)))
+            elif not place:
+                return []
+        return levels
+
+    def _whole(self, levels: list[tuple[list[int], Level]], machine: procfs.Meminfo) -> GroupMemory | None:
+        own: Stat | None = None
+        whole = []
+        for files, level in levels:
+            if own is None or level.current:
+                stat = parse_stat(_read(files[_STAT]))
+                if stat is None:
+                    return None
+                own = own or stat
+                level = level._replace(reclaimable=stat.cache + stat.slab_reclaimable)
+            limit = parse_amount(_read(files[_SWAP_MAX]))
+            current = parse_amount(_read(files[_SWAP_CURRENT])) or 0
+            whole.append(level._replace(swap_limit=NO_LIMIT if limit is None else limit, swap_current=current))
+        if own is None:
+            return None
+        pressure = procfs.parse_pressure(_read(self._pressure))
+        return GroupMemory(combined(tuple(whole), own.anonymous, machine), own, pressure)
+
+
+def _opened(path: str) -> int:
+    """-1 if there is no such file, or it may not be read."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return -1
+
+
+def _read(descriptor: int) -> bytes:
+    """B"" for what can't be read: ENODEV, the group is gone; EOPNOTSUPP, PSI is off."""
+    if descriptor < 0:
+        return b""
+    try:
+        return os.pread(descriptor, _MOST_BYTES, 0)
+    except OSError:
+        return b""

@@ -1,0 +1,202 @@
+"""Parsers of the /proc files that both daemons read: bytes in, values out, no I/O.
+
+Both sides must mean the same by start time, held bytes and unit, or every comparison between them would be void.
+A file that can't be understood is None: the caller decides what that means. Sources: proc_pid_stat(5),
+proc_pid_status(5), proc_pid_cgroup(5), proc_meminfo(5), Documentation/accounting/psi.rst.
+"""
+
+from __future__ import annotations
+
+from bustd_shared.daemon.record import NamedTuple
+
+from . import bounds
+
+PF_KTHREAD = 0x00200000
+_NEWLINE = 10
+_LARGEST_KIB = 2**50
+"""More kibibytes than any machine has: lxcfs prints negative amounts as 18446744073709551360 kB."""
+
+
+class Stat(NamedTuple):
+    """/proc/PID/stat. `start_ticks` counts clock ticks since boot; with the PID it is a process's identity."""
+
+    comm: bytes
+    state: bytes
+    parent: int
+    group: int
+    session: int
+    flags: int
+    threads: int
+    start_ticks: int
+
+    @property
+    def is_kernel_thread(self) -> bool:
+        """Whether the kernel runs it (PF_KTHREAD)."""
+        return bool(self.flags & PF_KTHREAD)
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether nothing of it runs: a zombie leader whose other threads live on is not dead."""
+        return self.state in (b"X", b"x") or (self.state == b"Z" and self.threads <= 1)
+
+
+class Status(NamedTuple):
+    """/proc/PID/status: the effective uid, and the bytes that die with the process (None: it has no memory)."""
+
+    uid: int
+    held_bytes: int | None
+
+
+class Meminfo(NamedTuple):
+    """/proc/meminfo, in bytes. `available` None: this kernel or container does not tell."""
+
+    total: int
+    free: int
+    available: int | None
+    anonymous: int
+    swap_total: int
+    swap_free: int
+
+
+class Pressure(NamedTuple):
+    """/proc/pressure/memory: avg10 in percent, totals in microseconds. The `full` line may be missing: then 0."""
+
+    some_avg10: float
+    some_total_us: int
+    full_avg10: float
+    full_total_us: int
+
+
+def parse_stat(data: bytes) -> Stat | None:
+    """Read /proc/PID/stat. comm may hold anything, parentheses and newlines included: it ends at the last `)`."""
+    start, end = data.find(b"("), data.rfind(b")")
+    rest = data[end + 1 :].split()
+    if not 0 < start < end or len(rest) < 20:
+        return None
+    try:
+        stat = Stat(
+            data[start + 1 : end],
+            rest[0],
+            parent=int(rest[1]),
+            group=int(rest[2]),
+            session=int(rest[3]),
+            flags=int(rest[6]),
+            threads=int(rest[17]),
+            start_ticks=int(rest[19]),
+        )
+    except ValueError:
+        return None
+    return stat if rest[19].isdigit() and stat.start_ticks <= bounds.UINT63_MAX else None
+
+
+def parse_status(data: bytes) -> Status | None:
+    """Read /proc/PID/status. Held bytes are RssAnon plus VmSwap: shared memory does not come back with a death."""
+    at = data.find(b"\nUid:")
+    uids = data[at + 5 : at + 80].split()
+    if at < 0 or len(uids) < 2 or not uids[1].isdigit() or int(uids[1]) > bounds.UINT32_MAX:
+        return None
+    anonymous = field_bytes(data, b"RssAnon:")
+    if anonymous is None:
+        return Status(int(uids[1]), None)
+    return Status(int(uids[1]), anonymous + (field_bytes(data, b"VmSwap:") or 0))
+
+
+def parse_meminfo(data: bytes) -> Meminfo | None:
+    """Read /proc/meminfo. None without MemTotal. An absurd amount counts as 0, none exceeds its total."""
+    total = field_bytes(data, b"MemTotal:")
+    if not total:
+        return None
+    available = field_bytes(data, b"MemAvailable:")
+    swap_total = field_bytes(data, b"SwapTotal:") or 0
+    return Meminfo(
+        total,
+        min(field_bytes(data, b"MemFree:") or 0, total),
+        None if available is None else min(available, total),
+        min(field_bytes(data, b"AnonPages:") or 0, total),
+        swap_total,
+        min(field_bytes(data, b"SwapFree:") or 0, swap_total),
+    )
+
+
+def parse_pressure(data: bytes) -> Pressure | None:
+    """Read a PSI file. None if there is no `some` line to understand, as on a kernel with PSI switched off."""
+    some = full = b""
+    for line in data.splitlines():
+        if line.startswith(b"some "):
+            some = line
+        elif line.startswith(b"full "):
+            full = line
+    try:
+        return Pressure(*_average_and_total(some), *(_average_and_total(full) if full else (0.0, 0)))
+    except ValueError:
+        return None
+
+
+def parse_unit(data: bytes) -> str:
+    """The unit in /proc/PID/cgroup: the first component of its path that is not a slice, "" if there is none.
+
+    Whatever comes below that component is the user's own to name, so it says nothing: a `postgresql.service` below
+    `user@1000.service` is `user@1000.service`. The unified hierarchy counts; systemd's named one where that is empty.
+    """
+    paths = {}
+    # Not splitlines: a user may put a carriage return into the name of his own control group, and what follows it
+    # would be a line that he wrote himself.
+    for line in data.split(b"\n"):
+        hierarchy, _, rest = line.partition(b":")
+        controllers, _, path = rest.partition(b":")
+        if hierarchy == b"0" or controllers == b"name=systemd":
+            paths[hierarchy == b"0"] = path
+    for unified in (True, False):
+        for component in paths.get(unified, b"").split(b"/"):
+            if component not in (b"", b"..") and not component.endswith(b".slice"):
+                return component.decode("utf-8", "backslashreplace")
+    return ""
+
+
+def field_bytes(data: bytes, name: bytes) -> int | None:
+    """The amount in the line `name  N kB`, in bytes: None if there is no such line or no number, 0 if it is absurd."""
+    kib = number_after(data, name)
+    if kib is None:
+        return None
+    return 0 if kib > _LARGEST_KIB else kib * 1024
+
+
+def refaults(data: bytes) -> tuple[int, int | None]:
+    """Pages of anonymous memory and of files that were wanted back, from /proc/vmstat or a group's memory.stat.
+
+    None for files where neither is told. Before Linux 5.9 there is only workingset_refault, and only files have it.
+    """
+    file = number_after(data, b"workingset_refault_file ")
+    if file is None:
+        file = number_after(data, b"workingset_refault ")
+    return number_after(data, b"workingset_refault_anon ") or 0, file
+
+
+def number_after(data: bytes, name: bytes) -> int | None:
+    """The number that follows `name` at the beginning of a line; None if there is no such line or no number."""
+    at = data.find(name)
+    while at > 0 and data[at - 1] != _NEWLINE:
+        at = data.find(name, at + 1)
+    if at < 0:
+        return None
+    words = data[at + len(name) : at + len(name) + 48].split(None, 1)
+    return int(words[0]) if words and words[0].isdigit() else None
+
+
+def _average_and_total(line: bytes) -> tuple[float, int]:
+    """avg10 and total of a line of a PSI file. Raises ValueError where one of them is missing or no number."""
+    average, total = line.partition(b" avg10=")[2], line.partition(b" total=")[2]
+    return _percent(average.partition(b" ")[0]), _total(total.partition(b" ")[0])
+
+
+def _percent(text: bytes) -> float:
+    """A share of time, held within 0 to 100 (`nan` included)."""
+    value = float(text)
+    return min(max(value, 0.0), 100.0) if value == value else 0.0
+
+
+def _total(text: bytes) -> int:
+    """Microseconds since boot. Raises ValueError for what is no such number."""
+    if not text.isdigit():
+        raise ValueError("not a total")
+    return int(text)

@@ -1,0 +1,172 @@
+"""From a configuration file and its drop-ins to values and problems: whatever is in them, never an exception.
+
+`FILE` comes first, then `FILE.d/*.toml` in the order of their names: a later file overrides single values and appends
+to lists. Only a child process (`apart`) or a command imports this module: the parser would cost a daemon memory.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tomllib
+
+from bustd_shared.daemon.record import NamedTuple
+
+from .schema import Problem, Schema, Values
+from .validation import validate
+
+MOST_BYTES = 2**20
+"""A longer file is no configuration, and what it needs while it is parsed would be missed elsewhere."""
+
+_DEV_NULL = os.makedev(1, 3)
+_WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+
+
+class Loaded(NamedTuple):
+    """What files say. `origins` has, for each dotted key that is given, the file that gave it last."""
+
+    values: Values
+    problems: list[Problem]
+    files: list[str]
+    origins: dict[str, str]
+
+
+def read(path: str | os.PathLike[str], schema: Schema, *, required: bool = False, trusted: bool = False) -> Loaded:
+    """The file and its drop-ins. A file that is missing gives the defaults, unless it is `required`.
+
+    `trusted`: each file, and the directory of the drop-ins, must belong to root (or to this process's own user, if
+    that is not root) and be writable by nobody else. A link to /dev/null masks a file.
+    """
+    main = os.fspath(path)
+    drop_ins, problems = _drop_ins(f"{main}.d", trusted)
+    whole = Loaded({}, problems, [], {})
+    for file in [main, *drop_ins]:
+        try:
+            text = _text_of(file, trusted)
+        except FileNotFoundError:
+            if file == main and not required and not _is_there(main):
+                continue
+            whole.problems.append(Problem(file, "", "no such file"))
+            continue
+        except OSError as error:
+            whole.problems.append(Problem(file, "", f"can't be read: {error.strerror}"))
+            continue
+        whole.files.append(file)
+        document = toml_values(text, file) if isinstance(text, str) else text
+        if isinstance(document, Problem):
+            whole.problems.append(document)
+        else:
+            whole = add(whole, document, schema, file)
+    return whole
+
+
+def add(reading: Loaded, document: Values, schema: Schema, file: str) -> Loaded:
+    """The reading with a further document on top, validated under the name `file`."""
+    values, problems = validate(document, schema, file)
+    return Loaded(
+        merged(reading.values, values),
+        reading.problems + problems,
+        reading.files,
+        reading.origins | dict.fromkeys(_dotted(values), file),
+    )
+
+
+def merged(earlier: Values, later: Values) -> Values:
+    """Both, of which the later one overrides single values, while its lists are appended."""
+    both = dict(earlier)
+    for name, value in later.items():
+        if isinstance(value, dict):
+            both[name] = merged(earlier.get(name, {}), value)
+        elif isinstance(value, list):
+            both[name] = earlier.get(name, []) + value
+        else:
+            both[name] = value
+    return both
+
+
+def toml_values(text: str, file: str) -> Values | Problem:
+    """What the TOML says, or the Problem with it, in which the parser gives line and column."""
+    try:
+        return tomllib.loads(text)
+    except ValueError as error:  # TOMLDecodeError, and what int() says of a number with thousands of digits
+        return Problem(file, "", f"not TOML: {error}")
+    except RecursionError:
+        return Problem(file, "", "not TOML that can be read: it is nested too deeply")
+
+
+def _text_of(file: str, trusted: bool) -> str | Problem:
+    """The text of a file that may be read and, if need be, trusted. Raises OSError.
+
+    Opened without blocking, so that a FIFO does not hold up the daemon; judged by what was opened, not by its name.
+    """
+    descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
+    try:
+        status = os.fstat(descriptor)
+        if stat.S_ISCHR(status.st_mode) and status.st_rdev == _DEV_NULL:
+            return ""
+        if not stat.S_ISREG(status.st_mode):
+            return Problem(file, "", _kind_of(status.st_mode), "a file")
+        if trusted and (problem := _distrust(file, status)):
+            return problem
+        raw = b""
+        while len(raw) <= MOST_BYTES and (chunk := os.read(descriptor, MOST_BYTES + 1 - len(raw))):
+            raw += chunk
+    finally:
+        os.close(descriptor)
+    if len(raw) > MOST_BYTES:
+        return Problem(file, "", "more", f"at most {MOST_BYTES} bytes")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        return Problem(file, "", f"the byte 0x{raw[error.start]:02x} in line {line}", "text in UTF-8")
+
+
+def _drop_ins(directory: str, trusted: bool) -> tuple[list[str], list[Problem]]:
+    """The drop-ins in the order in which they count. A directory that is not there has none."""
+    try:
+        with os.scandir(directory) as entries:
+            names = sorted(e.name for e in entries if e.name.endswith(".toml") and not e.name.startswith("."))
+        problem = _distrust(directory, os.stat(directory)) if trusted else None
+    except FileNotFoundError:
+        return [], []
+    except OSError as error:
+        return [], [Problem(directory, "", f"can't be read: {error.strerror}")]
+    return ([], [problem]) if problem else ([f"{directory}/{name}" for name in names], [])
+
+
+def _distrust(file: str, status: os.stat_result) -> Problem | None:
+    """Why somebody else could have written this; None if nobody could."""
+    own = os.geteuid()
+    if status.st_uid not in (0, own):
+        return Problem(file, "", f"owner uid {status.st_uid}", "owner root" if own == 0 else f"owner root or uid {own}")
+    if status.st_mode & _WRITABLE_BY_OTHERS:
+        mode = stat.S_IMODE(status.st_mode)
+        return Problem(
+            file, "", f"mode {mode:04o}", f"nobody but the owner to have write permission (chmod go-w {file})"
+        )
+    return None
+
+
+def _is_there(path: str) -> bool:
+    """Whether the name exists, be it as a link to nothing: that was meant to be a file."""
+    try:
+        os.lstat(path)
+    except OSError:
+        return False
+    return True
+
+
+def _kind_of(mode: int) -> str:
+    if stat.S_ISDIR(mode):
+        return "a directory"
+    if stat.S_ISFIFO(mode):
+        return "a FIFO"
+    return "a device"
+
+
+def _dotted(values: Values, prefix: str = "") -> list[str]:
+    keys = []
+    for name, value in values.items():
+        keys.extend(_dotted(value, f"{prefix}{name}.") if isinstance(value, dict) else [prefix + name])
+    return keys

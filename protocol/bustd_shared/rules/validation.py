@@ -1,0 +1,296 @@
+"""Is a document what its schema says, and if not, what is wrong with which key?
+
+Pure, apart from the look-up of user names. Only a child process (`apart`) or a command imports this module: what it
+imports in turn would cost a resident daemon memory.
+"""
+
+from __future__ import annotations
+
+import difflib
+import pwd
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from bustd_shared.daemon.record import NamedTuple
+
+from ..kernel.watched_group import plain
+from .schema import Key, Problem, Schema, Values
+
+COMM_BYTES = 15
+"""comm of a program is at most that long (proc_pid_comm(5)): a longer pattern would silently protect nothing."""
+
+SOCKET_PATH_BYTES = 107
+"""What sun_path holds beside its NUL (unix(7))."""
+
+UID_MAX = 2**32 - 2
+"""2**32 - 1 means "no user" to the kernel."""
+
+_LONGEST_SHOWN = 60
+_LEAST_LIKENESS = 0.45
+_SAME_TABLE = 0.2
+
+
+class _Unfit(Exception):
+    """A value that its key can't hold: what was expected instead."""
+
+
+class _Review(NamedTuple):
+    """What one walk through a document carries along."""
+
+    file: str
+    schema: Schema
+    problems: list[Problem]
+
+
+def validate(document: Values, schema: Schema, file: str) -> tuple[Values, list[Problem]]:
+    """The values that `document` gives, without defaults and without those that are wrong; and what is wrong."""
+    review = _Review(file, schema, [])
+    return _table(document, schema, "", review), review.problems
+
+
+def above(values: Values, origins: dict[str, str], key: str, limit: str) -> list[Problem]:
+    """The Problem that `key` is above another key, its limit; the file that said so is named. `values` is complete."""
+    value, highest = _at(values, key), _at(values, limit)
+    if value <= highest:
+        return []
+    file = origins.get(key) or origins[limit]
+    return [Problem(file, key, shown(value), f"at most {limit} ({shown(highest)})")]
+
+
+def nearest_key(unknown: str, schema: Schema) -> str:
+    """The known table or key that is most like the dotted `unknown`; "" if none is.
+
+    The last part decides, so that a key in the wrong table is found as well; the same table counts for something.
+    """
+    table, _, name = unknown.rpartition(".")
+    matcher = difflib.SequenceMatcher(autojunk=False)
+    matcher.set_seq2(name[:_LONGEST_SHOWN])
+    best, best_score = "", _LEAST_LIKENESS
+    for known in _tables_and_keys(schema):
+        if unknown.startswith(f"{known}."):
+            continue
+        known_table, _, known_name = known.rpartition(".")
+        matcher.set_seq1(known_name)
+        score = matcher.ratio() + (_SAME_TABLE if known_table == table else 0)
+        if score > best_score:
+            best, best_score = known, score
+    return best
+
+
+def shown(value: object) -> str:
+    """A value from a file as a person would write it there, and not longer than a line."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return f'"{_shortened(value)}"'
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, list | tuple):
+        return "a list"
+    if isinstance(value, int) and value.bit_length() > 64:
+        return "a number of more than 64 bits"  # str() of a very long one is a ValueError
+    if isinstance(value, int | float):
+        return str(value)
+    return f"a {type(value).__name__}"
+
+
+def uid_of(user: str) -> int | None:
+    """The uid of a user by name, as getpwnam(3) has it; None if there is no such user here."""
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except (KeyError, OSError):
+        return None
+
+
+def least_bytes(glob: str) -> int:
+    """How many bytes the shortest text has that `glob` matches (fnmatch(3) without escapes).
+
+    Raises ValueError for a `[` that is never closed, which would match itself only.
+    """
+    count = place = 0
+    while place < len(glob):
+        if glob[place] == "[":
+            place = _end_of_bracket(glob, place)
+            count += 1
+        elif glob[place] != "*":
+            count += 1 if glob[place] == "?" else len(glob[place].encode("utf-8", "surrogateescape"))
+        place += 1
+    return count
+
+
+def _end_of_bracket(glob: str, start: int) -> int:
+    """The place of the `]` that closes the `[` at `start`: one that stands first is a member, as in `[]x]`."""
+    place = start + 1
+    if glob[place : place + 1] in ("!", "^"):
+        place += 1
+    if glob[place : place + 1] == "]":
+        place += 1
+    while place < len(glob):
+        if glob[place] == "]":
+            return place
+        pair = glob[place : place + 2]
+        if pair in ("[:", "[.", "[="):
+            inner_end = glob.find(pair[1] + "]", place + 2)
+            place = inner_end + 1 if inner_end >= 0 else place
+        place += 1
+    raise ValueError("a [ that is never closed")
+
+
+def _at(values: Values, key: str) -> Any:
+    """The value of a dotted key."""
+    for name in key.split("."):
+        values = values[name]
+    return values
+
+
+def _tables_and_keys(schema: Schema, prefix: str = "") -> Iterator[str]:
+    for name, spec in schema.items():
+        yield prefix + name
+        if not isinstance(spec, Key):
+            yield from _tables_and_keys(spec, f"{prefix}{name}.")
+
+
+def _table(document: Values, schema: Schema, prefix: str, review: _Review) -> Values:
+    values: Values = {}
+    for name, found in document.items():
+        key = prefix + name
+        spec = schema.get(name)
+        if spec is None:
+            nearest = nearest_key(key, review.schema)
+            review.problems.append(Problem(review.file, _shortened(key), "unknown key", nearest=nearest))
+        elif isinstance(spec, Key):
+            fitted = _list_fitted if spec.kind in _ITEMS else _fitted
+            values.update((name, value) for value in fitted(spec, found, key, review))
+        elif isinstance(found, dict):
+            values[name] = _table(found, spec, f"{key}.", review)
+        else:
+            review.problems.append(Problem(review.file, key, shown(found), "a table"))
+    return values
+
+
+def _list_fitted(spec: Key, found: object, key: str, review: _Review) -> list[object]:
+    if not isinstance(found, list | tuple):
+        review.problems.append(Problem(review.file, key, shown(found), f"a list {_LISTS[spec.kind]}"))
+        return []
+    return [[value for n, item in enumerate(found) for value in _fitted(spec, item, f"{key}[{n}]", review)]]
+
+
+def _fitted(spec: Key, found: object, key: str, review: _Review) -> list[object]:
+    """The value, alone in a list; or no value and a Problem more."""
+    fit = _ITEMS[spec.kind] if spec.kind in _ITEMS else _SINGLE[spec.kind]
+    try:
+        return [fit(spec, found)]
+    except _Unfit as unfit:
+        review.problems.append(Problem(review.file, key, shown(found), str(unfit)))
+        return []
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
+
+
+def _bool(_spec: Key, found: object) -> bool:
+    if type(found) is not bool:
+        raise _Unfit("true or false")
+    return found
+
+
+def _int(spec: Key, found: object) -> int:
+    # type() and not isinstance(): true is an int to isinstance.
+    if type(found) is not int or not spec.low <= found <= spec.high:
+        raise _Unfit(f"a whole number from {spec.low} to {spec.high}")
+    return found
+
+
+def _number(spec: Key, found: object) -> int | float:
+    # Written so that nan, which compares as false with everything, is outside.
+    if not (type(found) is int or type(found) is float) or not spec.low <= found <= spec.high:
+        raise _Unfit(f"a number from {spec.low} to {spec.high}")
+    return found
+
+
+def _text(found: object, expected: str) -> str:
+    """A text that can be given to the kernel and be written down: with no NUL, and in UTF-8."""
+    if type(found) is not str or not found or "\0" in found or any("\ud800" <= c <= "\udfff" for c in found):
+        raise _Unfit(expected)
+    return found
+
+
+def _string(spec: Key, found: object) -> str:
+    if spec.choices:
+        if found not in spec.choices:
+            raise _Unfit("one of " + ", ".join(shown(choice) for choice in spec.choices))
+        return str(found)
+    return _text(found, "a text")
+
+
+def _path(_spec: Key, found: object) -> str:
+    expected = f"an absolute path of at most {SOCKET_PATH_BYTES} bytes"
+    path = _text(found, expected)
+    if not path.startswith("/") or len(path.encode()) > SOCKET_PATH_BYTES:
+        raise _Unfit(expected)
+    return path
+
+
+def _cgroup(_spec: Key, found: object) -> str:
+    """The path in the hierarchy, however it was named."""
+    expected = 'the path of a control group, or ""'
+    path = plain(_text(found, expected)) if found != "" else ""
+    if path is None:
+        raise _Unfit(expected)
+    return path
+
+
+def _glob(_spec: Key, found: object) -> str:
+    glob = _text(found, "a glob (text)")
+    try:
+        least_bytes(glob)
+    except ValueError:
+        raise _Unfit("a glob with a ] for each [") from None
+    return glob
+
+
+def _name(_spec: Key, found: object) -> bytes:
+    """A glob on comm. From the command line it need not be UTF-8, as comm need not be either."""
+    raw = found.encode("utf-8", "surrogateescape") if type(found) is str else b""
+    glob = _glob(_spec, raw.decode("utf-8", "replace"))
+    if least_bytes(glob) > COMM_BYTES:
+        raise _Unfit(f"a glob that a process name can match (comm has at most {COMM_BYTES} bytes)")
+    return raw
+
+
+def _user(spec: Key, found: object) -> int | str:
+    """The uid. The default user may be missing on this machine: its name is left for whoever reads the values."""
+    if type(found) is int and 0 <= found <= UID_MAX:
+        return found
+    expected = "the name of a user of this machine, or a uid (a number, not in quotes)"
+    name = _text(found, expected)
+    uid = uid_of(name)
+    if uid is not None:
+        return uid
+    if name == spec.default:
+        return name
+    raise _Unfit(expected)
+
+
+_SINGLE: dict[str, Callable[[Key, object], object]] = {
+    "bool": _bool,
+    "int": _int,
+    "number": _number,
+    "string": _string,
+    "path": _path,
+    "cgroup": _cgroup,
+    "user": _user,
+}
+_ITEMS: dict[str, Callable[[Key, object], object]] = {
+    "strings": _string,
+    "globs": _glob,
+    "names": _name,
+    "users": _user,
+}
+_LISTS = {
+    "strings": "of texts",
+    "globs": "of globs, each a text",
+    "names": "of globs on process names, each a text",
+    "users": "of user names and uids",
+}

@@ -1,0 +1,67 @@
+import pytest
+
+from bustd_monitor.config import config_of
+from bustd_monitor.deciding.killer_limits import outside_the_killers_limits
+from bustd_shared.rules.killer_toml import config_of as killer_config_of
+
+
+def sentences(condition: str, killer=(25, 40, 10), **keys) -> list[str]:
+    """About a monitor that has only this condition enabled."""
+    tables: dict = {name: {"enabled": False} for name in ("pressure", "floor", "stall")}
+    tables[condition] = keys
+    return outside_the_killers_limits(config_of({"conditions": tables}), *killer)
+
+
+def test_the_defaults_of_the_two_agree():
+    killer = killer_config_of({})
+    limits = (killer.available_percent, killer.pressured_available_percent, killer.pressure_some_avg10)
+    assert outside_the_killers_limits(config_of({}), *limits) == []
+
+
+@pytest.mark.parametrize("condition", ["floor", "stall"])
+@pytest.mark.parametrize(("percent", "count"), [(24.9, 0), (25, 0), (25.1, 1), (100, 1)])
+def test_floor_and_stall_are_outside_above_what_the_killer_takes_without_pressure(condition, percent, count):
+    found = sentences(condition, available_percent=percent)
+    assert len(found) == count
+    assert all(f"conditions.{condition} can fire at {percent:g} %" in sentence for sentence in found)
+
+
+@pytest.mark.parametrize(("percent", "count"), [(40, 0), (40.1, 1), (100, 1)])
+def test_pressure_is_outside_above_what_the_killer_takes_under_pressure(percent, count):
+    assert len(sentences("pressure", available_percent=percent)) == count
+
+
+@pytest.mark.parametrize(
+    ("psi", "percent", "count"), [(9.9, 40, 1), (9.9, 25.1, 1), (9.9, 25, 0), (10, 40, 0), (0, 25, 0)]
+)
+def test_pressure_that_the_killer_does_not_call_pressure_is_outside_above_the_plain_limit(psi, percent, count):
+    assert len(sentences("pressure", psi_some_avg10=psi, available_percent=percent)) == count
+
+
+def test_a_pressured_limit_below_the_plain_one_takes_nothing_from_it():
+    assert sentences("pressure", killer=(50, 10, 10), available_percent=50) == []
+
+
+def test_a_condition_that_is_switched_off_is_not_outside():
+    for condition in ("pressure", "floor", "stall"):
+        others = {"pressure": "floor", "floor": "stall", "stall": "pressure"}
+        assert sentences(others[condition]) == []
+        assert sentences(condition, available_percent=100) != []
+        monitor = config_of({"conditions": {condition: {"enabled": False, "available_percent": 100}}})
+        assert outside_the_killers_limits(monitor, 25, 40, 10) == []
+
+
+def test_a_sentence_names_both_numbers_and_the_key_that_would_move_the_killers():
+    assert sentences("floor", available_percent=30) == [
+        "conditions.floor can fire at 30 % of available memory, where the killer still refuses: "
+        "it kills at 25 % or less (limits.available_percent in killer.toml)"
+    ]
+    assert sentences("pressure", psi_some_avg10=5) == [
+        "conditions.pressure can fire at 5 % PSI some avg10, where the killer still refuses: "
+        "it needs 10 % or more (limits.pressure_some_avg10 in killer.toml)"
+    ]
+
+
+def test_each_condition_has_its_own_sentence():
+    everything = {name: {"available_percent": 90} for name in ("pressure", "floor", "stall")}
+    assert len(outside_the_killers_limits(config_of({"conditions": everything}), 25, 40, 10)) == 3

@@ -1,0 +1,99 @@
+"""Monitor and killer together: what the monitor was not warned of, the killer agrees with."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bustd_killer.checks import judge_shortage
+from bustd_killer.facts import Machine
+from bustd_monitor.conditions.stalled_seconds import Stalls
+from bustd_monitor.conditions.table import findings
+from bustd_monitor.config import config_of
+from bustd_monitor.deciding.killer_limits import outside_the_killers_limits
+from bustd_monitor.sensing.reading import Reading
+from bustd_protocol.messages import Reason
+from bustd_shared.kernel.procfs import Meminfo
+from bustd_shared.rules import killer_toml
+from tests.unit.monitor.making import psi
+from tests.unit.monitor.test_conditions import ANY_STALLS, any_conditions
+from tests.unit.monitor.trends import filling_at, stalls_of, thrashing
+
+
+@st.composite
+def machines(draw) -> tuple[Meminfo, float]:
+    """Memory of one moment, and PSI some avg10, mostly near to where somebody decides."""
+    ram = draw(st.integers(2**24, 2**44))
+    user_space = draw(st.integers(ram // 8, ram))
+    percent = draw(st.one_of(st.sampled_from([1, 5, 10, 15, 25, 40, 90]), st.floats(0, 100)))
+    available = int(user_space * percent / 100)
+    free = draw(st.integers(0, ram // 4))
+    some = draw(st.one_of(st.sampled_from([0, 9, 10, 25, 100]), st.floats(0, 100)))
+    return Meminfo(ram, free, available, user_space - available, 0, 0), some
+
+
+KILLERS = st.builds(
+    lambda available, more, some: killer_toml.config_of({})._replace(
+        available_percent=available,
+        pressured_available_percent=min(available + more, 100),
+        pressure_some_avg10=some,
+    ),
+    st.integers(1, 100),
+    st.integers(0, 99),
+    st.integers(0, 100),
+)
+
+
+@given(machines(), ANY_STALLS, any_conditions(), KILLERS)
+@settings(deadline=None, max_examples=200)
+def test_a_condition_of_which_there_is_no_warning_never_fires_where_the_killer_refuses(machine, stalls, some, killer):
+    meminfo, some_avg10 = machine
+    monitor = config_of({})._replace(conditions=some)
+    limits = (killer.available_percent, killer.pressured_available_percent, killer.pressure_some_avg10)
+    warned = [sentence.split()[0] for sentence in outside_the_killers_limits(monitor, *limits)]
+    total = meminfo.available + meminfo.anonymous
+    a_reading = Reading(meminfo.total, meminfo.free, total, meminfo.available, 0, 0, psi(some_avg10))
+    filling = filling_at(2**45)
+    ruling = judge_shortage(Machine(meminfo, some_avg10), killer)
+    for found in findings(a_reading, stalls, some, filling):
+        if found.fires and f"conditions.{found.name}" not in warned:
+            assert ruling.reason is Reason.NONE, f"{found.name} fires and the killer says: {ruling.why}"
+
+
+def test_by_default_the_killer_agrees_with_each_condition_where_it_begins_to_fire():
+    killer, total = killer_toml.config_of({}), 2**34
+    defaults = config_of({}).conditions
+    thrash = thrashing(file=90)
+    for available, some, stalls, rate in (
+        (2**30, 0, Stalls(), 0),
+        (total * 15 // 100, 0, stalls_of(300, 300), 0),
+        (total * 25 // 100, 0, thrash, 0),
+        (total * 20 // 100, 0, Stalls(), total),
+        (total * 40 // 100, 25, Stalls(), 0),
+    ):
+        meminfo = Meminfo(total, total // 10, available, total - available, 0, 0)
+        a_reading = Reading(total, total // 10, total, available, 0, 0, psi(some))
+        assert any(found.fires for found in findings(a_reading, stalls, defaults, filling_at(rate)))
+        assert judge_shortage(Machine(meminfo, some), killer).reason is Reason.NONE
+
+
+@pytest.mark.parametrize(
+    ("tables", "condition"),
+    [
+        ({"forecast": {"available_percent": 26}}, "forecast"),
+        ({"stall": {"thrash_available_percent": 26}}, "stall"),
+        ({"stall": {"available_percent": 26}}, "stall"),
+        ({"floor": {"available_percent": 26}}, "floor"),
+    ],
+)
+def test_a_condition_that_can_fire_where_the_killer_refuses_is_told_with_both_figures(tables, condition):
+    monitor = config_of({"conditions": tables})
+    assert outside_the_killers_limits(monitor, 25, 40, 10) == [
+        f"conditions.{condition} can fire at 26 % of available memory, where the killer still refuses: it kills at "
+        "25 % or less (limits.available_percent in killer.toml)"
+    ]
+    assert outside_the_killers_limits(monitor, 26, 40, 10) == []
+
+
+def test_of_a_condition_that_is_switched_off_there_is_no_warning():
+    off = config_of({"conditions": {name: {"enabled": False} for name in ("forecast", "stall", "pressure")}})
+    assert outside_the_killers_limits(off, 10, 10, 10) == []

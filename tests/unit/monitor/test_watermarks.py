@@ -1,0 +1,91 @@
+"""What the kernel keeps of free memory for itself, from /proc/zoneinfo."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bustd_monitor.sensing.sysinfo import read_sysinfo
+from bustd_monitor.sensing.watermarks import parse_zoneinfo, reserved_bytes
+from bustd_shared.kernel.procfs import parse_meminfo
+from tests.fakes.procfs import FakeProc
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
+ZONE = b"""Node 0, zone   %(name)s
+  per-node stats
+      nr_inactive_anon 6078
+  pages free     200
+        boost    0
+        min      10
+        low      14
+        high     %(high)d
+        spanned  4095
+        present  3998
+        managed  %(managed)d
+        cma      0
+        protection: (%(protection)s)
+      nr_free_pages 200
+  pagesets
+    cpu: 0
+              count:    5
+              high:     9999
+              batch:    7
+"""
+
+
+def zone(high: int, managed: int, protection: bytes = b"0, 0, 0", name: bytes = b"DMA") -> bytes:
+    return ZONE % {b"name": name, b"high": high, b"managed": managed, b"protection": protection}
+
+
+@pytest.mark.parametrize(
+    ("data", "pages"),
+    [
+        (zone(18, 3840), 18),
+        (zone(18, 3840, b"0, 1000, 2000, 1500"), 2018),
+        (zone(18, 500, b"0, 1000, 2000"), 500),
+        (zone(18, 3840, b"0, 100") + zone(30, 9000, b"0, 7"), 155),
+        (zone(18, 3840, b""), 18),
+        (b"", 0),
+    ],
+)
+def test_each_zone_keeps_its_high_mark_and_its_largest_protection_but_not_more_than_it_has(data, pages):
+    assert parse_zoneinfo(data) == pages
+
+
+def test_the_reserve_is_in_bytes(tmp_path):
+    proc = FakeProc(tmp_path)
+    proc.write("zoneinfo", zone(18, 3840))
+    assert reserved_bytes(10**9, proc.path) == 18 * PAGE
+
+
+def test_where_it_can_not_be_read_a_tenth_is_kept(tmp_path):
+    proc = FakeProc(tmp_path)
+    assert reserved_bytes(1000, proc.path) == 100
+    proc.write("zoneinfo", zone(18, 3840).replace(b"high     18", b"high     many"))
+    assert reserved_bytes(1000, proc.path) == 100
+
+
+def test_on_this_machine_what_is_free_less_the_reserve_is_available():
+    if not Path("/proc/zoneinfo").exists():
+        pytest.skip("no /proc/zoneinfo")
+    meminfo = parse_meminfo(Path("/proc/meminfo").read_bytes())
+    reserve = reserved_bytes(meminfo.total)
+    assert 0 < reserve < meminfo.total // 4
+    assert read_sysinfo().free - reserve <= meminfo.available + meminfo.total // 100  # two moments, other programs
+
+
+@given(
+    st.one_of(
+        st.binary(max_size=80),
+        st.lists(
+            st.sampled_from([b"high", b"managed", b"protection:", b" ", b"5", b"-7", b"x", b"\n", b"(", b"\xff"]),
+            max_size=30,
+        ).map(b"".join),
+    )
+)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_is_in_the_file_there_is_a_reserve_within_reason(tmp_path, data):
+    (tmp_path / "zoneinfo").write_bytes(data)
+    assert reserved_bytes(1000, str(tmp_path)) >= 0
