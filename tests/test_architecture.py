@@ -151,6 +151,18 @@ def test_no_daemon_imports_what_records_and_replays():
             assert not [name for name in imports(path) if f"{name}.".startswith("bustd_monitor.traces.")], path
 
 
+def test_nothing_but_a_connection_codes_messages_or_advances_a_session():
+    """Whoever could do one without the other would forget it one day."""
+    outside = [path for path in SOURCES if module_of(path) != "bustd_protocol.connection"]
+    assert [module_of(path) for path in outside if "bustd_protocol.codec" in imports(path)] == []
+    for path in outside:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").endswith("session"):
+                assert {alias.name for alias in node.names} == {"Role"}, path
+            elif isinstance(node, ast.ImportFrom) and node.module in ("bustd_protocol", None):
+                assert "session" not in {alias.name for alias in node.names}, path
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=module_of)
 def test_a_file_fits_in_a_head(path):
     assert len(path.read_text().splitlines()) <= 300
