@@ -176,7 +176,7 @@ class ProcessTable:
     def _may_be_looked_at(self, pid: int) -> bool:
         if pid in self._own:
             return False
-        return not self._ancestor or self._ancestor in processes.ancestors(pid, self._proc)
+        return not self._ancestor or processes.descends_from(pid, self._ancestor, self._proc)
 
     def _read_last_pid(self) -> int:
         """The PID that was given out last, 0 where nothing tells."""

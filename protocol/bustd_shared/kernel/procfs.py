@@ -13,6 +13,7 @@ from . import bounds
 
 PF_KTHREAD = 0x00200000
 _NEWLINE = 10
+_LONGEST_ADJ = len("-1000")
 _LARGEST_KIB = 2**50
 """More kibibytes than any machine has: lxcfs prints negative amounts as 18446744073709551360 kB."""
 
@@ -41,10 +42,14 @@ class Stat(NamedTuple):
 
 
 class Status(NamedTuple):
-    """/proc/PID/status: the effective uid, and the bytes that die with the process (None: it has no memory)."""
+    """/proc/PID/status: the effective uid, and the bytes that die with the process (None: it has no memory).
+
+    `tgid`: the PID of the process that this thread belongs to; None: not told.
+    """
 
     uid: int
     held_bytes: int | None
+    tgid: int | None = None
 
 
 class Meminfo(NamedTuple):
@@ -95,10 +100,17 @@ def parse_status(data: bytes) -> Status | None:
     uids = data[at + 5 : at + 80].split()
     if at < 0 or len(uids) < 2 or not uids[1].isdigit() or int(uids[1]) > bounds.UINT32_MAX:
         return None
+    tgid = number_after(data, b"Tgid:")
     anonymous = field_bytes(data, b"RssAnon:")
     if anonymous is None:
-        return Status(int(uids[1]), None)
-    return Status(int(uids[1]), anonymous + (field_bytes(data, b"VmSwap:") or 0))
+        return Status(int(uids[1]), None, tgid)
+    return Status(int(uids[1]), anonymous + (field_bytes(data, b"VmSwap:") or 0), tgid)
+
+
+def parse_oom_score_adj(data: bytes) -> int | None:
+    """Read /proc/PID/oom_score_adj, -1000 to 1000 (proc_pid_oom_score_adj(5)); None for what is no such number."""
+    word = data.strip()
+    return int(word) if word.removeprefix(b"-").isdigit() and len(word) <= _LONGEST_ADJ else None
 
 
 def parse_meminfo(data: bytes) -> Meminfo | None:

@@ -1,6 +1,7 @@
 """The process table, from a /proc of any kind: whoever has vanished or makes no sense is left out, and no more."""
 
 import os
+import resource
 import threading
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 from bustd_monitor.sensing import processes
 from bustd_monitor.sensing.processes import (
     Process,
-    ancestors,
+    descends_from,
+    is_in_group,
     oom_score,
     read_command,
     read_process,
@@ -180,22 +182,33 @@ def test_who_has_vanished_has_no_command_line(proc):
     assert read_command(10, proc.path) == ""
 
 
-def test_the_ancestors_are_the_parent_its_parent_and_so_on(proc):
+def test_a_process_descends_from_its_parent_its_parents_parent_and_so_on(proc):
     proc.process(30, parent=20)
     proc.process(20, parent=10)
     proc.process(10, parent=1)
-    assert list(ancestors(30, proc.path)) == [20, 10, 1]
-    assert list(ancestors(1, proc.path)) == []
+    assert [ancestor for ancestor in (1, 10, 20, 30, 40) if descends_from(30, ancestor, proc.path)] == [1, 10, 20]
+    assert not descends_from(40, 1, proc.path)
 
 
-def test_a_gap_in_the_line_of_ancestors_ends_it(proc):
-    proc.process(30, parent=20)
-    assert list(ancestors(30, proc.path)) == [20]
-    assert list(ancestors(40, proc.path)) == []
+def test_this_process_descends_from_its_parent():
+    assert descends_from(os.getpid(), os.getppid())
+    assert not descends_from(os.getppid(), os.getpid())
 
 
-def test_ones_own_ancestors_begin_with_the_parent():
-    assert next(ancestors(os.getpid())) == os.getppid()
+def test_without_a_descriptor_left_a_process_counts_as_gone_and_nothing_is_raised():
+    def read_everything():
+        pid = os.getppid()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
+        return (
+            read_process(pid, 1),
+            oom_score(pid),
+            resident_bytes(pid),
+            read_command(pid),
+            descends_from(pid, 1),
+            is_in_group(pid, "/a"),
+        )
+
+    assert in_child(read_everything) == (None, 0, 0, "", False, False)
 
 
 def test_a_file_that_can_be_opened_and_not_read_counts_as_vanished(proc):
