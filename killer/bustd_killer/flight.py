@@ -6,15 +6,23 @@ import os
 import signal
 from collections.abc import Iterable
 
-from bustd_protocol.messages import Exited, Fate, KillRequest, Reason, Signal, Verdict, outcome_of
+from bustd_protocol.messages import Exited, Fate, KillRequest, Reason, Scope, Signal, Verdict, outcome_of
 from bustd_shared.daemon.log import printable
 from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.rules.killer_toml import KillerConfig
 
 from . import aim, checks, facts, sysapi
-from .aim import Aim, Guard
-from .checks import FlightKey, Ruling
+from .aim import Aim
+from .checks import Guard, Ruling
 from .facts import Victim
+from .rate import Rate, after_kill, rate_wait_ms
+
+
+class FlightKey(NamedTuple):
+    """The process in flight: what makes a request an escalation."""
+
+    pid: int
+    start_ticks: int
 
 
 class Flight(NamedTuple):
@@ -42,6 +50,11 @@ class Ending(NamedTuple):
     sentence: str
 
 
+def is_escalation(flight: FlightKey | None, request: KillRequest) -> bool:
+    """Whether the request is a SIGKILL for the very process in flight: always permitted, and free."""
+    return flight == FlightKey(request.pid, request.start_ticks) and request.signal is Signal.KILL
+
+
 def send_signal(pidfd: int, number: int) -> Ruling:
     """Signal through the pidfd: it can't reach a successor of the PID. NONE, GONE, EPERM or KERNEL."""
     try:
@@ -58,29 +71,38 @@ class Kills:
     """The in-flight slot and the rate limit. Times are monotonic milliseconds, passed in."""
 
     def __init__(self) -> None:
-        self._rate = checks.Rate()
+        self._rate = Rate()
         self.flight: Flight | None = None
 
     def retry_after_ms(self, now_ms: int, config: KillerConfig) -> int:
         """How long the rate limit still forbids a new kill."""
-        return checks.rate_wait_ms(self._rate, now_ms, config)
+        return rate_wait_ms(self._rate, now_ms, config)
 
     def answer(self, request: KillRequest, guard: Guard, now_ms: int) -> Answer:
-        """Check 3, then take aim (checks 4 to 9), then signal."""
+        """Check 3, then take aim (checks 4 to 9), then signal. An escalation repeats none of its kill's checks."""
         flight = self.flight
-        if flight is not None and checks.is_escalation(flight.key, request):
+        if flight is not None and is_escalation(flight.key, request):
             self.flight = _with_sigkill(flight, now_ms, guard.config)
             return _answer(request, Ruling(Reason.NONE, "an escalation"), signalled_count=len(flight.pidfds))
-        if flight is not None:
-            return _answer(request, Ruling(Reason.BUSY, f"{flight.key.pid} is in flight"))
-        wait_ms = self.retry_after_ms(now_ms, guard.config)
-        if wait_ms:
-            return _answer(request, Ruling(Reason.RATE, f"for {wait_ms} ms"), retry_after_ms=wait_ms)
+        refusal = self.refusal(request, guard, now_ms)
+        if refusal.reason:
+            return _answer(request, refusal)
         try:
             aimed = aim.take_aim(request, guard)
         except OSError as error:
             aimed = Ruling(Reason.KERNEL, str(error), error.errno or 0)
         return _answer(request, aimed) if isinstance(aimed, Ruling) else self._strike(request, aimed, guard, now_ms)
+
+    def refusal(self, request: KillRequest, guard: Guard, now_ms: int) -> Ruling:
+        """Check 3: the slot is free, the rate has room, and there is what the scope needs. No process is looked at."""
+        if self.flight is not None:
+            return Ruling(Reason.BUSY, f"{self.flight.key.pid} is in flight")
+        wait_ms = self.retry_after_ms(now_ms, guard.config)
+        if wait_ms:
+            return Ruling(Reason.RATE, f"for {wait_ms} ms", retry_after_ms=wait_ms)
+        if request.scope is Scope.CGROUP and not guard.hierarchy:
+            return Ruling(Reason.UNSUPPORTED, "scope CGROUP: no unified hierarchy")
+        return checks.PASSED
 
     def follow(self, now_ms: int, config: KillerConfig) -> Ending | None:
         """Look after the kill in flight; None if there is nothing to say."""
@@ -121,13 +143,13 @@ class Kills:
             aim.close_all(aimed.victims)
             return _answer(request, ruling, first)
         pidfds = [first.pidfd, *_signalled(aimed.victims[1:], request.signal)]
-        pidfds += _signal_newcomers(request, aimed, guard)
-        self._rate = checks.after_kill(self._rate, now_ms, config)
+        pidfds += _signal_newcomers(request, aimed)
+        self._rate = after_kill(self._rate, now_ms, config)
         grace_ms = config.stuck_ms if request.signal is Signal.KILL else config.term_ms
         key = FlightKey(request.pid, request.start_ticks)
         self.flight = Flight(request.id, key, tuple(pidfds), request.signal, now_ms, now_ms + grace_ms)
         if len(pidfds) > 1:
-            ruling = ruling._replace(why=f"with {len(pidfds) - 1} more of {aimed.company.cgroup or 'its group'}")
+            ruling = ruling._replace(why=f"with {len(pidfds) - 1} more of {aimed.target.cgroup or 'its group'}")
         return _answer(request, ruling, first, signalled_count=len(pidfds))
 
 
@@ -136,7 +158,6 @@ def _answer(
     ruling: Ruling,
     victim: Victim | None = None,
     signalled_count: int = 0,
-    retry_after_ms: int = 0,
 ) -> Answer:
     """The verdict on a request, and its line for the log."""
     outcome, differs, held_bytes, known = outcome_of(ruling.reason), 0, 0, ""
@@ -151,7 +172,7 @@ def _answer(
         f"for {printable(request.condition)}{f': {why}' if why else ''}"
     )
     reply = Verdict(
-        request.id, outcome, ruling.reason, differs, held_bytes, signalled_count, retry_after_ms, ruling.errno
+        request.id, outcome, ruling.reason, differs, held_bytes, signalled_count, ruling.retry_after_ms, ruling.errno
     )
     return Answer(reply, sentence)
 
@@ -184,13 +205,12 @@ def _without_the_dead(flight: Flight) -> Flight:
     return flight._replace(pidfds=tuple(pidfd for pidfd in flight.pidfds if pidfd not in dead))
 
 
-def _signal_newcomers(request: KillRequest, aimed: Aim, guard: Guard) -> list[int]:
-    """Signal what its company has started meanwhile, until nothing new appears."""
+def _signal_newcomers(request: KillRequest, aimed: Aim) -> list[int]:
+    """Signal what the other members have started meanwhile, until nothing new appears."""
     known = {victim.pid for victim in aimed.victims}
     pidfds: list[int] = []
     for _ in range(aim.MOST_ROUNDS):
-        found = aim.newcomers(aimed.company, known, guard)
-        known |= {victim.pid for victim in found}
+        found = aim.newcomers(aimed, known)
         pidfds += _signalled(found, request.signal)
         if not found:
             break

@@ -8,12 +8,12 @@ import signal
 
 from bustd_protocol.messages import KillRequest, Reason, Scope, Signal
 
-from . import aim, facts, flight, sysapi
-from .aim import Guard
+from . import aim, checks, facts, flight, sysapi
+from .checks import Guard
 from .lockdown import Unable
 
 _PATIENCE_MS = 2000
-_POLICY = (Reason.NONE, Reason.OUTSIDE, Reason.ADJ, Reason.PROTECTED, Reason.SHRUNK, Reason.NOT_SHORT)
+_POLICY = {reason for check in checks.TABLE if check.number >= 7 for reason in check.reasons}
 
 
 def start_subject() -> int:
@@ -44,11 +44,12 @@ def rehearse(pid: int, guard: Guard) -> None:
         stat = victim.facts.stat
         who, what = (pid, stat.start_ticks, victim.facts.uid, stat.comm, 0), (Signal.KILL, Scope.PROCESS)
         request = KillRequest(0, *who, *what, b"rehearsal", 0)
-        ruling = aim.first_refusal(victim, request, guard)
-        if ruling.reason not in _POLICY:
+        case = aim.case_of(victim, request, guard)
+        ruling = aim.first_refusal(case)
+        if ruling.reason and ruling.reason not in _POLICY:
             raise Unable(f"the facts of its own child {pid} make no sense: {ruling.reason.name.lower()} {ruling.why}")
-        if guard.machine.read() is None:
-            raise Unable(aim.senseless(guard))
+        if case.machine is None:
+            raise Unable(checks.unreadable(guard))
         for number in (0, Signal.KILL):
             ruling = flight.send_signal(victim.pidfd, number)
             if ruling.reason:

@@ -15,7 +15,7 @@ from bustd_shared.daemon.packets import Socket
 from bustd_shared.rules.killer_toml import minimum_bytes
 
 from . import rehearsal
-from .aim import Guard
+from .checks import Guard
 from .flight import Kills
 from .lockdown import Unable
 from .peer import Disconnected, Peer, credentials

@@ -20,8 +20,7 @@ from bustd_shared.rules import killer_toml
 from bustd_shared.rules.protection import Protection
 
 from . import launcher, listening, lockdown, rehearsal, sysapi
-from .aim import Guard
-from .checks import Own
+from .checks import Guard, Own
 from .facts import CgroupFiles, MachineFiles
 from .launcher import MonitorPlan
 from .peer import Peer

@@ -6,8 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bustd_killer.aim import Guard
-from bustd_killer.checks import Own
+from bustd_killer.checks import Guard, Own
 from bustd_killer.facts import Machine
 from bustd_killer.flight import Kills
 from bustd_shared.kernel import procfs

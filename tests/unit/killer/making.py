@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 
-from bustd_killer.aim import Guard
-from bustd_killer.checks import Own
-from bustd_killer.facts import Facts, Machine
+from bustd_killer.checks import Case, Guard, Own
+from bustd_killer.facts import Facts, Machine, Victim
 from bustd_protocol.messages import KillRequest, Scope, Signal
 from bustd_shared.kernel.procfs import Meminfo, Stat
 from bustd_shared.rules import killer_toml
@@ -106,3 +105,17 @@ def guard(
         only_descendants_of,
         hierarchy,
     )
+
+
+def case(
+    of: Facts | None = None,
+    asked: KillRequest | None = None,
+    *,
+    pid: int = 4711,
+    is_descendant: bool = True,
+    **guarded: object,
+) -> Case:
+    """What a check looks at: an ordinary process (which nothing holds), the request for it, and `guard(**guarded)`."""
+    held = Victim(pid, -1, facts() if of is None else of)
+    by = guard(**guarded)  # type: ignore[arg-type]
+    return Case(held, is_descendant, by.machine.read(), request(pid) if asked is None else asked, by)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bustd_killer.checks import Rate, after_kill, rate_wait_ms
+from bustd_killer.rate import Rate, after_kill, rate_wait_ms
 from tests.unit.killer.making import config
 
 DEFAULT = {"burst": 3, "interval_ms": 500, "per_minute": 60}

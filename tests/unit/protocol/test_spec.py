@@ -99,6 +99,7 @@ def test_the_page_has_no_table_that_these_tests_do_not_know() -> None:
         fields: len(LAYOUT),
         ("enumeration", "number", "member", "meaning"): 1,
         ("number", "reason", "outcome", "meaning", "reaction", "what the monitor does"): 1,
+        ("check", "asked of", "reasons", "what must be true", "whom it distrusts"): 1,
         ("phase", "meaning"): 1,
         ("message", "sender", "when", "cue"): 1,
         ("phase", "cue", "next phase"): 1,
