@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import IntEnum
 
 from bustd_shared.daemon.record import NamedTuple
@@ -59,10 +60,17 @@ class Reason(IntEnum):
 
 
 class Fate(IntEnum):
-    """How a kill ended: the victim is gone, or it would not die within the deadline."""
+    """How a kill ended.
+
+    GONE: everything that was signalled has exited. STUCK: it has not, and its memory is not back, long after SIGKILL.
+    RELEASED: after SIGKILL, what has not exited has no memory any more. SPARED: SIGTERM had not ended it, and memory
+    was no longer short when SIGKILL was due.
+    """
 
     GONE = 0
     STUCK = 1
+    RELEASED = 2
+    SPARED = 3
 
 
 class Farewell(IntEnum):
@@ -70,6 +78,7 @@ class Farewell(IntEnum):
 
     SHUTDOWN = 0
     UNABLE = 1
+    VERSION = 2
 
 
 DIFFERS_UID = 1
@@ -118,9 +127,10 @@ class Pong(NamedTuple):
 
 
 class KillRequest(NamedTuple):
-    """Kill this process.
+    """Kill this process, and with a wider scope the `members` that the monitor names.
 
-    Identity is `pid` with `start_ticks` (field 22 of proc_pid_stat(5)); uid and comm are for the record.
+    Identity is `pid` with `start_ticks` (field 22 of proc_pid_stat(5)); uid and comm are for the record. `members`:
+    records of 12 bytes, see `packed_members`.
     """
 
     id: int
@@ -133,6 +143,21 @@ class KillRequest(NamedTuple):
     scope: Scope
     condition: bytes
     monotonic_ms: int
+    members: bytes = b""
+
+
+def packed_members(members: Iterable[tuple[int, int]]) -> bytes:
+    """(PID, start time in clock ticks) of each as KillRequest carries them. Raises OverflowError out of range."""
+    return b"".join([pid.to_bytes(4, "little") + ticks.to_bytes(8, "little") for pid, ticks in members])
+
+
+def unpacked_members(packed: bytes) -> list[tuple[int, int]]:
+    """The (PID, start time in clock ticks) of each member. The length must be a multiple of 12, as decode holds it."""
+    starts = range(0, len(packed), limits.MEMBER_BYTES)
+    return [
+        (int.from_bytes(packed[at : at + 4], "little"), int.from_bytes(packed[at + 4 : at + 12], "little"))
+        for at in starts
+    ]
 
 
 class Verdict(NamedTuple):
@@ -175,9 +200,10 @@ class Int(NamedTuple):
 
 
 class Octets(NamedTuple):
-    """A field that holds up to `longest` bytes."""
+    """A field that holds up to `longest` bytes, a multiple of `step`."""
 
     longest: int
+    step: int = 1
 
 
 class Choice(NamedTuple):
@@ -233,6 +259,7 @@ LAYOUT: dict[type[Message], tuple[int, tuple[FieldKind, ...]]] = {
             Choice(Scope),
             Octets(limits.CONDITION_BYTES),
             _UINT63,
+            Octets(limits.MEMBERS * limits.MEMBER_BYTES, limits.MEMBER_BYTES),
         ),
     ),
     Verdict: (6, (_ID, Choice(Outcome), Choice(Reason), Int(0, 3), _UINT63, _UINT32, _UINT32, Int(0, 4095), _UINT32)),
