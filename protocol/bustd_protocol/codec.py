@@ -9,14 +9,14 @@ from __future__ import annotations
 import msgpack
 
 from . import limits
-from .errors import LocalProtocolError, OtherVersion, RemoteProtocolError
-from .messages import LAYOUT, Bye, Choice, Farewell, FieldKind, Int, Message, Verdict, outcome_of
+from .errors import LocalProtocolError, RemoteProtocolError
+from .messages import LAYOUT, EnumField, FieldKind, IntField, Message, Verdict, outcome_of
 
 _BY_NUMBER = {number: (kind, fields) for kind, (number, fields) in LAYOUT.items()}
 _LONGEST_ARRAY = 2 + max(len(fields) for _, fields in LAYOUT.values())
 
 
-class _Unfit(Exception):
+class _UnfitField(Exception):
     """A value that its field can't hold; turned into the error of whoever is at fault."""
 
 
@@ -26,7 +26,7 @@ def encode(message: Message) -> bytes:
     try:
         values = [_checked(kind, value) for kind, value in zip(fields, message, strict=True)]
         _check_whole(message)
-    except _Unfit as unfit:
+    except _UnfitField as unfit:
         raise LocalProtocolError(f"{type(message).__name__}: {unfit}") from None
     packed: bytes = msgpack.packb([number, limits.VERSION, *values])
     return packed
@@ -43,7 +43,7 @@ def decode(packet: bytes) -> Message:
             strict_map_key=True,
             ext_hook=_no_extension,
             max_str_len=0,
-            max_bin_len=limits.MEMBERS * limits.MEMBER_BYTES,
+            max_bin_len=limits.COMM_BYTES,
             max_array_len=_LONGEST_ARRAY,
             max_map_len=0,
             max_ext_len=0,
@@ -53,7 +53,7 @@ def decode(packet: bytes) -> Message:
     if type(array) is not list or len(array) < 3 or type(array[0]) is not int or type(array[1]) is not int:
         raise RemoteProtocolError("not an array that starts with type, version and id")
     if array[1] != limits.VERSION:
-        return _of_another_version(array)
+        raise RemoteProtocolError(f"version {array[1]} instead of {limits.VERSION}")
     if array[0] not in _BY_NUMBER:
         raise RemoteProtocolError(f"unknown message type {array[0]}")
     kind, fields = _BY_NUMBER[array[0]]
@@ -62,25 +62,9 @@ def decode(packet: bytes) -> Message:
     try:
         message = kind._make(_restored(field, value) for field, value in zip(fields, array[2:], strict=True))
         _check_whole(message)
-    except _Unfit as unfit:
+    except _UnfitField as unfit:
         raise RemoteProtocolError(f"{kind.__name__}: {unfit}") from None
     return message
-
-
-def farewell_to(version: int) -> bytes:
-    """Bye in the form that every version has, for a peer that speaks `version`, 0 to 255."""
-    packed: bytes = msgpack.packb([LAYOUT[Bye][0], version, 0, int(Farewell.VERSION)])
-    return packed
-
-
-def _of_another_version(array: list[int]) -> Bye:
-    """Of a packet of another version only Bye can be understood, whatever its reason is. Raises OtherVersion."""
-    number, version = array[:2]
-    if not 0 <= version <= 255:
-        raise RemoteProtocolError(f"version {version}")
-    if number == LAYOUT[Bye][0]:
-        return Bye(0, Farewell.VERSION)
-    raise OtherVersion(version)
 
 
 def _no_extension(_code: int, _data: bytes) -> None:
@@ -89,38 +73,36 @@ def _no_extension(_code: int, _data: bytes) -> None:
 
 def _checked(kind: FieldKind, value: object) -> int | bytes:
     """The value as it goes on the wire. `type(x) is`, because True is an int to isinstance."""
-    if isinstance(kind, Choice):
+    if isinstance(kind, EnumField):
         if type(value) is not kind.members:
-            raise _Unfit(f"{value!r} is no {kind.members.__name__}")
+            raise _UnfitField(f"{value!r} is no {kind.members.__name__}")
         return int(value)
-    if isinstance(kind, Int):
+    if isinstance(kind, IntField):
         if type(value) is not int:
-            raise _Unfit(f"{type(value).__name__} where an int belongs")
+            raise _UnfitField(f"{type(value).__name__} where an int belongs")
         if not kind.low <= value <= kind.high:
-            raise _Unfit(f"{value} is not within {kind.low} to {kind.high}")
+            raise _UnfitField(f"{value} is not within {kind.low} to {kind.high}")
         return value
     if type(value) is not bytes:
-        raise _Unfit(f"{type(value).__name__} where bytes belong")
+        raise _UnfitField(f"{type(value).__name__} where bytes belong")
     if len(value) > kind.longest:
-        raise _Unfit(f"{len(value)} bytes where {kind.longest} are the most")
-    if len(value) % kind.step:
-        raise _Unfit(f"{len(value)} bytes where a multiple of {kind.step} belongs")
+        raise _UnfitField(f"{len(value)} bytes where {kind.longest} are the most")
     return value
 
 
 def _restored(kind: FieldKind, value: object) -> object:
     """The value as the message holds it, from what came off the wire."""
-    if not isinstance(kind, Choice):
+    if not isinstance(kind, EnumField):
         return _checked(kind, value)
     if type(value) is not int:
-        raise _Unfit(f"{type(value).__name__} where an int belongs")
+        raise _UnfitField(f"{type(value).__name__} where an int belongs")
     try:
         return kind.members(value)
     except ValueError:
-        raise _Unfit(f"{value} is no {kind.members.__name__}") from None
+        raise _UnfitField(f"{value} is no {kind.members.__name__}") from None
 
 
 def _check_whole(message: Message) -> None:
     """What no field can say alone: the reason of a verdict fixes its outcome."""
     if isinstance(message, Verdict) and message.outcome is not outcome_of(message.reason):
-        raise _Unfit(f"outcome {message.outcome.name} with reason {message.reason.name}")
+        raise _UnfitField(f"outcome {message.outcome.name} with reason {message.reason.name}")

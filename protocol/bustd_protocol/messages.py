@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from enum import IntEnum
 
 from bustd_shared.daemon.record import NamedTuple
 
 from . import limits
+
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Signal(IntEnum):
@@ -192,35 +196,35 @@ class Bye(NamedTuple):
 Message = MonitorHello | KillerHello | Ping | Pong | KillRequest | Verdict | Exited | Bye
 
 
-class Int(NamedTuple):
+class IntField(NamedTuple):
     """A field that holds an int of `low` to `high`, both included."""
 
     low: int
     high: int
 
 
-class Octets(NamedTuple):
+class BytesField(NamedTuple):
     """A field that holds up to `longest` bytes, a multiple of `step`."""
 
     longest: int
     step: int = 1
 
 
-class Choice(NamedTuple):
+class EnumField(NamedTuple):
     """A field that holds a member of one closed enumeration."""
 
     members: type[IntEnum]
 
 
-FieldKind = Int | Octets | Choice
+FieldKind = IntField | BytesField | EnumField
 
-_ID = Int(1, limits.ID_MAX)
-_ID_OR_NONE = Int(0, limits.ID_MAX)
-_PID = Int(1, limits.PID_MAX)
-_BYTE = Int(0, 255)
-_PERCENT = Int(0, 100)
-_UINT32 = Int(0, limits.UINT32_MAX)
-_UINT63 = Int(0, limits.UINT63_MAX)
+_ID = IntField(1, limits.ID_MAX)
+_ID_OR_NONE = IntField(0, limits.ID_MAX)
+_PID = IntField(1, limits.PID_MAX)
+_BYTE = IntField(0, 255)
+_PERCENT = IntField(0, 100)
+_UINT32 = IntField(0, limits.UINT32_MAX)
+_UINT63 = IntField(0, limits.UINT63_MAX)
 
 LAYOUT: dict[type[Message], tuple[int, tuple[FieldKind, ...]]] = {
     MonitorHello: (1, (_ID, _BYTE, _BYTE, _PID)),
@@ -238,9 +242,9 @@ LAYOUT: dict[type[Message], tuple[int, tuple[FieldKind, ...]]] = {
             _UINT32,
             _UINT32,
             _ID_OR_NONE,
-            Int(0, limits.PID_MAX),
+            IntField(0, limits.PID_MAX),
             _UINT63,
-            Int(0, 64),
+            IntField(0, 64),
             _UINT32,
         ),
     ),
@@ -253,18 +257,31 @@ LAYOUT: dict[type[Message], tuple[int, tuple[FieldKind, ...]]] = {
             _PID,
             _UINT63,
             _UINT32,
-            Octets(limits.COMM_BYTES),
+            BytesField(limits.COMM_BYTES),
             _UINT63,
-            Choice(Signal),
-            Choice(Scope),
-            Octets(limits.CONDITION_BYTES),
+            EnumField(Signal),
+            EnumField(Scope),
+            BytesField(limits.CONDITION_BYTES),
             _UINT63,
-            Octets(limits.MEMBERS * limits.MEMBER_BYTES, limits.MEMBER_BYTES),
+            BytesField(limits.MEMBERS * limits.MEMBER_BYTES, limits.MEMBER_BYTES),
         ),
     ),
-    Verdict: (6, (_ID, Choice(Outcome), Choice(Reason), Int(0, 3), _UINT63, _UINT32, _UINT32, Int(0, 4095), _UINT32)),
-    Exited: (7, (_ID, Choice(Fate), _UINT32)),
-    Bye: (8, (Int(0, 0), Choice(Farewell))),
+    Verdict: (
+        6,
+        (
+            _ID,
+            EnumField(Outcome),
+            EnumField(Reason),
+            IntField(0, 3),
+            _UINT63,
+            _UINT32,
+            _UINT32,
+            IntField(0, 4095),
+            _UINT32,
+        ),
+    ),
+    Exited: (7, (_ID, EnumField(Fate), _UINT32)),
+    Bye: (8, (IntField(0, 0), EnumField(Farewell))),
 }
 """The type number of each message and the kind of each field, in the order of the message's own fields."""
 

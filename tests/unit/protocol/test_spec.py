@@ -14,11 +14,11 @@ from bustd_protocol.connection import Connection
 from bustd_protocol.errors import RemoteProtocolError
 from bustd_protocol.messages import (
     LAYOUT,
-    Choice,
+    EnumField,
     Farewell,
     Fate,
     FieldKind,
-    Int,
+    IntField,
     Message,
     Outcome,
     Reason,
@@ -73,9 +73,9 @@ def field_table(message: str) -> list[Row]:
 
 def kind_and_range(kind: FieldKind) -> tuple[str, str]:
     """A field's kind as the page writes it."""
-    if isinstance(kind, Int):
+    if isinstance(kind, IntField):
         return "int", f"{kind.low} to {kind.high}" if kind.low < kind.high else str(kind.low)
-    if isinstance(kind, Choice):
+    if isinstance(kind, EnumField):
         if kind.members is Reason:
             return "Reason", f"{min(Reason)} to {max(Reason)}"
         return kind.members.__name__, ", ".join(str(int(member)) for member in kind.members)
@@ -156,7 +156,7 @@ def test_every_member_of_every_enumeration_is_told_with_its_number() -> None:
     ]
     enums: list[type[IntEnum]] = [Signal, Scope, Outcome, Fate, Farewell]
     assert told == [(enum.__name__, member.name, int(member)) for enum in enums for member in enum]
-    assert {field.members for _, fields in LAYOUT.values() for field in fields if isinstance(field, Choice)} == {
+    assert {field.members for _, fields in LAYOUT.values() for field in fields if isinstance(field, EnumField)} == {
         Reason,
         *enums,
     }
