@@ -8,32 +8,27 @@ import select
 
 from bustd_protocol.messages import Reason
 from bustd_shared.daemon.record import NamedTuple
-from bustd_shared.kernel import process, procfs
-from bustd_shared.kernel.cgroup_memory import GroupFiles
+from bustd_shared.kernel import procfs
+from bustd_shared.kernel.process import ProcEntry, ancestors, read_file, read_process
 
 _MOST_BYTES = 16384
 _ERRNOS_OF_A_THREAD = (errno.EINVAL, errno.ENOENT)
 """What pidfd_open(2) says of an id that is a thread's: ENOENT on recent kernels (seen on 6.18), EINVAL before."""
-
-
-class Facts(NamedTuple):
-    """One process, of what process.ProcEntry says of it. Its bytes are 0 if it has no memory."""
-
-    stat: procfs.Stat
-    uid: int
-    held_bytes: int
-    oom_score_adj: int
-    unit: str
-    cgroup: str = ""
-    membership: bytes = b""
+_MOST_LOOKS = 32
+"""A zombie leader whose threads come and go may have none with memory at the moment of one look."""
 
 
 class Victim(NamedTuple):
-    """A process held by its pidfd, and facts that were read while the pidfd kept the PID from being reused."""
+    """A process held by its pidfd, and what was read while the pidfd kept the PID from being reused."""
 
     pid: int
     pidfd: int
-    facts: Facts
+    entry: ProcEntry
+
+    @property
+    def held_bytes(self) -> int:
+        """Anonymous memory and swap, 0 if it has no memory."""
+        return self.entry.status.held_bytes or 0
 
 
 class Machine(NamedTuple):
@@ -47,9 +42,10 @@ class Machine(NamedTuple):
 
 
 def open_victim(pid: int, proc: str = "/proc") -> Victim | Reason:
-    """Check 4: take hold of `pid`, then read its facts. The caller closes the pidfd.
+    """Check 4: take hold of `pid`, then read what it is. The caller closes the pidfd. Raises OSError (EMFILE, ENOSYS).
 
-    Reason.GONE, HIDDEN (it lives, but /proc does not show it) or NOT_LEADER (the id of a thread).
+    Reason.GONE, NOT_LEADER (the id of a thread), HIDDEN (it lives, but /proc does not show it), or KERNEL (what /proc
+    shows of it makes no sense).
     """
     try:
         pidfd = os.pidfd_open(pid)
@@ -60,19 +56,16 @@ def open_victim(pid: int, proc: str = "/proc") -> Victim | Reason:
             return Reason.NOT_LEADER
         raise
     try:
-        facts = _read_facts(pid, proc)
+        entry = _read(pid, proc)
         # Only now: a pidfd that is still alive proves that every read was about this process and no successor.
-        if has_exited(pidfd):
-            facts, missing = None, Reason.GONE
-        else:
-            missing = Reason.HIDDEN
+        if entry is not None and not has_exited(pidfd):
+            return Victim(pid, pidfd, entry)
+        reason = Reason.GONE if has_exited(pidfd) else Reason.KERNEL if _is_shown(pid, proc) else Reason.HIDDEN
     except BaseException:
         os.close(pidfd)
         raise
-    if facts is None:
-        os.close(pidfd)
-        return missing
-    return Victim(pid, pidfd, facts)
+    os.close(pidfd)
+    return reason
 
 
 def has_exited(pidfd: int) -> bool:
@@ -82,21 +75,22 @@ def has_exited(pidfd: int) -> bool:
     return bool(poll.poll(0))
 
 
-def group_members(group: int, proc: str = "/proc") -> list[int]:
-    """The PIDs whose process group is `group`."""
-    members = []
-    for name in os.listdir(proc):
-        if name.isdigit():
-            stat = process.read_stat(int(name), proc)
-            if stat is not None and stat.group == group and not stat.is_dead:
-                members.append(int(name))
-    return members
+def has_memory(pid: int, proc: str = "/proc") -> bool:
+    """Whether any thread of a process still has its memory mapped. The caller holds its pidfd.
+
+    By /proc/PID/task/TID/statm: the leader's own file says 0 of a process whose other threads hold everything.
+    """
+    try:
+        threads = os.listdir(f"{proc}/{pid}/task")
+    except OSError:
+        return True
+    return any((read_file(f"{proc}/{pid}/task/{thread}/statm") or b"0").split()[:1] != [b"0"] for thread in threads)
 
 
 def descends_from(stat: procfs.Stat, ancestor: int, proc: str = "/proc") -> bool:
     """Whether `ancestor` is a parent, a parent's parent, and so on, of the process with this stat; not if in doubt."""
     try:
-        return ancestor in process.ancestors(stat, proc)
+        return ancestor in ancestors(stat, proc)
     except OSError:
         return False
 
@@ -130,6 +124,9 @@ class CgroupFiles:
     """The same of a control group, by its own files and those of the groups above it (see cgroup_memory)."""
 
     def __init__(self, hierarchy: str, group: str, proc: str = "/proc") -> None:
+        # Only here: a killer that judges by the whole machine never loads it.
+        from bustd_shared.kernel.cgroup_memory import GroupFiles
+
         self._files = GroupFiles(hierarchy, group, proc)
 
     def read(self) -> Machine | None:
@@ -140,10 +137,22 @@ class CgroupFiles:
         return Machine(memory.meminfo, memory.pressure.some_avg10 if memory.pressure else 0.0)
 
 
-def _read_facts(pid: int, proc: str) -> Facts | None:
-    """The facts of a process, None if any of them can't be read or understood."""
-    entry = process.read_process(pid, proc)
-    if entry is None or entry.membership is None:
-        return None
-    uid, held_bytes = entry.status.uid, entry.status.held_bytes or 0
-    return Facts(entry.stat, uid, held_bytes, entry.oom_score_adj, entry.unit, entry.cgroup, entry.membership)
+def _read(pid: int, proc: str) -> ProcEntry | None:
+    """What the kernel says of it, None where /proc does not show it."""
+    for _ in range(_MOST_LOOKS):
+        entry = read_process(pid, proc)
+        if entry is not None and entry.membership is not None and not _lacks_a_thread(entry):
+            return entry
+    return entry if entry is not None and entry.membership is not None else None
+
+
+def _is_shown(pid: int, proc: str) -> bool:
+    try:
+        os.close(os.open(f"{proc}/{pid}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+    except OSError as error:
+        return error.errno in (errno.EMFILE, errno.ENFILE)
+    return True
+
+
+def _lacks_a_thread(entry: ProcEntry) -> bool:
+    return entry.stat.state == b"Z" and not entry.stat.is_dead and entry.status.held_bytes is None

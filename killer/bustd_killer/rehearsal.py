@@ -4,35 +4,18 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 
 from bustd_protocol.messages import KillRequest, Reason, Scope, Signal
 
-from . import aim, checks, facts, flight, sysapi
+from . import aim, checks, facts, flight
 from .checks import Guard
-from .lockdown import Unable
 
 _PATIENCE_MS = 2000
 _POLICY = {reason for check in checks.TABLE if check.number >= 7 for reason in check.reasons}
 
 
-def start_subject() -> int:
-    """Fork the process to rehearse on; before the lockdown, because after it nothing is forked. Returns its PID."""
-    ready, said_ready = os.pipe2(os.O_CLOEXEC)
-    pid = os.fork()
-    if pid == 0:
-        try:
-            sysapi.die_with_parent(signal.SIGKILL)
-            with open("/proc/self/oom_score_adj", "w", encoding="ascii") as adj:
-                adj.write("0")
-        finally:
-            os.close(said_ready)
-            signal.pause()
-            os._exit(0)
-    os.close(said_ready)
-    os.read(ready, 1)  # end of file: it is as it will be
-    os.close(ready)
-    return pid
+class Unable(Exception):
+    """The kernel or the sandbox refuses what a kill needs: fatal, and said by name."""
 
 
 def rehearse(pid: int, guard: Guard) -> None:
@@ -41,10 +24,9 @@ def rehearse(pid: int, guard: Guard) -> None:
         victim = facts.open_victim(pid)
         if isinstance(victim, Reason):
             raise Unable(f"/proc does not show the killer its own child {pid} ({victim.name.lower()}): is it hidepid?")
-        stat = victim.facts.stat
-        who, what = (pid, stat.start_ticks, victim.facts.uid, stat.comm, 0), (Signal.KILL, Scope.PROCESS)
-        request = KillRequest(0, *who, *what, b"rehearsal", 0)
-        case = aim.case_of(victim, request, guard)
+        stat = victim.entry.stat
+        who, what = (pid, stat.start_ticks, victim.entry.status.uid, stat.comm, 0), (Signal.KILL, Scope.PROCESS)
+        case = aim.case_of(victim, KillRequest(1, *who, *what, b"rehearsal", 0), guard)
         ruling = aim.first_refusal(case)
         if ruling.reason and ruling.reason not in _POLICY:
             raise Unable(f"the facts of its own child {pid} make no sense: {ruling.reason.name.lower()} {ruling.why}")
@@ -54,10 +36,6 @@ def rehearse(pid: int, guard: Guard) -> None:
             ruling = flight.send_signal(victim.pidfd, number)
             if ruling.reason:
                 raise Unable(f"pidfd_send_signal: {ruling.why or ruling.reason.name.lower()}")
-        try:
-            sysapi.release_memory(victim.pidfd)
-        except OSError:
-            pass  # a help, not a need
         poll = select.poll()
         poll.register(victim.pidfd, select.POLLIN)
         if not poll.poll(_PATIENCE_MS):

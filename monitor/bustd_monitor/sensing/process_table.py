@@ -7,7 +7,7 @@ import time
 from collections.abc import Generator
 
 from bustd_shared.daemon.record import NamedTuple
-from bustd_shared.kernel import cgroups
+from bustd_shared.kernel import cgroup_paths, cgroups
 
 from . import group_members, processes
 from .command_lines import CommandLines
@@ -153,7 +153,7 @@ class ProcessTable:
         except OSError:  # EMFILE: then its processes are judged one by one
             whole = None
         # What reaches beyond the group that is watched can't die whole: the killer spares who is outside of it.
-        if whole is None or not cgroups.is_within(whole.path, self._group.rstrip("/")):
+        if whole is None or not cgroup_paths.is_within(whole.path, self._group.rstrip("/")):
             return Group("", False, wish)
         return Group(whole.path, whole.is_indivisible, wish)
 

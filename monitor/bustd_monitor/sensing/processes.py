@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from bustd_shared.daemon.record import NamedTuple
-from bustd_shared.kernel import process, watched_group
+from bustd_shared.kernel import process, cgroup_paths
 
 _SMALL_BYTES = 128
 _COMMAND_BYTES = 4096
@@ -68,7 +68,7 @@ def read_process(pid: int, oom_score: int, proc: str = "/proc", group: str = "")
     stat, status = entry.stat, entry.status
     if stat.is_kernel_thread or stat.is_dead or status.held_bytes is None:
         return None
-    if not watched_group.holds(group, entry.membership or b""):
+    if not cgroup_paths.in_group(group, entry.membership or b""):
         return None
     uid, adj, held_bytes = status.uid, entry.oom_score_adj, status.held_bytes
     return Process(pid, stat.start_ticks, uid, stat.comm, entry.unit, oom_score, adj, held_bytes, cgroup=entry.cgroup)
@@ -82,7 +82,7 @@ def read_command(pid: int, proc: str = "/proc") -> str:
 
 def is_in_group(pid: int, group: str, proc: str = "/proc") -> bool:
     """Whether a process is in this control group or below it; every process is in ""."""
-    return not group or watched_group.holds(group, _read(f"{proc}/{pid}/cgroup"))
+    return not group or cgroup_paths.in_group(group, _read(f"{proc}/{pid}/cgroup"))
 
 
 def descends_from(pid: int, ancestor: int, proc: str = "/proc") -> bool:

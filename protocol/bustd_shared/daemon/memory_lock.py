@@ -1,15 +1,12 @@
-"""Keeping a daemon's own memory resident, so that it can act while everybody else waits for the disk."""
+"""Keeping a daemon's own memory resident, so that it can act while other programs wait for the disk."""
 
 from __future__ import annotations
 
-import ctypes
-import errno
-import os
 import resource
 
-_MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
+from . import libc
 
-_libc = ctypes.CDLL(None, use_errno=True)
+_MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
 
 
 def lock_memory() -> str:
@@ -24,9 +21,7 @@ def lock_memory() -> str:
     except (OSError, ValueError):
         limit_kib = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] // 1024
         return f"memory is not locked: its limit of {limit_kib} KiB can't be raised (ulimit -l)"
-    for flags in (_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT, _MCL_CURRENT | _MCL_FUTURE):
-        if _libc.mlockall(flags) == 0:
+    for flags in (_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT, _MCL_CURRENT | _MCL_FUTURE):  # ONFAULT: since Linux 4.4
+        if libc.mlockall(flags):
             return "memory is locked"
-        if ctypes.get_errno() != errno.EINVAL:
-            break
-    return f"memory is not locked: {os.strerror(ctypes.get_errno())}"
+    return "memory is not locked: the kernel refuses it"
