@@ -28,9 +28,10 @@ MAY_IMPORT = {
 
 ONLY_IN = {
     "msgpack": {"bustd_protocol.codec", "bustd_shared.daemon.forked", "bustd_monitor.traces.framing"},
-    "prctl": {"bustd_killer.sysapi"},
+    "prctl": {"bustd_killer.sysapi", "bustd_killer.stage1.identity"},
     "ctypes": {
         "bustd_killer.sysapi",
+        "bustd_killer.stage1.libc",
         "bustd_shared.daemon.memory_lock",
         "bustd_shared.rules.protection",
         "bustd_monitor.sensing.sysinfo",
@@ -38,6 +39,8 @@ ONLY_IN = {
     "psutil": {"bustd_monitor.reporting.describe"},
     "argparse": {"bustd_monitor.cli"},
     "subprocess": {"bustd_monitor.cli"},
+    "pwd": {"bustd_killer.stage1.identity", "bustd_shared.rules.validation", "bustd_monitor.cli"},
+    "grp": {"bustd_killer.stage1.identity"},
     "tomllib": {"bustd_shared.rules.config_files"},
     "_socket": {"bustd_shared.daemon.packets"},
 }  # fmt: skip
