@@ -12,7 +12,7 @@ from bustd_protocol.messages import DIFFERS_COMM, DIFFERS_UID, KillRequest, Reas
 from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.kernel.cgroup_paths import in_group
 from bustd_shared.kernel.process import ProcEntry
-from bustd_shared.rules.protection import Protection, is_trusted_with_a_name, minimum_bytes, protected_by
+from bustd_shared.rules.protection import Protection, is_system, is_trusted_with_a_name, minimum_bytes, protected_by
 
 from .facts import CgroupFiles, Machine, MachineFiles, Victim
 from .policy import Policy
@@ -109,7 +109,8 @@ def judge_protection(case: Case) -> Ruling:
         return Ruling(Reason.OUTSIDE, f"not in the control group {policy.group}")
     if entry.oom_score_adj <= OOM_SCORE_ADJ_MIN:
         return Ruling(Reason.ADJ)
-    is_trusted = is_trusted_with_a_name(entry.status.uids, case.victim.held_bytes)
+    held_bytes = case.victim.held_bytes
+    is_trusted = is_trusted_with_a_name(is_system=is_system(entry.status.uids), held_bytes=held_bytes)
     who = entry.unit, entry.status.uid, entry.stat.comm
     rule = protected_by(case.guard.protection, *who, is_trusted=is_trusted)
     return Ruling(Reason.PROTECTED, rule) if rule else PASSED

@@ -14,6 +14,12 @@ from bustd_shared.rules.protection import Protection
 
 NO_DESCRIPTOR = -1
 
+LIMITS = (
+    *("claimed_percent", "minimum_mib", "minimum_percent", "available_percent", "pressured_available_percent"),
+    *("pressure_some_avg10", "burst", "interval_ms", "per_minute", "term_ms", "stuck_ms"),
+)
+"""The fields that are killer.toml's, under their names there."""
+
 
 class Policy(NamedTuple):
     """`peer_uid`: the monitor's. The limits are those of killer.toml, with the same names (killer.toml(5)).

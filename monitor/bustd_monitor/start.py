@@ -16,7 +16,6 @@ from bustd_shared.daemon.log import Log, where
 from bustd_shared.daemon.memory_lock import lock_memory
 from bustd_shared.daemon.packets import Socket
 from bustd_shared.rules import killer_toml
-from bustd_shared.rules.protection import Protection
 from bustd_shared.rules.schema import ConfigError
 
 from . import config
@@ -87,7 +86,7 @@ def _rules(arguments: Arguments) -> killer_toml.KillerConfig:
 def _run(arguments: Arguments, log: Log) -> int:
     """Start in the one order that works: everything is read, opened and said, then memory is locked, then the loop."""
     settings, rules = _configuration(arguments), _rules(arguments)
-    advice = Protection(rules.protect_units, rules.protect_uids, rules.protect_names)
+    advice = killer_toml.protection_of(rules)
     blindness = visibility.hidden_processes(own_only=arguments.only_uid != -1) or visibility.unreadable_processes()
     if blindness:
         raise Unreadable(blindness)

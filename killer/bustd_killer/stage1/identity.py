@@ -99,6 +99,11 @@ def uids_in_use(proc: str = "/proc") -> set[int]:
     return used
 
 
+def has_cap_kill() -> bool:
+    """Whether this process may signal those of other users."""
+    return bool(capability_sets()["CapEff"] & _CAP_KILL)
+
+
 def capability_sets() -> dict[str, int]:
     """The masks of this process as the kernel shows them: CapInh, CapPrm, CapEff, CapBnd, CapAmb (capabilities(7))."""
     with open("/proc/self/status", "rb") as status:

@@ -88,7 +88,7 @@ def why_protected(process: Process, terms: Terms) -> str:
         return "oom_score_adj -1000"
     if terms.only_uid not in (-1, process.uid):
         return "another user's"
-    advice = advised_by(terms.advice, process.unit, process.uid, process.comm)
+    advice = advised_by(terms.advice, process)
     if advice:
         return f"protected by killer.toml: {advice}"
     never = matched_by(terms.victims.never, process)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 from bustd_shared.daemon.record import NamedTuple
-from bustd_shared.kernel import process, cgroup_paths
+from bustd_shared.kernel import cgroup_paths, process
+from bustd_shared.rules.protection import is_system
 
 _SMALL_BYTES = 128
 _COMMAND_BYTES = 4096
@@ -17,7 +18,8 @@ class Process(NamedTuple):
 
     `gained_bytes`: by how much that has grown over the last ten seconds, which ranking.tracked fills in. `cgroup`: its
     path in the unified hierarchy. `whole`: the control group that may die with it, "" if none may; `is_indivisible`:
-    and must. `preference`: what ManagedOOMPreference= asks for it (sensing.preferences).
+    and must. `preference`: what ManagedOOMPreference= asks for it (sensing.preferences). `is_system`: all its uids are
+    below 1000.
     """
 
     pid: int
@@ -34,6 +36,7 @@ class Process(NamedTuple):
     whole: str = ""
     is_indivisible: bool = False
     preference: str = ""
+    is_system: bool = True
 
 
 def oom_score(pid: int, proc: str = "/proc") -> int:
@@ -71,7 +74,9 @@ def read_process(pid: int, oom_score: int, proc: str = "/proc", group: str = "")
     if not cgroup_paths.in_group(group, entry.membership or b""):
         return None
     uid, adj, held_bytes = status.uid, entry.oom_score_adj, status.held_bytes
-    return Process(pid, stat.start_ticks, uid, stat.comm, entry.unit, oom_score, adj, held_bytes, cgroup=entry.cgroup)
+    who = pid, stat.start_ticks, uid, stat.comm, entry.unit
+    found = Process(*who, oom_score, adj, held_bytes, cgroup=entry.cgroup)
+    return found if is_system(status.uids) else found._replace(is_system=False)
 
 
 def read_command(pid: int, proc: str = "/proc") -> str:

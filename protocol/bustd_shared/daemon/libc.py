@@ -11,7 +11,7 @@ _RTLD_NOW = 2
 _FNM_NOESCAPE = 2
 _PR_SET_DUMPABLE = 4
 
-_library = _ctypes.dlopen(None, _RTLD_NOW)
+_library = _ctypes.dlopen(None, _RTLD_NOW)  # type: ignore[arg-type]  # NULL: this program itself (dlopen(3))
 _fnmatch, _mlockall, _prctl = (_ctypes.dlsym(_library, name) for name in ("fnmatch", "mlockall", "prctl"))
 
 

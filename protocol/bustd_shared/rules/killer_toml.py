@@ -5,7 +5,9 @@ from __future__ import annotations
 from bustd_shared.daemon.record import NamedTuple
 
 from ..daemon.forked import ChildFailed as ChildFailed
+from . import protection
 from .loading import values_in_child
+from .protection import Protection
 from .schema import ConfigError as ConfigError
 from .schema import Key, Schema, Values, with_defaults
 
@@ -144,6 +146,7 @@ class KillerConfig(NamedTuple):
     protect_units: tuple[str, ...]
     protect_uids: tuple[int, ...]
     protect_names: tuple[bytes, ...]
+    shipped_names: tuple[bytes, ...]
     claimed_percent: int
     minimum_mib: int
     minimum_percent: int
@@ -185,7 +188,8 @@ def config_of(values: Values) -> KillerConfig:
         peer_uid=user if isinstance(user, int) else None,
         protect_units=(SHIPPED_UNITS if protect["shipped"] else ()) + tuple(protect["units"]),
         protect_uids=tuple(protect["users"]),
-        protect_names=(SHIPPED_NAMES if protect["shipped"] else ()) + tuple(protect["names"]),
+        protect_names=tuple(protect["names"]),
+        shipped_names=SHIPPED_NAMES if protect["shipped"] else (),
         **whole["limits"],
         **whole["rate"],
         **whole["grace"],
@@ -194,5 +198,10 @@ def config_of(values: Values) -> KillerConfig:
 
 
 def minimum_bytes(total_bytes: int, config: KillerConfig) -> int:
-    """What a victim must hold at least, by the size of the machine: its death has to help."""
-    return min(config.minimum_mib * 2**20, total_bytes * config.minimum_percent // 100)
+    """What a victim must hold at least, by the size of the machine."""
+    return protection.minimum_bytes(total_bytes, config.minimum_mib, config.minimum_percent)
+
+
+def protection_of(config: KillerConfig) -> Protection:
+    """Its rules on who must never be killed."""
+    return Protection(config.protect_units, config.protect_uids, config.protect_names, config.shipped_names)

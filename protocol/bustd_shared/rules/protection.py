@@ -41,10 +41,14 @@ def protected_by(protection: Protection, unit: str, uid: int, comm: bytes, *, is
     return ""
 
 
-def is_trusted_with_a_name(uids: tuple[int, ...], held_bytes: int) -> bool:
-    """Whether a shipped name protects it: all its uids (real, effective, saved, file system) are the system's, or it
-    holds so little that its name need not be true."""
-    return max(uids) < FIRST_USERS_UID or held_bytes < SMALL_BYTES
+def is_trusted_with_a_name(*, is_system: bool, held_bytes: int) -> bool:
+    """Whether a shipped name protects it. `is_system`: see `is_system`; or it holds so little that it may lie."""
+    return is_system or held_bytes < SMALL_BYTES
+
+
+def is_system(uids: tuple[int, ...]) -> bool:
+    """Whether all uids of a process (real, effective, saved, of the file system) are the system's."""
+    return max(uids) < FIRST_USERS_UID
 
 
 def minimum_bytes(total_bytes: int, minimum_mib: int, minimum_percent: int) -> int:

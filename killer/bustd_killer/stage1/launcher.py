@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import sys
+
+import prctl
 
 from bustd_shared.daemon.packets import Socket, pair
 from bustd_shared.daemon.record import NamedTuple
 
-from . import sysapi
+from . import landlock, seccomp
 
 _FIRST_FD = 3
-_PATIENCE_MS = 2000
 
 
 class MonitorPlan(NamedTuple):
@@ -62,21 +62,18 @@ def _become_monitor(plan: MonitorPlan, link: int, log_fd: int) -> None:
         "LISTEN_FDS": str(len(passed)),
         "LISTEN_FDNAMES": ":".join(name for name, _ in passed),
     }
-    sysapi.empty_bounding_set()
-    sysapi.gain_no_privileges()
+    try:
+        prctl.capbset.limit()
+    except PermissionError:
+        pass  # an ordinary user can't use it
+    prctl.set_no_new_privs(1)
+    prctl.set_dumpable(0)
     if plan.uid >= 0:
         os.setgroups([])
         os.setgid(plan.gid)
         os.setuid(plan.uid)
-    sysapi.die_with_parent(signal.SIGTERM)
+    prctl.set_pdeathsig(signal.SIGTERM)
+    # What the units do elsewhere. It holds through the execution, and for each child that the monitor might have.
+    landlock.confine_monitor()
+    seccomp.filter_monitor()
     os.execve(sys.executable, [sys.executable, "-I", *plan.command], environment)
-
-
-def end_monitor(pid: int, pidfd: int) -> int:
-    """Wait for the monitor, whose link has been closed, to leave; make it leave if it does not. Its exit code."""
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    if not poll.poll(_PATIENCE_MS):
-        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-    os.close(pidfd)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

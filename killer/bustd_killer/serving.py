@@ -1,0 +1,86 @@
+"""The serving killer, from its first instruction to its last: what it makes sure of before it serves, and how it ends.
+
+Exit codes: 0 stopped by a signal; 70 the monitor of the pair died, or a bug; 71 what a kill needs is refused. The
+monitor's own 69 and 78 are passed on.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import time
+from _signal import SIGKILL, pidfd_send_signal
+
+from bustd_shared.daemon import libc
+from bustd_shared.daemon.log import Log, where
+from bustd_shared.daemon.memory_lock import lock_memory
+from bustd_shared.daemon.packets import Socket
+
+from . import policy, rehearsal
+from .checks import Guard, Own
+from .facts import CgroupFiles, MachineFiles
+from .peer import Peer
+from .policy import Policy
+from .rehearsal import Unable
+from .server import EXIT_MONITOR_GONE, Server
+
+EX_UNAVAILABLE, EX_SOFTWARE, EX_OSERR, EX_CONFIG = 69, 70, 71, 78
+_CAP_KILL = 1 << 5
+_PATIENCE_MS = 2000
+
+
+def main(descriptor: int) -> int:
+    """Serve by the policy that `descriptor` has, until the end."""
+    # First of all: the exec has made it dumpable, so that a process of the same user could trace it.
+    libc.make_undumpable()
+    given = policy.received(descriptor)
+    log = Log("bustd-killer", syslog=Socket(fileno=given.syslog) if given.syslog >= 0 else None)
+    try:
+        log(lock_memory())
+        _refuse_other_powers()
+        return _serve(given, log)
+    except (Unable, OSError) as error:
+        log(f"CANNOT PROTECT THIS MACHINE: {error}")
+        return EX_OSERR
+    except Exception as error:
+        log(f"a bug, please report it: {type(error).__name__}: {error} at {where(error)}")
+        return EX_SOFTWARE
+
+
+def _refuse_other_powers() -> None:
+    """Nothing but CAP_KILL must have come through the exec; without it, an ordinary user's own processes are left."""
+    with open("/proc/self/status", "rb") as status:
+        (effective,) = (int(line.split()[1], 16) for line in status if line.startswith(b"CapEff:"))
+    if effective & ~_CAP_KILL:
+        raise Unable(f"capabilities beyond CAP_KILL: CapEff is {effective:#x}")
+
+
+def _serve(given: Policy, log: Log) -> int:
+    machine = CgroupFiles(given.hierarchy, given.group) if given.group else MachineFiles()
+    guard = Guard(given, given.protection, machine, Own(os.getpid(), given.parent, given.monitor))
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    rehearsal.rehearse(given.subject, guard)
+    if given.link < 0:
+        return Server(guard, log, Socket(fileno=given.listener), None, given.watchdog).serve()
+    pidfd = os.pidfd_open(given.monitor)
+    link = Socket(fileno=given.link)
+    try:
+        peer = Peer(link, given.monitor, given.peer_uid, time.monotonic_ns() // 1_000_000)
+        code = Server(guard, log, None, peer).serve()
+    finally:
+        link.close()
+        status = _end_monitor(given.monitor, pidfd)
+    return status if code == EXIT_MONITOR_GONE and status in (EX_UNAVAILABLE, EX_CONFIG) else code
+
+
+def _end_monitor(pid: int, pidfd: int) -> int:
+    """Wait for the monitor, whose link has been closed, to leave; make it leave if it does not. Its exit code."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    if not poll.poll(_PATIENCE_MS):
+        pidfd_send_signal(pidfd, SIGKILL)
+    os.close(pidfd)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
