@@ -217,7 +217,7 @@ def _answer(
         name = printable(entry.stat.comm) or "no name"
         also = f", {told}" if entry.stat.comm != request.comm else ""
         unit = printable(entry.unit) or "none"
-        told = f"{name}, uid {entry.status.uid}, unit {unit}, holding {held_bytes >> 20} MiB{also}"
+        told = f"{name}, unit {unit}, holding {held_bytes >> 20} MiB, uid {entry.status.uid}{also}"
     words = [ruling.reason.name.lower()] if ruling.reason else []
     why = " ".join([*words, ruling.why]).strip()
     sentence = (
