@@ -61,7 +61,7 @@ os.execv(sys.argv[1], [sys.argv[1], "-I", "-c", sys.argv[2]])
 ' "$1" "$2" >/dev/null 2>&1 </dev/null
 }
 as_bustd "$python" 'import os' ||
-    die 69 "the user bustd cannot run $python; name one that everybody may run: sudo make run PYTHON=/usr/bin/python3"
+    die 69 "the user bustd cannot run $python; name one that every user may run: sudo make run PYTHON=/usr/bin/python3"
 
 # --- the virtual environment
 imports='import bustd_protocol, bustd_shared, bustd_killer, bustd_monitor, msgpack, prctl, psutil'
