@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 OOM_SCORE_ADJ_MIN = -1000
 
 
-class Own(NamedTuple):
-    """The processes that belong to bustd itself."""
+class OwnPids(NamedTuple):
+    """The PIDs of bustd's own processes, which must never die; `parent` is the killer's, `monitor` 0 before Hello."""
 
     killer: int
     parent: int
@@ -42,7 +42,7 @@ class Guard(NamedTuple):
     config: KillerConfig
     protection: Protection
     machine: MachineFiles | CgroupFiles
-    own: Own
+    own: OwnPids
     only_descendants_of: int = 0
     hierarchy: str = ""
     group: str = ""

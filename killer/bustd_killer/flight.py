@@ -1,4 +1,4 @@
-"""The one kill in flight: its signals, its deadlines, its end. Slot and rate outlive a connection."""
+"""The one kill in flight: its signals, its deadlines and its end. The slot and the rate outlive a connection."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class FlightKey(NamedTuple):
 
 
 class Flight(NamedTuple):
-    """A kill under way. `deadline_ms` is when SIGTERM becomes SIGKILL, or SIGKILL is given up as stuck."""
+    """A kill in progress. At `deadline_ms` SIGTERM is followed by SIGKILL, and a victim of SIGKILL counts as stuck."""
 
     id: int
     key: FlightKey
@@ -37,14 +37,14 @@ class Flight(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What the monitor is told, and what the log is told after that."""
+    """What is sent to the monitor, and what is logged after that."""
 
     verdict: Verdict
     sentence: str
 
 
 class Ending(NamedTuple):
-    """Progress of the kill in flight: `exited` is None while it lasts, and the sentence is for the log."""
+    """An event of the kill in flight: `exited` is None while the kill goes on; the sentence is for the log."""
 
     exited: Exited | None
     sentence: str
@@ -56,7 +56,7 @@ def is_escalation(flight: FlightKey | None, request: KillRequest) -> bool:
 
 
 def send_signal(pidfd: int, number: int) -> Ruling:
-    """Signal through the pidfd: it can't reach a successor of the PID. NONE, GONE, EPERM or KERNEL."""
+    """Signal through the pidfd, which can't reach a successor with the same PID. NONE, GONE, EPERM or KERNEL."""
     try:
         signal.pidfd_send_signal(pidfd, number)
     except ProcessLookupError:
@@ -68,14 +68,14 @@ def send_signal(pidfd: int, number: int) -> Ruling:
 
 
 class Kills:
-    """The in-flight slot and the rate limit. Times are monotonic milliseconds, passed in."""
+    """The slot of the kill in flight, and the rate limit. Times are monotonic milliseconds, passed in."""
 
     def __init__(self) -> None:
         self._rate = Rate()
         self.flight: Flight | None = None
 
     def retry_after_ms(self, now_ms: int, config: KillerConfig) -> int:
-        """How long the rate limit still forbids a new kill."""
+        """Milliseconds for which the rate limit still forbids a new kill."""
         return rate_wait_ms(self._rate, now_ms, config)
 
     def answer(self, request: KillRequest, guard: Guard, now_ms: int) -> Answer:
@@ -105,7 +105,7 @@ class Kills:
         return checks.PASSED
 
     def follow(self, now_ms: int, config: KillerConfig) -> Ending | None:
-        """Look after the kill in flight; None if there is nothing to say."""
+        """Continue the kill in flight: notice its end, or its deadline. None if neither has come."""
         if self.flight is None:
             return None
         self.flight = flight = _without_the_dead(self.flight)
@@ -126,17 +126,17 @@ class Kills:
         return Ending(Exited(flight.id, Fate.GONE, elapsed_ms), f"{pid} is gone after {elapsed_ms} ms")
 
     def release_memory(self) -> None:
-        """Take the memory of victims that have their SIGKILL, however slow they are to die."""
+        """Free the memory of victims that were sent SIGKILL, even if they are slow to exit."""
         if self.flight is None or self.flight.signal is not Signal.KILL:
             return
         for pidfd in self.flight.pidfds:
             try:
                 sysapi.release_memory(pidfd)
             except OSError:
-                pass  # ESRCH: gone already; ENOSYS: before Linux 5.15; EAGAIN: it is dying by itself
+                pass  # ESRCH: gone already; ENOSYS: before Linux 5.15; EAGAIN: it frees its memory itself
 
     def _strike(self, request: KillRequest, aimed: Aim, guard: Guard, now_ms: int) -> Answer:
-        """Signal the one that was asked for and, if that worked, what belongs to it."""
+        """Signal the named process and, if that worked, the other members of its scope."""
         first, config = aimed.victims[0], guard.config
         ruling = send_signal(first.pidfd, request.signal)
         if ruling.reason:
@@ -178,7 +178,7 @@ def _answer(
 
 
 def _signalled(victims: Iterable[Victim], number: int) -> list[int]:
-    """Signal each; the pidfds of those that took it. Whoever is gone, or can't be signalled, is not waited for."""
+    """Signal each victim; the pidfds of those that were signalled. The others are closed: their exit is not awaited."""
     pidfds = []
     for victim in victims:
         if send_signal(victim.pidfd, number).reason:
@@ -189,7 +189,7 @@ def _signalled(victims: Iterable[Victim], number: int) -> list[int]:
 
 
 def _with_sigkill(flight: Flight, now_ms: int, config: KillerConfig) -> Flight:
-    """SIGKILL to all that are left. The slot is freed `stuck_ms` after the first SIGKILL, not after the last."""
+    """Send SIGKILL to all that are left. The slot is free `stuck_ms` after the first SIGKILL, not after the last."""
     for pidfd in flight.pidfds:
         send_signal(pidfd, Signal.KILL)
     if flight.signal is Signal.KILL:

@@ -1,4 +1,4 @@
-"""The connection to the one monitor: its socket, and the flood limit. bustd_protocol's Connection has the rules."""
+"""The connection to the one monitor: its socket and the flood limit. bustd_protocol's Connection has the rules."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _UCRED = struct.Struct("iII")
 
 
 class Disconnected(Exception):
-    """The peer has gone, or does not read what it is sent."""
+    """The peer is gone, or does not read what it is sent."""
 
 
 class Peer:

@@ -1,7 +1,7 @@
-"""`NamedTuple` without `typing`: importing typing costs each resident daemon about 1 MB of private memory.
+"""`NamedTuple` without `typing`, whose import costs each resident daemon about 1 MB of private memory.
 
-A type checker sees `typing.NamedTuple` itself; at run time the class statement becomes a `collections.namedtuple`
-with the same fields, defaults and methods.
+A type checker sees `typing.NamedTuple` itself. At run time the class statement makes a `collections.namedtuple` with
+the same fields, defaults and methods.
 """
 
 from __future__ import annotations
