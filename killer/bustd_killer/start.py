@@ -20,8 +20,7 @@ from bustd_shared.rules import killer_toml
 from bustd_shared.rules.protection import Protection
 
 from . import launcher, listening, lockdown, rehearsal, sysapi
-from .aim import Guard
-from .checks import Own
+from .checks import Guard, OwnPids
 from .facts import CgroupFiles, MachineFiles
 from .launcher import MonitorPlan
 from .peer import Peer
@@ -36,7 +35,7 @@ _USAGE = """usage: python3 -I bustd_killer [--config PATH] [--socket PATH] [--on
 
 
 class Arguments(NamedTuple):
-    """The command line. `plan` None: serve a listening socket."""
+    """The command line. `plan` None: the killer serves a listening socket, without a monitor of its own."""
 
     config: str | None = None
     socket_path: str = ""
@@ -105,7 +104,7 @@ def _group(text: str) -> str:
 
 
 def main() -> int:
-    """Start in the one order that works: configuration, monitor, lockdown, rehearsal, and only then the loop."""
+    """Start in the one order that works: configuration, monitor, lockdown, rehearsal, then the loop."""
     try:
         arguments = parse_arguments(sys.argv[1:])
     except UsageError as error:
@@ -152,7 +151,7 @@ def _configuration(arguments: Arguments) -> killer_toml.KillerConfig:
 def _guard(arguments: Arguments, config: killer_toml.KillerConfig, log: Log) -> Guard:
     names = config.protect_names + arguments.protect_names
     protection = Protection(config.protect_units, config.protect_uids, names)
-    own = Own(os.getpid(), os.getppid(), 0)
+    own = OwnPids(os.getpid(), os.getppid(), 0)
     hierarchy = cgroups.hierarchy()
     group, why = watched_group.find(arguments.cgroup or config.cgroup, hierarchy)
     if group:
@@ -179,7 +178,7 @@ def _run(guard: Guard, log: Log, listener: Socket | None, peer: Peer | None) -> 
 
 
 def _run_pair(guard: Guard, log: Log, plan: MonitorPlan) -> int:
-    """The privileged parent with its unprivileged child. Whatever ends the parent takes the child with it."""
+    """Run as the privileged parent of the monitor. The monitor ends with its parent, for whatever reason that ends."""
     link, pid = launcher.spawn_monitor(plan, log.fileno)
     pidfd = os.pidfd_open(pid)
     uid = plan.uid if plan.uid >= 0 else os.geteuid()
