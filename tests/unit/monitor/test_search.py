@@ -194,7 +194,7 @@ def test_a_decision_amid_the_first_walk_looks_at_what_is_left_of_it_alone(scene,
     assert 0 < seen < 1002
     assert scene.rank()[0] == 2500
     assert len(pids) == 1002
-    assert scene.shortlist.has_met_everybody
+    assert scene.shortlist.has_finished_a_round
 
 
 def amid_the_first_walk(scene, monkeypatch) -> tuple[list[int], int]:
@@ -634,7 +634,7 @@ def test_a_round_in_which_proc_could_not_be_listed_counts_for_nothing(scene, mon
         patched.setattr(scene.table, "walk", lambda _count: None)
         scene.watch(3)
         assert scene.rank() == []
-    assert not scene.shortlist.has_met_everybody
+    assert not scene.shortlist.has_finished_a_round
     assert scene.rank() == [60]
 
 
