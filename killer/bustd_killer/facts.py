@@ -17,7 +17,7 @@ _ERRNOS_OF_A_THREAD = (errno.EINVAL, errno.ENOENT)
 
 
 class Facts(NamedTuple):
-    """One process, of what process.ProcEntry says of it. Its bytes are 0 if it has no memory."""
+    """One process, with the values of process.ProcEntry. `held_bytes` is 0 if it has no memory."""
 
     stat: procfs.Stat
     uid: int

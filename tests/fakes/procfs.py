@@ -20,7 +20,7 @@ def stat_line(
     threads: int = 1,
     start_ticks: int = 1000,
 ) -> bytes:
-    """/proc/PID/stat with the fields of proc_pid_stat(5); those that nobody reads are 0."""
+    """/proc/PID/stat with the fields of proc_pid_stat(5); those that no reader uses are 0."""
     of_group = pid if group is None else group
     fields = (state, parent, of_group, of_group, 0, -1, flags, *(0,) * 8, 20, 0, threads, 0, start_ticks, *(0,) * 30)
     words = (field if isinstance(field, bytes) else b"%d" % field for field in fields)
@@ -98,7 +98,7 @@ class FakeProc:
         self.write(f"{pid}/task/{pid}/cgroup", cgroup)
 
     def last_pid(self, pid: int) -> None:
-        """/proc/loadavg, whose last field is the PID that was given out last."""
+        """/proc/loadavg, whose last field is the PID that was assigned last."""
         self.write("loadavg", b"0.52 0.16 0.05 5/5076 %d\n" % pid)
 
     def thread(

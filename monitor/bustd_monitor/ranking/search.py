@@ -4,7 +4,7 @@
   (ranking.tracked).
 - A round is a walk through the whole process table. It goes a piece at a time while memory may soon be short, and
   offers every process that it meets: those among the largest are tracked from then on.
-- A newcomer is a process whose PID the kernel assigned since the last call. It is offered at once, not in a round.
+- A newcomer is a process whose PID the kernel assigned since the last call. It is offered without waiting for a round.
 
 A decision reads only the tracked processes again and offers the newcomers. Where that can't be enough it finishes the
 round that is under way, or makes a whole one: when no round was finished recently, and when more memory was lost since
@@ -199,7 +199,7 @@ class CandidateSearch:
         """Whether a process that is not tracked could be the right victim.
 
         Such a process holds at most as much as the least tracked one, plus the memory that was lost since the last
-        round began and that no tracked process has gained.
+        round began and that no tracked process has gained. It matters where that is half of what the largest holds.
         """
         last = self._last_round
         if last is None or now_ms > last.at_ms + _STALE_MS:

@@ -19,7 +19,7 @@ from .terms import Terms
 
 _MOST_SPARED = 16
 _MOVED_BYTES = 4 * 2**20
-"""Less does not change the order, and a program's memory varies by that much all the time."""
+"""A smaller change does not alter the order, and the memory of any program varies by less than this all the time."""
 
 Place = tuple[int, int]
 """oom_score and resident bytes, by which the largest are found before they are read closely."""
@@ -28,7 +28,7 @@ NOWHERE: Place = (0, 0)
 
 
 class TrackedProcess(NamedTuple):
-    """One of them. `place`: when it was last offered or read. `samples`: of what it held. `command` None: not known."""
+    """`place`: when it was last offered or read. `samples`: what it held. `command` None: not known yet."""
 
     process: Process
     place: Place
@@ -58,7 +58,7 @@ class Tracked:
 
     def processes(self) -> list[Process]:
         """What is known of the tracked processes."""
-        return [one.process for one in self._tracked.values()]
+        return [tracked.process for tracked in self._tracked.values()]
 
     def spared(self) -> tuple[Spared, ...]:
         """The largest of the processes that would be tracked if they were not protected."""
@@ -94,45 +94,45 @@ class Tracked:
         To find out the place costs a third of reading the process.
         """
         moved = set()
-        for one in list(self._tracked.values()):
-            place = self.place(one.process.pid)
-            if _is_far(place, one.place):
-                moved.add(one.process.pid)
-                self._look_again(one, place, now_ms)
+        for tracked in list(self._tracked.values()):
+            place = self.place(tracked.process.pid)
+            if _is_far(place, tracked.place):
+                moved.add(tracked.process.pid)
+                self._look_again(tracked, place, now_ms)
         return moved
 
     def look_again(self, pids: Iterable[int], now_ms: int) -> None:
         """Read these processes again, as far as they are tracked."""
-        for one in [self._tracked[pid] for pid in pids if pid in self._tracked]:
-            self._look_again(one, self.place(one.process.pid), now_ms)
+        for tracked in [self._tracked[pid] for pid in pids if pid in self._tracked]:
+            self._look_again(tracked, self.place(tracked.process.pid), now_ms)
 
     def learn_commands(self) -> bool:
         """Take over the command lines that were read meanwhile, without waiting. Whether all are known now."""
-        unknown = [pid for pid, one in self._tracked.items() if one.command is None]
+        unknown = [pid for pid, tracked in self._tracked.items() if tracked.command is None]
         for pid in unknown:
-            one = self._tracked[pid]
-            command = self._table.command(one.process)
-            process = one.process._replace(command=command or "")
-            self._tracked[pid] = one._replace(process=process, command=command)
+            tracked = self._tracked[pid]
+            command = self._table.command(tracked.process)
+            process = tracked.process._replace(command=command or "")
+            self._tracked[pid] = tracked._replace(process=process, command=command)
         return all(self._tracked[pid].command is not None for pid in unknown)
 
     def read_commands(self, wait_ms: int = 0) -> None:
-        """Start to read the command lines that are not known yet, and wait at most `wait_ms`: one may never come."""
+        """Start to read the command lines that are not known yet, and wait at most `wait_ms`."""
         if not self.learn_commands():
             self._table.read_commands()
             if wait_ms:
                 self._table.await_commands(wait_ms)
                 self.learn_commands()
 
-    def _look_again(self, one: TrackedProcess, place: Place, now_ms: int) -> None:
-        """Read it again. If it is gone it is no longer tracked; another process that has its PID now is a new one."""
-        pid = one.process.pid
+    def _look_again(self, tracked: TrackedProcess, place: Place, now_ms: int) -> None:
+        """Read it again. It is no longer tracked if it is gone; a process that has its PID now is tracked instead."""
+        pid = tracked.process.pid
         process = self._table.read(pid, place[0])
-        if process is not None and process.start_ticks == one.process.start_ticks:
-            self.gained_bytes += process.held_bytes - one.process.held_bytes
-            self._tracked[pid] = self._seen(one._replace(place=place), process, now_ms)
+        if process is not None and process.start_ticks == tracked.process.start_ticks:
+            self.gained_bytes += process.held_bytes - tracked.process.held_bytes
+            self._tracked[pid] = self._seen(tracked._replace(place=place), process, now_ms)
             return
-        self.gained_bytes -= one.process.held_bytes
+        self.gained_bytes -= tracked.process.held_bytes
         if process is None:
             del self._tracked[pid]
         else:
@@ -152,14 +152,14 @@ class Tracked:
         """Track it, and no longer the smallest where there are too many."""
         self._begin(TrackedProcess(process, place), now_ms)
         kept = {*self._find_least(most)}
-        self._tracked = {pid: one for pid, one in self._tracked.items() if pid in kept}
+        self._tracked = {pid: tracked for pid, tracked in self._tracked.items() if pid in kept}
 
-    def _begin(self, one: TrackedProcess, now_ms: int) -> None:
+    def _begin(self, tracked: TrackedProcess, now_ms: int) -> None:
         """Track it from now on."""
-        seen = self._seen(one, one.process, now_ms)
-        if self._table.age_ms(one.process) < now_ms - self._round_began_ms:
+        seen = self._seen(tracked, tracked.process, now_ms)
+        if self._table.age_ms(tracked.process) < now_ms - self._round_began_ms:
             self.gained_bytes += seen.process.gained_bytes
-        self._tracked[one.process.pid] = seen
+        self._tracked[tracked.process.pid] = seen
 
     def _find_least(self, most: int) -> list[int]:
         """The PIDs of the `most` largest by place and by resident memory; notes what the least of either has."""
@@ -170,19 +170,19 @@ class Tracked:
         self._least_resident = self._tracked[by_size[-1]].place[1] if is_full else 0
         return by_place + by_size
 
-    def _seen(self, one: TrackedProcess, process: Process, now_ms: int) -> TrackedProcess:
+    def _seen(self, tracked: TrackedProcess, process: Process, now_ms: int) -> TrackedProcess:
         """What is known of a tracked process after `process` was read of it."""
-        if process.comm != one.process.comm:  # it has executed another program since
-            one = one._replace(command=None)
+        if process.comm != tracked.process.comm:  # it has executed another program since
+            tracked = tracked._replace(command=None)
         held, age_ms = process.held_bytes, self._table.age_ms(process)
-        gained = growth.gained_bytes(one.samples, now_ms, held, age_ms)
-        process = process._replace(gained_bytes=gained, command=one.command or "")
-        return one._replace(process=process, samples=growth.sampled(one.samples, now_ms, held))
+        gained = growth.gained_bytes(tracked.samples, now_ms, held, age_ms)
+        process = process._replace(gained_bytes=gained, command=tracked.command or "")
+        return tracked._replace(process=process, samples=growth.sampled(tracked.samples, now_ms, held))
 
     def _spare(self, spared: Spared) -> None:
         """Remember it among the largest of the spared."""
         others = [other for other in self._spared if other.process.pid != spared.process.pid]
-        largest_first = sorted([*others, spared], key=lambda one: one.process.held_bytes, reverse=True)
+        largest_first = sorted([*others, spared], key=lambda each: each.process.held_bytes, reverse=True)
         self._spared = largest_first[:_MOST_SPARED]
 
 

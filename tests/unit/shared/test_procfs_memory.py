@@ -66,7 +66,7 @@ def test_a_missing_mem_available_is_none_and_not_zero(tmp_path):
     assert parse_meminfo(fake_meminfo(tmp_path, available_kib=None)).available is None
 
 
-def test_a_mem_available_that_is_no_number_is_none_and_not_zero_on_which_somebody_would_die():
+def test_a_mem_available_that_is_not_a_number_is_none_and_not_zero_which_would_kill():
     for nonsense in (b"MemAvailable:    ???  kB", b"MemAvailable: -5 kB", b"MemAvailable:"):
         data = LXCFS.replace(b"MemAvailable:     600000 kB", nonsense)
         assert parse_meminfo(data).available is None

@@ -51,7 +51,7 @@ def test_readings_come_back_in_their_order_with_their_times():
     assert decoded(data) == (HEADER, sensed)
 
 
-def test_a_table_comes_back_with_who_is_gone_who_is_new_who_is_left_out_and_what_changed():
+def test_a_table_comes_back_with_what_is_gone_what_is_new_what_is_left_out_and_what_changed():
     encoder = Encoder()
     grown = B._replace(held_bytes=5 * MIB)
     successor = C._replace(start_ticks=99_999, comm=b"successor")

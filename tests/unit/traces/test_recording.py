@@ -1,4 +1,4 @@
-"""What is recorded: whom, how often, and how much of a disk that takes."""
+"""What is recorded: which processes, how often, and how much of a disk that takes."""
 
 import random
 
@@ -64,7 +64,7 @@ class Crowd:
         pass
 
 
-# --- whom
+# --- which processes
 
 
 def test_a_table_that_could_not_be_listed_to_its_end_is_no_census(proc, table, monkeypatch):
@@ -85,7 +85,7 @@ def test_the_highest_scores_are_recorded_and_of_equals_the_larger(proc, table):
     assert found == [2000, *range(1050, 1003, -1)]
 
 
-def test_who_was_recorded_stays_while_he_lives_so_that_one_who_is_missing_is_gone(proc, table):
+def test_a_recorded_process_stays_while_it_lives_so_that_a_missing_one_is_gone(proc, table):
     proc.process(1000, oom_score=900)
     taker = CensusTaker(table)
     assert pids(taker.advance()) == [1000]
@@ -99,7 +99,7 @@ def test_who_was_recorded_stays_while_he_lives_so_that_one_who_is_missing_is_gon
     assert census.left_out == frozenset()
 
 
-def test_not_everybody_can_stay_for_ever_and_who_can_not_is_not_told_as_gone():
+def test_not_every_process_can_stay_for_ever_and_one_that_can_not_does_not_count_as_gone():
     crowd, left_out = Crowd(500), set()
     taker = CensusTaker(crowd)
     for round_ in range(4):  # each time others are at the top
@@ -118,7 +118,7 @@ def test_a_long_table_is_gone_through_a_slice_at_a_time():
     assert sorted(crowd.looked_at) == list(range(4953, 5001))
 
 
-def test_of_a_great_crowd_of_equals_only_so_many_are_sized():
+def test_of_a_great_crowd_of_equals_only_some_are_sized():
     crowd = Crowd(20_000)
     sized = []
     crowd.resident_bytes = lambda pid: sized.append(pid) or pid
@@ -198,7 +198,7 @@ def test_a_minute_of_a_busy_machine_takes_well_under_100_kib():
     def busy(at_ms):
         available, out = chance.randrange(100 * MIB), chance.randrange(GIB) & ~4095
         stall_us = at_ms * 300 + chance.randrange(1000)
-        average = at_ms // 2000 / 7  # the kernel works it out anew every two seconds
+        average = at_ms // 2000 / 7  # the kernel updates it every two seconds
         return reading(available & ~4095, swap=(GIB, out))._replace(
             pressure=MemoryPressure(average, stall_us, average, stall_us)
         )
