@@ -35,7 +35,8 @@ SHARED = {
     *("bustd_shared", "bustd_shared.daemon", "bustd_shared.daemon.forked", "bustd_shared.daemon.log"),
     *("bustd_shared.daemon.memory_lock", "bustd_shared.daemon.packets", "bustd_shared.daemon.record"),
     *("bustd_shared.kernel", "bustd_shared.kernel.bounds", "bustd_shared.kernel.cgroup_memory"),
-    *("bustd_shared.kernel.cgroups", "bustd_shared.kernel.procfs", "bustd_shared.kernel.watched_group"),
+    *("bustd_shared.kernel.cgroups", "bustd_shared.kernel.process", "bustd_shared.kernel.procfs"),
+    "bustd_shared.kernel.watched_group",
     *("bustd_shared.rules", "bustd_shared.rules.killer_toml", "bustd_shared.rules.loading"),
     *("bustd_shared.rules.protection", "bustd_shared.rules.schema"),
 }

@@ -8,10 +8,10 @@ from bustd_monitor.conditions.table import demands
 from bustd_monitor.deciding.states import Ask
 from bustd_monitor.reporting import sentences
 from bustd_protocol.messages import Exited, Fate, Reason, Signal, Verdict, outcome_of
-from bustd_shared.kernel.procfs import Pressure
+from bustd_shared.kernel.procfs import MemoryPressure
 from tests.unit.monitor.making import DEFAULTS, GIB, MIB, candidate, conditions, finding, process, reading, ticks_ago
 
-PRESSED = reading(2 * GIB, free=GIB, pressure=Pressure(12.34, 0, 5.67, 0))
+PRESSED = reading(2 * GIB, free=GIB, pressure=MemoryPressure(12.34, 0, 5.67, 0))
 
 
 @pytest.mark.parametrize(
