@@ -1,4 +1,4 @@
-"""Whole control groups, in the kernel's own hierarchy: what dies with a process, what does not, and who cheats."""
+"""Whole control groups, in the kernel's own hierarchy: what dies with a process, what does not, and who can cheat."""
 
 import os
 import subprocess
@@ -35,7 +35,7 @@ def hierarchy() -> Path:
 
 @pytest.fixture
 def member() -> Iterator[Process]:
-    """Of another process group than the victim's."""
+    """A process in a different process group from the victim's."""
     with victims.victim(0, name=b"member", own_group=True) as process:
         yield process
 
@@ -176,7 +176,7 @@ def test_members_of_other_users_die_with_the_rest(place: Path, hierarchy: Path, 
 def test_a_list_that_its_owner_has_closed_spares_those_in_it_and_not_the_one_that_was_asked_for(
     place: Path, hierarchy: Path, victim: Process, member: Process
 ) -> None:
-    """A killer with CAP_KILL alone may not read what a user forbids. Nobody is signalled who has not been checked."""
+    """A killer with CAP_KILL alone may not read what a user forbids. No process is signalled without the checks."""
     with groups_at(hierarchy, UNIT) as (unit,), killer(place) as daemon:
         os.chown(unit / "cgroup.procs", victims.NOBODY.pw_uid, -1)
         put(victim.pid, unit)
@@ -191,7 +191,7 @@ def test_a_list_that_its_owner_has_closed_spares_those_in_it_and_not_the_one_tha
 def test_threads_in_groups_of_their_own_are_one_process(
     place: Path, hierarchy: Path, victim: Process, member: Process
 ) -> None:
-    """A threaded group has no list of processes: those are in that of the domain above it."""
+    """A threaded group has no list of processes: they are in the list of the domain above it."""
     with groups_at(hierarchy, f"{UNIT}/threads") as (threads,), killer(place) as daemon:
         put(victim.pid, threads.parent)
         put(member.pid, threads.parent)
@@ -249,7 +249,7 @@ def test_a_member_that_comes_while_the_unit_is_killed_dies_unless_it_is_protecte
 def test_what_is_moved_out_between_the_list_and_the_check_lives(
     hierarchy: Path, victim: Process, member: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Moved to where it would be protected, or not: it is not of the unit any more."""
+    """Whether it is protected at its new place or not, it no longer belongs to the unit."""
     listed = cgroups.members
     with groups_at(hierarchy, UNIT, "user.slice/user-1000.slice/session-3.scope") as (unit, session), kills() as slot:
 

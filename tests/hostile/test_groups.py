@@ -1,4 +1,4 @@
-"""Whole process groups, and what may not be among them."""
+"""Whole process groups, and processes that may not be among them."""
 
 import errno
 import os
@@ -138,7 +138,7 @@ def test_the_group_of_the_killers_parent_is_refused(
 def test_a_member_outside_of_the_tree_refuses_the_whole_group(
     place: Path, leader: subprocess.Popen[bytes], member: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes]
 ) -> None:
-    """The leader's child is in the tree that the killer was told, and the leader itself is not."""
+    """The leader's child is in the tree that the killer was given, and the leader itself is not."""
     forks = "import os, time\nkept = bytes([1]) * (32 << 20)\nif os.fork(): print('ready', flush=True)\ntime.sleep(9)\n"
     parent = victims.start_program(forks, own_group=True)
     try:
@@ -199,7 +199,7 @@ def test_a_group_that_just_fits_into_the_table_of_descriptors_dies_whole(
 def test_a_member_that_cannot_be_seen_refuses_the_whole_group(
     leader: subprocess.Popen[bytes], member: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whether it is protected, nobody can tell."""
+    """The killer can't tell whether it is protected."""
     open_victim = facts.open_victim
     monkeypatch.setattr(facts, "open_victim", lambda pid: Reason.HIDDEN if pid == member.pid else open_victim(pid))
     with kills() as slot, nobody_dies(leader, member):

@@ -1,4 +1,4 @@
-"""Processes that must never be asked for, processes that are not what the request says, and processes that are dead."""
+"""Processes that must never be asked for, processes that differ from the request, and dead processes."""
 
 import os
 import signal
@@ -46,7 +46,7 @@ ctypes.CDLL(None).syscall({"x86_64": 60}.get(platform.machine(), 93), 0)
 
 @pytest.fixture
 def undead() -> Iterator[subprocess.Popen[bytes]]:
-    """A process whose first thread has exited, while another one lives and holds the memory."""
+    """A process whose first thread has exited, while another thread lives and holds the memory."""
     process = victims.start_program(LEADER_EXITS)
     yield process
     victims.end(process)
@@ -196,7 +196,7 @@ def test_a_dead_process_is_gone(
 
 
 def test_a_dead_process_whose_group_lives_on_is_gone(place: Path, bystander: subprocess.Popen[bytes]) -> None:
-    """The kernel still knows the number, as that of the group."""
+    """The kernel still knows the number, as that of the process group."""
     with victims.victim(0, own_group=True) as leader, victims.victim(0, group=leader.pid) as member:
         request = request_for(leader.pid)
         victims.end(leader)

@@ -1,4 +1,4 @@
-"""Packets that are no message: each would kill the victim if the killer guessed what was meant."""
+"""Packets that are not messages: each would kill the victim if the killer guessed what was meant."""
 
 import subprocess
 from collections.abc import Callable
@@ -17,7 +17,7 @@ FIELDS = ("type", "version", *KillRequest._fields)
 
 
 def with_(**values: object) -> Callable[[list[object]], bytes]:
-    """The request with other values on the wire."""
+    """The request with different values on the wire."""
 
     def altered(request: list[object]) -> bytes:
         return msgpack.packb([values.get(name, value) for name, value in zip(FIELDS, request, strict=True)])
@@ -103,7 +103,7 @@ def test_an_empty_packet_is_the_end_of_the_connection(
 def test_a_request_of_which_nothing_was_spoiled_would_have_killed(
     place: Path, victim: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes]
 ) -> None:
-    """The counter-check of every case above."""
+    """The counterpart of every case above."""
     unspoiled = with_()(list(msgpack.unpackb(codec.encode(request_for(victim.pid)))))
     with killer(place) as daemon, nobody_dies(bystander), peer(daemon.socket_path) as honest:
         honest.send(unspoiled)

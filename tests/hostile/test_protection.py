@@ -93,7 +93,7 @@ def test_a_protected_unit_is_refused(
 def test_a_unit_protects_a_process_whose_leader_has_exited(
     place: Path, bystander: subprocess.Popen[bytes], hierarchy: Path
 ) -> None:
-    """The kernel shows an exited leader in no group at all; its living threads are where they were."""
+    """The kernel shows an exited leader in no group at all. Its living threads are where they were."""
     with group_at(hierarchy, "system.slice/postgresql.service") as group:
         enter = f"import os; open({str(group / 'cgroup.procs')!r}, 'w').write(str(os.getpid()))\n"
         undead = victims.start_program(enter + LEADER_EXITS)
@@ -199,7 +199,7 @@ def test_a_process_that_the_kernel_really_may_not_take_is_refused(
 
 @pytest.fixture
 def family() -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """A process and the PID of its child, which dies with it; both hold enough to be killed."""
+    """A process and the PID of its child, which dies with it. Both hold enough memory to be killed."""
     parent = victims.start_program(FAMILY)
     (child,) = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()
     yield parent, int(child)

@@ -1,4 +1,4 @@
-"""A monitor that wants more deaths than it may have."""
+"""A monitor that asks for more kills than the rate permits."""
 
 import subprocess
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ def test_the_fourth_of_a_burst_waits_and_a_reconnect_does_not_help(
             assert 0 < monitor.greet().retry_after_ms <= refusal.retry_after_ms
             later = monitor.ask(request_for(fourth.pid))
             assert refused(later, Reason.RATE)
-            assert later.retry_after_ms <= refusal.retry_after_ms  # refusals use nothing up
+            assert later.retry_after_ms <= refusal.retry_after_ms  # refusals do not count
 
 
 def test_after_the_time_that_the_killer_gave_the_next_is_served(

@@ -1,4 +1,4 @@
-"""A killer that watches one control group, and a monitor that asks for somebody outside of it, or too early."""
+"""A killer that watches one control group, and a monitor that asks for a process outside it, or too early."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.root
 Process = subprocess.Popen[bytes]
 
 CONFIG = f"[peer]\nuser = {os.geteuid()}\n"
-"""Nobody dies while more than a quarter is available, as by default."""
+"""Nothing is killed while more than a quarter is available, as by default."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What a machine in trouble, or its processes, can put in the way: the kill comes in time, and hits the right one."""
+"""Obstacles that a machine in trouble, or its processes, can create: the kill comes in time, and hits the leak."""
 
 import os
 import re
@@ -73,7 +73,7 @@ def full_terminal():
     reader, writer = os.openpty()
     os.set_blocking(writer, False)
     try:
-        while select.select([], [writer], [], 0.1)[1]:  # the kernel makes room for some time
+        while select.select([], [writer], [], 0.1)[1]:  # the kernel goes on making room for a while
             with suppress(BlockingIOError):
                 os.write(writer, b"x" * 64)
         os.set_blocking(writer, True)
@@ -94,7 +94,7 @@ def test_a_log_that_nobody_reads_holds_nothing_up(crew, place, full):
 
 @pytest.mark.parametrize("full", [full_pipe, full_socket, full_terminal])
 def test_separate_daemons_are_not_held_up_either(crew, place, full):
-    """Here the monitor has no killer to open its log anew for it."""
+    """Here the monitor has no killer that opens its log again for it."""
     rules, policy = PERMISSIVE, {**pair.ALWAYS, "killer.socket": f"{place}/killer.sock"}
     command = [*pair.daemon("bustd_monitor"), *pair.scope()]
     config = pair.write_policy(place / "monitor.toml", policy)

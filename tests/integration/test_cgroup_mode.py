@@ -1,4 +1,4 @@
-"""`--cgroup`: the pair looks after one control group, and the commands say which."""
+"""`--cgroup`: the pair watches one control group, and the commands say which."""
 
 import os
 import signal
@@ -31,7 +31,7 @@ def watched(place: Path) -> Iterator[WatchedGroup]:
 
 
 def bustd(watched: WatchedGroup, place: Path, *words: str, monitor: pair.Policy | None = None) -> list[str]:
-    """The command line, with the defaults of both files but for what the test says."""
+    """The command line, with the defaults of both files except for the test's own settings."""
     return [*watched.through, *install.bustd(*words, *pair.files(place, monitor or {}, {}), *scope())]
 
 
@@ -72,7 +72,7 @@ def test_a_pair_whose_group_goes_ends_with_69_and_a_sentence(place: Path, watche
     )
     with started(command, {}, place / "pair.log") as running:
         running.await_ready()
-        for name in ("memory.current", "memory.max"):  # what is opened reads as nothing, and there is nothing to open
+        for name in ("memory.current", "memory.max"):  # an open file reads as empty, and no file can be opened
             (watched.tree.directory / watched.path[1:] / name).write_text("")
         assert running.ends() == 69
         assert f"bustd-monitor: the control group {watched.path} is gone" in running.log()

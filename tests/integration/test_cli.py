@@ -1,4 +1,4 @@
-"""The commands that people type: what they say and how they end."""
+"""The commands that people type: what they print, and their exit codes."""
 
 import os
 import re

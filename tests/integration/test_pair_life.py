@@ -1,4 +1,4 @@
-"""The pair as one: it starts whole or not at all, and when one half goes the other does not stay."""
+"""The pair as one: it starts whole or not at all, and when one half ends, the other ends too."""
 
 import os
 import signal
@@ -118,7 +118,7 @@ def test_on_sighup_the_monitor_reads_its_file_again_and_keeps_the_old_one_if_the
         )
         assert victims.is_alive(leak)
         pair.write_policy(place / "bustd.toml", ALWAYS)
-        os.kill(bustd.pid, signal.SIGHUP)  # the killer takes no notice of it
+        os.kill(bustd.pid, signal.SIGHUP)  # the killer ignores it
         os.kill(monitor, signal.SIGHUP)
         bustd.await_line("the configuration has been read again")
         assert victims.exits_within(leak, 15), bustd.log()
