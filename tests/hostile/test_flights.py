@@ -159,7 +159,7 @@ def test_another_connection_may_escalate(
             assert exited[:2] == (request.id, Fate.GONE)
 
 
-def test_an_exit_that_nobody_heard_of_frees_the_slot(
+def test_an_exit_without_a_peer_to_report_it_to_frees_the_slot(
     place: Path, victim: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes]
 ) -> None:
     with killer(place) as daemon:

@@ -41,7 +41,7 @@ def member(leader: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]
 
 
 @pytest.mark.parametrize("named", ["leader", "member"])
-def test_a_whole_group_dies_whoever_of_it_was_named(
+def test_a_whole_group_dies_whichever_member_was_named(
     place: Path,
     leader: subprocess.Popen[bytes],
     member: subprocess.Popen[bytes],

@@ -51,7 +51,7 @@ def hierarchy(request: pytest.FixtureRequest) -> Path:
         f"{USER}/user@1000.service/a\r1:name=systemd:/system.slice/postgresql.service",
     ],
 )
-def test_a_unit_forged_below_a_users_own_protects_nobody(
+def test_a_unit_forged_below_a_users_own_protects_nothing(
     place: Path, victim: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes], hierarchy: Path, path: str
 ) -> None:
     with group_at(hierarchy, path) as group, killer(place, protect='units = ["postgresql.service"]') as daemon:
@@ -149,7 +149,7 @@ def test_what_a_machine_needs_is_protected_unless_root_says_otherwise(place: Pat
             assert is_served(daemon, sshd)
 
 
-def test_a_claimed_name_protects_nobody(
+def test_a_claimed_name_protects_nothing(
     place: Path, victim: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes]
 ) -> None:
     """The name that counts is the one that the killer reads."""

@@ -29,7 +29,7 @@ def watched(place: Path) -> Iterator[WatchedGroup]:
 
 
 @pytest.mark.parametrize("scope", list(Scope))
-def test_whoever_is_outside_of_the_group_is_refused_however_short_it_is(
+def test_a_process_outside_the_group_is_refused_however_short_the_group_is(
     place: Path, watched: WatchedGroup, victim: Process, bystander: Process, scope: Scope
 ) -> None:
     watched.fills(99)

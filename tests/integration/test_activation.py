@@ -160,7 +160,7 @@ def test_anything_but_one_listening_seqpacket_socket_is_an_error(crew, place, pa
         ({"count": "-1"}, NOT_ONE.format("-1")),
     ],
 )
-def test_what_is_meant_for_somebody_else_or_makes_no_sense_is_not_taken(crew, place, how, sentence):
+def test_a_socket_meant_for_another_process_or_announced_wrongly_is_not_taken(crew, place, how, sentence):
     with listener(place) as passed:
         refuses(crew, place, [passed.fileno()], sentence, **how)
 

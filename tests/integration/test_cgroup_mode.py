@@ -78,7 +78,7 @@ def test_a_pair_whose_group_goes_ends_with_69_and_a_sentence(place: Path, watche
         assert f"bustd-monitor: the control group {watched.path} is gone" in running.log()
 
 
-def test_a_monitor_whose_killer_was_told_of_no_group_says_so_and_nobody_dies(
+def test_a_monitor_whose_killer_was_told_of_no_group_says_so_and_nothing_dies(
     place: Path, watched: WatchedGroup
 ) -> None:
     with CREW.victim(60, name=b"leak") as leak:
@@ -106,7 +106,7 @@ def test_what_names_no_group_is_a_wrong_argument(place: Path, watched: WatchedGr
     assert f"{path!r} is not the path of a control group" in result.stderr
 
 
-def test_explain_tells_the_group_and_ranks_nobody_else(place: Path, watched: WatchedGroup) -> None:
+def test_explain_names_the_group_and_ranks_no_process_outside_it(place: Path, watched: WatchedGroup) -> None:
     with CREW.victim(60, name=b"inside") as inside, CREW.victim(90, name=b"outside") as outside:
         watched.holds(inside.pid)
         put(outside.pid, watched.beside)

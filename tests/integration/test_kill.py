@@ -43,7 +43,7 @@ def died_by(child, seconds: float = 15) -> int:
     return -child.wait()
 
 
-def test_a_leak_dies_within_a_second_of_crossing_the_floor_and_nobody_else_does(crew, place):
+def test_a_leak_dies_within_a_second_of_crossing_the_floor_and_no_other_process_does(crew, place):
     for attempt in range(ATTEMPTS):
         limit = (steadily_available_bytes() - MARGIN) // MIB * MIB
         with (
@@ -134,7 +134,7 @@ def test_of_two_the_larger_dies_and_the_other_is_the_runner_up(crew, place):
         assert victims.is_alive(tiny)
 
 
-def test_whoever_ignores_sigterm_gets_sigkill_after_the_grace(crew, place):
+def test_a_process_that_ignores_sigterm_gets_sigkill_after_the_grace(crew, place):
     with crew.victim(ignore_term=True) as leak:
         with pair.pair(crew, place, killer={**PERMISSIVE, "grace.term_ms": 300}) as bustd:
             bustd.await_line(r"the killer: signalled 1 in")
@@ -152,7 +152,7 @@ def test_below_the_second_threshold_it_is_sigkill_at_once(crew, place):
         bustd.await_line(rf"SIGKILL for {leak.pid} \(leak\)")
 
 
-def test_whoever_goes_on_filling_memory_in_its_grace_gets_sigkill_for_it(crew, place):
+def test_a_process_that_goes_on_filling_memory_during_its_grace_gets_sigkill(crew, place):
     """After SIGTERM it crosses the second threshold while the kill is in flight, so the monitor escalates."""
     for attempt in range(ATTEMPTS):
         second = available_bytes() - MARGIN
@@ -209,7 +209,7 @@ def test_the_process_group_dies_only_when_it_is_told_to(crew, place, options):
             os.close(pidfd)
 
 
-def test_a_dry_run_decides_and_says_so_and_kills_nobody(crew, place):
+def test_a_dry_run_decides_and_says_so_and_kills_nothing(crew, place):
     with crew.victim() as leak, pair.pair(crew, place, "--dry-run") as bustd:
         bustd.await_line("dry run: everything is decided and logged, nothing is ever killed")
         bustd.await_line(rf"floor fires: .* SIGTERM for {leak.pid} \(leak\).* decided in \d+ us")

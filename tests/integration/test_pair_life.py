@@ -55,7 +55,7 @@ def test_every_problem_of_both_files_has_a_line(crew, place):
     assert "Traceback" not in result.stderr
 
 
-def test_a_file_that_somebody_else_could_write_is_not_the_killers(crew, place):
+def test_a_file_that_another_user_could_write_is_refused_by_the_killer(crew, place):
     options = pair.files(place, ALWAYS, PERMISSIVE)
     (place / "killer.toml").chmod(0o666)
     result = pair.run(crew, "-n", *options, *pair.scope())

@@ -224,7 +224,7 @@ def test_what_bustd_itself_was_given_open_does_not_come_to_the_monitor(crew):
             os.close(high)
 
 
-def test_nobody_was_started_but_the_monitor(bustd, monitor):
+def test_the_killer_has_started_the_monitor_and_the_monitor_nothing(bustd, monitor):
     assert children(bustd.pid) == [monitor]
     assert children(monitor) == []
 

@@ -48,7 +48,7 @@ def test_the_avoided_goes_last(crew, place, how):
 
 
 @pytest.mark.parametrize("how", ["names", "commands"])
-def test_whom_never_names_is_not_even_asked_for(crew, place, how):
+def test_a_process_that_victims_never_matches_is_not_even_asked_for(crew, place, how):
     policy = {**ALWAYS, f"victims.never.{how}": MATCHERS[how]}
     with holder(crew, "small", 48) as small, holder(crew, "other", 24) as other:
         with pair.pair(crew, place, monitor=policy) as bustd:
