@@ -16,7 +16,7 @@ from bustd_protocol.messages import Bye, Farewell, MonitorHello, Outcome, Reason
 from bustd_shared.kernel import procfs
 from tests.support import pid_namespace, victims
 from tests.support.dialogue import peer
-from tests.support.honest import kill, nobody_dies, refused, request_for
+from tests.support.honest import all_survive, kill, refused, request_for
 from tests.support.in_process import guard, kills
 from tests.support.killer import killer
 
@@ -52,7 +52,7 @@ def between_reading_and_asking(place: Path) -> None:
         assert monitor.ask(request).outcome is Outcome.GONE
         successor = pid_namespace.start_as(old.pid)
         assert victims.start_ticks(successor.pid) != request.start_ticks
-        with nobody_dies(successor):
+        with all_survive(successor):
             assert refused(monitor.ask(request._replace(id=1)), Reason.START_TIME)
             assert refused(monitor.ask(request._replace(id=2, comm=b"leak", uid=0)), Reason.START_TIME)
         kill(monitor, successor)
@@ -119,7 +119,7 @@ def hidden_after_the_start(place: Path) -> None:
     """A process that lives and can't be seen is not gone, and no process is killed."""
     with victims.victim(as_nobody=True) as hidden, killer(place) as daemon, peer(daemon.socket_path) as monitor:
         request = request_for(hidden.pid)
-        with nobody_dies(hidden):
+        with all_survive(hidden):
             hide_processes()
             assert refused(monitor.ask(request), Reason.HIDDEN)
             assert daemon.has_said("for floor: hidden\n")
@@ -131,7 +131,7 @@ def hidden_after_the_start(place: Path) -> None:
 def hidden_before_hello(place: Path) -> None:
     """The killer sees at Hello that it is blind, says so, and stops."""
     with victims.victim(as_nobody=True) as hidden, killer(place, peer_uid=victims.NOBODY.pw_uid) as daemon:
-        with nobody_dies(hidden), peer(daemon.socket_path, as_nobody=True) as monitor:  # greeted, so it serves
+        with all_survive(hidden), peer(daemon.socket_path, as_nobody=True) as monitor:  # greeted, so it serves
             hide_processes()
             monitor.say(MonitorHello(monitor.next_id(), 1, 1, monitor.pid))
             assert monitor.hear() == Bye(0, Farewell.UNABLE)

@@ -16,7 +16,7 @@ from bustd_shared.rules.protection import Protection
 from tests.support import victims
 from tests.support.cgroups import groups_at, put, writable_hierarchy
 from tests.support.dialogue import peer
-from tests.support.honest import dies_of, is_served, nobody_dies, refused, request_for
+from tests.support.honest import all_survive, dies_of, is_served, refused, request_for
 from tests.support.in_process import guard, kills
 from tests.support.killer import killer
 
@@ -56,7 +56,7 @@ def test_a_whole_unit_dies_with_what_is_below_it_and_nothing_beside_it(
         put(member.pid, unit)
         put(below.pid, deeper)
         put(bystander.pid, beside)
-        with nobody_dies(bystander), peer(daemon.socket_path) as monitor:
+        with all_survive(bystander), peer(daemon.socket_path) as monitor:
             request = request_for((victim if named == "victim" else below).pid, scope=Scope.CGROUP)
             verdict = monitor.ask(request)
             assert verdict[1:3] == (Outcome.SIGNALLED, Reason.NONE)
@@ -72,7 +72,7 @@ def test_a_whole_unit_dies_with_what_is_below_it_and_nothing_beside_it(
 def test_of_a_unit_only_the_process_dies_if_only_the_process_was_asked_for(
     place: Path, hierarchy: Path, victim: Process, member: Process
 ) -> None:
-    with groups_at(hierarchy, UNIT) as (unit,), killer(place) as daemon, nobody_dies(member):
+    with groups_at(hierarchy, UNIT) as (unit,), killer(place) as daemon, all_survive(member):
         put(victim.pid, unit)
         put(member.pid, unit)
         assert is_served(daemon, victim)
@@ -97,10 +97,10 @@ def test_of_a_unit_only_the_process_dies_if_only_the_process_was_asked_for(
 def test_what_is_no_unit_that_may_die_whole_is_refused_and_its_process_may_die_alone(
     place: Path, hierarchy: Path, victim: Process, member: Process, path: str
 ) -> None:
-    with groups_at(hierarchy, path) as (group,), killer(place) as daemon, nobody_dies(member):
+    with groups_at(hierarchy, path) as (group,), killer(place) as daemon, all_survive(member):
         put(victim.pid, group)
         put(member.pid, group)
-        with nobody_dies(victim), peer(daemon.socket_path) as monitor:
+        with all_survive(victim), peer(daemon.socket_path) as monitor:
             for number in Signal:
                 request = request_for(victim.pid, scope=Scope.CGROUP, signal=number)
                 assert refused(monitor.ask(request), Reason.PROTECTED)
@@ -111,7 +111,7 @@ def test_what_is_no_unit_that_may_die_whole_is_refused_and_its_process_may_die_a
 def test_a_process_in_no_control_group_of_its_own_is_refused(place: Path, hierarchy: Path, victim: Process) -> None:
     with killer(place) as daemon:
         put(victim.pid, hierarchy)
-        with nobody_dies(victim), peer(daemon.socket_path) as monitor:
+        with all_survive(victim), peer(daemon.socket_path) as monitor:
             assert refused(monitor.ask(request_for(victim.pid, scope=Scope.CGROUP)), Reason.PROTECTED)
         assert is_served(daemon, victim)
 
@@ -123,10 +123,10 @@ def test_a_unit_with_units_of_its_own_is_refused(
     with groups_at(hierarchy, *paths) as (inner,), killer(place) as daemon:
         put(victim.pid, inner.parents[1])
         put(member.pid, inner)
-        with nobody_dies(victim, member), peer(daemon.socket_path) as monitor:
+        with all_survive(victim, member), peer(daemon.socket_path) as monitor:
             assert refused(monitor.ask(request_for(victim.pid, scope=Scope.CGROUP)), Reason.PROTECTED)
         assert daemon.has_said("systemd-nspawn@c.service holds further units or more than it should\n")
-        with nobody_dies(member):
+        with all_survive(member):
             assert is_served(daemon, victim)
 
 
@@ -141,7 +141,7 @@ def test_one_protected_member_protects_the_whole_unit(
     ):
         put(victim.pid, sub.parent)
         put(protected.pid, sub)
-        with nobody_dies(victim, protected, bystander), peer(daemon.socket_path) as monitor:
+        with all_survive(victim, protected, bystander), peer(daemon.socket_path) as monitor:
             assert refused(monitor.ask(request_for(victim.pid, scope=Scope.CGROUP)), Reason.PROTECTED)
         path = sub.parent.relative_to(hierarchy)
         assert daemon.has_said(f"for floor: protected {protected.pid} of /{path}: name {comm.decode()}\n")
@@ -153,7 +153,7 @@ def test_the_unit_of_the_monitor_or_the_killer_is_refused(
     place: Path, hierarchy: Path, victim: Process, bystander: Process, whose: str
 ) -> None:
     with groups_at(hierarchy, UNIT) as (unit,), killer(place) as daemon:
-        with nobody_dies(victim, bystander, daemon.process), peer(daemon.socket_path) as monitor:
+        with all_survive(victim, bystander, daemon.process), peer(daemon.socket_path) as monitor:
             put(victim.pid, unit)
             put(monitor.pid if whose == "monitor" else daemon.pid, unit)
             expected = Reason.MONITOR if whose == "monitor" else Reason.SELF
@@ -182,7 +182,7 @@ def test_a_list_that_its_owner_has_closed_spares_those_in_it_and_not_the_one_tha
         put(victim.pid, unit)
         put(member.pid, unit)
         (unit / "cgroup.procs").chmod(0)
-        with nobody_dies(member), peer(daemon.socket_path) as monitor:
+        with all_survive(member), peer(daemon.socket_path) as monitor:
             assert monitor.ask(request_for(victim.pid, scope=Scope.CGROUP)).signalled_count == 1
             assert dies_of(victim)
             assert isinstance(monitor.hear(), Exited)

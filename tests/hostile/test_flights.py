@@ -12,7 +12,7 @@ from bustd_killer.checks import PASSED
 from bustd_protocol.messages import Exited, Fate, Outcome, Ping, Pong, Reason, Signal
 from tests.support import victims
 from tests.support.dialogue import Heard, peer
-from tests.support.honest import dies_of, is_served, kill, nobody_dies, refused, request_for
+from tests.support.honest import all_survive, dies_of, is_served, kill, refused, request_for
 from tests.support.in_process import guard, kills
 from tests.support.killer import killer
 
@@ -45,7 +45,7 @@ def test_while_a_kill_is_in_flight_another_is_refused(
 ) -> None:
     with killer(place, grace="term_ms = 60_000") as daemon, peer(daemon.socket_path) as monitor:
         first = request_for(stubborn.pid, signal=Signal.TERM)
-        with nobody_dies(stubborn, bystander):
+        with all_survive(stubborn, bystander):
             assert monitor.ask(first).outcome is Outcome.SIGNALLED
             assert refused(monitor.ask(request_for(bystander.pid)), Reason.BUSY)
             assert refused(monitor.ask(request_for(bystander.pid, signal=Signal.TERM)), Reason.BUSY)
@@ -66,7 +66,7 @@ def test_sigkill_for_the_one_in_flight_is_an_escalation_and_free_of_the_rate(
     with (
         killer(place, rate=rate, grace="term_ms = 60_000") as daemon,
         peer(daemon.socket_path) as monitor,
-        nobody_dies(bystander),
+        all_survive(bystander),
     ):
         first = request_for(stubborn.pid, signal=Signal.TERM)
         assert monitor.ask(first).outcome is Outcome.SIGNALLED
@@ -96,7 +96,7 @@ def test_sigterm_that_is_not_obeyed_becomes_sigkill_by_itself(
     ):
         if stopped:
             stubborn.send_signal(signal.SIGSTOP)
-        with peer(daemon.socket_path) as monitor, nobody_dies(bystander):
+        with peer(daemon.socket_path) as monitor, all_survive(bystander):
             request = request_for(stubborn.pid, signal=Signal.TERM)
             assert monitor.ask(request).outcome is Outcome.SIGNALLED
             if not stays:
@@ -125,7 +125,7 @@ def test_the_slot_outlives_the_connection(
     """The next KillerHello reports the kill in flight, and its end is reported to the peer that is connected then."""
     with killer(place, grace="term_ms = 60_000") as daemon:
         request = request_for(stubborn.pid, signal=Signal.TERM)
-        with nobody_dies(stubborn, bystander):
+        with all_survive(stubborn, bystander):
             with peer(daemon.socket_path) as first:
                 assert first.ask(request).outcome is Outcome.SIGNALLED
                 if parting == "a violation":
@@ -147,7 +147,7 @@ def test_the_slot_outlives_the_connection(
 def test_another_connection_may_escalate(
     place: Path, stubborn: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes]
 ) -> None:
-    with killer(place, rate="burst = 1", grace="term_ms = 60_000") as daemon, nobody_dies(bystander):
+    with killer(place, rate="burst = 1", grace="term_ms = 60_000") as daemon, all_survive(bystander):
         request = request_for(stubborn.pid, signal=Signal.TERM)
         with peer(daemon.socket_path) as first:
             assert first.ask(request).outcome is Outcome.SIGNALLED
@@ -208,7 +208,7 @@ def test_a_victim_that_will_not_die_is_stuck_and_the_next_may_die(
     """Its memory comes back all the same."""
     tracer, stuck = undying
     with killer(place, grace="stuck_ms = 1200") as daemon, peer(daemon.socket_path) as monitor:
-        with nobody_dies(tracer, bystander):
+        with all_survive(tracer, bystander):
             request = request_for(stuck)
             assert monitor.ask(request).outcome is Outcome.SIGNALLED
             monitor.say(Ping(request.id + 1))
@@ -233,7 +233,7 @@ def test_the_deadlines_of_a_kill_that_never_ends(
     sent: list[int] = []
     monkeypatch.setattr(flight, "send_signal", lambda _, signal_number: sent.append(signal_number) or PASSED)
     rules = guard(rate={"burst": 1})
-    with kills() as slot, nobody_dies(victim):
+    with kills() as slot, all_survive(victim):
         request = request_for(victim.pid, signal=number)
         assert slot.answer(request, rules, 0).verdict.outcome is Outcome.SIGNALLED
         killed_ms = 0

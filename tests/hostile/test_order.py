@@ -5,7 +5,7 @@ import subprocess
 from bustd_killer.checks import Own
 from bustd_protocol.messages import Reason
 from bustd_shared.rules.protection import Protection
-from tests.support.honest import dies_of, nobody_dies, request_for
+from tests.support.honest import all_survive, dies_of, request_for
 from tests.support.in_process import guard, kills
 
 ELSEWHERE = 2**22
@@ -19,7 +19,7 @@ def test_the_checks_are_made_in_their_order(
     request = honest._replace(start_ticks=0, claimed_bytes=2**60)
     rules = guard(available_percent=100, protection=Protection(names=(b"leak",)), rate={"burst": 1})
     rules = rules._replace(own=Own(victim.pid, ELSEWHERE, ELSEWHERE))
-    with kills() as slot, nobody_dies(bystander):
+    with kills() as slot, all_survive(bystander):
         assert slot.answer(request._replace(pid=ELSEWHERE), rules, 0).verdict.reason is Reason.GONE
         assert slot.answer(request, rules, 0).verdict.reason is Reason.SELF
         rules = rules._replace(own=Own(ELSEWHERE, ELSEWHERE, ELSEWHERE))

@@ -73,7 +73,7 @@ def is_served(killer: Killer, process: subprocess.Popen[bytes]) -> bool:
 
 
 @contextmanager
-def nobody_dies(*processes: subprocess.Popen[bytes]) -> Iterator[None]:
+def all_survive(*processes: subprocess.Popen[bytes]) -> Iterator[None]:
     """Check that the processes are alive at the end of the block, by asking the kernel."""
     yield
     dead = [process.pid for process in processes if not victims.is_alive(process)]
