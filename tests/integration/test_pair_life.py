@@ -1,4 +1,4 @@
-"""The pair as one: it starts whole or not at all, and when one half goes the other does not stay."""
+"""The pair as one: it starts whole or not at all, and when one half ends, the other ends too."""
 
 import os
 import signal
@@ -55,7 +55,7 @@ def test_every_problem_of_both_files_has_a_line(crew, place):
     assert "Traceback" not in result.stderr
 
 
-def test_a_file_that_somebody_else_could_write_is_not_the_killers(crew, place):
+def test_a_file_that_another_user_could_write_is_refused_by_the_killer(crew, place):
     options = pair.files(place, ALWAYS, PERMISSIVE)
     (place / "killer.toml").chmod(0o666)
     result = pair.run(crew, "-n", *options, *pair.scope())
@@ -118,7 +118,7 @@ def test_on_sighup_the_monitor_reads_its_file_again_and_keeps_the_old_one_if_the
         )
         assert victims.is_alive(leak)
         pair.write_policy(place / "bustd.toml", ALWAYS)
-        os.kill(bustd.pid, signal.SIGHUP)  # the killer takes no notice of it
+        os.kill(bustd.pid, signal.SIGHUP)  # the killer ignores it
         os.kill(monitor, signal.SIGHUP)
         bustd.await_line("the configuration has been read again")
         assert victims.exits_within(leak, 15), bustd.log()
