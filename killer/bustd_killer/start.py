@@ -11,6 +11,7 @@ import os
 import sys
 import time
 
+from bustd_shared import __version__
 from bustd_shared.daemon import command_line
 from bustd_shared.daemon.command_line import Option, UsageError
 from bustd_shared.daemon.forked import ChildFailed
@@ -106,6 +107,7 @@ def main() -> int:
         return EX_UNAVAILABLE
     try:
         config = _configuration(arguments)
+        log(in_force(config))
         guard = _guard(arguments, config, log)
         lockdown.shield_from_the_kernel(log)
         if arguments.plan is None:
@@ -127,6 +129,17 @@ def main() -> int:
     except Exception as error:
         log(f"a bug, please report it: {type(error).__name__}: {error} at {where(error)}")
         return EX_SOFTWARE
+
+
+def in_force(config: killer_toml.KillerConfig) -> str:
+    """The first line of the log: the version, and the limits that the killer holds to."""
+    return (
+        f"bustd {__version__} kills at {config.available_percent} % of available memory or less, and at "
+        f"{config.pressured_available_percent} % while PSI some avg10 is {config.pressure_some_avg10} % or more; "
+        f"a victim holds at least {config.minimum_mib} MiB, or {config.minimum_percent} % of memory if that is less, "
+        f"and {config.claimed_percent} % of what the monitor claims; at most {config.burst} kills at once, then one "
+        f"every {config.interval_ms} ms, and {config.per_minute} a minute"
+    )
 
 
 def _configuration(arguments: Arguments) -> killer_toml.KillerConfig:
