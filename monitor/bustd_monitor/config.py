@@ -56,21 +56,31 @@ class MonitorConfig(NamedTuple):
 
 SCHEMA: Schema = {
     "dry_run": Key("bool", False, "Decide and log, but never ask for a kill."),
-    "verbose": Key("bool", False, "Log the readings as well."),
-    "cgroup": Key("cgroup", "", "Watch this control group instead of the machine, and ask for nobody outside of it."),
+    "verbose": Key("bool", False, "Log every reading, every sleep and every change of state."),
+    "cgroup": Key("cgroup", "", "Watch this control group instead of the machine, and ask for no process outside it."),
     "conditions": CONDITIONS_SCHEMA,
     "sleep": {
-        "fill_mib_per_second": Key("int", 6144, "How fast this machine can fill memory (MiB a second).", 1, 2**20),
-        "shortest_ms": Key(
-            "int", 20, "Two readings are at least so far apart, unless something happens in between.", 1, 10_000
+        "fill_mib_per_second": Key(
+            "int", 6144, "Programs fill memory no faster than this many MiB a second.", 1, 2**20
         ),
-        "longest_ms": Key("int", 10_000, "No sleep is longer than this.", 1, 600_000),
-        "watch_longest_ms": Key("int", 1000, "No sleep is longer than this when memory may soon be short.", 1, 600_000),
+        "shortest_ms": Key(
+            "int",
+            20,
+            "Two readings are at least this many milliseconds apart, unless an event wakes the monitor in between.",
+            1,
+            10_000,
+        ),
+        "longest_ms": Key("int", 10_000, "No sleep is longer than this many milliseconds.", 1, 600_000),
+        "watch_longest_ms": Key(
+            "int", 1000, "No sleep is longer than this many milliseconds while memory may soon be short.", 1, 600_000
+        ),
     },
     "victims": VICTIMS_SCHEMA,
     "killer": {
-        "socket": Key("path", "/run/bustd/killer.sock", "Where the killer listens."),
-        "ping_seconds": Key("int", 120, "How often the killer is asked whether it is alive.", 1, 86_400),
+        "socket": Key("path", "/run/bustd/killer.sock", "The killer listens on this socket."),
+        "ping_seconds": Key(
+            "int", 120, "The monitor asks the killer at intervals of this many seconds whether it is alive.", 1, 86_400
+        ),
     },
 }
 

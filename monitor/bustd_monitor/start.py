@@ -25,6 +25,7 @@ from .deciding.killer_limits import watching_apart
 from .inherited import inherited_descriptors
 from .loop import Loop
 from .ranking.search import CandidateSearch
+from .reporting import sentences
 from .reporting.service_manager import ServiceManager
 from .sensing import visibility
 from .sensing.cgroup_sensor import watch
@@ -94,6 +95,7 @@ def _run(arguments: Arguments, log: Log) -> int:
     sensor, passed = place.sensor, inherited_descriptors()
     triggers = arm_triggers(of_file(passed, place.psi) if place.group else passed, place.psi)
     link = Socket(fileno=passed["killer"]) if "killer" in passed else None
+    log(sentences.in_force(sensor.read(), settings.conditions))
     log(place.why)
     apart = "" if arguments.cgroup else watching_apart(settings.cgroup, rules.cgroup)
     if apart:
@@ -116,6 +118,7 @@ def _run(arguments: Arguments, log: Log) -> int:
                 log(f"{problem}: the old configuration stays in force")
             return None
         log("the configuration has been read again")
+        log(sentences.in_force(sensor.read(), again.conditions))
         if again.cgroup != settings.cgroup:
             log("cgroup has changed: that takes a restart")
         return again

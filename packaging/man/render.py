@@ -1,9 +1,10 @@
-"""Fills into the man pages what the code already owns: keys, options, commands, exit codes and single values.
+"""Fill in what the man pages take from the code: keys, options, commands, exit codes and single values.
 
 Usage: render.py DIRECTORY. Each *.scd beside this file is written there, complete, for scdoc(1). A line `@WORD@` or
-`@WORD TABLE...@` is replaced by lines, `@bustd.toml:KEY@` within a line by a default, `@WORD@` there by a short text.
+`@WORD TABLE...@` is replaced by lines. Within a line, `@bustd.toml:KEY@` is replaced by the key's default, and `@WORD@`
+by a short text.
 
-Any Python 3.11 will do: msgpack, python-prctl and psutil need not be there, because nothing that uses them is called.
+Any Python from 3.11 on will do. It needs no msgpack, python-prctl or psutil, because nothing that uses them is called.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from types import ModuleType
 
 HERE = Path(__file__).resolve().parent
 TREE = HERE.parents[1]
-sys.dont_write_bytecode = True  # the tree may be read-only, and a package must not find anything new in it
+sys.dont_write_bytecode = True  # the tree may be read-only, and rendering must not add files to a package
 sys.path[:0] = [str(TREE / part) for part in ("protocol", "killer", "monitor")]
 if find_spec("msgpack") is None:
     sys.modules["msgpack"] = ModuleType("msgpack")  # imported on the way to the schemas, and not used by them
@@ -36,16 +37,16 @@ KILLER, MONITOR = TREE / "killer/bustd_killer/start.py", TREE / "monitor/bustd_m
 
 
 class CannotRender(Exception):
-    """A page asks for what the code does not have, or keeps silent about what it has."""
+    """A page names something that the code does not have, or leaves out a table that it has."""
 
 
 def escaped(text: str) -> str:
-    """The text as scdoc shows it unchanged; `words` in backquotes become bold."""
+    """The text, escaped so that scdoc shows it unchanged; `words` in backquotes become bold."""
     return re.sub(r"`([^`]+)`", r"*\1*", re.sub(r"([\\*_])", r"\\\1", text))
 
 
 def definitions(items: list[tuple[str, str]]) -> list[str]:
-    """scdoc's list of terms, which are scdoc already, and of what they mean."""
+    """A list of terms and meanings for scdoc. The terms are scdoc's markup already; the meanings are escaped here."""
     return [line for term, meaning in items for line in (term, f"\t{escaped(meaning)}", "")]
 
 
@@ -53,10 +54,10 @@ def definitions(items: list[tuple[str, str]]) -> list[str]:
 
 
 def keys(file: str, *tables: str) -> list[str]:
-    """The keys of a table; "" is what stands above all tables. Several tables have the same keys, given once."""
+    """The keys of a table, or those above all tables if none is named. Several tables share one list of equal keys."""
     found = [table_keys(file, table) for table in tables or ("",)]
     if not found[0] or found.count(found[0]) != len(found):
-        raise CannotRender(f"{file} has not the same keys in each of these, or none: {', '.join(tables)}")
+        raise CannotRender(f"{file} has no keys in these tables, or different ones: {', '.join(tables)}")
     heading = ["## " + ", ".join(f"[{table}]" for table in tables), ""] if tables else []
     dotted = [f"{table}.{name}".strip(".") for table in tables[:1] or ("",) for name, _ in found[0]]
     meanings = [with_reason(file, whole, key.meaning) for whole, (_, key) in zip(dotted, found[0], strict=True)]
@@ -72,7 +73,7 @@ def with_reason(file: str, dotted: str, meaning: str) -> str:
 
 
 def without_reason() -> list[str]:
-    """Numbers of bustd.toml whose default nobody has explained, and explanations of what is no such key."""
+    """The numbers of bustd.toml without a reason for their default, and the reasons for keys that do not exist."""
     kinds = {name: key.kind for name, key in keys_of(SCHEMAS["bustd.toml"])}
     numbers = {name for name, kind in kinds.items() if kind in ("int", "number")}
     return sorted((numbers - REASONS["bustd.toml"].keys()) | (REASONS["bustd.toml"].keys() - kinds.keys()))
@@ -85,13 +86,13 @@ def table_keys(file: str, table: str) -> list[tuple[str, Key]]:
 
 
 def term(file: str, name: str, key: Key) -> str:
-    """The key, its default and what it may be, which is what `bustd check` says of a value that is wrong."""
+    """The key, its default and the values that it accepts, in the words of `bustd check` about a wrong value."""
     _, (problem,) = validate({name: {}}, {name: key}, file)
     return f"*{name}* = {escaped(json.dumps(key.default))}++\n_{escaped(problem.expected)}_"
 
 
 def default(file: str, dotted: str) -> str:
-    """A default for prose: 25 and not 25.0."""
+    """A default as prose writes it: 25 and not 25.0."""
     found = dict(keys_of(SCHEMAS[file]))
     if dotted not in found:
         raise CannotRender(f"{file} has no key {dotted}")
@@ -99,8 +100,8 @@ def default(file: str, dotted: str) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def silent_about(sources: dict[Path, str]) -> list[str]:
-    """Tables of which no page gives the keys."""
+def unlisted_tables(sources: dict[Path, str]) -> list[str]:
+    """The tables whose keys no page lists."""
     words = {"bustd.toml": "BUSTD_TOML", "killer.toml": "KILLER_TOML"}
     asked = {
         (word, table)
@@ -113,7 +114,7 @@ def silent_about(sources: dict[Path, str]) -> list[str]:
 
 
 def shipped(patterns: tuple[str, ...] | tuple[bytes, ...]) -> list[str]:
-    """Patterns as one paragraph."""
+    """The patterns as one paragraph."""
     texts = [pattern.decode() if isinstance(pattern, bytes) else pattern for pattern in patterns]
     return [escaped(", ".join(texts)) + "."]
 
@@ -160,7 +161,7 @@ def exit_codes(path: Path) -> list[str]:
 
 
 def killer_usage() -> list[str]:
-    """The usage that the killer prints. Taken from its source: to import it takes python-prctl."""
+    """The usage that the killer prints. It is taken from the source, because importing it would need python-prctl."""
     for node in ast.parse(KILLER.read_text()).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_USAGE":
             usage: str = ast.literal_eval(node.value)
@@ -190,7 +191,7 @@ WORDS = {
 
 
 def page(source: str) -> str:
-    """The source with everything filled in."""
+    """The source of a page with everything filled in."""
     lines = []
     for line in source.splitlines():
         request = re.fullmatch(r"@([A-Z_]+)((?: [a-z_.]+)*)@", line)
@@ -205,13 +206,13 @@ def page(source: str) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Render every page; EX_DATAERR if one of them and the code do not fit."""
+    """Render every page. Returns EX_DATAERR if a page does not fit the code."""
     (directory,) = map(Path, arguments)
     sources = {path: path.read_text() for path in sorted(HERE.glob("*.scd"))}
     directory.mkdir(parents=True, exist_ok=True)
     try:
-        if missing := silent_about(sources):
-            raise CannotRender(f"no page has the keys of {', '.join(missing)}")
+        if missing := unlisted_tables(sources):
+            raise CannotRender(f"no page lists the keys of {', '.join(missing)}")
         if unexplained := without_reason():
             raise CannotRender(f"reasons.toml does not explain the default of {', '.join(unexplained)}")
         for path, source in sources.items():

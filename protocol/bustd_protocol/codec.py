@@ -1,7 +1,7 @@
 """Bytes to messages and back: the one module that knows msgpack.
 
-A message is a msgpack array `[type, version, id, ...fields]` of fixed length whose elements are integers and byte
-strings and nothing else; SPEC.md has the whole of it.
+A message is a msgpack array `[type, version, id, ...fields]` of fixed length. Its elements are integers and byte
+strings and nothing else (SPEC.md, section 2).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _LONGEST_ARRAY = 2 + max(len(fields) for _, fields in LAYOUT.values())
 
 
 class _UnfitField(Exception):
-    """A value that its field can't hold; turned into the error of whoever is at fault."""
+    """A value that its field can't hold. It becomes a LocalProtocolError or a RemoteProtocolError."""
 
 
 def encode(message: Message) -> bytes:
@@ -33,7 +33,7 @@ def encode(message: Message) -> bytes:
 
 
 def decode(packet: bytes) -> Message:
-    """The message in `packet`. Raises RemoteProtocolError, and nothing else, for anything that is not exactly one."""
+    """The message in `packet`. Raises RemoteProtocolError, and nothing else, for anything that is not one message."""
     if not 0 < len(packet) <= limits.PACKET_BYTES:
         raise RemoteProtocolError(f"a packet of {len(packet)} bytes")
     try:
@@ -88,7 +88,7 @@ def _no_extension(_code: int, _data: bytes) -> None:
 
 
 def _checked(kind: FieldKind, value: object) -> int | bytes:
-    """The value as it goes on the wire. `type(x) is`, because True is an int to isinstance."""
+    """The value as it goes on the wire. It asks `type(x) is`, because True is an int to isinstance."""
     if isinstance(kind, EnumField):
         if type(value) is not kind.members:
             raise _UnfitField(f"{value!r} is no {kind.members.__name__}")
@@ -109,7 +109,7 @@ def _checked(kind: FieldKind, value: object) -> int | bytes:
 
 
 def _restored(kind: FieldKind, value: object) -> object:
-    """The value as the message holds it, from what came off the wire."""
+    """The value as the message holds it, from the value on the wire."""
     if not isinstance(kind, EnumField):
         return _checked(kind, value)
     if type(value) is not int:
@@ -121,6 +121,6 @@ def _restored(kind: FieldKind, value: object) -> object:
 
 
 def _check_whole(message: Message) -> None:
-    """What no field can say alone: the reason of a verdict fixes its outcome."""
+    """Check what no field says alone: the reason of a verdict fixes its outcome."""
     if isinstance(message, Verdict) and message.outcome is not outcome_of(message.reason):
         raise _UnfitField(f"outcome {message.outcome.name} with reason {message.reason.name}")

@@ -1,4 +1,4 @@
-"""The messages, their fields, and what each field may hold. Immutable; the codec checks them in both directions."""
+"""The messages, their fields, and what each field may hold. They are immutable; the codec checks them both ways."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class Signal(IntEnum):
-    """The two signals that can be asked for; the numbers are signal(7)'s."""
+    """The two signals that a request can name, with their numbers from signal(7)."""
 
     KILL = 9
     TERM = 15
 
 
 class Scope(IntEnum):
-    """What dies with the victim: itself, its process group, or its control group."""
+    """What a request is about: the victim alone, its process group, or its control group."""
 
     PROCESS = 0
     GROUP = 1
@@ -30,7 +30,7 @@ class Scope(IntEnum):
 
 
 class Outcome(IntEnum):
-    """What became of a request."""
+    """The result of a request."""
 
     SIGNALLED = 0
     GONE = 1
@@ -39,7 +39,7 @@ class Outcome(IntEnum):
 
 
 class Reason(IntEnum):
-    """Why a request ended as it did. Closed: SPEC.md says what the monitor does on each."""
+    """Why a request ended as it did. No other reason is valid; SPEC.md says what the monitor does on each."""
 
     NONE = 0
     GONE = 1
@@ -78,7 +78,7 @@ class Fate(IntEnum):
 
 
 class Farewell(IntEnum):
-    """Why a side says Bye."""
+    """Why an end says Bye."""
 
     SHUTDOWN = 0
     UNABLE = 1
@@ -90,7 +90,7 @@ DIFFERS_COMM = 2
 
 
 class MonitorHello(NamedTuple):
-    """The monitor's first message. `pid` is for the record: the killer knows its peer from the socket."""
+    """The monitor's first message. `pid` is for the log: the killer knows its peer from the socket."""
 
     id: int
     lowest_version: int
@@ -119,7 +119,7 @@ class KillerHello(NamedTuple):
 
 
 class Ping(NamedTuple):
-    """Is the killer alive? Sent by the monitor."""
+    """The monitor asks whether the killer is alive."""
 
     id: int
 
@@ -165,7 +165,7 @@ def unpacked_members(packed: bytes) -> list[tuple[int, int]]:
 
 
 class Verdict(NamedTuple):
-    """What the killer did with the request of this id. `latency_us` runs from its receipt to the signal."""
+    """What the killer did on the request with this id. `latency_us` counts from its receipt to the signal."""
 
     id: int
     outcome: Outcome
@@ -179,7 +179,7 @@ class Verdict(NamedTuple):
 
 
 class Exited(NamedTuple):
-    """The kill of this id is over: the victim is gone after `elapsed_ms`, or stuck."""
+    """The kill with this id is over: after `elapsed_ms` the victim has exited, or is stuck."""
 
     id: int
     fate: Fate
@@ -187,7 +187,7 @@ class Exited(NamedTuple):
 
 
 class Bye(NamedTuple):
-    """The sender is about to leave."""
+    """The sender is about to close the connection."""
 
     id: int
     farewell: Farewell

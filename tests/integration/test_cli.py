@@ -1,4 +1,4 @@
-"""The commands that people type: what they say and how they end."""
+"""The commands that people type: what they print, and their exit codes."""
 
 import os
 import re
@@ -100,7 +100,7 @@ def test_the_monitor_needs_a_user_of_its_own(command, user, code, sentence):
     assert len(lines_of(result.stderr)) == 1
 
 
-def test_it_says_the_kernel_and_whom_it_can_kill(crew, place):
+def test_it_says_the_kernel_and_which_processes_it_can_kill(crew, place):
     words = ["-n", *pair.files(place, pair.NEVER, PERMISSIVE), *pair.scope(), "--user", "nobody"]
     command = install.bustd(*words)
     with pair.started(command, crew.identity, place / "log", stdout=subprocess.PIPE) as bustd:

@@ -17,9 +17,9 @@ from ..reporting.sentences import size
 from ..sensing.cgroup_sensor import AnySensor, watch
 from ..sensing.process_table import of_this_machine
 from ..sensing.sensor import Unreadable
-from ..sensing.watermarks import reserved_bytes
+from ..sensing.watermarks import watermark_bytes
 from ..traces.format import Header
-from ..traces.recording import Follower, Recorder
+from ..traces.recording import CensusTaker, Recorder
 from ..traces.writing import Full, TraceFile
 
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
@@ -41,8 +41,8 @@ def record(options: argparse.Namespace) -> int:
         hint = ": a trace replaces no other file" if error.errno == errno.EEXIST else ""
         return _refuse(os.EX_CANTCREAT, f"{path}: {error.strerror}{hint}")
     table = of_this_machine(only_uid=-1, only_descendants_of=header.ancestor, group=place.group)
-    follower = Follower(table, with_commands=bool(header.has_commands))
-    recorder = Recorder(header, read=sensor.read, follower=follower, clock_ms=_clock_ms, write=file.write)
+    census_taker = CensusTaker(table, with_commands=bool(header.has_commands))
+    recorder = Recorder(header, read=sensor.read, census_taker=census_taker, clock_ms=_clock_ms, write=file.write)
     print(f"{place.why[0].upper()}{place.why[1:]}", flush=True)
     commands = "with" if header.has_commands else "without"
     print(f"recording to {path}, {commands} command lines; {_shielded()}; {_locked()}; Ctrl-C ends it", flush=True)
@@ -86,7 +86,7 @@ def _header(sensor: AnySensor, options: argparse.Namespace) -> Header:
         writer=f"bustd {__version__}",
         release=os.uname().release,
         ram=reading.ram,
-        reserve=reserved_bytes(reading.ram) if sensor.sysinfo_is_usable else -1,
+        reserve=watermark_bytes(reading.ram) if sensor.sysinfo_is_usable else -1,
         boot_ms=time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000,
         ticks_per_second=os.sysconf("SC_CLK_TCK"),
         has_commands=int(options.commands),

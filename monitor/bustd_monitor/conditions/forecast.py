@@ -25,11 +25,13 @@ class Forecast(NamedTuple):
 
 
 KEYS: Schema = {
-    "enabled": Key("bool", True, "Whether this condition can ask for a kill."),
+    "enabled": Key("bool", True, "This condition can ask for a kill."),
     "exhaustion_seconds": Key(
-        "number", 2, "At the present rate of filling, memory and swap are gone within this,", 0.1, 60
+        "number", 2, "At the present rate, memory and swap are used up within this many seconds.", 0.1, 60
     ),
-    "available_percent": Key("number", 20, "and available memory is at most this.", 0.1, 100),
+    "available_percent": Key(
+        "number", 20, "Available memory is at most this percentage of what programs can use.", 0.1, 100
+    ),
 }
 
 

@@ -22,14 +22,20 @@ class Pressure(NamedTuple):
 
 
 KEYS: Schema = {
-    "enabled": Key("bool", True, "Whether this condition can ask for a kill."),
-    "free_percent": Key("number", 15, "Free memory, without caches, is at most this.", 0, 100),
-    "psi_some_avg10": Key("number", 25.0, "PSI some avg10 is at least this (percent).", 0, 100),
-    "available_percent": Key("number", 40, "Available memory is at most this; 100 takes no notice of it.", 0.1, 100),
+    "enabled": Key("bool", True, "This condition can ask for a kill."),
+    "free_percent": Key("number", 15, "Free memory, without caches, is at most this percentage of RAM.", 0, 100),
+    "psi_some_avg10": Key("number", 25.0, "PSI some avg10 is at least this percentage.", 0, 100),
+    "available_percent": Key(
+        "number",
+        40,
+        "Available memory is at most this percentage of what programs can use. With 100 this always holds.",
+        0.1,
+        100,
+    ),
     "swap_percent": Key(
         "number",
         50,
-        "Free swap is at most this share of swap, or of RAM if that is larger; 100: any.",
+        "Free swap is at most this percentage of swap, or of RAM if that is larger. With 100 this always holds.",
         0,
         100,
     ),

@@ -29,17 +29,39 @@ class Stall(NamedTuple):
 
 
 KEYS: Schema = {
-    "enabled": Key("bool", True, "Whether this condition can ask for a kill."),
-    "full_ms_per_second": Key("int", 150, "In each second PSI full grew by this much or more,", 1, 1000),
-    "some_ms_per_second": Key("int", 900, "or PSI some by this much or more,", 1, 1000),
-    "seconds": Key("int", 2, "for so many seconds,", 1, 60),
-    "available_percent": Key("number", 15, "available memory is at most this,", 0.1, 100),
-    "refault_percent": Key("int", 20, "and so much of what the kernel reclaimed was wanted back (percent).", 0, 1000),
+    "enabled": Key("bool", True, "This condition can ask for a kill."),
+    "full_ms_per_second": Key("int", 150, "PSI full grows by at least this many milliseconds in each second.", 1, 1000),
+    "some_ms_per_second": Key(
+        "int",
+        900,
+        "Instead of PSI full, PSI some may grow by at least this many milliseconds in each second.",
+        1,
+        1000,
+    ),
+    "seconds": Key("int", 2, "This growth of PSI lasts for this many seconds in a row.", 1, 60),
+    "available_percent": Key(
+        "number", 15, "Available memory is at most this percentage of what programs can use.", 0.1, 100
+    ),
+    "refault_percent": Key(
+        "int",
+        20,
+        "Refaults in these seconds are at least this percentage of what the kernel reclaimed in them.",
+        0,
+        1000,
+    ),
     "thrash_available_percent": Key(
-        "number", 25, "Where it is files that were wanted back, available memory is at most this.", 0.1, 100
+        "number",
+        25,
+        "If refaults of files alone reach refault_percent, this limit applies instead of available_percent.",
+        0.1,
+        100,
     ),
     "patience_seconds": Key(
-        "int", 30, "Wanted back or not: PSI full of 100 ms in each second for so long is enough.", 3, 3600
+        "int",
+        30,
+        "Instead, PSI full may grow by 100 ms or more in each of this many seconds, whatever the refaults are.",
+        3,
+        3600,
     ),
 }
 

@@ -1,4 +1,4 @@
-"""Which processes are matched by rules: the user's own `prefer`, `avoid` and `never`, and root's as advice."""
+"""Which processes match a rule: `prefer`, `avoid` and `never` of bustd.toml, and killer.toml's rules as advice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ranking asks of one process in procfs: psutil takes ten times as long. A process that is gone is None."""
+"""What ranking reads of one process in procfs. psutil takes ten times as long. A process that is gone is None."""
 
 from __future__ import annotations
 
@@ -51,20 +51,20 @@ def oom_score(pid: int, proc: str = "/proc") -> int:
 
 
 def resident_bytes(pid: int, proc: str = "/proc") -> int:
-    """Resident memory from /proc/PID/statm, 0 if it is gone. It breaks a tie between equal scores."""
+    """Resident memory from /proc/PID/statm, 0 if it is gone."""
     words = _read(f"{proc}/{pid}/statm", _SMALL_BYTES).split()
     return int(words[1]) * _PAGE_BYTES if len(words) > 1 and words[1].isdigit() else 0
 
 
 def read_process(pid: int, oom_score: int, proc: str = "/proc", group: str = "") -> Process | None:
-    """Everything that ranking asks about one process; None if it has gone, has no memory, or can't be understood.
+    """Everything that ranking needs of one process; None if it is gone, has no memory, or can't be understood.
 
-    None for a thread that is no leader and for a kernel thread; and for a process outside of the control group
-    `group` ("": no process is).
+    None also for a thread that is not a leader, for a kernel thread, and for a process outside the control group
+    `group` (no process is outside ""). `oom_score` goes into the record.
     """
     try:
         entry = process.read_process(pid, proc)
-    except OSError:  # no descriptor is left: as good as gone
+    except OSError:  # no descriptor is left
         return None
     if entry is None:
         return None

@@ -1,7 +1,7 @@
 """Records to flat lists of plain values and back, by the names of their fields.
 
-A trace tells the names that it was written with. So a field that came later is read as its default, one that this
-build does not know is passed over, and one that is missing and has no default is an error that names it.
+A trace contains the names that it was written with. So a field that was added later is read as its default, a field
+that this build does not know is skipped, and a missing field without a default is an error that names it.
 
 A new field is recorded without a change here as long as it is a number, a text, bytes or a bool and has a default;
 tests/unit/traces/test_fields.py says what else is needed.
@@ -15,7 +15,7 @@ from typing import Any
 
 from bustd_protocol import limits
 from bustd_shared.daemon.record import NamedTuple
-from bustd_shared.kernel.procfs import Pressure
+from bustd_shared.kernel.procfs import MemoryPressure
 
 from ..sensing.processes import Process
 from ..sensing.reading import Reading, Refaults
@@ -24,17 +24,17 @@ Plain = int | float | str | bytes | None
 
 
 class TraceError(ValueError):
-    """This is no trace that can be understood; the reason is one sentence."""
+    """The trace can't be understood; the message says why."""
 
 
 class Entry(NamedTuple):
-    """One process in a recorded table. `resident_bytes` breaks a tie between equal scores, as it does live."""
+    """One process in a recorded table. `resident_bytes` orders processes of equal oom_score."""
 
     process: Process
     resident_bytes: int = 0
 
 
-NESTED: dict[str, Any] = {"pressure": Pressure, "refaults": Refaults, "process": Process}
+NESTED: dict[str, Any] = {"pressure": MemoryPressure, "refaults": Refaults, "process": Process}
 """Fields that hold a record themselves, which may be missing as a whole (None)."""
 
 NOT_RECORDED = {
@@ -44,7 +44,7 @@ NOT_RECORDED = {
 
 _KINDS: dict[str, type] = {
     field: type(default)
-    for kind in (Reading, Pressure, Refaults, Process)
+    for kind in (Reading, MemoryPressure, Refaults, Process)
     for field, default in kind._field_defaults.items()
     if field not in NESTED
 } | {"comm": bytes, "unit": str, "some_avg10": float, "full_avg10": float}
@@ -58,7 +58,7 @@ LONGEST_BYTES = 1024
 
 
 def names(kind: Any) -> tuple[str, ...]:
-    """The fields of a record, those of a record within it with its name before them: `pressure.some_avg10`."""
+    """The fields of a record; those of a nested record are prefixed with its name: `pressure.some_avg10`."""
     found: list[str] = []
     for field in kind._fields:
         if field in NESTED:
@@ -69,7 +69,7 @@ def names(kind: Any) -> tuple[str, ...]:
 
 
 def flat(record: Any) -> list[Plain]:
-    """The values of a record in the order of its `names`. Raises TraceError for what a trace can't hold."""
+    """The values of a record in the order of its `names`. Raises TraceError for a value that a trace can't hold."""
     values: list[Plain] = []
     for field, value in zip(record._fields, record, strict=True):
         if field in NESTED:
@@ -80,7 +80,10 @@ def flat(record: Any) -> list[Plain]:
 
 
 def restorer(kind: type[Reading] | type[Entry], written: tuple[str, ...]) -> Callable[[list[Plain]], Any]:
-    """What makes a record from values that were written with these names. Raises TraceError now for a missing field."""
+    """A function that makes a record from values that were written with these names.
+
+    Raises TraceError at once if a field is missing that has no default.
+    """
     return _builder(kind, {name: place for place, name in enumerate(written)}, "")
 
 
@@ -119,7 +122,7 @@ def _builder(kind: Any, places: dict[str, int], prefix: str) -> Callable[[list[P
             sources.append(_one(field, places[name]))
             continue
         if field not in kind._field_defaults:
-            raise TraceError(f"its records have no {name}, without which this bustd can't decide")
+            raise TraceError(f"its records have no {name}, which this bustd needs to decide")
         sources.append(_always(kind._field_defaults[field]))
     return lambda values: kind._make(source(values) for source in sources)
 
@@ -152,7 +155,7 @@ def _cut(value: Any) -> Any:
 
 
 def _checked(field: str, value: Any) -> Any:
-    """The value, if it is one that this field can hold. `type(x) is`, because True is an int to isinstance."""
+    """The value, if this field can hold it. `type(x) is`, because for isinstance True is an int."""
     kind = _KINDS.get(field, int)
     if type(value) is not kind:
         raise TraceError(f"{field} is {type(value).__name__} where {kind.__name__} belongs")

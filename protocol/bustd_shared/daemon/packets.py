@@ -1,4 +1,4 @@
-"""AF_UNIX sockets, from the C module below the standard `socket`, whose enumerations cost each daemon 0.25 MB."""
+"""AF_UNIX sockets, from the C module beneath `socket`, whose enumerations would cost each daemon 0.25 MB."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = [
 
 
 class Socket(_Socket):
-    """A socket as the standard library's, with only what bustd needs. Its descriptor is not inherited by exec."""
+    """A socket like the standard library's, with only what bustd needs. Its descriptor is not inherited by exec."""
 
     def accept(self) -> Socket:
         """The next connection. Raises OSError."""

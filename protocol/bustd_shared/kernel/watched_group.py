@@ -1,6 +1,6 @@
-"""Which control group is watched instead of the whole machine, and who is in it: one answer for both daemons.
+"""Which control group is watched instead of the whole machine, and which processes are in it, for both daemons.
 
-`group` is its path in the unified hierarchy: `/a/b`; `/` for the root of a container's; "" for the whole machine.
+`group` is its path in the unified hierarchy: `/a/b`; `/` for the root of a container's own; "" for the whole machine.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ _LONGEST = 4096
 
 
 class CannotWatch(Exception):
-    """That control group can't be watched; the reason is one sentence."""
+    """The control group can't be watched; the message is a sentence that says why."""
 
 
 class Watched(NamedTuple):
-    """The group, and what is to be said of it at start."""
+    """The group, and a clause for the log that says what is watched and why."""
 
     group: str
     why: str
 
 
 def plain(path: str) -> str | None:
-    """The path in the hierarchy of what somebody has named, from its mount point or from the root; "" stays "".
+    """The path in the hierarchy of a group that was named by its path below the mount point or below the root.
 
-    None for what names no control group.
+    "" stays "". None for what can't be the path of a control group.
     """
     if not path:
         return ""
@@ -46,10 +46,9 @@ def plain(path: str) -> str | None:
 
 
 def find(wish: str, root: str, proc: str = "/proc") -> Watched:
-    """The group of this name, or what is watched without a wish (""). `root`: see cgroups.hierarchy.
+    """Find the group that is configured as `wish`; "" is no wish. `root`: see cgroups.hierarchy. Raises CannotWatch.
 
-    Without a wish it is the machine, or in a container with less memory than the machine has, that container. Raises
-    CannotWatch.
+    Without a wish the machine is watched, or in a container with less memory than the machine has, that container.
     """
     if not wish:
         return _without_a_wish(root, proc)
@@ -77,7 +76,11 @@ def find(wish: str, root: str, proc: str = "/proc") -> Watched:
 
 
 def _without_a_wish(root: str, proc: str) -> Watched:
-    """The real root has no memory.max; that of a container has. But a daemon may be alone in a namespace of its own."""
+    """What is watched where nothing is configured: the machine, or the container that this process runs in.
+
+    The real root group has no memory.max; the root of a container has one. So has the root that a daemon sees which has
+    a cgroup namespace of its own on the host, but there PID 1 is outside that root.
+    """
     machine = Watched("", "watching the whole machine")
     if not root or root.endswith("/unified") or not os.path.exists(f"{root}/memory.max"):
         return machine
@@ -89,7 +92,7 @@ def _without_a_wish(root: str, proc: str) -> Watched:
         return machine
     if not is_container:
         return machine
-    if limit >= ram:  # lxcfs has put the limit into /proc/meminfo
+    if limit >= ram:  # lxcfs shows the limit in /proc/meminfo
         return machine
     why = f"watching this container's control group, which may have {limit >> 20} MiB of the machine's {ram >> 20} MiB"
     return Watched("/", why)

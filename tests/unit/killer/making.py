@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from bustd_killer.checks import Case, Guard, Own
+from bustd_killer.checks import Case, Guard, OwnPids
 from bustd_killer.facts import Facts, Machine, Victim
 from bustd_protocol.messages import KillRequest, Scope, Signal
 from bustd_shared.kernel.procfs import Meminfo, Stat
@@ -91,7 +91,7 @@ def guard(
     reading: Machine | None = None,
     *,
     protection: Protection | None = None,
-    own: Own | None = None,
+    own: OwnPids | None = None,
     only_descendants_of: int = 0,
     hierarchy: str = "",
     **limits: object,
@@ -101,7 +101,7 @@ def guard(
         config(**limits),
         protection or Protection(),
         FakeMachine(reading or machine()),  # type: ignore[arg-type]
-        own or Own(os.getpid(), os.getppid(), 0),
+        own or OwnPids(os.getpid(), os.getppid(), 0),
         only_descendants_of,
         hierarchy,
     )

@@ -5,14 +5,14 @@ import errno
 import pytest
 
 from bustd_killer.aim import Aim, take_aim
-from bustd_killer.checks import Own, Ruling
+from bustd_killer.checks import OwnPids, Ruling
 from bustd_protocol.messages import Reason
 from bustd_shared.kernel.procfs import PF_KTHREAD, Stat
 from bustd_shared.rules.protection import Protection
 from tests.unit.killer.making import GIB, KILLER, MONITOR, PARENT, facts, guard, machine, request
 from tests.unit.killer.world import World, close
 
-OWN = Own(KILLER, PARENT, MONITOR)
+OWN = OwnPids(KILLER, PARENT, MONITOR)
 DATABASE = Protection(names=(b"postgres",))
 
 
@@ -72,7 +72,7 @@ def test_a_machine_that_makes_no_sense_loses_nobody(world):
     assert take_aim(request(), blind) == Ruling(Reason.NOT_SHORT, "/proc/meminfo makes no sense")
 
 
-# What makes each check fail, in the order of the checks: whoever fails one and all that come later fails at that one.
+# What makes each check fail, in the order of the checks: a process that fails one and all later ones fails that one.
 LATER = [
     (Reason.KERNEL_THREAD, {"flags": PF_KTHREAD}),
     (Reason.GONE, {"state": b"Z"}),

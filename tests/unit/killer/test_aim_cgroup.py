@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from bustd_killer.aim import Aim, Target, newcomers, take_aim
-from bustd_killer.checks import Own, Ruling
+from bustd_killer.checks import OwnPids, Ruling
 from bustd_protocol.messages import Reason, Scope
 from bustd_shared.kernel import cgroups
 from bustd_shared.rules.protection import Protection
@@ -14,7 +14,7 @@ from tests.unit.killer.making import KILLER, MONITOR, PARENT, case, facts, machi
 from tests.unit.killer.making import guard as ordinary_guard
 from tests.unit.killer.world import World, close
 
-OWN = Own(KILLER, PARENT, MONITOR)
+OWN = OwnPids(KILLER, PARENT, MONITOR)
 CGROUP = request(scope=Scope.CGROUP)
 SCOPE = "/user.slice/user-1000.slice/user@1000.service/app.slice/leak.scope"
 
@@ -152,12 +152,12 @@ def test_a_member_of_which_nobody_can_tell_whether_it_is_protected_refuses_the_w
 
 
 def test_a_member_of_another_user_dies_with_the_rest(world, guard):
-    """It got there by its own start: nobody can move a process that is not in a tree of his own."""
+    """It was started there: a user can move only processes that are in the user's own tree."""
     world.processes[4712] = facts(cgroup=SCOPE, uid=0)
     assert close(take_aim(CGROUP, guard())) == [4711, 4712, 4713]
 
 
-# Who is a member
+# Which processes are members
 
 
 @pytest.mark.parametrize("path", ["/other.scope", f"{SCOPE}2", "/user.slice/user-1000.slice/session-3.scope", ""])

@@ -7,14 +7,14 @@ import pytest
 
 from bustd_killer import facts as facts_module
 from bustd_killer.aim import Aim, Target, newcomers, take_aim
-from bustd_killer.checks import Own, Ruling
+from bustd_killer.checks import OwnPids, Ruling
 from bustd_protocol.messages import Reason, Scope
 from bustd_shared.kernel.cgroups import MOST_MEMBERS
 from bustd_shared.rules.protection import Protection
 from tests.unit.killer.making import KILLER, MONITOR, PARENT, case, facts, guard, machine, request
 from tests.unit.killer.world import World, close
 
-OWN = Own(KILLER, PARENT, MONITOR)
+OWN = OwnPids(KILLER, PARENT, MONITOR)
 GROUP = request(scope=Scope.GROUP)
 AIMED = Aim((), Target(4711), case(asked=GROUP, own=OWN))
 

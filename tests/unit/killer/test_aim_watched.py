@@ -1,9 +1,9 @@
-"""One control group instead of the machine: whoever is outside of it is refused, and its own memory is judged."""
+"""One control group instead of the machine: a process outside of it is refused, and its own memory is judged."""
 
 import pytest
 
 from bustd_killer.aim import newcomers, take_aim
-from bustd_killer.checks import Own, Ruling
+from bustd_killer.checks import OwnPids, Ruling
 from bustd_killer.facts import CgroupFiles
 from bustd_protocol.messages import Reason, Scope
 from tests.fakes.cgroupfs import FakeHierarchy
@@ -12,7 +12,7 @@ from tests.unit.killer.making import KILLER, MONITOR, PARENT, facts, guard, requ
 from tests.unit.killer.world import World, close
 
 MIB, GIB = 2**20, 2**30
-OWN = Own(KILLER, PARENT, MONITOR)
+OWN = OwnPids(KILLER, PARENT, MONITOR)
 WATCHED = "/box.slice/job.service"
 
 

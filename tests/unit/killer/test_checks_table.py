@@ -8,7 +8,7 @@ import pytest
 
 from bustd_killer import checks
 from bustd_killer.aim import Aim, first_refusal, newcomers, take_aim
-from bustd_killer.checks import TABLE, AskedOf, Case, Check, Own, Ruling
+from bustd_killer.checks import TABLE, AskedOf, Case, Check, OwnPids, Ruling
 from bustd_killer.facts import Facts
 from bustd_killer.flight import Kills
 from bustd_protocol.messages import Reason, Scope
@@ -18,7 +18,7 @@ from tests.unit.killer.making import KILLER, MONITOR, PARENT, case, facts, guard
 from tests.unit.killer.world import World, close
 from tests.unit.protocol.test_spec import table
 
-OWN = Own(KILLER, PARENT, MONITOR)
+OWN = OwnPids(KILLER, PARENT, MONITOR)
 JUDGES = [check for check in TABLE if not isinstance(check.made_by, str)]
 ELSEWHERE = [check for check in TABLE if isinstance(check.made_by, str)]
 

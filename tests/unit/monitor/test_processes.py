@@ -1,4 +1,4 @@
-"""The process table, from a /proc of any kind: whoever has vanished or makes no sense is left out, and no more."""
+"""One process for ranking, from a /proc of any kind: one that is gone or makes no sense is left out."""
 
 import os
 import resource
@@ -69,7 +69,7 @@ def test_a_process_of_a_user_in_many_groups_is_read_as_any_other():
 
 @pytest.mark.parametrize("name", ["stat", "status", "oom_score_adj"])
 @pytest.mark.parametrize("data", [None, b"", b"garbage\n", b"(", b"\xff" * 100])
-def test_a_process_that_has_vanished_or_makes_no_sense_is_left_out(proc, name, data):
+def test_a_process_that_is_gone_or_makes_no_sense_is_left_out(proc, name, data):
     proc.process(10)
     assert read_process(10, 1, proc.path) is not None
     if data is None:
@@ -118,7 +118,7 @@ def test_a_zombie_leader_without_such_a_thread_is_left_out(proc):
 
 
 @pytest.mark.parametrize(("data", "score"), [(b"700\n", 700), (b"0\n", 0), (b"garbage", 0), (b"", 0), (None, 0)])
-def test_a_score_is_what_the_kernel_says_and_0_for_who_has_vanished(proc, data, score):
+def test_a_score_is_what_the_kernel_says_and_0_for_a_process_that_is_gone(proc, data, score):
     if data is not None:
         proc.write("10/oom_score", data)
     assert oom_score(10, proc.path) == score
@@ -150,7 +150,7 @@ def test_resident_memory_is_the_second_number_of_statm(proc, data, pages):
     assert resident_bytes(10, proc.path) == pages * PAGE
 
 
-def test_who_has_vanished_has_no_resident_memory(proc):
+def test_a_process_that_is_gone_has_no_resident_memory(proc):
     assert resident_bytes(10, proc.path) == 0
 
 
@@ -178,7 +178,7 @@ def test_of_a_long_command_line_the_beginning_is_enough(proc):
     assert 100 < len(read_command(10, proc.path)) < 10_000
 
 
-def test_who_has_vanished_has_no_command_line(proc):
+def test_a_process_that_is_gone_has_no_command_line(proc):
     assert read_command(10, proc.path) == ""
 
 
@@ -211,7 +211,7 @@ def test_without_a_descriptor_left_a_process_counts_as_gone_and_nothing_is_raise
     assert in_child(read_everything) == (None, 0, 0, "", False, False)
 
 
-def test_a_file_that_can_be_opened_and_not_read_counts_as_vanished(proc):
+def test_a_process_with_a_file_that_can_be_opened_and_not_read_counts_as_gone(proc):
     proc.process(10)
     proc.remove("10/status")
     (proc.directory / "10/status").mkdir()  # read(2) answers EISDIR

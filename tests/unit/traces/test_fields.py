@@ -18,7 +18,7 @@ from bustd_monitor.sensing.reading import Reading
 from bustd_monitor.traces.format import Decoder, Header, Listed, Sensed
 from bustd_monitor.traces.framing import framed, next_frame
 from bustd_monitor.traces.recorded_table import RecordedTable
-from bustd_monitor.traces.recording import Follower, Recorder
+from bustd_monitor.traces.recording import CensusTaker, Recorder
 from bustd_monitor.traces.records import NESTED, NOT_RECORDED, Entry, TraceError, flat, names, restorer
 from tests.support.traces import HEADER, decoded
 
@@ -129,7 +129,7 @@ def test_what_the_sensors_told_the_recorder_is_what_a_replay_is_told():
     recorder = Recorder(
         HEADER._replace(has_commands=1),
         read=lambda: reading,
-        follower=Follower(OneProcess(process), with_commands=True),
+        census_taker=CensusTaker(OneProcess(process), with_commands=True),
         clock_ms=lambda: next(clock),
         write=written.append,
     )
