@@ -20,7 +20,7 @@ def stat_line(
     threads: int = 1,
     start_ticks: int = 1000,
 ) -> bytes:
-    """/proc/PID/stat with the fields of proc_pid_stat(5); those that nobody reads are 0."""
+    """/proc/PID/stat with the fields of proc_pid_stat(5); those that no reader uses are 0."""
     of_group = pid if group is None else group
     fields = (state, parent, of_group, of_group, 0, -1, flags, *(0,) * 8, 20, 0, threads, 0, start_ticks, *(0,) * 30)
     words = (field if isinstance(field, bytes) else b"%d" % field for field in fields)
