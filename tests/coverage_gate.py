@@ -12,7 +12,8 @@ from pathlib import Path
 LEAST_PERCENT = 95.0
 GROUPS = {
     "the protocol": "protocol/bustd_protocol/",
-    "the killer's rules": "killer/bustd_killer/rules.py",
+    "the killer's rules": "killer/bustd_killer/checks.py",
+    "the killer's rate": "killer/bustd_killer/rate.py",
     "the monitor's decide": "monitor/bustd_monitor/deciding/",
 }
 

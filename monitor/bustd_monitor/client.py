@@ -5,19 +5,12 @@ from __future__ import annotations
 import os
 import select
 
-from bustd_protocol import codec, limits, session
+from bustd_protocol import limits
+from bustd_protocol.connection import Connection
 from bustd_protocol.errors import RemoteProtocolError
 from bustd_protocol.messages import KillerHello, Message, MonitorHello
-from bustd_protocol.session import Phase, Role, Session
-from bustd_shared.daemon.packets import (
-    AF_UNIX,
-    MSG_CTRUNC,
-    MSG_DONTWAIT,
-    MSG_NOSIGNAL,
-    MSG_TRUNC,
-    SOCK_SEQPACKET,
-    Socket,
-)
+from bustd_protocol.session import Role
+from bustd_shared.daemon.packets import AF_UNIX, MSG_DONTWAIT, MSG_NOSIGNAL, SOCK_SEQPACKET, Socket
 
 _FIRST_DELAY_MS, _LONGEST_DELAY_MS = 100, 10_000
 _HELLO_PATIENCE_MS = 30_000
@@ -38,7 +31,7 @@ class Client:
         """Why the last connection ended or failed: of no interest while there is one that `is_ready`."""
         self._path = path
         self._link: Socket | None = None
-        self._session = Session()
+        self._connection = Connection(Role.MONITOR)
         self._last_id = 0
         self._delay_ms = 0
         self._connected_ms = 0
@@ -50,7 +43,7 @@ class Client:
     @property
     def is_ready(self) -> bool:
         """Whether the killer has said Hello and a request may be sent."""
-        return self._link is not None and self._session.phase not in (Phase.START, Phase.GREETED, Phase.CLOSED)
+        return self._link is not None and self._connection.is_open
 
     @property
     def deadline_ms(self) -> int:
@@ -60,7 +53,7 @@ class Client:
     @property
     def may_ask(self) -> bool:
         """Whether no verdict is due. An escalation's may be, although the kill in flight is over: they crossed."""
-        return self._link is not None and self._session.phase in (Phase.IDLE, Phase.FLYING)
+        return self._link is not None and self._connection.may_ask
 
     def fileno(self) -> int:
         """The descriptor to poll, -1 while there is no connection."""
@@ -94,7 +87,7 @@ class Client:
         else:
             self._link = Socket(AF_UNIX, SOCK_SEQPACKET)
         self._link.setblocking(False)
-        self._session = Session()
+        self._connection = Connection(Role.MONITOR)
         self._connected_ms, self._has_met = now_ms, False
         # A monitor that executed itself anew speaks on its former self's socket: no id may be one of that one's.
         self._last_id = self._last_id or now_ms % limits.ID_MAX
@@ -120,9 +113,9 @@ class Client:
         """Send without blocking. Raises Lost: a killer that does not read for so long is as good as gone."""
         if self._link is None:
             raise Lost("there is no connection to the killer")
-        self._session = session.sent(self._session, Role.MONITOR, message)
+        packet = self._connection.send(message)
         try:
-            self._link.send(codec.encode(message), MSG_DONTWAIT | MSG_NOSIGNAL)
+            self._link.send(packet, MSG_DONTWAIT | MSG_NOSIGNAL)
         except OSError as error:
             raise Lost(str(error.strerror)) from None
 
@@ -131,22 +124,17 @@ class Client:
         if self._link is None:
             return None
         try:
-            packet, ancillary, flags, _ = self._link.recvmsg(limits.PACKET_BYTES)
+            packet, is_truncated, has_ancillary = self._link.receive_packet(limits.PACKET_BYTES)
         except BlockingIOError:
             return None
         except OSError as error:
             raise Lost(str(error.strerror)) from None
-        if not packet:
+        if not packet and not has_ancillary:
             raise Lost("the killer has closed the connection")
         try:
-            if ancillary or flags & (MSG_TRUNC | MSG_CTRUNC):
-                raise RemoteProtocolError("an oversized packet, or descriptors attached")
-            message = codec.decode(packet)
-            self._session = session.received(self._session, Role.KILLER, message)
+            message = self._connection.receive(packet, is_truncated, has_ancillary)
         except RemoteProtocolError as error:
             raise Lost(f"the killer violates the protocol: {error}") from None
-        if self._session.phase is Phase.GREETED:
-            return None  # it was meant for our former self
         if isinstance(message, KillerHello):
             self._has_met, self.killer_pid = True, message.pid
         return message
@@ -161,7 +149,7 @@ class Client:
         if self._link is not None:
             self._link.close()
             self._link = None
-        self._session = Session()
+        self._connection = Connection(Role.MONITOR)
         if self._has_met and now_ms >= self._connected_ms + _LONGEST_DELAY_MS:
             self._delay_ms = 0
         self._next_try_ms = now_ms + self._delay_ms

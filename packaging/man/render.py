@@ -26,7 +26,7 @@ if find_spec("msgpack") is None:
     sys.modules["msgpack"] = ModuleType("msgpack")  # imported on the way to the schemas, and not used by them
 
 from bustd_monitor import config  # noqa: E402
-from bustd_monitor.cli.main import parser  # noqa: E402
+from bustd_monitor.cli.commands import COMMANDS, EXIT_CODES  # noqa: E402
 from bustd_shared.rules import killer_toml  # noqa: E402
 from bustd_shared.rules.schema import Key, keys_of  # noqa: E402
 from bustd_shared.rules.validation import COMM_BYTES, validate  # noqa: E402
@@ -122,30 +122,29 @@ def shipped(patterns: tuple[str, ...] | tuple[bytes, ...]) -> list[str]:
 # --- the command
 
 
-def options() -> list[str]:
-    """The options of bustd(1), as its parser has them."""
+def commands() -> list[str]:
+    """The commands of bustd(1), each as it is typed, with what it does."""
     items = []
-    for action in parser()._actions:
-        if action.option_strings:
-            value = f" _{action.metavar}_" if action.metavar else ""
-            names = ", ".join(f"*{name}*{value}" for name in action.option_strings)
-            items.append((names, (action.help or "").replace("%%", "%")))
+    for command in COMMANDS:
+        file = " _FILE_" if command.file else ""
+        items.append((f"*{command.name}* [_OPTION_]...{file}", command.description))
     return definitions(items)
 
 
-def epilog(title: str) -> list[str]:
-    """The items of the part of `bustd --help` that begins with `title`."""
-    part = re.search(rf"^{title}.*:\n((?: .*(?:\n|$))+)", parser().epilog or "", re.MULTILINE)
-    if part is None:
-        raise CannotRender(f"the epilog of bustd --help has no part that begins with {title!r}")
-    items: list[tuple[str, str]] = []
-    for line in part[1].splitlines():
-        item = re.fullmatch(r"  (\S+) +(.*)", line)
-        if item:
-            items.append((f"*{item[1]}*", item[2]))
-        else:
-            items[-1] = items[-1][0], f"{items[-1][1]} {line.strip()}"
+def options() -> list[str]:
+    """The options of bustd(1), each once, with the commands that take it."""
+    items = [("*-h*, *--help*", "show this help message and exit"), ("*--version*", "print the version")]
+    for option in dict.fromkeys(option for command in COMMANDS for option in command.options):
+        value = f" _{option.value.metavar}_" if option.value else ""
+        names = ", ".join(f"*{name}*{value}" for name in option.names)
+        owners = ", ".join(command.name for command in COMMANDS if option in command.options)
+        items.append((names, f"{option.help} ({owners})"))
     return definitions(items)
+
+
+def command_exit_codes() -> list[str]:
+    """The exit codes of bustd(1)."""
+    return definitions([(f"*{code}*", meaning) for code, meaning in EXIT_CODES])
 
 
 # --- the daemons
@@ -178,8 +177,8 @@ LINES = {
     "SHIPPED_UNITS": lambda: shipped(killer_toml.SHIPPED_UNITS),
     "SHIPPED_NAMES": lambda: shipped(killer_toml.SHIPPED_NAMES),
     "BUSTD_OPTIONS": options,
-    "BUSTD_COMMANDS": lambda: epilog("commands"),
-    "BUSTD_EXIT_CODES": lambda: epilog("exit codes"),
+    "BUSTD_COMMANDS": commands,
+    "BUSTD_EXIT_CODES": command_exit_codes,
     "KILLER_EXIT_CODES": lambda: exit_codes(KILLER),
     "MONITOR_EXIT_CODES": lambda: exit_codes(MONITOR),
     "KILLER_USAGE": killer_usage,

@@ -122,12 +122,12 @@ def _costs(proc: str, runs: int) -> Costs:
     with closing(ProcessTable(proc)) as table:
         shortlist = CandidateSearch(table)
         now_ms, watch = _now_ms(), []
-        while len(watch) < _SECONDS_OF_WATCH or (not shortlist.has_met_everybody and len(watch) < _LONGEST_ROUND_S):
+        while len(watch) < _SECONDS_OF_WATCH or (not shortlist.has_finished_a_round and len(watch) < _LONGEST_ROUND_S):
             now_ms += 1000  # the clock is ours: a second of watch costs what it costs, however short it is made
             started_ns = time.process_time_ns()
             shortlist.watch(terms, now_ms)
             watch.append((time.process_time_ns() - started_ns) / 1e6)
-        assert shortlist.has_met_everybody, "the walk has not come round"
+        assert shortlist.has_finished_a_round, "the walk has not come round"
         return Costs(_decisions(shortlist, terms, runs, now_ms), watch, first)
 
 

@@ -28,11 +28,20 @@ def stat_line(
 
 
 def status_text(
-    comm: bytes = b"leak", *, uid: int = 1000, anonymous_kib: int | None = 102_400, swap_kib: int = 0
+    comm: bytes = b"leak",
+    *,
+    tgid: int | None = None,
+    uid: int = 1000,
+    groups: tuple[int, ...] = (4, 24),
+    anonymous_kib: int | None = 102_400,
+    swap_kib: int = 0,
 ) -> bytes:
     """/proc/PID/status, in the order of the kernel. anonymous_kib None: no memory (a zombie, a kernel thread)."""
     lines = [b"Name:\t" + comm.replace(b"\\", b"\\\\").replace(b"\n", b"\\n"), b"Umask:\t0022", b"State:\tS (sleeping)"]
-    lines += [b"Uid:\t%d\t%d\t%d\t%d" % ((uid,) * 4), b"Gid:\t%d\t%d\t%d\t%d" % ((uid,) * 4), b"Groups:\t4 24 "]
+    if tgid is not None:
+        lines.append(b"Tgid:\t%d" % tgid)
+    lines += [b"Uid:\t%d\t%d\t%d\t%d" % ((uid,) * 4), b"Gid:\t%d\t%d\t%d\t%d" % ((uid,) * 4)]
+    lines.append(b"Groups:\t" + b"".join(b"%d " % group for group in groups))
     if anonymous_kib is not None:
         lines += [b"VmRSS:\t%8d kB" % (anonymous_kib + 4), b"RssAnon:\t%8d kB" % anonymous_kib]
         lines += [b"RssFile:\t       4 kB", b"RssShmem:\t       0 kB", b"VmSwap:\t%8d kB" % swap_kib]
@@ -78,7 +87,7 @@ class FakeProc:
     ) -> None:
         """A process with every file that bustd reads of one. `stat` goes to `stat_line`."""
         self.write(f"{pid}/stat", stat_line(pid, comm, **stat))  # type: ignore[arg-type]
-        status = status_text(comm, uid=uid, anonymous_kib=anonymous_kib, swap_kib=swap_kib)
+        status = status_text(comm, tgid=pid, uid=uid, anonymous_kib=anonymous_kib, swap_kib=swap_kib)
         self.write(f"{pid}/status", status)
         self.write(f"{pid}/oom_score", b"%d\n" % oom_score)
         self.write(f"{pid}/oom_score_adj", b"%d\n" % oom_score_adj)
@@ -102,7 +111,8 @@ class FakeProc:
         cgroup: bytes = UNIFIED,
     ) -> None:
         """One more thread of a process, with the memory that it shows."""
-        self.write(f"{pid}/task/{tid}/status", status_text(anonymous_kib=anonymous_kib, swap_kib=swap_kib))
+        status = status_text(tgid=pid, anonymous_kib=anonymous_kib, swap_kib=swap_kib)
+        self.write(f"{pid}/task/{tid}/status", status)
         self.write(f"{pid}/task/{tid}/cgroup", cgroup)
 
     def meminfo(

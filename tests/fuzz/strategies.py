@@ -13,9 +13,9 @@ from bustd_protocol.codec import encode
 from bustd_protocol.messages import (
     LAYOUT,
     Bye,
-    Choice,
+    EnumField,
     FieldKind,
-    Int,
+    IntField,
     KillerHello,
     KillRequest,
     Message,
@@ -37,9 +37,9 @@ DEEP = settings(FUZZ, max_examples=800)
 
 def values_of(kind: FieldKind) -> st.SearchStrategy[int | bytes]:
     """The values that a field of this kind may hold; the ends of its range are drawn often."""
-    if isinstance(kind, Choice):
+    if isinstance(kind, EnumField):
         return st.sampled_from(list(kind.members))
-    if isinstance(kind, Int):
+    if isinstance(kind, IntField):
         return st.sampled_from([kind.low, kind.high]) | st.integers(kind.low, kind.high)
     return st.sampled_from([b"", b"\xff" * kind.longest]) | st.binary(max_size=kind.longest)
 
@@ -60,10 +60,10 @@ def messages() -> st.SearchStrategy[Message]:
 def unfit_values(kind: FieldKind) -> st.SearchStrategy[object]:
     """Values that a field of this kind must never hold, on either side of the codec."""
     wrong_type = st.sampled_from([None, True, False, 0.0, 1.0, float("nan"), "", "x", [], [0], {}, (1,)])
-    if isinstance(kind, Choice):
+    if isinstance(kind, EnumField):
         known = {int(member) for member in kind.members}
         return wrong_type | st.binary(max_size=3) | st.integers(-(2**63), 2**64 - 1).filter(lambda n: n not in known)
-    if isinstance(kind, Int):
+    if isinstance(kind, IntField):
         near = st.sampled_from([kind.low - 1, kind.high + 1, -(2**63), 2**64 - 1])
         below = st.integers(-(2**63), kind.low - 1)
         return wrong_type | st.binary(max_size=3) | near | below | st.integers(kind.high + 1, 2**64 - 1)
@@ -157,7 +157,7 @@ def marked_packets(draw: st.DrawFn) -> bytes:
 def plainest(kind: type[Message]) -> Message:
     """The message of this type with the lowest value of each field."""
     return kind._make(
-        next(iter(field.members)) if isinstance(field, Choice) else field.low if isinstance(field, Int) else b""
+        next(iter(field.members)) if isinstance(field, EnumField) else field.low if isinstance(field, IntField) else b""
         for field in LAYOUT[kind][1]
     )
 

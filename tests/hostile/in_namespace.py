@@ -13,7 +13,7 @@ from bustd_killer import facts, flight
 from bustd_killer.checks import Ruling
 from bustd_killer.facts import Victim
 from bustd_protocol.messages import Bye, Farewell, MonitorHello, Outcome, Reason
-from bustd_shared.kernel import procfs
+from bustd_shared.kernel import process, procfs
 from tests.support import pid_namespace, victims
 from tests.support.dialogue import peer
 from tests.support.honest import all_survive, kill, refused, request_for
@@ -80,20 +80,20 @@ def before_the_pidfd(place: Path) -> None:
 @scenario
 def while_the_facts_are_read(place: Path) -> None:
     """After any of the reads: what was read is then of two processes, and of no use."""
-    really_read = facts._read
+    really_read = process.read_file
     for last in range(4):
         old = victims.start(20)
         reads, started = iter(range(100)), []
 
-        def read(path: str) -> bytes | None:
-            data = really_read(path)
+        def read(path: str, most_bytes: int = process.MOST_BYTES) -> bytes | None:
+            data = really_read(path, most_bytes)
             if next(reads) == last:  # noqa: B023
                 started.append(succeed(old))  # noqa: B023
             return data
 
-        facts._read = read
+        process.read_file = read
         assert facts.open_victim(old.pid) is Reason.GONE
-        facts._read = really_read
+        process.read_file = really_read
         (successor,) = started
         assert victims.is_alive(successor)
 

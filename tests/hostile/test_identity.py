@@ -10,7 +10,7 @@ import pytest
 
 from bustd_killer import facts
 from bustd_protocol.messages import DIFFERS_COMM, DIFFERS_UID, Outcome, Reason, Signal
-from bustd_shared.kernel import procfs
+from bustd_shared.kernel import process, procfs
 from tests.support import victims
 from tests.support.dialogue import peer
 from tests.support.honest import all_survive, dies_of, is_served, refused, request_for
@@ -211,14 +211,14 @@ def test_a_process_that_ends_while_its_facts_are_read_is_gone(
     victim: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, last_read: int
 ) -> None:
     """Whichever file was the last that could be read: that it lives is asked after all of them."""
-    read, reads = facts._read, iter(range(100))
+    read, reads = process.read_file, iter(range(100))
 
-    def read_and_end(path: str) -> bytes | None:
-        data = read(path)
+    def read_and_end(path: str, most_bytes: int = process.MOST_BYTES) -> bytes | None:
+        data = read(path, most_bytes)
         if next(reads) == last_read:
             victim.send_signal(signal.SIGKILL)
             victim.wait()
         return data
 
-    monkeypatch.setattr(facts, "_read", read_and_end)
+    monkeypatch.setattr(process, "read_file", read_and_end)
     assert facts.open_victim(victim.pid) is Reason.GONE

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bustd_killer import facts
 from bustd_protocol.messages import Outcome, Reason
+from bustd_shared.kernel import process
 from tests.hostile.test_identity import LEADER_EXITS
 from tests.support import victims
 from tests.support.cgroups import counts_for_units, group_at, mount_point, put
@@ -169,9 +169,9 @@ def test_a_process_that_the_kernel_may_not_take_is_refused(
     reason: Reason,
 ) -> None:
     """By a fake of the one file, because the machine's root may not be allowed to lower it."""
-    read = facts._read
+    read = process.read_file
     lying = Path(f"/proc/{victim.pid}/oom_score_adj")
-    monkeypatch.setattr(facts, "_read", lambda path: f"{adj}\n".encode() if Path(path) == lying else read(path))
+    monkeypatch.setattr(process, "read_file", lambda path: f"{adj}\n".encode() if Path(path) == lying else read(path))
     with kills() as slot:
         with all_survive(bystander):
             assert slot.answer(request_for(victim.pid), guard(), 0).verdict.reason is reason

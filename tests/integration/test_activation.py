@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
+from bustd_shared import __version__
 from tests.support import install, pair, victims
 from tests.support.pair import PERMISSIVE
 
@@ -188,6 +189,7 @@ def refuses(crew, place, descriptors: list[int], sentence: str, **how) -> None:
     """Check that the killer exits with 78 and says why, and nothing else except the lines of every start."""
     with activated(crew, place, descriptors, **how) as killer:
         assert killer.ends() == 78, killer.log()
-    lines = [line for line in killer.log().splitlines() if "oom_score_adj stays as it is" not in line]
+    first, *lines = [line for line in killer.log().splitlines() if "oom_score_adj stays as it is" not in line]
+    assert f"bustd-killer: bustd {__version__} kills at " in first
     assert len(lines) == 1, lines
     assert sentence in lines[0]

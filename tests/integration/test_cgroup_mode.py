@@ -94,7 +94,9 @@ def test_a_monitor_whose_killer_was_told_of_no_group_says_so_and_nothing_dies(
 @pytest.mark.parametrize("command", ["run", "explain", "record"])
 def test_a_group_that_is_not_there_is_said_with_69(place: Path, watched: WatchedGroup, command: str) -> None:
     words = {"run": ["-n", "--user", "nobody"], "explain": [], "record": [f"{place}/x.trace"]}[command]
-    result = run(bustd(watched, place, command, *words, "--cgroup", "/nowhere"))
+    whole = [command, *words, "--cgroup", "/nowhere"]
+    recorder = [*watched.through, *install.bustd(*whole)]
+    result = run(recorder if command == "record" else bustd(watched, place, *whole))
     assert result.returncode == 69
     assert result.stderr == "bustd: there is no control group /nowhere in /sys/fs/cgroup\n"
 
@@ -103,7 +105,7 @@ def test_a_group_that_is_not_there_is_said_with_69(place: Path, watched: Watched
 def test_what_names_no_group_is_a_wrong_argument(place: Path, watched: WatchedGroup, path: str) -> None:
     result = run(bustd(watched, place, "explain", "--cgroup", path))
     assert result.returncode == 64
-    assert f"{path!r} is not the path of a control group" in result.stderr
+    assert f"--cgroup: expected the path of a control group, found {path!r}" in result.stderr
 
 
 def test_explain_names_the_group_and_ranks_no_process_outside_it(place: Path, watched: WatchedGroup) -> None:

@@ -30,12 +30,14 @@ STDLIB = {
 }
 MSGPACK = {"msgpack", "msgpack._cmsgpack", "msgpack.exceptions", "msgpack.ext", "cython_runtime"}
 SHARED = {
-    *("bustd_protocol", "bustd_protocol.codec", "bustd_protocol.errors", "bustd_protocol.limits"),
-    *("bustd_protocol.messages", "bustd_protocol.session"),
-    *("bustd_shared", "bustd_shared.daemon", "bustd_shared.daemon.forked", "bustd_shared.daemon.log"),
+    *("bustd_protocol", "bustd_protocol.codec", "bustd_protocol.connection", "bustd_protocol.errors"),
+    *("bustd_protocol.limits", "bustd_protocol.messages", "bustd_protocol.session"),
+    *("bustd_shared", "bustd_shared.daemon", "bustd_shared.daemon.command_line", "bustd_shared.daemon.forked"),
+    "bustd_shared.daemon.log",
     *("bustd_shared.daemon.memory_lock", "bustd_shared.daemon.packets", "bustd_shared.daemon.record"),
     *("bustd_shared.kernel", "bustd_shared.kernel.bounds", "bustd_shared.kernel.cgroup_memory"),
-    *("bustd_shared.kernel.cgroups", "bustd_shared.kernel.procfs", "bustd_shared.kernel.watched_group"),
+    *("bustd_shared.kernel.cgroups", "bustd_shared.kernel.process", "bustd_shared.kernel.procfs"),
+    "bustd_shared.kernel.watched_group",
     *("bustd_shared.rules", "bustd_shared.rules.killer_toml", "bustd_shared.rules.loading"),
     *("bustd_shared.rules.protection", "bustd_shared.rules.schema"),
 }

@@ -6,8 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bustd_killer.aim import Guard
-from bustd_killer.checks import Own
+from bustd_killer.checks import Guard, OwnPids
 from bustd_killer.facts import Machine
 from bustd_killer.flight import Kills
 from bustd_shared.kernel import procfs
@@ -44,7 +43,7 @@ def guard(
     tables = {"peer": {"user": os.geteuid()}, "limits": limits or {}, "rate": rate or {}, "grace": grace or {}}
     config = killer_toml.config_of(tables)
     machine = FixedMachine(available_percent, some_avg10)
-    own = Own(_NOBODYS, _NOBODYS, _NOBODYS)
+    own = OwnPids(_NOBODYS, _NOBODYS, _NOBODYS)
     return Guard(config, protection, machine, own, os.getpid(), hierarchy)  # type: ignore[arg-type]
 
 

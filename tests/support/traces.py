@@ -11,7 +11,7 @@ from bustd_monitor.sensing.processes import Process
 from bustd_monitor.sensing.reading import Reading
 from bustd_monitor.traces.format import Decoder, Encoder, Frame, Header
 from bustd_monitor.traces.records import Entry
-from bustd_shared.kernel.procfs import Pressure
+from bustd_shared.kernel.procfs import MemoryPressure
 
 MIB, GIB = 2**20, 2**30
 
@@ -49,7 +49,7 @@ def reading(available: float, *, swap: tuple[float, float] = (0, 0), some: float
         available=int(available),
         swap_total=int(swap[0]),
         swap_free=int(swap[1]),
-        pressure=Pressure(float(some), full_ms * 2000, some / 2, full_ms * 1000),
+        pressure=MemoryPressure(float(some), full_ms * 2000, some / 2, full_ms * 1000),
         swap_usable=int(swap[1]),
     )
 

@@ -35,9 +35,9 @@ class Outcome(NamedTuple):
 
 def replay(options: argparse.Namespace) -> int:
     """Exit code 0; 1 where two configurations differ; 65 for what can't be read; 78 for a wrong configuration."""
-    (path,) = options.files
+    path = options.file
     every_settings = []
-    for config in options.configs or [options.config]:
+    for config in options.configs or [None]:
         settings = cli_options.load(argparse.Namespace(**{**vars(options), "config": config}))
         if settings is None:
             return os.EX_CONFIG

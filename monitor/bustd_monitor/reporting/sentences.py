@@ -7,14 +7,26 @@ import time
 
 from bustd_monitor.amounts import size as size
 from bustd_protocol.messages import DIFFERS_COMM, DIFFERS_UID, Exited, Fate, Outcome, Scope, Verdict
+from bustd_shared import __version__
 from bustd_shared.daemon.log import printable
 
+from ..conditions.table import CONDITIONS, Conditions
 from ..deciding.states import Ask
 from ..ranking.order import Candidate
 from ..sensing.processes import Process
 from ..sensing.reading import Reading
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+def in_force(reading: Reading | None, conditions: Conditions) -> str:
+    """The first line of the log: the version, and what each condition that is switched on demands of this machine."""
+    settings = [(one, getattr(conditions, one.name)) for one in CONDITIONS]
+    enabled = [(one, its) for one, its in settings if its.enabled]
+    if reading is None:
+        return f"bustd {__version__} acts by {', '.join(one.name for one, _ in enabled)}; memory can't be read just now"
+    demands = " | ".join(f"{one.name}: {one.demands(reading, its)}" for one, its in enabled)
+    return f"bustd {__version__} acts when one of these is true: {demands}"
 
 
 def readings(reading: Reading) -> str:

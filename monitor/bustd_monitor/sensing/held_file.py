@@ -1,4 +1,4 @@
-"""A file of the kernel that is opened once and read again and again: in a crisis there may be no descriptor left."""
+"""A file of the kernel that is opened once and read many times: in a crisis there may be no free descriptor."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 
 class HeldFile:
-    """`trouble` says why it could not be opened, or once not be read, "" if neither. Nothing here raises OSError."""
+    """Nothing here raises OSError: `trouble` says why the file could not be opened or read, "" if it could."""
 
     def __init__(self, path: str, most_bytes: int) -> None:
         self._path, self._most_bytes = path, most_bytes
@@ -19,11 +19,11 @@ class HeldFile:
 
     @property
     def is_open(self) -> bool:
-        """Whether there is such a file, and it may be read."""
+        """Whether the file exists and could be opened."""
         return self._descriptor >= 0
 
     def read(self) -> bytes:
-        """What it says now, b"" if it can't be read."""
+        """The file's bytes now, b"" if it can't be read."""
         if self._descriptor < 0:
             return b""
         try:
@@ -33,7 +33,7 @@ class HeldFile:
             return b""
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close it."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1

@@ -1,4 +1,4 @@
-"""The cheapest look at memory that there is: sysinfo(2), about a microsecond."""
+"""The cheapest reading of memory: sysinfo(2), about a microsecond."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _Raw(ctypes.Structure):
 
 
 class Sysinfo(NamedTuple):
-    """Memory as the kernel counts it, in bytes. It knows nothing of what could be reclaimed."""
+    """Total and free memory in bytes. sysinfo(2) does not tell what could be reclaimed."""
 
     total: int
     free: int

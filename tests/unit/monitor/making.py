@@ -12,7 +12,7 @@ from bustd_monitor.ranking.settings import Matchers, Victims
 from bustd_monitor.sensing.processes import Process
 from bustd_monitor.sensing.reading import Reading
 from bustd_protocol.messages import KillerHello, Reason, Signal, Verdict, outcome_of
-from bustd_shared.kernel.procfs import Pressure
+from bustd_shared.kernel.procfs import MemoryPressure
 
 MIB, GIB = 2**20, 2**30
 DEFAULTS: MonitorConfig = config_of({})
@@ -28,9 +28,9 @@ def conditions(**tables: dict[str, object]) -> Conditions:
     return config_of({"conditions": tables}).conditions
 
 
-def psi(some_avg10: float = 0.0, *, full_ms: int = 0) -> Pressure:
+def psi(some_avg10: float = 0.0, *, full_ms: int = 0) -> MemoryPressure:
     """`full_ms`: milliseconds of full stall since boot."""
-    return Pressure(some_avg10, full_ms * 2000, some_avg10 / 2, full_ms * 1000)
+    return MemoryPressure(some_avg10, full_ms * 2000, some_avg10 / 2, full_ms * 1000)
 
 
 def reading(
@@ -39,7 +39,7 @@ def reading(
     free: float | None = None,
     total: float = 16 * GIB,
     swap: tuple[float, float] = (0, 0),
-    pressure: Pressure | None = psi(),  # noqa: B008  # immutable
+    pressure: MemoryPressure | None = psi(),  # noqa: B008  # immutable
 ) -> Reading:
     """A machine on which user space can have 16 GiB; `swap` is (total, free), and all that is free is usable."""
     is_free = available if free is None else free

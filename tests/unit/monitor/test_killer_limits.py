@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bustd_killer.checks import judge_shortage
+from bustd_killer.checks import Ruling, judge_shortage
 from bustd_killer.facts import Machine
 from bustd_monitor.conditions.stalled_seconds import Stalls
 from bustd_monitor.conditions.table import findings
@@ -14,6 +14,7 @@ from bustd_monitor.sensing.reading import Reading
 from bustd_protocol.messages import Reason
 from bustd_shared.kernel.procfs import Meminfo
 from bustd_shared.rules import killer_toml
+from tests.unit.killer.making import case
 from tests.unit.monitor.making import psi
 from tests.unit.monitor.test_conditions import ANY_STALLS, any_conditions
 from tests.unit.monitor.trends import filling_at, stalls_of, thrashing
@@ -43,6 +44,12 @@ KILLERS = st.builds(
 )
 
 
+def killers_ruling(reading: Machine, config: killer_toml.KillerConfig) -> Ruling:
+    """Check 9 of a killer with this configuration on a machine with this reading."""
+    ordinary = case(reading=reading)
+    return judge_shortage(ordinary._replace(guard=ordinary.guard._replace(config=config)))
+
+
 @given(machines(), ANY_STALLS, any_conditions(), KILLERS)
 @settings(deadline=None, max_examples=200)
 def test_a_condition_of_which_there_is_no_warning_never_fires_where_the_killer_refuses(machine, stalls, some, killer):
@@ -53,7 +60,7 @@ def test_a_condition_of_which_there_is_no_warning_never_fires_where_the_killer_r
     total = meminfo.available + meminfo.anonymous
     a_reading = Reading(meminfo.total, meminfo.free, total, meminfo.available, 0, 0, psi(some_avg10))
     filling = filling_at(2**45)
-    ruling = judge_shortage(Machine(meminfo, some_avg10), killer)
+    ruling = killers_ruling(Machine(meminfo, some_avg10), killer)
     for found in findings(a_reading, stalls, some, filling):
         if found.fires and f"conditions.{found.name}" not in warned:
             assert ruling.reason is Reason.NONE, f"{found.name} fires and the killer says: {ruling.why}"
@@ -73,7 +80,7 @@ def test_by_default_the_killer_agrees_with_each_condition_where_it_begins_to_fir
         meminfo = Meminfo(total, total // 10, available, total - available, 0, 0)
         a_reading = Reading(total, total // 10, total, available, 0, 0, psi(some))
         assert any(found.fires for found in findings(a_reading, stalls, defaults, filling_at(rate)))
-        assert judge_shortage(Machine(meminfo, some), killer).reason is Reason.NONE
+        assert killers_ruling(Machine(meminfo, some), killer).reason is Reason.NONE
 
 
 @pytest.mark.parametrize(

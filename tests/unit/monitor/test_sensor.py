@@ -195,17 +195,17 @@ def test_while_enough_is_free_nothing_but_sysinfo_is_read(proc, opened, sysinfo)
     proc.write("meminfo", b"garbage\n")
     reading = sensor.read(enough_available_percent=15)
     assert (reading.ram, reading.free, reading.total) == (16_000 * KIB, 8000 * KIB, 16_000 * KIB)
-    assert reading.available == 6400 * KIB, "free memory less a tenth of RAM: this /proc does not tell the reserve"
+    assert reading.available == 6400 * KIB, "free memory less a tenth of RAM: this /proc has no zoneinfo"
     assert reading.pressure is None
     assert sensor.read() is None
 
 
 @pytest.mark.parametrize(("free_kib", "looks_closer"), [(4001, False), (4000, True), (3999, True), (0, True)])
-def test_enough_is_more_than_the_share_and_the_kernels_reserve(opened, sysinfo, free_kib, looks_closer):
+def test_enough_is_more_than_the_share_above_the_watermarks(opened, sysinfo, free_kib, looks_closer):
     sysinfo(16_000, 8000)
     sensor = opened()
     sysinfo(16_000, free_kib)
-    reading = sensor.read(enough_available_percent=15)  # 2400 KiB, and 1600 KiB of reserve
+    reading = sensor.read(enough_available_percent=15)  # 2400 KiB, and 1600 KiB below the watermarks
     assert (reading.pressure is not None) is looks_closer
     assert reading.free == free_kib * KIB
 

@@ -8,10 +8,11 @@ from bustd_monitor.conditions.table import demands
 from bustd_monitor.deciding.states import Ask
 from bustd_monitor.reporting import sentences
 from bustd_protocol.messages import Exited, Fate, Reason, Signal, Verdict, outcome_of
-from bustd_shared.kernel.procfs import Pressure
+from bustd_shared import __version__
+from bustd_shared.kernel.procfs import MemoryPressure
 from tests.unit.monitor.making import DEFAULTS, GIB, MIB, candidate, conditions, finding, process, reading, ticks_ago
 
-PRESSED = reading(2 * GIB, free=GIB, pressure=Pressure(12.34, 0, 5.67, 0))
+PRESSED = reading(2 * GIB, free=GIB, pressure=MemoryPressure(12.34, 0, 5.67, 0))
 
 
 @pytest.mark.parametrize(
@@ -153,4 +154,19 @@ def test_a_victim_that_is_stuck_is_told_loudly():
     assert told == (
         "the victim is STUCK: it has not ended 7000 ms after its signal, though its memory may be back already; "
         "it is set aside for as long as it lives"
+    )
+
+
+def test_the_first_line_has_the_version_and_what_each_condition_that_is_switched_on_demands():
+    told = sentences.in_force(PRESSED, conditions(stall={"enabled": False}))
+    head, _, rest = told.partition(" acts when one of these is true: ")
+    assert head == f"bustd {__version__}"
+    demanded = dict(demand.split(": ", 1) for demand in rest.split(" | "))
+    assert list(demanded) == ["floor", "forecast", "pressure"]
+    assert demanded["pressure"].startswith("free at most 15 %")
+
+
+def test_where_memory_can_not_be_read_the_first_line_names_the_conditions():
+    assert sentences.in_force(None, DEFAULTS.conditions) == (
+        f"bustd {__version__} acts by floor, forecast, stall, pressure; memory can't be read just now"
     )
