@@ -76,7 +76,7 @@ def decoded(data: bytes) -> tuple[Header, list[Frame]]:
     return decoder.header, list(decoder.frames())
 
 
-# --- the made-up machines among the recorded traces in tests/data/traces
+# --- the invented machines among the traces in tests/data/traces
 
 
 def leak_beside_an_older() -> bytes:
