@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from . import option_table as table
-from .option_table import Option
+from .option_table import CommandOption
 
 
 class Command(NamedTuple):
@@ -14,7 +14,7 @@ class Command(NamedTuple):
     name: str
     summary: str
     description: str
-    options: tuple[Option, ...]
+    options: tuple[CommandOption, ...]
     examples: tuple[tuple[str, str], ...]
     file: str = ""
 

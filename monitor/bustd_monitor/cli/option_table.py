@@ -33,7 +33,7 @@ class Value(NamedTuple):
             raise argparse.ArgumentTypeError(f"expected {self.expected}, found {text!r}") from None
 
 
-class Option(NamedTuple):
+class CommandOption(NamedTuple):
     """One option; the last of its names is the long one. `value` None: a switch, whose value is `switches_to`.
 
     `monitor`: the field of the monitor's Arguments that gets the value; `killer`: the killer's option that does.
@@ -111,13 +111,15 @@ GROUP = Value("PATH", "the path of a control group", _group)
 
 # --- what the pair is started with
 
-VERBOSE = Option(("-V", "--verbose"), "log every reading and every sleep", monitor="verbose")
-NO_DAEMON = Option(("-n", "--no-daemon"), "stay in the foreground")
-KILL_PGROUP = Option(
+VERBOSE = CommandOption(("-V", "--verbose"), "log every reading and every sleep", monitor="verbose")
+NO_DAEMON = CommandOption(("-n", "--no-daemon"), "stay in the foreground")
+KILL_PGROUP = CommandOption(
     ("-g", "--kill-pgroup"), "kill the victim's whole process group", monitor="scope", switches_to="group"
 )
-PSI = Option(("-p", "--psi"), f"PSI some avg10 that fires `pressure` (default {_PSI.default})", NUMBER, monitor="psi")
-UNKILLABLES = Option(
+PSI = CommandOption(
+    ("-p", "--psi"), f"PSI some avg10 that fires `pressure` (default {_PSI.default})", NUMBER, monitor="psi"
+)
+UNKILLABLES = CommandOption(
     ("-u", "--unkillables"),
     "never kill these names: 'glob|glob'",
     GLOBS,
@@ -125,24 +127,24 @@ UNKILLABLES = Option(
     killer="--protect-name",
     repeats=True,
 )
-DRY_RUN = Option(("--dry-run",), "decide and log, and never kill", monitor="dry_run")
-CONFIG = Option(("--config",), f"read FILE instead of {DEFAULT_CONFIG}", FILE, monitor="config")
-KILLER_CONFIG = Option(
+DRY_RUN = CommandOption(("--dry-run",), "decide and log, and never kill", monitor="dry_run")
+CONFIG = CommandOption(("--config",), f"read FILE instead of {DEFAULT_CONFIG}", FILE, monitor="config")
+KILLER_CONFIG = CommandOption(
     ("--killer-config",),
     f"read FILE instead of {DEFAULT_KILLER_CONFIG}",
     FILE,
     monitor="killer_config",
     killer="--config",
 )
-MONITOR_USER = Option(("--user",), "the user that the monitor runs as (default bustd)", USER, default="bustd")
-ONLY_DESCENDANTS_OF = Option(
+MONITOR_USER = CommandOption(("--user",), "the user that the monitor runs as (default bustd)", USER, default="bustd")
+ONLY_DESCENDANTS_OF = CommandOption(
     ("--only-descendants-of",),
     "nothing outside of this process's subtree may die",
     PID,
     monitor="only_descendants_of",
     killer="--only-descendants-of",
 )
-CGROUP = Option(
+CGROUP = CommandOption(
     ("--cgroup",),
     "watch this control group, and nothing outside of it may die",
     GROUP,
@@ -165,18 +167,18 @@ PASSED_ON = (
 
 # --- of one command
 
-STANDALONE = Option(("--standalone",), "test the pair as `bustd run` starts it, and not the units")
-SECONDS = Option(("--seconds",), "end after this many seconds", AMOUNT)
-LIMIT = Option(("--limit",), "end when the file has this size, in MiB (default 64)", MEBIBYTES, default=64)
-COMMAND_LINES = Option(("--commands",), "write command lines too, which may hold passwords (default: none)")
-RECORDED_DESCENDANTS = Option(("--only-descendants-of",), "write only processes of this process's subtree", PID)
-RECORDED_CGROUP = Option(("--cgroup",), "record this control group instead of the machine", GROUP)
-CONFIGS = Option(
+STANDALONE = CommandOption(("--standalone",), "test the pair as `bustd run` starts it, and not the units")
+SECONDS = CommandOption(("--seconds",), "end after this many seconds", AMOUNT)
+LIMIT = CommandOption(("--limit",), "end when the file has this size, in MiB (default 64)", MEBIBYTES, default=64)
+COMMAND_LINES = CommandOption(("--commands",), "write command lines too, which may hold passwords (default: none)")
+RECORDED_DESCENDANTS = CommandOption(("--only-descendants-of",), "write only processes of this process's subtree", PID)
+RECORDED_CGROUP = CommandOption(("--cgroup",), "record this control group instead of the machine", GROUP)
+CONFIGS = CommandOption(
     ("--config",),
     f"read FILE instead of {DEFAULT_CONFIG}; twice: compare two",
     FILE,
     repeats=True,
     dest="configs",
 )
-CSV = Option(("--csv",), "FILE is a table, whatever its name ends in")
-CHANGES = Option(("-V", "--verbose"), "show when memory was watched, too", monitor="verbose")
+CSV = CommandOption(("--csv",), "FILE is a table, whatever its name ends in")
+CHANGES = CommandOption(("-V", "--verbose"), "show when memory was watched, too", monitor="verbose")

@@ -13,7 +13,7 @@ from bustd_shared.daemon.log import printable
 
 from .commands import COMMANDS, EXIT_CODES, RUN, Command
 from .instead import INSTEAD
-from .option_table import Option
+from .option_table import CommandOption
 
 _WIDTH = 78
 _LEAST_LIKENESS = 0.75
@@ -104,7 +104,7 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
     return whole, commands
 
 
-def _add(to: argparse._ActionsContainer, option: Option) -> None:
+def _add(to: argparse._ActionsContainer, option: CommandOption) -> None:
     """The option as argparse has it."""
     how: dict[str, Any] = {"dest": option.attribute, "help": option.help, "default": option.default}
     if option.value is None:
