@@ -20,8 +20,8 @@ from . import comparison, judge
 from .image import Image, image
 from .qemu import Hung, booted
 from .scenarios import BOOTS, Scenario, all_scenarios
+from .selection import selected
 
-_PROMISES = "promises"
 _TURNS, _TIMES_IN_A_TURN = 2, 2
 """What is repeated is run so often by one daemon, then by the other; and that so often."""
 
@@ -90,7 +90,7 @@ class Plan(NamedTuple):
     scenarios: list[Scenario]
     daemon: str
     deb: Path | None
-    promises: bool
+    promises: str
     traces: Path | None = None
 
     def job(self, rest: list[Scenario]) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def perform(plan: Plan, made: Image, outcome: Outcome) -> None:
     """
     again = perform_once(plan, made, outcome, is_last=plan.daemon == "kernel")
     if again:
-        perform_once(plan._replace(scenarios=again, promises=False), made, outcome, is_last=True)
+        perform_once(plan._replace(scenarios=again, promises=""), made, outcome, is_last=True)
 
 
 def perform_once(plan: Plan, made: Image, outcome: Outcome, *, is_last: bool) -> list[Scenario]:
@@ -119,7 +119,7 @@ def perform_once(plan: Plan, made: Image, outcome: Outcome, *, is_last: bool) ->
 
     What is to be performed once more; nothing if this is the last time.
     """
-    rest, is_promised, again = list(plan.scenarios), plan.promises, list[Scenario]()
+    rest, is_promised, again = list(plan.scenarios), bool(plan.promises), list[Scenario]()
     while rest or is_promised:
         by_name = {scenario.name: scenario for scenario in rest}
         started = time.monotonic()
@@ -166,7 +166,7 @@ def main() -> int:
     """0: everything passed, or was lost as it says; 1: not; 69: no QEMU."""
     parser = argparse.ArgumentParser(prog="python -m tests.vm")
     parser.add_argument("mode", choices=("test", "compare", "again"))
-    parser.add_argument("scenarios", nargs="*", help="their names; all by default")
+    parser.add_argument("scenarios", nargs="*", help="their names, `promises`, `core` for the core set; all by default")
     parser.add_argument("--deb", type=Path, required=True)
     parser.add_argument("--daemon", action="append", help="for compare; all five by default")
     parser.add_argument("--traces", type=Path, help="for test: a folder for what bustd records beside each scenario")
@@ -176,25 +176,25 @@ def main() -> int:
         print("there is no qemu-system-x86_64 on this machine: run tests/vm/requirements.sh as root")
         return 69
     known = {scenario.name: scenario for scenario in all_scenarios()}
-    if unknown := set(options.scenarios) - set(known) - {_PROMISES}:
-        parser.error(f"no such scenario: {', '.join(sorted(unknown))}; there are {', '.join(known)}, {_PROMISES}")
     if options.mode == "again" and (options.scenarios or options.daemon or not options.results.exists()):
         parser.error("again: --results alone says which scenarios, and under which daemons")
-    wanted = options.scenarios or [*known, _PROMISES]
-    chosen = [known[name] for name in wanted if name in known]
+    try:
+        chosen = selected(options.scenarios, known)
+    except ValueError as error:
+        parser.error(str(error))
     if options.mode != "again":
         options.results.unlink(missing_ok=True)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(1))  # so that the machine and its files are gone
     with image() as made:
         if options.mode != "test":
-            return compare(options, known, chosen, made)
+            return compare(options, known, chosen.scenarios, made)
         outcome = Outcome(options.results)
         for boot in BOOTS:
-            mine = [one for one in chosen if one.boot == boot]
-            promises = boot == "ordinary" and _PROMISES in wanted
+            mine = [one for one in chosen.scenarios if one.boot == boot]
+            promises = chosen.promises if boot == "ordinary" else ""
             perform(Plan(boot, mine, "bustd", options.deb, promises, options.traces), made, outcome)
-    print(f"== virtual machine: {', '.join(wanted)}")
+    print(f"== virtual machine: {' '.join(options.scenarios) or 'everything'}")
     if outcome.reactions_ms:
         print(reactions(outcome.reactions_ms))
         for fault in judge.reaction_faults(outcome.reactions_ms):
@@ -243,7 +243,7 @@ def perform_all(scenarios: list[Scenario], daemon: str, deb: Path, made: Image, 
     """Under one daemon, each kind of machine booted once."""
     for boot in BOOTS:
         mine = [scenario for scenario in scenarios if scenario.boot == boot]
-        perform(Plan(boot, mine, daemon, deb if daemon == "bustd" else None, False), made, outcome)
+        perform(Plan(boot, mine, daemon, deb if daemon == "bustd" else None, ""), made, outcome)
 
 
 if __name__ == "__main__":

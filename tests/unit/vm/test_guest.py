@@ -204,3 +204,21 @@ def test_a_leak_does_not_take_at_once_what_it_could_not_take_while_the_machine_s
     monkeypatch.setattr(workload, "time", time_by(clock))
     workload.grow(100, 8 * (4 << 20))
     assert taken_at == [0, 0.04, 10.04, 10.04, 10.04, 10.06, 10.1, 10.14]
+
+
+@pytest.mark.parametrize("chosen", ["core", "all", ""])
+def test_the_core_set_has_promises_of_the_sandbox_the_units_and_the_package(guest, monkeypatch, chosen):
+    main = guest("main")
+    performed = []
+    monkeypatch.setattr(main.machine, "make_program_file", lambda: None)
+    monkeypatch.setattr(main.machine, "lock_memory", lambda: None)
+    monkeypatch.setattr(main.resource, "setrlimit", lambda *_: None)
+    monkeypatch.setattr(main.package, "everything", set)
+    monkeypatch.setattr(main.daemons, "start", lambda daemon: None)
+    monkeypatch.setattr(main, "_told", lambda name, seconds, step: performed.append(name))
+    main._perform({"daemon": "bustd", "deb": "one.deb", "scenarios": [], "promises": chosen})
+    everything = [*guest("sandbox").all_of(), *guest("promises").all_of(), *guest("package").all_of({"deb": ""}, set())]
+    names = {"core": [name for name, core, _ in everything if core], "all": [name for name, _, _ in everything], "": []}
+    assert performed == ["install", *names[chosen]]
+    assert len(names["all"]) > len(names["core"]) == len(set(names["core"]))
+    assert {name.partition(":")[0] for name in names["core"]} == {"sandbox", "promise", "package"}

@@ -17,6 +17,7 @@ SCENARIO = Scenario(
     name="one",
     title="a leak",
     why="it happens",
+    core="",
     boot="ordinary",
     seconds=60,
     swap="none",

@@ -27,7 +27,7 @@ class Machines:
 
     def __init__(self, monkeypatch, folder: Path, *reports: dict) -> None:
         self.jobs: list[list[str]] = []
-        self.promises: list[bool] = []
+        self.promises: list[str] = []
         self._reports = list(reports)
         self._results = folder / "results.jsonl"
         monkeypatch.setattr(runner, "booted", self._booted)
@@ -45,7 +45,7 @@ class Machines:
                 raise Hung(name, "it took too long", "the console")
             yield name, dict(self._now[name])
 
-    def performed(self, *scenarios, daemon: str = "bustd", promises: bool = False) -> list[tuple[str, str]]:
+    def performed(self, *scenarios, daemon: str = "bustd", promises: str = "") -> list[tuple[str, str]]:
         """The verdicts."""
         plan = runner.Plan("ordinary", list(scenarios), daemon, None, promises)
         runner.perform(plan, Image(*[Path()] * len(Image._fields)), runner.Outcome(self._results))
@@ -70,8 +70,8 @@ def test_what_failed_while_the_machine_stood_still_is_performed_once_more_and_th
 
 def test_promises_are_kept_on_the_first_machine_alone(monkeypatch, tmp_path):
     machines = Machines(monkeypatch, tmp_path, {"one": FAILED_AND_STOOD}, {"one": GOOD})
-    machines.performed(SCENARIOS[0], promises=True)
-    assert machines.promises == [True, False]
+    machines.performed(SCENARIOS[0], promises="all")
+    assert machines.promises == ["all", ""]
 
 
 def test_what_is_lost_as_expected_needs_no_second_chance(monkeypatch, tmp_path):

@@ -42,8 +42,9 @@ def _perform(job):
         step = partial(scenario.perform, description, job["daemon"], job["traces"])
         _told(description["name"], scenario.longest_seconds(description) + _SPARE_S, step)
     if job["promises"]:
-        for name, promise in [*sandbox.all_of(), *promises.all_of(), *package.all_of(job, before)]:
-            _told(name, 600, promise)
+        for name, core, promise in [*sandbox.all_of(), *promises.all_of(), *package.all_of(job, before)]:
+            if core or job["promises"] == "all":
+                _told(name, 600, promise)
 
 
 def _told(name, seconds, step):
