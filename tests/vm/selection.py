@@ -11,10 +11,10 @@ CORE, PROMISES = "core", "promises"
 
 
 class Selection(NamedTuple):
-    """Scenarios in the order in which they were asked for, and which promises: "all", "core" or "" for none of them."""
+    """Scenarios in the order in which they were asked for, and which promises: "all", "core", or none of them."""
 
     scenarios: list[Scenario]
-    promises: str
+    promises: list[str]
 
 
 def selected(words: list[str], known: dict[str, Scenario]) -> Selection:
@@ -26,5 +26,5 @@ def selected(words: list[str], known: dict[str, Scenario]) -> Selection:
         )
     core = [name for name, scenario in known.items() if scenario.core and CORE in words and name not in words]
     names = [*core, *(word for word in words if word in known)]  # one that is said twice is performed twice
-    promises = "all" if PROMISES in words else "core" if CORE in words else ""
+    promises = ["all"] if PROMISES in words else ["core"] if CORE in words else []
     return Selection([known[name] for name in names], promises)

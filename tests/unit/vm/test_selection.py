@@ -18,16 +18,16 @@ CORE = [scenario for scenario in all_scenarios() if scenario.core]
 @pytest.mark.parametrize(
     ("words", "names", "promises"),
     [
-        ([], ["one", "two", "three"], "all"),
-        (["two"], ["two"], ""),
-        (["two", "one"], ["two", "one"], ""),
-        (["two", "two"], ["two", "two"], ""),
-        (["promises"], [], "all"),
-        (["two", "promises"], ["two"], "all"),
-        (["core"], ["one", "three"], "core"),
-        (["core", "two"], ["one", "three", "two"], "core"),
-        (["three", "core"], ["one", "three"], "core"),
-        (["core", "promises"], ["one", "three"], "all"),
+        ([], ["one", "two", "three"], ["all"]),
+        (["two"], ["two"], []),
+        (["two", "one"], ["two", "one"], []),
+        (["two", "two"], ["two", "two"], []),
+        (["promises"], [], ["all"]),
+        (["two", "promises"], ["two"], ["all"]),
+        (["core"], ["one", "three"], ["core"]),
+        (["core", "two"], ["one", "three", "two"], ["core"]),
+        (["three", "core"], ["one", "three"], ["core"]),
+        (["core", "promises"], ["one", "three"], ["all"]),
     ],
 )
 def test_the_words_of_a_command_line_say_what_is_performed(words, names, promises):
