@@ -16,8 +16,9 @@ from bustd_monitor.deciding.states import (
     Say,
     State,
 )
+from bustd_monitor.sensing.reading import Reading, Refaults
 from bustd_protocol.messages import Exited, Fate, Reason, Signal
-from tests.unit.monitor.making import DEFAULTS, GIB, candidate, conditions, killer_hello, psi, reading, verdict
+from tests.unit.monitor.making import DEFAULTS, GIB, MIB, candidate, conditions, killer_hello, psi, reading, verdict
 
 CONDITIONS = DEFAULTS.conditions
 QUIET = reading(12 * GIB)
@@ -318,3 +319,37 @@ def test_after_a_kill_a_floor_that_is_still_reached_takes_the_next_at_once():
     state = states.on_exited(killing, Exited(1, Fate.GONE, 40))
     _, (action,) = states.on_reading(state, reading(GIB / 2, pressure=psi(60)), 1000, CONDITIONS)
     assert isinstance(action, Rank) and action.finding.name == "floor"
+
+
+def stalled_for(seconds: int) -> Reading:
+    """2 GiB of 16 are available, and each second since boot has had 400 ms of full stall in it, all of it a thrash."""
+    back = seconds * 100 * MIB
+    return SCARCE._replace(pressure=psi(full_ms=400 * seconds), refaults=Refaults(back, 0, back))
+
+
+def test_after_a_death_the_stalls_before_it_take_nobody_else_and_two_seconds_of_new_ones_do():
+    only_stall = conditions(only="stall")
+    state, actions = State(), ()
+    for second in range(3):
+        state, actions = states.on_reading(state, stalled_for(second), 1000 * second, only_stall)
+    assert [type(action) for action in actions] == [Rank]
+    state, _ = states.on_ranking(state, (ONE,), stalled_for(2), 2000, only_stall)
+    state, _ = states.on_verdict(state, Asked(ONE, Signal.TERM), verdict(), 2010)
+    state = states.on_exited(state, Exited(1, Fate.GONE, 50))
+    for now_ms, seconds in ((2300, 2), (3300, 3)):
+        state, actions = states.on_reading(state, stalled_for(seconds), now_ms, only_stall)
+        assert (state.phase, actions) == (Phase.WATCH, ()), f"a second victim {now_ms - 2060} ms after the first"
+    _, (action,) = states.on_reading(state, stalled_for(4), 4300, only_stall)
+    assert isinstance(action, Rank) and action.finding.name == "stall"
+
+
+def test_a_hold_is_never_shortened():
+    held = states.on_lost(State(Phase.WATCH, readings=2), 60_000)
+    for state in (
+        states.on_lost(held, 5000),
+        states.on_verdict(held._replace(phase=Phase.ACT), Asked(ONE, Signal.TERM), verdict(Reason.GONE), 4900)[0],
+        states.on_ranking(held._replace(phase=Phase.ACT), (), QUIET, 5000, CONDITIONS)[0],
+    ):
+        assert state.hold_until_ms == 60_000
+        assert after(FIRING, state=state, start_ms=59_999)[1] == ()
+        assert isinstance(after(FIRING, state=state, start_ms=60_000)[1][0], Rank)
