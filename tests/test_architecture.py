@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from bustd_monitor.conditions.table import BY_NAME
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {name: ROOT / part / name for part, name in (
     ("protocol", "bustd_protocol"),
@@ -149,6 +151,35 @@ def test_no_daemon_imports_what_records_and_replays():
     for path in SOURCES:
         if not module_of(path).startswith(("bustd_monitor.cli", "bustd_monitor.traces")):
             assert not [name for name in imports(path) if f"{name}.".startswith("bustd_monitor.traces.")], path
+
+
+NOT_OF_A_CONDITION = {
+    ("bustd_monitor.arguments", "pressure"): "the option --psi sets a key of it, and no more",
+    ("bustd_monitor.traces.records", "pressure"): "a field of Reading",
+}
+
+
+def names_of_conditions_in(path: Path) -> list[str]:
+    """The literals of a file that are the name of a condition, or lead to one of its keys."""
+    literals = [node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)]
+    texts = [literal.decode() if isinstance(literal, bytes) else literal for literal in literals]
+    return [text for text in texts if isinstance(text, str) and is_of_a_condition(text)]
+
+
+def is_of_a_condition(text: str) -> bool:
+    return text in BY_NAME or (" " not in text and any(f"conditions.{name}" in text for name in BY_NAME))
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if "bustd_monitor" in path.parts], ids=module_of)
+def test_the_name_of_a_condition_stands_in_its_own_file_and_nowhere_else(path):
+    module = module_of(path)
+    for text in names_of_conditions_in(path):
+        assert module == f"bustd_monitor.conditions.{text}" or (module, text) in NOT_OF_A_CONDITION, text
+
+
+def test_the_search_for_names_of_conditions_finds_those_in_their_own_files():
+    for name in BY_NAME:
+        assert names_of_conditions_in(path_of(f"bustd_monitor.conditions.{name}")) == [name]
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_of)

@@ -11,8 +11,9 @@ from bustd_shared.rules.protection import Protection
 
 from .client import Client, Lost
 from .conditions import table
+from .conditions.killer_limits import KillerLimits
 from .config import MonitorConfig
-from .deciding import killer_limits, pace, states
+from .deciding import pace, states
 from .deciding.requests import escalation, kill_request
 from .deciding.states import Action, Ask, Asked, Escalate, Phase, Rank, Say, State
 from .ranking.search import CandidateSearch
@@ -273,12 +274,8 @@ class Loop:
         self._minimum_bytes = hello.minimum_bytes
         self._exit_patience_ms = hello.term_grace_ms + hello.stuck_ms + _SETTLE_SPARE_MS
         self._log(f"connected to the killer {hello.pid}")
-        for warning in killer_limits.outside_the_killers_limits(
-            self._config,
-            hello.available_percent,
-            hello.pressured_available_percent,
-            hello.pressure_some_percent,
-        ):
+        limits = KillerLimits(hello.available_percent, hello.pressured_available_percent, hello.pressure_some_percent)
+        for warning in table.killer_warnings(self._config.conditions, limits):
             self._log(warning)
         self._state = states.on_hello(self._state, hello)
         if hello.flight_id:

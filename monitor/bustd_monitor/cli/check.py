@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 
 from bustd_monitor import config
-from bustd_monitor.deciding.killer_limits import watching_apart, with_killer_toml
+from bustd_monitor.conditions.killer_limits import limits_in
+from bustd_monitor.conditions.table import killer_warnings
+from bustd_monitor.reporting.sentences import watching_apart
 from bustd_shared.daemon.log import printable
 from bustd_shared.rules import killer_toml
 from bustd_shared.rules.schema import Values
@@ -37,7 +39,7 @@ def check(
     # With --cgroup the command that starts the pair tells both.
     apart = "" if overrides and "cgroup" in overrides else watching_apart(settings.cgroup, rules.cgroup)
     warnings = [apart] if apart else []
-    warnings += with_killer_toml(settings, rules)
+    warnings += killer_warnings(settings.conditions, limits_in(rules))
     for sentence in warnings:
         print(f"warning: {sentence}")
     files = ", ".join(monitor.files + killer.files) or "none, so that everything has its default"

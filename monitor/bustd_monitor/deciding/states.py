@@ -12,11 +12,10 @@ from bustd_protocol.messages import Exited, Fate, KillerHello, Reason, Scope, Si
 from bustd_protocol.reactions import REACTIONS, Reaction
 from bustd_shared.daemon.record import NamedTuple
 
-from ..conditions import filling, stalled_seconds
-from ..conditions.filling import Filling
-from ..conditions.finding import Finding
-from ..conditions.stalled_seconds import Stalls
+from ..conditions import table, trends
+from ..conditions.finding import Finding, Seen
 from ..conditions.table import Conditions, findings, grounds
+from ..conditions.trends import Trends
 from ..ranking.order import Candidate
 from ..sensing.reading import Reading
 from .worth_killing import NOBODY_GROWS, what_fills_memory, worth_asking_for, worth_it_ahead
@@ -25,7 +24,7 @@ READINGS_BEFORE_A_KILL = 2
 """A program that has just come up kills nobody before it has seen so many."""
 
 _HOLD_MS = {Reaction.RANK_AGAIN: 100, Reaction.STAND_DOWN: 1000, Reaction.ALARM: 1000}
-_NOBODY_HOLD_MS, _FORECAST_HOLD_MS = 1000, 200
+_NOBODY_HOLD_MS, _AHEAD_HOLD_MS = 1000, 200
 _NOBODY_SAID_MS = 10_000
 """So long the same is not said again."""
 _MOST_STUCK = 64
@@ -131,17 +130,16 @@ Action = Rank | Ask | Escalate | Say
 class State(NamedTuple):
     """Everything that the monitor remembers between two events.
 
-    `is_after_kill`: since the last kill no second of stalls was measured: avg10 still speaks of what was before it.
-    `forecast_hold_until_ms`: nobody was worth it, so that until then it, and it alone, does not fire.
+    `ahead_hold_until_ms`: no process was worth it, so until then the conditions that fire ahead of a shortage are held
+    back, and they alone.
     `refused` are not asked for before it is quiet again. The `stuck` among them are not for as long as they live.
     """
 
     phase: Phase = Phase.CALM
-    stalls: Stalls = Stalls()
-    filling: Filling = Filling()
+    trends: Trends = Trends()
     readings: int = 0
     hold_until_ms: int = 0
-    forecast_hold_until_ms: int = 0
+    ahead_hold_until_ms: int = 0
     finding: Finding | None = None
     queue: tuple[Candidate, ...] = ()
     refused: frozenset[tuple[int, int]] = frozenset()
@@ -149,7 +147,6 @@ class State(NamedTuple):
     nobody_said_ms: int | None = None
     flight: Flight | None = None
     found: tuple[Finding, ...] = ()
-    is_after_kill: bool = False
 
 
 Step = tuple[State, tuple[Action, ...]]
@@ -157,16 +154,12 @@ Step = tuple[State, tuple[Action, ...]]
 
 def on_reading(state: State, reading: Reading, now_ms: int, conditions: Conditions) -> Step:
     """A reading has come: maybe somebody must die, maybe the one in flight must die faster."""
-    is_short = reading.available * 100 <= reading.total * conditions.stall.available_percent
-    stalled = stalled_seconds.advanced(state.stalls, reading, now_ms, is_short=is_short)
-    filled = filling.advanced(state.filling, reading, now_ms)
-    found = findings(reading, stalled, conditions, filled)
-    if now_ms < state.forecast_hold_until_ms and state.phase is not Phase.SETTLE:
-        found = tuple(one._replace(fires=False) if one.name == "forecast" else one for one in found)
+    advanced = table.advanced(state.trends, reading, now_ms, conditions)
+    found = findings(Seen(reading, advanced), conditions)
+    if now_ms < state.ahead_hold_until_ms and state.phase is not Phase.SETTLE:
+        found = tuple(one if one.filled_ahead is None else one._replace(fires=False) for one in found)
     readings = min(state.readings + 1, READINGS_BEFORE_A_KILL)
-    marked_ms = state.stalls.marked_ms
-    is_after_kill = state.is_after_kill and (marked_ms < 0 or stalled.marked_ms == marked_ms)
-    state = state._replace(stalls=stalled, filling=filled, found=found, readings=readings, is_after_kill=is_after_kill)
+    state = state._replace(trends=advanced, found=found, readings=readings)
     firing = firing_now(state)
     if state.phase is Phase.SETTLE:
         return _maybe_escalated(state, firing)
@@ -185,25 +178,25 @@ def on_ranking(
     state: State, candidates: tuple[Candidate, ...], reading: Reading, now_ms: int, conditions: Conditions
 ) -> Step:
     """The ranking is done, and the readings were taken once more: ask, unless the shortage is over."""
-    state = state._replace(found=findings(reading, state.stalls, conditions, state.filling))
+    seen = Seen(reading, state.trends)
+    state = state._replace(found=findings(seen, conditions))
     firing = firing_now(state)
     if not firing:
         return _over(state, now_ms), (Say("the second look at the readings says that it is over: nobody is killed"),)
-    filled_next = int(filling.rate(state.filling).per_second * conditions.forecast.exhaustion_seconds)
     for finding in firing:
-        worthy = worth_it_ahead(candidates, filled_next) if finding.name == "forecast" else candidates
+        worthy = candidates if finding.filled_ahead is None else worth_it_ahead(candidates, finding.filled_ahead)
         choice = worth_asking_for(worthy, reading, conditions.floor)
         if choice.candidates:
             break
     else:
-        if [one.name for one in firing] != ["forecast"]:
+        if any(one.filled_ahead is None for one in firing):
             return _nobody(state, what_fills_memory(candidates, reading), now_ms, _NOBODY_HOLD_MS)
-        state = state._replace(forecast_hold_until_ms=now_ms + _FORECAST_HOLD_MS)
+        state = state._replace(ahead_hold_until_ms=now_ms + _AHEAD_HOLD_MS)
         why = NOBODY_GROWS if candidates else what_fills_memory(candidates, reading)
         return _nobody(state, why, now_ms, 0)  # memory is not short yet: whatever else fires must not wait
     first, *others = choice.candidates
     state = state._replace(finding=finding, queue=tuple(others[: _LONGEST_QUEUE - 1]), nobody_said_ms=None)
-    beyond = grounds(finding, state.stalls, state.filling, reading, conditions)
+    beyond = grounds(finding, seen, conditions)
     remarks = "; ".join(words for words in (beyond, choice.remark) if words)
     return state, (Ask(first, finding, tuple(others[:3]), remarks),)
 
@@ -246,8 +239,7 @@ def on_exited(state: State, exited: Exited) -> State:
     if flight is not None and exited.fate is Fate.STUCK:
         victim = (flight.pid, flight.start_ticks)
         refused, stuck = refused | {victim}, (*stuck, victim)[-_MOST_STUCK:]
-    # How programs stalled before says nothing about the machine after it.
-    after = state._replace(flight=None, refused=refused, stuck=stuck, stalls=Stalls(), is_after_kill=True)
+    after = state._replace(flight=None, refused=refused, stuck=stuck, trends=trends.after_death(state.trends))
     return _moved(after, Cue.EXITED)
 
 
@@ -265,8 +257,8 @@ def on_lost(state: State, hold_until_ms: int) -> State:
 
 
 def firing_now(state: State) -> list[Finding]:
-    """Those that fire. `pressure` rests on avg10, which lags: right after a kill it would take another for nothing."""
-    return [one for one in state.found if one.fires and not (one.name == "pressure" and state.is_after_kill)]
+    """Those that fire."""
+    return [one for one in state.found if one.fires]
 
 
 def _maybe_escalated(state: State, firing: list[Finding]) -> Step:

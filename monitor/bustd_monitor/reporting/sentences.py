@@ -83,6 +83,16 @@ def verdict(answer: Verdict) -> str:
     return f"the killer: signalled {answer.signalled_count} in {answer.latency_us} us{changed}"
 
 
+def watching_apart(monitors_cgroup: str, killers_cgroup: str) -> str:
+    """A sentence if bustd.toml and killer.toml name different control groups ("": none); "" if they agree."""
+    if monitors_cgroup == killers_cgroup:
+        return ""
+    return (
+        f'cgroup is "{monitors_cgroup}" in bustd.toml and "{killers_cgroup}" in killer.toml: the killer refuses while '
+        "its own is not short, and whoever is outside of it"
+    )
+
+
 def exited(report: Exited, reading: Reading | None) -> str:
     """How a kill ended, and what it brought."""
     now = f"; now {readings(reading)}" if reading is not None else ""

@@ -15,7 +15,7 @@ from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.rules.protection import Protection
 
 from ..conditions import table
-from ..conditions.table import Finding
+from ..conditions.finding import Finding
 from ..config import MonitorConfig
 from ..deciding import states
 from ..deciding.states import Action, Ask, Asked, Escalate, Phase, Rank, Say, State

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bustd_monitor.conditions.table import demands
+from bustd_monitor.conditions.table import BY_NAME, demands
 from bustd_monitor.deciding.states import Ask
 from bustd_monitor.reporting import sentences
 from bustd_protocol.messages import Exited, Fate, Reason, Signal, Verdict, outcome_of
@@ -64,11 +64,11 @@ def test_swap_that_is_no_relief_is_told_apart_from_what_is_free():
     ],
 )
 def test_what_a_condition_demands_is_told_in_this_machines_own_numbers(name, words):
-    assert demands(name, PRESSED, DEFAULTS.conditions) == words
+    assert demands(BY_NAME[name], PRESSED, DEFAULTS.conditions) == words
 
 
 def test_what_floor_demands_of_swap_is_told_where_there_is_any():
-    told = demands("floor", reading(swap=(10 * GIB, GIB)), conditions())
+    told = demands(BY_NAME["floor"], reading(swap=(10 * GIB, GIB)), conditions())
     assert told == "available at most 1024 MiB and usable swap at most 1024 MiB; SIGKILL at 50 % of that"
 
 

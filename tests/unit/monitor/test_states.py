@@ -2,7 +2,7 @@
 
 import pytest
 
-from bustd_monitor.conditions.filling import Filling
+from bustd_monitor.conditions.trends import Trends
 from bustd_monitor.deciding import states
 from bustd_monitor.deciding.states import (
     TRANSITIONS,
@@ -105,7 +105,7 @@ def test_what_every_condition_says_is_kept_for_the_pace():
 def test_stalls_are_counted_from_reading_to_reading():
     stalling = [SCARCE._replace(pressure=psi(full_ms=full_ms)) for full_ms in (0, 400, 800)]
     state, (action,) = after(*stalling, every_ms=1000)
-    assert ([second.full_ms for second in state.stalls.seconds], action.finding.name) == ([400, 400], "stall")
+    assert ([second.full_ms for second in state.trends.stalls.seconds], action.finding.name) == ([400, 400], "stall")
 
 
 def test_who_was_refused_is_forgotten_when_it_is_quiet():
@@ -201,11 +201,11 @@ def test_of_those_that_are_stuck_only_so_many_are_remembered():
 def test_the_rate_of_filling_is_followed_from_reading_to_reading():
     filling = [reading(12 * GIB - step * GIB // 10) for step in range(8)]
     state, _ = after(*filling)
-    assert state.filling.short.per_second == pytest.approx(GIB, rel=0.01)
+    assert state.trends.filling.short.per_second == pytest.approx(GIB, rel=0.01)
 
 
 def test_a_victim_that_got_sigterm_gets_sigkill_when_memory_fills_too_fast_for_its_grace():
-    state = settling()._replace(filling=Filling())
+    state = settling()._replace(trends=Trends())
     falling = [reading(1.75 * GIB - step * 0.085 * GIB) for step in range(12)]  # 0.96 s are left, and 1.1 s were seen
     assert after(*falling[:11], state=state, start_ms=400)[1] == ()
     _, (action,) = after(*falling, state=state, start_ms=400)

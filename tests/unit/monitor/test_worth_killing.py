@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from bustd_monitor.conditions.filling import Filling, Rate
 from bustd_monitor.conditions.stalled_seconds import Second, Stalls
+from bustd_monitor.conditions.trends import Trends
 from bustd_monitor.deciding import states
 from bustd_monitor.deciding.states import Ask, Phase, Say, State
 from bustd_monitor.deciding.worth_killing import (
@@ -145,7 +146,7 @@ def test_what_there_is_to_say_of_the_choice_comes_with_the_question():
 
 def test_a_kill_by_the_rate_of_filling_says_how_fast_and_how_soon():
     rate = filling_fast(GIB)
-    state = State(Phase.ACT, readings=2, filling=rate)
+    state = State(Phase.ACT, readings=2, trends=Trends(filling=rate))
     _, (ask,) = states.on_ranking(state, holding(200), FIRING, 200, CONDITIONS)
     assert (ask.finding.name, ask.finding.signal.name) == ("floor", "KILL")
     assert ask.remark == (
@@ -159,7 +160,9 @@ def test_a_kill_by_the_rate_of_filling_says_how_fast_and_how_soon():
 def test_a_kill_by_stall_says_how_programs_stalled_and_what_was_wanted_back():
     back = Refaults(50 * MIB, 20 * MIB, 100 * MIB)
     stalls = Stalls(0, refaults=back, seconds=(Second(1, 2), Second(400, 700, back), Second(500, 800, back)))
-    _, (ask,) = states.on_ranking(State(Phase.ACT, stalls=stalls), holding(2000), reading(2 * GIB), 200, CONDITIONS)
+    _, (ask,) = states.on_ranking(
+        State(Phase.ACT, trends=Trends(stalls)), holding(2000), reading(2 * GIB), 200, CONDITIONS
+    )
     assert ask.remark == (
         "PSI full 400, 500 and some 700, 800 ms in the last seconds, "
         "wanted back of what was reclaimed: 70 % (files 20 %)"
@@ -187,7 +190,7 @@ def test_before_memory_is_short_only_those_who_take_it_may_die_or_whose_death_ou
 def test_a_forecast_takes_nobody_for_a_tmpfs_that_fills_up_and_a_floor_may():
     rate = filling_fast(3 * GIB)
     soon = reading(3 * GIB)
-    state = State(Phase.ACT, readings=2, filling=rate)
+    state = State(Phase.ACT, readings=2, trends=Trends(filling=rate))
     after, (said,) = states.on_ranking(state, (growing(101, 900, 0),), soon, 200, CONDITIONS)
     assert said == Say(NOBODY_GROWS)
     assert after.phase is Phase.WATCH
@@ -200,10 +203,10 @@ def test_a_forecast_takes_nobody_for_a_tmpfs_that_fills_up_and_a_floor_may():
 def test_where_nobody_grows_the_forecast_alone_is_held_back_for_a_moment():
     """The floor may be crossed at the very next reading."""
     rate = filling_fast(3 * GIB)
-    state = State(Phase.ACT, readings=2, filling=rate, found=())
+    state = State(Phase.ACT, readings=2, trends=Trends(filling=rate), found=())
     after, _ = states.on_ranking(state, (growing(101, 900, 0),), reading(3 * GIB), 200, CONDITIONS)
     # A sample less than 100 ms after the last leaves the rate as it is.
-    after = after._replace(filling=filling_fast(3 * GIB, 350))
+    after = after._replace(trends=Trends(filling=filling_fast(3 * GIB, 350)))
     _, (floor,) = states.on_reading(after, reading(GIB), 201, CONDITIONS)
     assert floor.finding.name == "floor"
     held, actions = states.on_reading(after, reading(3 * GIB), 399, CONDITIONS)
@@ -215,36 +218,42 @@ def test_where_nobody_grows_the_forecast_alone_is_held_back_for_a_moment():
 @pytest.mark.parametrize("candidates", [(growing(101, 40, 3),), ()])
 def test_a_small_one_that_grows_a_little_or_nobody_at_all_holds_back_the_forecast_alone(candidates):
     rate = filling_fast(3 * GIB)
-    after, (said,) = states.on_ranking(State(Phase.ACT, filling=rate), candidates, reading(3 * GIB), 200, CONDITIONS)
+    after, (said,) = states.on_ranking(
+        State(Phase.ACT, trends=Trends(filling=rate)), candidates, reading(3 * GIB), 200, CONDITIONS
+    )
     assert said.sentence == (NOBODY_GROWS if candidates else what_fills_memory((), reading(3 * GIB)))
-    assert (after.forecast_hold_until_ms, after.hold_until_ms) == (400, 200)
+    assert (after.ahead_hold_until_ms, after.hold_until_ms) == (400, 200)
 
 
 def test_a_small_one_that_grows_does_not_keep_another_condition_from_the_large_one():
     rate = filling_fast(2 * GIB)
     pressed = reading(2 * GIB, pressure=psi(60))
     large_and_small = (growing(101, 900, 0), growing(102, 40, 3))
-    _, (ask,) = states.on_ranking(State(Phase.ACT, filling=rate), large_and_small, pressed, 200, CONDITIONS)
+    _, (ask,) = states.on_ranking(
+        State(Phase.ACT, trends=Trends(filling=rate)), large_and_small, pressed, 200, CONDITIONS
+    )
     assert (ask.finding.name, ask.candidate.process.pid) == ("pressure", 101)
 
 
 def test_where_nobody_helps_and_more_than_a_forecast_fires_everything_waits_for_a_second():
     rate = filling_fast(GIB)
-    after, _ = states.on_ranking(State(Phase.ACT, filling=rate), (growing(101, 20, 3),), FILLED_TMPFS, 200, CONDITIONS)
-    assert (after.forecast_hold_until_ms, after.hold_until_ms) == (0, 1200)
+    after, _ = states.on_ranking(
+        State(Phase.ACT, trends=Trends(filling=rate)), (growing(101, 20, 3),), FILLED_TMPFS, 200, CONDITIONS
+    )
+    assert (after.ahead_hold_until_ms, after.hold_until_ms) == (0, 1200)
 
 
 def test_a_forecast_that_is_held_back_still_hastens_a_kill_that_is_in_flight():
     rate = filling_fast(3 * GIB, 150)
     flight = states.Flight(101, 5, states.Signal.TERM)
-    state = State(Phase.SETTLE, readings=2, filling=rate, flight=flight, forecast_hold_until_ms=400)
+    state = State(Phase.SETTLE, readings=2, trends=Trends(filling=rate), flight=flight, ahead_hold_until_ms=400)
     _, (escalated,) = states.on_reading(state, reading(3 * GIB), 200, CONDITIONS)
     assert escalated.flight.pid == 101
 
 
 def test_where_another_condition_fires_too_that_one_takes_whom_a_forecast_would_not():
     rate = filling_fast(2 * GIB)
-    state = State(Phase.ACT, readings=2, filling=rate)
+    state = State(Phase.ACT, readings=2, trends=Trends(filling=rate))
     pressed = reading(2 * GIB, pressure=psi(60))
     _, (ask,) = states.on_ranking(state, (growing(101, 900, 0),), pressed, 200, CONDITIONS)
     assert ask.finding.name == "pressure"
