@@ -93,7 +93,8 @@ FLOORS = {
     "bustd_shared": ("daemon", "kernel", "rules"),
     "bustd_monitor": (
         *("amounts", "sensing", "ranking", "conditions", "config", "deciding", "reporting"),
-        *("arguments", "client", "inherited", "sleeper", "loop", "start", "traces", "cli", "__main__"),
+        *("arguments", "deadlines", "client", "inherited", "sleeper", "driver", "dialogue", "loop", "start"),
+        *("traces", "cli", "__main__"),
     ),
 }
 """The rooms (folders, and modules beside them) of a package, the lowest first: each imports only what is below it."""

@@ -9,8 +9,7 @@ from bustd_monitor.amounts import size as size
 from bustd_protocol.messages import DIFFERS_COMM, DIFFERS_UID, Exited, Fate, Outcome, Scope, Verdict
 from bustd_shared.daemon.log import printable
 
-from ..deciding.states import Ask
-from ..ranking.order import Candidate
+from ..deciding.states import Ask, Escalate, Phase
 from ..sensing.processes import Process
 from ..sensing.reading import Reading
 
@@ -48,10 +47,20 @@ def victim(process: Process, boottime_s: float | None = None) -> str:
     )
 
 
-def next_victim(candidate: Candidate) -> str:
-    """Whom the killer is asked for after it has refused."""
-    alone = "" if candidate.scope is not Scope.PROCESS else " alone"
-    return f"{victim(candidate.process)}{alone}"
+def phase_changed(before: Phase, after: Phase, reading: Reading) -> str:
+    """The monitor is at something else now, after this reading."""
+    return f"{before.value} -> {after.value}: {readings(reading)}"
+
+
+def asking_for_the_next(ask: Ask) -> str:
+    """The killer is asked for another process after it has refused."""
+    alone = "" if ask.candidate.scope is not Scope.PROCESS else " alone"
+    return f"asking for the next: {victim(ask.candidate.process)}{alone}"
+
+
+def urgent(action: Escalate) -> str:
+    """The process in flight gets SIGKILL."""
+    return f"{action.finding.name} is urgent now: SIGKILL for {action.flight.pid}, which is in flight"
 
 
 def decision(ask: Ask, reading: Reading, took_us: int) -> str:
