@@ -12,8 +12,8 @@ from .conditions.finding import Finding
 from .conditions.killer_limits import KillerLimits
 from .conditions.table import killer_warnings
 from .config import MonitorConfig
+from .deciding.actions import Ask, Escalate
 from .deciding.requests import escalation, kill_request
-from .deciding.states import Ask, Escalate
 from .driver import Driver
 from .ranking.search import CandidateSearch
 from .ranking.terms import Rules
@@ -81,9 +81,9 @@ class KillerDialogue:
         """SIGKILL for the process in flight: the machine would not survive the grace of its SIGTERM."""
         self._send(escalation(self._client.next_id(), action, self._now_ms()))
 
-    def say_choice(self, ask: Ask, reading: Reading, took_us: int) -> None:
+    def say_choice(self, ask: Ask, took_us: int) -> None:
         """What was chosen and why, and how long it took."""
-        self._log(sentences.decision(ask, reading, took_us))
+        self._log(sentences.decision(ask, self.driver.config.conditions, took_us))
 
     # --- the connection
 

@@ -12,7 +12,9 @@ from bustd_protocol.messages import Exited, KillerHello, Verdict
 
 from .config import MonitorConfig
 from .deciding import states
-from .deciding.states import Action, Ask, Asked, Escalate, Phase, Rank, Say, State
+from .deciding.actions import Action, Ask, Asked, Escalate, Rank
+from .deciding.phases import Phase
+from .deciding.states import State
 from .ranking.search import CandidateSearch
 from .ranking.terms import Rules, Terms, terms_at
 from .reporting import sentences
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
         def say(self, sentence: str) -> None:
             """For the log."""
 
-        def say_choice(self, ask: Ask, reading: Reading, took_us: int) -> None:
+        def say_choice(self, ask: Ask, took_us: int) -> None:
             """The line of a kill, after the request is on its way."""
 
 
@@ -115,15 +117,15 @@ class Driver:
 
     def _perform(self, actions: tuple[Action, ...]) -> None:
         for action in actions:
-            if isinstance(action, Say):
-                self._performer.say(action.sentence)
-            elif isinstance(action, Rank):
+            if isinstance(action, Rank):
                 self._rank(action.finding)
             elif isinstance(action, Ask):
                 self._ask(action)
-            else:
+            elif isinstance(action, Escalate):
                 self._performer.escalate(action)
                 self._performer.say(sentences.urgent(action))
+            else:
+                self._performer.say(sentences.news(action))
 
     def _rank(self, finding: Finding) -> None:
         """Rank, look at the readings a second time, and ask for the first."""
@@ -143,7 +145,7 @@ class Driver:
         self._perform(actions)
         for action in actions:
             if isinstance(action, Ask):  # said only now: the request must not wait for the log
-                self._performer.say_choice(action, reading, took_us)
+                self._performer.say_choice(action, took_us)
 
     def _ask(self, ask: Ask) -> None:
         hold_ms = self._performer.ask(ask)

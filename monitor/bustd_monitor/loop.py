@@ -12,7 +12,8 @@ from .client import Client, Lost
 from .conditions import table
 from .config import MonitorConfig
 from .deciding import pace
-from .deciding.states import Phase, firing_now
+from .deciding.phases import Phase
+from .deciding.states import firing_now
 from .dialogue import KillerDialogue
 from .ranking.search import CandidateSearch
 from .ranking.terms import Rules

@@ -18,7 +18,7 @@ from ..deciding.pace import sleep_ms
 from ..ranking.order import Ranking
 from ..ranking.search import CandidateSearch
 from ..ranking.terms import Rules, terms_at
-from ..reporting import sentences
+from ..reporting import reasons, sentences
 from ..reporting.describe import describe
 from ..sensing.cgroup_sensor import AnySensor, watch
 from ..sensing.process_table import of_this_machine
@@ -115,7 +115,7 @@ def _show_ranking(ranking: Ranking) -> None:
         process = candidate.process
         print(
             f"  {place:2}. {process.pid} ({printable(process.comm)}) holding {sentences.size(process.held_bytes)}, "
-            f"unit {process.unit or 'none'}: {candidate.why}"
+            f"unit {process.unit or 'none'}: {reasons.place(candidate)}"
         )
         print(f"      {describe(process.pid)}")
     if not ranking.candidates:
@@ -124,5 +124,5 @@ def _show_ranking(ranking: Ranking) -> None:
     if spared:
         print("\nLeft out:")
         for left in spared:
-            process = left.process
-            print(f"  {process.pid} ({printable(process.comm)}), {sentences.size(process.held_bytes)}: {left.why}")
+            process, held = left.process, sentences.size(left.process.held_bytes)
+            print(f"  {process.pid} ({printable(process.comm)}), {held}: {reasons.left_out(left)}")

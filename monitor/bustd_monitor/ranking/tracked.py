@@ -132,9 +132,9 @@ class Tracked:
     def _look_closely(self, pid: int, place: Place, most: int, terms: Terms, now_ms: int) -> None:
         process = self._table.read(pid, place[0])
         if process is not None:
-            why_not = order.why_protected(process, terms)
-            if why_not:
-                self._spare(Spared(process, why_not))
+            spared = order.protection(process, terms)
+            if spared is not None:
+                self._spare(spared)
             else:
                 self._follow(process, place, most, now_ms)
 

@@ -17,7 +17,8 @@ from bustd_shared.rules.protection import Protection
 from ..conditions import table
 from ..conditions.finding import Finding
 from ..config import MonitorConfig
-from ..deciding.states import Ask, Escalate, Phase
+from ..deciding.actions import Ask, Escalate
+from ..deciding.phases import Phase
 from ..driver import Driver
 from ..ranking import terms
 from ..ranking.search import CandidateSearch
@@ -160,9 +161,9 @@ class Replay:
         self._is_asked = True
         return 0
 
-    def say_choice(self, ask: Ask, reading: Reading, _took_us: int) -> None:
+    def say_choice(self, ask: Ask, _took_us: int) -> None:
         """What was chosen and why."""
-        self.say(sentences.choice(ask, reading, self._table.boottime_s))
+        self.say(sentences.choice(ask, self._driver.config.conditions, self._table.boottime_s))
 
     def escalate(self, action: Escalate) -> None:
         """The kill in flight is a SIGKILL from here on."""

@@ -79,7 +79,7 @@ def process(pid: int = 4711, **changed: object) -> Process:
 
 def candidate(pid: int = 4711, **changed: object) -> Candidate:
     made = process(pid, **changed)
-    return Candidate(made, made.held_bytes, "holds 1 GiB", made.held_bytes)
+    return Candidate(made, made.held_bytes, made.held_bytes)
 
 
 def ticks_ago(seconds: float) -> int:

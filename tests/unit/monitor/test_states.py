@@ -3,19 +3,10 @@
 import pytest
 
 from bustd_monitor.conditions.trends import Trends
-from bustd_monitor.deciding import states
-from bustd_monitor.deciding.states import (
-    TRANSITIONS,
-    Ask,
-    Asked,
-    Cue,
-    Escalate,
-    Flight,
-    Phase,
-    Rank,
-    Say,
-    State,
-)
+from bustd_monitor.deciding import phases, states
+from bustd_monitor.deciding.actions import Ask, Asked, Escalate, Flight, NoVictim, Rank, ShortageIsOver
+from bustd_monitor.deciding.phases import TRANSITIONS, Cue, Phase
+from bustd_monitor.deciding.states import State
 from bustd_monitor.sensing.reading import Reading, Refaults
 from bustd_protocol.messages import Exited, Fate, Reason, Signal
 from tests.unit.monitor.making import DEFAULTS, GIB, MIB, candidate, conditions, killer_hello, psi, reading, verdict
@@ -129,8 +120,7 @@ def test_if_the_second_look_says_that_it_is_over_nobody_is_asked_for():
     state, _ = after(QUIET, FIRING)
     for second in (QUIET, SCARCE):
         over, (said,) = states.on_ranking(state, (ONE,), second, 250, CONDITIONS)
-        assert isinstance(said, Say)
-        assert "nobody is killed" in said.sentence
+        assert isinstance(said, ShortageIsOver)
         assert (over.phase, over.finding, over.queue) == (Phase.WATCH, None, ())
         assert over.hold_until_ms == 250
 
@@ -146,7 +136,7 @@ def test_the_second_look_decides_on_the_condition_and_on_the_signal():
 
 def test_when_there_is_nobody_to_kill_it_says_so_and_tries_again_a_second_later():
     state, (said,) = acting()
-    assert "NOBODY TO KILL" in said.sentence
+    assert said == NoVictim(FIRING, largest=None)
     assert (state.phase, state.hold_until_ms) == (Phase.WATCH, 1200)
 
 
@@ -271,7 +261,7 @@ class Recorded(dict):
 
 def test_every_step_that_is_made_is_in_the_table_and_every_entry_of_the_table_is_made(monkeypatch):
     used: set[tuple[Phase, Cue]] = set()
-    monkeypatch.setattr(states, "TRANSITIONS", {phase: Recorded(phase, used) for phase in Phase})
+    monkeypatch.setattr(phases, "TRANSITIONS", {phase: Recorded(phase, used) for phase in Phase})
     flight = Flight(101, 90125, Signal.TERM)
     for phase in Phase:
         state = State(phase, readings=2, flight=flight if phase is Phase.SETTLE else None)
