@@ -17,8 +17,10 @@ from typing import NamedTuple
 
 from bustd_monitor import config
 from bustd_monitor.deciding import states
+from bustd_monitor.deciding.actions import Ask
+from bustd_monitor.deciding.phases import Phase
 from bustd_monitor.deciding.requests import kill_request
-from bustd_monitor.deciding.states import Ask, Phase, State
+from bustd_monitor.deciding.states import State
 from bustd_monitor.ranking.order import Terms
 from bustd_monitor.ranking.search import CandidateSearch
 from bustd_monitor.sensing.process_table import ProcessTable

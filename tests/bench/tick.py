@@ -8,7 +8,8 @@ from bustd_monitor import config
 from bustd_monitor.conditions import table
 from bustd_monitor.config import MonitorConfig
 from bustd_monitor.deciding import pace, states
-from bustd_monitor.deciding.states import Phase, State
+from bustd_monitor.deciding.phases import Phase
+from bustd_monitor.deciding.states import State
 from bustd_monitor.sensing.sensor import Sensor
 
 from . import quiet

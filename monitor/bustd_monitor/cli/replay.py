@@ -13,7 +13,8 @@ from bustd_shared.daemon.log import printable
 from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.rules.killer_toml import minimum_bytes
 
-from ..deciding import killer_limits
+from ..conditions.killer_limits import limits_in
+from ..conditions.table import killer_warnings
 from ..reporting.sentences import size
 from ..traces.format import Decoder, Frame, Header, Listed, Sensed, Truncated
 from ..traces.records import TraceError
@@ -83,7 +84,7 @@ def _replayed(path: str, settings: Settings, *, is_csv: bool) -> tuple[Kill, ...
         minimum = minimum_bytes(header.ram, killer)
         rules = Rules(settings.protection, minimum, killer.term_ms, killer.stuck_ms)
         _show_header(path, header)
-        for warning in killer_limits.with_killer_toml(settings.monitor, killer):
+        for warning in killer_warnings(settings.monitor.conditions, limits_in(killer)):
             print(f"warning: {warning}")
         run = Replay(header, settings.monitor, rules, _say)
         counts = {Sensed: 0, Listed: 0}

@@ -16,7 +16,7 @@ from bustd_monitor import arguments as monitor_arguments
 from bustd_monitor import config
 from bustd_monitor import start as monitor_start
 from bustd_monitor.cli.main import parser
-from bustd_monitor.deciding.states import Phase
+from bustd_monitor.deciding.phases import Phase
 from bustd_shared.rules import killer_toml
 from bustd_shared.rules.schema import keys_of
 

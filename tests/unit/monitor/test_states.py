@@ -2,22 +2,14 @@
 
 import pytest
 
-from bustd_monitor.conditions.filling import Filling
-from bustd_monitor.deciding import states
-from bustd_monitor.deciding.states import (
-    TRANSITIONS,
-    Ask,
-    Asked,
-    Cue,
-    Escalate,
-    Flight,
-    Phase,
-    Rank,
-    Say,
-    State,
-)
+from bustd_monitor.conditions.trends import Trends
+from bustd_monitor.deciding import phases, states
+from bustd_monitor.deciding.actions import Ask, Asked, Escalate, Flight, NoVictim, Rank, ShortageIsOver
+from bustd_monitor.deciding.phases import TRANSITIONS, Cue, Phase
+from bustd_monitor.deciding.states import State
+from bustd_monitor.sensing.reading import Reading, Refaults
 from bustd_protocol.messages import Exited, Fate, Reason, Signal
-from tests.unit.monitor.making import DEFAULTS, GIB, candidate, conditions, killer_hello, psi, reading, verdict
+from tests.unit.monitor.making import DEFAULTS, GIB, MIB, candidate, conditions, killer_hello, psi, reading, verdict
 
 CONDITIONS = DEFAULTS.conditions
 QUIET = reading(12 * GIB)
@@ -104,7 +96,7 @@ def test_what_every_condition_says_is_kept_for_the_pace():
 def test_stalls_are_counted_from_reading_to_reading():
     stalling = [SCARCE._replace(pressure=psi(full_ms=full_ms)) for full_ms in (0, 400, 800)]
     state, (action,) = after(*stalling, every_ms=1000)
-    assert ([second.full_ms for second in state.stalls.seconds], action.finding.name) == ([400, 400], "stall")
+    assert ([second.full_ms for second in state.trends.stalls.seconds], action.finding.name) == ([400, 400], "stall")
 
 
 def test_who_was_refused_is_forgotten_when_it_is_quiet():
@@ -128,8 +120,7 @@ def test_if_the_second_look_says_that_it_is_over_nobody_is_asked_for():
     state, _ = after(QUIET, FIRING)
     for second in (QUIET, SCARCE):
         over, (said,) = states.on_ranking(state, (ONE,), second, 250, CONDITIONS)
-        assert isinstance(said, Say)
-        assert "nobody is killed" in said.sentence
+        assert isinstance(said, ShortageIsOver)
         assert (over.phase, over.finding, over.queue) == (Phase.WATCH, None, ())
         assert over.hold_until_ms == 250
 
@@ -145,7 +136,7 @@ def test_the_second_look_decides_on_the_condition_and_on_the_signal():
 
 def test_when_there_is_nobody_to_kill_it_says_so_and_tries_again_a_second_later():
     state, (said,) = acting()
-    assert "NOBODY TO KILL" in said.sentence
+    assert said == NoVictim(FIRING, largest=None)
     assert (state.phase, state.hold_until_ms) == (Phase.WATCH, 1200)
 
 
@@ -200,11 +191,11 @@ def test_of_those_that_are_stuck_only_so_many_are_remembered():
 def test_the_rate_of_filling_is_followed_from_reading_to_reading():
     filling = [reading(12 * GIB - step * GIB // 10) for step in range(8)]
     state, _ = after(*filling)
-    assert state.filling.short.per_second == pytest.approx(GIB, rel=0.01)
+    assert state.trends.filling.short.per_second == pytest.approx(GIB, rel=0.01)
 
 
 def test_a_victim_that_got_sigterm_gets_sigkill_when_memory_fills_too_fast_for_its_grace():
-    state = settling()._replace(filling=Filling())
+    state = settling()._replace(trends=Trends())
     falling = [reading(1.75 * GIB - step * 0.085 * GIB) for step in range(12)]  # 0.96 s are left, and 1.1 s were seen
     assert after(*falling[:11], state=state, start_ms=400)[1] == ()
     _, (action,) = after(*falling, state=state, start_ms=400)
@@ -270,7 +261,7 @@ class Recorded(dict):
 
 def test_every_step_that_is_made_is_in_the_table_and_every_entry_of_the_table_is_made(monkeypatch):
     used: set[tuple[Phase, Cue]] = set()
-    monkeypatch.setattr(states, "TRANSITIONS", {phase: Recorded(phase, used) for phase in Phase})
+    monkeypatch.setattr(phases, "TRANSITIONS", {phase: Recorded(phase, used) for phase in Phase})
     flight = Flight(101, 90125, Signal.TERM)
     for phase in Phase:
         state = State(phase, readings=2, flight=flight if phase is Phase.SETTLE else None)
@@ -318,3 +309,37 @@ def test_after_a_kill_a_floor_that_is_still_reached_takes_the_next_at_once():
     state = states.on_exited(killing, Exited(1, Fate.GONE, 40))
     _, (action,) = states.on_reading(state, reading(GIB / 2, pressure=psi(60)), 1000, CONDITIONS)
     assert isinstance(action, Rank) and action.finding.name == "floor"
+
+
+def stalled_for(seconds: int) -> Reading:
+    """2 GiB of 16 are available, and each second since boot has had 400 ms of full stall in it, all of it a thrash."""
+    back = seconds * 100 * MIB
+    return SCARCE._replace(pressure=psi(full_ms=400 * seconds), refaults=Refaults(back, 0, back))
+
+
+def test_after_a_death_the_stalls_before_it_take_nobody_else_and_two_seconds_of_new_ones_do():
+    only_stall = conditions(only="stall")
+    state, actions = State(), ()
+    for second in range(3):
+        state, actions = states.on_reading(state, stalled_for(second), 1000 * second, only_stall)
+    assert [type(action) for action in actions] == [Rank]
+    state, _ = states.on_ranking(state, (ONE,), stalled_for(2), 2000, only_stall)
+    state, _ = states.on_verdict(state, Asked(ONE, Signal.TERM), verdict(), 2010)
+    state = states.on_exited(state, Exited(1, Fate.GONE, 50))
+    for now_ms, seconds in ((2300, 2), (3300, 3)):
+        state, actions = states.on_reading(state, stalled_for(seconds), now_ms, only_stall)
+        assert (state.phase, actions) == (Phase.WATCH, ()), f"a second victim {now_ms - 2060} ms after the first"
+    _, (action,) = states.on_reading(state, stalled_for(4), 4300, only_stall)
+    assert isinstance(action, Rank) and action.finding.name == "stall"
+
+
+def test_a_hold_is_never_shortened():
+    held = states.on_lost(State(Phase.WATCH, readings=2), 60_000)
+    for state in (
+        states.on_lost(held, 5000),
+        states.on_verdict(held._replace(phase=Phase.ACT), Asked(ONE, Signal.TERM), verdict(Reason.GONE), 4900)[0],
+        states.on_ranking(held._replace(phase=Phase.ACT), (), QUIET, 5000, CONDITIONS)[0],
+    ):
+        assert state.hold_until_ms == 60_000
+        assert after(FIRING, state=state, start_ms=59_999)[1] == ()
+        assert isinstance(after(FIRING, state=state, start_ms=60_000)[1][0], Rank)

@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bustd_monitor.deciding import states
-from bustd_monitor.deciding.states import Ask, Asked, Escalate, Phase, Rank, State
+from bustd_monitor.deciding.actions import Ask, Asked, Escalate, Rank
+from bustd_monitor.deciding.phases import Phase
+from bustd_monitor.deciding.states import State
 from bustd_monitor.ranking.order import Candidate
 from bustd_monitor.sensing.reading import Reading
 from bustd_protocol.messages import Exited, Fate, Reason, Signal

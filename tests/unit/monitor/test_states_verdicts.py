@@ -3,7 +3,9 @@
 import pytest
 
 from bustd_monitor.deciding import states
-from bustd_monitor.deciding.states import Ask, Asked, Flight, Phase, Rank, Say, State
+from bustd_monitor.deciding.actions import Ask, Asked, CannotKill, Flight, Rank
+from bustd_monitor.deciding.phases import Phase
+from bustd_monitor.deciding.states import State
 from bustd_protocol.messages import Reason, Scope, Signal
 from bustd_protocol.reactions import REACTIONS, Reaction
 from tests.unit.monitor.making import DEFAULTS, GIB, candidate, reading, verdict
@@ -76,7 +78,7 @@ def test_when_its_company_may_not_die_the_process_alone_is_asked_for_and_only_th
     if REACTIONS[reason] is Reaction.NEXT_CANDIDATE:
         assert [one.candidate for one in actions] == [TWO]
     else:
-        assert (after.phase, [type(one) for one in actions]) == (Phase.WATCH, [Say])
+        assert (after.phase, [type(one) for one in actions]) == (Phase.WATCH, [CannotKill])
 
 
 @pytest.mark.parametrize("reason", of(Reaction.RANK_AGAIN))
@@ -104,8 +106,7 @@ def test_when_memory_is_not_short_by_the_killers_reading_nobody_dies(reason):
 @pytest.mark.parametrize("reason", of(Reaction.ALARM))
 def test_a_killer_that_can_not_kill_is_loudly_told_of_and_nobody_else_is_asked_for(reason):
     state, (said,) = answered(reason, ONE, TWO)
-    assert isinstance(said, Say)
-    assert said.sentence == f"CANNOT PROTECT THIS MACHINE: the killer says {reason.name.lower()}"
+    assert said == CannotKill(reason)
     assert (state.phase, state.queue, state.refused) == (Phase.WATCH, (), frozenset())
     assert asks_again_at(state) == 1000
 
