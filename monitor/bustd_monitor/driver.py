@@ -13,7 +13,7 @@ from bustd_protocol.messages import Exited, KillerHello, Verdict
 from .config import MonitorConfig
 from .deciding import states
 from .deciding.actions import Action, Ask, Asked, Escalate, Rank
-from .deciding.phases import Phase
+from .deciding.stages import Stage
 from .deciding.states import State
 from .ranking.search import CandidateSearch
 from .ranking.terms import Rules, Terms, terms_at
@@ -79,15 +79,15 @@ class Driver:
 
     def read(self, reading: Reading, now_ms: int) -> None:
         """A reading has come."""
-        self._reading, before = reading, self.state.phase
+        self._reading, before = reading, self.state.stage
         self.state, actions = states.on_reading(self.state, reading, now_ms, self.config.conditions)
-        if self.config.verbose and self.state.phase is not before:
-            self._performer.say(sentences.phase_changed(before, self.state.phase, reading))
+        if self.config.verbose and self.state.stage is not before:
+            self._performer.say(sentences.phase_changed(before, self.state.stage, reading))
         self._perform(actions)
 
     def watch(self, now_ms: int, is_due: Callable[[], bool]) -> None:
         """After a reading that is not calm: follow the candidates, until it is time for something else."""
-        if self.state.phase is not Phase.CALM and self._reading is not None:
+        if self.state.stage is not Stage.CALM and self._reading is not None:
             self._search.watch(self._terms(self._reading), now_ms, is_due)
 
     def met(self, hello: KillerHello) -> None:

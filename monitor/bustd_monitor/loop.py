@@ -12,7 +12,7 @@ from .client import Client, Lost
 from .conditions import table
 from .config import MonitorConfig
 from .deciding import pace
-from .deciding.phases import Phase
+from .deciding.stages import Stage
 from .deciding.states import firing_now
 from .dialogue import KillerDialogue
 from .ranking.search import CandidateSearch
@@ -97,7 +97,7 @@ class Loop:
             return None
         driver.read(reading, now_ms)
         due_ms = now_ms + self._pace_ms(now_ms)
-        if driver.state.phase is not Phase.CALM:
+        if driver.state.stage is not Stage.CALM:
             self._client.hurry(now_ms)
             driver.watch(now_ms, lambda: self._clock_ms() >= due_ms or self._client.has_word())
         self._dialogue.ping(now_ms)
@@ -105,16 +105,16 @@ class Loop:
 
     def _enough_available_percent(self) -> float:
         """So much available memory rules trouble out, while there was none."""
-        is_calm = self._driver.state.phase is Phase.CALM
+        is_calm = self._driver.state.stage is Stage.CALM
         return table.enough_available_percent(self._driver.config.conditions) if is_calm else 100
 
     def _pace_ms(self, now_ms: int) -> int:
         """Until the next reading, by what the last one found."""
         state, sleep = self._driver.state, self._driver.config.sleep
-        if firing_now(state) and state.phase is Phase.WATCH:
+        if firing_now(state) and state.stage is Stage.WATCH:
             return min(max(state.hold_until_ms - now_ms, 0), sleep.watch_longest_ms)
         wait_ms = pace.sleep_ms(state.found, sleep)
-        return min(wait_ms, _SETTLE_SLEEP_MS) if state.phase is Phase.SETTLE else wait_ms
+        return min(wait_ms, _SETTLE_SLEEP_MS) if state.stage is Stage.SETTLE else wait_ms
 
     def _sleep_ms(self, now_ms: int, due_ms: int | None) -> int:
         """Until the next reading, or until something else is due."""

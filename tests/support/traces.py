@@ -12,7 +12,7 @@ from bustd_monitor.sensing.processes import Process
 from bustd_monitor.sensing.reading import Reading
 from bustd_monitor.traces.format import Decoder, Encoder, Frame, Header
 from bustd_monitor.traces.records import Entry
-from bustd_monitor.traces.replaying import Replay, Rules
+from bustd_monitor.traces.replaying import KillerRules, Replay
 from bustd_shared.kernel.procfs import MemoryPressure
 from bustd_shared.rules import killer_toml
 from bustd_shared.rules.protection import Protection
@@ -86,7 +86,7 @@ def replay_of(path: Path, config: str, killer_config: str) -> Replay:
     protection = Protection(rules.protect_units, rules.protect_uids, rules.protect_names)
     header, frames = decoded(path.read_bytes())
     least = killer_toml.minimum_bytes(header.ram, rules)
-    killer = Rules(protection, least, rules.term_ms, rules.stuck_ms)
+    killer = KillerRules(protection, least, rules.term_ms, rules.stuck_ms)
     run = Replay(header, monitor_config.load(config, required=True), killer, lambda _at_ms, _sentence: None)
     for frame in frames:
         run.feed(frame)

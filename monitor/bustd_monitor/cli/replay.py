@@ -18,7 +18,7 @@ from ..conditions.table import killer_warnings
 from ..reporting.sentences import size
 from ..traces.format import Decoder, Frame, Header, Listed, Sensed, Truncated
 from ..traces.records import TraceError
-from ..traces.replaying import Kill, Replay, Rules
+from ..traces.replaying import Kill, KillerRules, Replay
 from ..traces.table_import import read_table
 from . import options as cli_options
 from .options import Settings
@@ -27,7 +27,7 @@ EX_DIFFERENT = 1
 _TIME_WIDTH = 9
 
 
-class Outcome(NamedTuple):
+class ReplayResult(NamedTuple):
     """What a replay with one configuration came to. `name`: that configuration's file, "" if it is the only one."""
 
     name: str
@@ -48,7 +48,7 @@ def replay(options: argparse.Namespace) -> int:
         for name, settings in every_settings:
             if len(every_settings) > 1:
                 print(f"With {printable(name)}:")
-            outcomes.append(Outcome(name, _replayed(path, settings, is_csv=options.csv)))
+            outcomes.append(ReplayResult(name, _replayed(path, settings, is_csv=options.csv)))
             if len(every_settings) > 1:
                 print()
     except BrokenPipeError:  # whoever reads the output has seen enough
@@ -65,7 +65,7 @@ def replay(options: argparse.Namespace) -> int:
     return EX_DIFFERENT if lines else os.EX_OK
 
 
-def differences(one: Outcome, other: Outcome) -> list[str]:
+def differences(one: ReplayResult, other: ReplayResult) -> list[str]:
     """Lines for people on the kills that are not the same, in their order; none if all of them are."""
     lines = []
     for number, (left, right) in enumerate(zip_longest(one.kills, other.kills), 1):
@@ -82,7 +82,7 @@ def _replayed(path: str, settings: Settings, *, is_csv: bool) -> tuple[Kill, ...
     killer = settings.killer
     with _opened(path, is_csv=is_csv) as (header, frames):
         minimum = minimum_bytes(header.ram, killer)
-        rules = Rules(settings.protection, minimum, killer.term_ms, killer.stuck_ms)
+        rules = KillerRules(settings.protection, minimum, killer.term_ms, killer.stuck_ms)
         _show_header(path, header)
         for warning in killer_warnings(settings.monitor.conditions, limits_in(killer)):
             print(f"warning: {warning}")

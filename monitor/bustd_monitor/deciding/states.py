@@ -1,7 +1,7 @@
 """The monitor's state machine: what it does on each reading and on each answer of the killer. Pure.
 
 Each function takes the state and what happened, and returns the state after it and the actions to perform. The table
-in `phases` is the documentation; beyond it a function only says which process is asked for, and how long to hold back.
+in `stages` is the documentation; beyond it a function only says which process is asked for, and how long to hold back.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .actions import (
     Rank,
     ShortageIsOver,
 )
-from .phases import Cue, Phase, next_phase
+from .stages import Event, Stage, next_phase
 from .worth_killing import worth_asking_for, worth_it_ahead
 
 READINGS_BEFORE_A_KILL = 2
@@ -58,7 +58,7 @@ class State(NamedTuple):
     are not asked for as long as they live.
     """
 
-    phase: Phase = Phase.CALM
+    stage: Stage = Stage.CALM
     trends: Trends = Trends()
     readings: int = 0
     hold_until_ms: int = 0
@@ -79,21 +79,21 @@ def on_reading(state: State, reading: Reading, now_ms: int, conditions: Conditio
     """A reading has come: maybe a process must die, maybe the one in flight must die faster."""
     advanced = table.advanced(state.trends, reading, now_ms, conditions)
     found = findings(Seen(reading, advanced), conditions)
-    if now_ms < state.ahead_hold_until_ms and state.phase is not Phase.SETTLE:
+    if now_ms < state.ahead_hold_until_ms and state.stage is not Stage.SETTLE:
         found = tuple(one if one.filled_ahead is None else one._replace(fires=False) for one in found)
     readings = min(state.readings + 1, READINGS_BEFORE_A_KILL)
     state = state._replace(trends=advanced, found=found, readings=readings)
     firing = firing_now(state)
-    if state.phase is Phase.SETTLE:
+    if state.stage is Stage.SETTLE:
         return _maybe_escalated(state, firing)
-    if state.phase is Phase.ACT:
+    if state.stage is Stage.ACT:
         return state, ()
     may_act = state.readings >= READINGS_BEFORE_A_KILL and now_ms >= state.hold_until_ms
     if firing and may_act:
-        return _moved(state, Cue.FIRES)._replace(finding=firing[0]), (Rank(firing[0]),)
+        return _moved(state, Event.FIRES)._replace(finding=firing[0]), (Rank(firing[0]),)
     if any(finding.is_scarce for finding in found):
-        return _moved(state, Cue.SCARCE), ()
-    state, set_aside = _moved(state, Cue.QUIET), frozenset(state.stuck)
+        return _moved(state, Event.SCARCE), ()
+    state, set_aside = _moved(state, Event.QUIET), frozenset(state.stuck)
     return (state if state.refused == set_aside else state._replace(refused=set_aside)), ()
 
 
@@ -125,20 +125,20 @@ def on_ranking(
 
 def on_verdict(state: State, asked: Asked, verdict: Verdict, now_ms: int) -> Step:
     """The killer's answer: do what SPEC.md says for its reason, and nothing else."""
-    if state.phase is not Phase.ACT:  # an escalation's
+    if state.stage is not Stage.ACT:  # an escalation's
         return state, ()
     process, reaction = asked.candidate.process, REACTIONS[verdict.reason]
     if verdict.reason is Reason.NONE:
         flight = Flight(process.pid, process.start_ticks, asked.signal)
-        return _moved(state, Cue.FLYING)._replace(flight=flight, queue=()), ()
+        return _moved(state, Event.FLYING)._replace(flight=flight, queue=()), ()
     if asked.candidate.scope is not Scope.PROCESS and reaction in _REFUSES_THE_COMPANY and state.finding is not None:
         alone = asked.candidate._replace(scope=Scope.PROCESS, held_bytes=process.held_bytes)
-        return _moved(state, Cue.NEXT), (Ask(alone, state.finding, state.queue[:3]),)
+        return _moved(state, Event.NEXT), (Ask(alone, state.finding, state.queue[:3]),)
     if reaction is Reaction.NEXT_CANDIDATE:
         state = state._replace(refused=state.refused | {(process.pid, process.start_ticks)})
         if state.queue and state.finding is not None:
             ask = Ask(state.queue[0], state.finding, state.queue[1:4])
-            return _moved(state, Cue.NEXT)._replace(queue=state.queue[1:]), (ask,)
+            return _moved(state, Event.NEXT)._replace(queue=state.queue[1:]), (ask,)
         return _over(state, now_ms + _QUEUE_HOLD_MS), ()
     if reaction is Reaction.AWAIT_EXIT:
         return _over(state, now_ms + _BUSY_HOLD_MS), ()
@@ -153,14 +153,14 @@ def on_exited(state: State, exited: Exited) -> State:
 
     With its start time it can be remembered for ever: a later process with its PID is another one.
     """
-    if state.phase is not Phase.SETTLE:
+    if state.stage is not Stage.SETTLE:
         return state
     flight, refused, stuck = state.flight, state.refused, state.stuck
     if flight is not None and exited.fate is Fate.STUCK:
         victim = (flight.pid, flight.start_ticks)
         refused, stuck = refused | {victim}, (*stuck, victim)[-_MOST_STUCK:]
     settled = state._replace(flight=None, refused=refused, stuck=stuck, trends=trends.after_death(state.trends))
-    return _moved(settled, Cue.EXITED)
+    return _moved(settled, Event.EXITED)
 
 
 def on_hello(state: State, hello: KillerHello) -> State:
@@ -168,12 +168,12 @@ def on_hello(state: State, hello: KillerHello) -> State:
     if hello.flight_id == 0:
         return state
     flight = Flight(hello.flight_pid, hello.flight_start_ticks, hello.flight_signal)
-    return _moved(state, Cue.FLYING)._replace(flight=flight)
+    return _moved(state, Event.FLYING)._replace(flight=flight)
 
 
 def on_lost(state: State, hold_until_ms: int) -> State:
     """The killer is gone or does not answer: what was asked for is void, and what is in flight its Hello will tell."""
-    return _held(_moved(state, Cue.LOST)._replace(flight=None, queue=(), finding=None), hold_until_ms)
+    return _held(_moved(state, Event.LOST)._replace(flight=None, queue=(), finding=None), hold_until_ms)
 
 
 def firing_now(state: State) -> list[Finding]:
@@ -203,7 +203,7 @@ def _no_victim(state: State, news: News, now_ms: int, hold_ms: int) -> Step:
 
 
 def _over(state: State, hold_until_ms: int) -> State:
-    return _held(_moved(state, Cue.OVER)._replace(queue=(), finding=None), hold_until_ms)
+    return _held(_moved(state, Event.OVER)._replace(queue=(), finding=None), hold_until_ms)
 
 
 def _held(state: State, until_ms: int) -> State:
@@ -211,6 +211,6 @@ def _held(state: State, until_ms: int) -> State:
     return state._replace(hold_until_ms=max(state.hold_until_ms, until_ms))
 
 
-def _moved(state: State, cue: Cue) -> State:
-    phase = next_phase(state.phase, cue)
-    return state if phase is state.phase else state._replace(phase=phase)
+def _moved(state: State, cue: Event) -> State:
+    stage = next_phase(state.stage, cue)
+    return state if stage is state.stage else state._replace(stage=stage)

@@ -12,7 +12,7 @@ from bustd_shared.daemon.log import printable
 
 from ..conditions.table import CONDITIONS, Conditions, grounds
 from ..deciding.actions import Ask, Basis, CannotKill, Escalate, News, NothingGrows, NoVictim
-from ..deciding.phases import Phase
+from ..deciding.stages import Stage
 from ..deciding.worth_killing import Relief
 from ..sensing.processes import Process
 from ..sensing.reading import Reading
@@ -62,7 +62,7 @@ def victim(process: Process, boottime_s: float | None = None) -> str:
     )
 
 
-def phase_changed(before: Phase, after: Phase, reading: Reading) -> str:
+def phase_changed(before: Stage, after: Stage, reading: Reading) -> str:
     """The monitor is at something else now, after this reading."""
     return f"{before.value} -> {after.value}: {readings(reading)}"
 

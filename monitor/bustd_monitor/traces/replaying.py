@@ -18,7 +18,7 @@ from ..conditions import table
 from ..conditions.finding import Finding
 from ..config import MonitorConfig
 from ..deciding.actions import Ask, Escalate
-from ..deciding.phases import Phase
+from ..deciding.stages import Stage
 from ..driver import Driver
 from ..ranking import terms
 from ..ranking.search import CandidateSearch
@@ -32,7 +32,7 @@ _NOBODY_KNOWN_HOLD_MS = 10_000
 """Without processes nobody can be asked for; the same is said again after so long, as in a dry run."""
 
 
-class Rules(NamedTuple):
+class KillerRules(NamedTuple):
     """What of the killer's rules counts in a replay: whom it protects, whom it would refuse, and its patience."""
 
     protection: Protection
@@ -75,7 +75,9 @@ class Replay:
     It is the performer of its driver: the time is the trace's, and the killer accepts at once.
     """
 
-    def __init__(self, header: Header, config: MonitorConfig, rules: Rules, say: Callable[[int, str], None]) -> None:
+    def __init__(
+        self, header: Header, config: MonitorConfig, rules: KillerRules, say: Callable[[int, str], None]
+    ) -> None:
         self._header = header
         self._rules = rules
         self._say = say
@@ -119,7 +121,7 @@ class Replay:
 
     def _as_seen(self, reading: Reading) -> Reading:
         """What the monitor would have seen: while it is calm and enough is free, sysinfo alone (sensing.sensor)."""
-        if self._driver.state.phase is not Phase.CALM or self._header.reserve < 0:
+        if self._driver.state.stage is not Stage.CALM or self._header.reserve < 0:
             return reading
         enough_percent = table.enough_available_percent(self._driver.config.conditions)
         surely = reading.free - self._header.reserve

@@ -9,7 +9,7 @@ from bustd_monitor.conditions.finding import Seen
 from bustd_monitor.conditions.trends import Trends
 from bustd_monitor.deciding import states
 from bustd_monitor.deciding.actions import Ask, Basis, NothingGrows, NoVictim
-from bustd_monitor.deciding.phases import Phase
+from bustd_monitor.deciding.stages import Stage
 from bustd_monitor.deciding.states import State
 from bustd_monitor.deciding.worth_killing import Relief, needed_bytes, worth_asking_for, worth_it_ahead
 from tests.unit.monitor.making import DEFAULTS, GIB, MIB, candidate, psi, reading
@@ -102,10 +102,10 @@ def test_whoever_is_left_out_holds_less_than_whoever_is_taken_and_the_order_stay
 def test_where_nobody_would_help_nobody_is_asked_for_and_it_is_said_once_in_ten_seconds():
     state, (said,) = ranked(State(readings=2), holding(20), FILLED_TMPFS)
     assert said == NoVictim(FILLED_TMPFS, *holding(20))
-    assert (state.phase, state.hold_until_ms) == (Phase.WATCH, 1200)
+    assert (state.stage, state.hold_until_ms) == (Stage.WATCH, 1200)
     for now_ms in (1300, 5000, 10_199):
         state, actions = ranked(state, holding(20), FILLED_TMPFS, now_ms)
-        assert (state.phase, actions) == (Phase.WATCH, ())
+        assert (state.stage, actions) == (Stage.WATCH, ())
         assert state.hold_until_ms == now_ms + 1000
     _, (said,) = ranked(state, holding(20), FILLED_TMPFS, 11_300)
     assert isinstance(said, NoVictim)
@@ -128,7 +128,7 @@ def test_what_the_choice_rests_on_comes_with_the_question():
 
 def test_a_kill_that_the_rate_of_filling_hastens_has_that_rate_in_its_basis():
     rate = filling_fast(GIB)
-    state = State(Phase.ACT, readings=2, trends=Trends(filling=rate))
+    state = State(Stage.ACT, readings=2, trends=Trends(filling=rate))
     _, (ask,) = states.on_ranking(state, holding(200), FIRING, 200, CONDITIONS)
     assert (ask.finding.name, ask.finding.signal.name) == ("floor", "KILL")
     assert ask.basis == Basis(Seen(FIRING, Trends(filling=rate)), Relief.PART, 512 * MIB)
@@ -157,10 +157,10 @@ def test_before_memory_is_short_only_those_who_take_it_may_die_or_whose_death_ou
 def test_a_forecast_takes_nobody_for_a_tmpfs_that_fills_up_and_a_floor_may():
     rate = filling_fast(3 * GIB)
     soon = reading(3 * GIB)
-    state = State(Phase.ACT, readings=2, trends=Trends(filling=rate))
+    state = State(Stage.ACT, readings=2, trends=Trends(filling=rate))
     after, (said,) = states.on_ranking(state, (growing(101, 900, 0),), soon, 200, CONDITIONS)
     assert isinstance(said, NothingGrows)
-    assert after.phase is Phase.WATCH
+    assert after.stage is Stage.WATCH
     _, (ask,) = states.on_ranking(state, (growing(101, 900, 100),), soon, 200, CONDITIONS)
     assert (ask.finding.name, ask.candidate.process.pid) == ("forecast", 101)
     _, (ask,) = states.on_ranking(state, (growing(101, 900, 0),), reading(GIB), 200, CONDITIONS)
@@ -170,14 +170,14 @@ def test_a_forecast_takes_nobody_for_a_tmpfs_that_fills_up_and_a_floor_may():
 def test_where_nobody_grows_the_forecast_alone_is_held_back_for_a_moment():
     """The floor may be crossed at the very next reading."""
     rate = filling_fast(3 * GIB)
-    state = State(Phase.ACT, readings=2, trends=Trends(filling=rate), found=())
+    state = State(Stage.ACT, readings=2, trends=Trends(filling=rate), found=())
     after, _ = states.on_ranking(state, (growing(101, 900, 0),), reading(3 * GIB), 200, CONDITIONS)
     # A sample less than 100 ms after the last leaves the rate as it is.
     after = after._replace(trends=Trends(filling=filling_fast(3 * GIB, 350)))
     _, (floor,) = states.on_reading(after, reading(GIB), 201, CONDITIONS)
     assert floor.finding.name == "floor"
     held, actions = states.on_reading(after, reading(3 * GIB), 399, CONDITIONS)
-    assert (actions, held.phase, states.firing_now(held)) == ((), Phase.WATCH, [])
+    assert (actions, held.stage, states.firing_now(held)) == ((), Stage.WATCH, [])
     _, (forecast,) = states.on_reading(after, reading(3 * GIB), 400, CONDITIONS)
     assert forecast.finding.name == "forecast"
 
@@ -186,7 +186,7 @@ def test_where_nobody_grows_the_forecast_alone_is_held_back_for_a_moment():
 def test_a_small_one_that_grows_a_little_or_nobody_at_all_holds_back_the_forecast_alone(candidates):
     rate = filling_fast(3 * GIB)
     after, (said,) = states.on_ranking(
-        State(Phase.ACT, trends=Trends(filling=rate)), candidates, reading(3 * GIB), 200, CONDITIONS
+        State(Stage.ACT, trends=Trends(filling=rate)), candidates, reading(3 * GIB), 200, CONDITIONS
     )
     assert said == (NothingGrows() if candidates else NoVictim(reading(3 * GIB), largest=None))
     assert (after.ahead_hold_until_ms, after.hold_until_ms) == (400, 200)
@@ -197,7 +197,7 @@ def test_a_small_one_that_grows_does_not_keep_another_condition_from_the_large_o
     pressed = reading(2 * GIB, pressure=psi(60))
     large_and_small = (growing(101, 900, 0), growing(102, 40, 3))
     _, (ask,) = states.on_ranking(
-        State(Phase.ACT, trends=Trends(filling=rate)), large_and_small, pressed, 200, CONDITIONS
+        State(Stage.ACT, trends=Trends(filling=rate)), large_and_small, pressed, 200, CONDITIONS
     )
     assert (ask.finding.name, ask.candidate.process.pid) == ("pressure", 101)
 
@@ -205,7 +205,7 @@ def test_a_small_one_that_grows_does_not_keep_another_condition_from_the_large_o
 def test_where_nobody_helps_and_more_than_a_forecast_fires_everything_waits_for_a_second():
     rate = filling_fast(GIB)
     after, _ = states.on_ranking(
-        State(Phase.ACT, trends=Trends(filling=rate)), (growing(101, 20, 3),), FILLED_TMPFS, 200, CONDITIONS
+        State(Stage.ACT, trends=Trends(filling=rate)), (growing(101, 20, 3),), FILLED_TMPFS, 200, CONDITIONS
     )
     assert (after.ahead_hold_until_ms, after.hold_until_ms) == (0, 1200)
 
@@ -213,14 +213,14 @@ def test_where_nobody_helps_and_more_than_a_forecast_fires_everything_waits_for_
 def test_a_forecast_that_is_held_back_still_hastens_a_kill_that_is_in_flight():
     rate = filling_fast(3 * GIB, 150)
     flight = states.Flight(101, 5, states.Signal.TERM)
-    state = State(Phase.SETTLE, readings=2, trends=Trends(filling=rate), flight=flight, ahead_hold_until_ms=400)
+    state = State(Stage.SETTLE, readings=2, trends=Trends(filling=rate), flight=flight, ahead_hold_until_ms=400)
     _, (escalated,) = states.on_reading(state, reading(3 * GIB), 200, CONDITIONS)
     assert escalated.flight.pid == 101
 
 
 def test_where_another_condition_fires_too_that_one_takes_whom_a_forecast_would_not():
     rate = filling_fast(2 * GIB)
-    state = State(Phase.ACT, readings=2, trends=Trends(filling=rate))
+    state = State(Stage.ACT, readings=2, trends=Trends(filling=rate))
     pressed = reading(2 * GIB, pressure=psi(60))
     _, (ask,) = states.on_ranking(state, (growing(101, 900, 0),), pressed, 200, CONDITIONS)
     assert ask.finding.name == "pressure"
