@@ -8,9 +8,11 @@ import select
 from bustd_protocol import limits
 from bustd_protocol.connection import Connection
 from bustd_protocol.errors import RemoteProtocolError
-from bustd_protocol.messages import KillerHello, Message, MonitorHello
+from bustd_protocol.messages import KillerHello, KillRequest, Message, MonitorHello, Ping
 from bustd_protocol.session import Role
 from bustd_shared.daemon.packets import AF_UNIX, MSG_DONTWAIT, MSG_NOSIGNAL, SOCK_SEQPACKET, Socket
+
+from .deadlines import Deadlines
 
 _FIRST_DELAY_MS, _LONGEST_DELAY_MS = 100, 10_000
 _HELLO_PATIENCE_MS = 30_000
@@ -39,16 +41,12 @@ class Client:
         self._next_try_ms = 0
         self._hello_due_ms: int | None = None
         self._inherited = link
+        self._deadlines = Deadlines(limits.PAIR_DEADLINE_MS if self.is_pair else limits.VERDICT_DEADLINE_MS)
 
     @property
     def is_ready(self) -> bool:
         """Whether the killer has said Hello and a request may be sent."""
         return self._link is not None and self._connection.is_open
-
-    @property
-    def deadline_ms(self) -> int:
-        """How long an answer may take before the killer counts as gone."""
-        return limits.PAIR_DEADLINE_MS if self.is_pair else limits.VERDICT_DEADLINE_MS
 
     @property
     def may_ask(self) -> bool:
@@ -70,7 +68,29 @@ class Client:
         """When `keep` must be called again (monotonic milliseconds), None while nothing is due."""
         if self._link is None:
             return self._next_try_ms
-        return None if self.is_ready else self._hello_due_ms
+        return self._deadlines.due_ms() if self.is_ready else self._hello_due_ms
+
+    def is_overdue(self, now_ms: int) -> bool:
+        """Whether the killer has not answered in time: it counts as gone."""
+        return self._deadlines.are_over(now_ms)
+
+    def ask(self, request: KillRequest, now_ms: int) -> None:
+        """Send a request, which must be answered in time. Raises Lost."""
+        self.send(request)
+        self._deadlines.asked(now_ms)
+
+    def ping(self, now_ms: int, every_ms: int) -> None:
+        """Ask the killer whether it is alive, if it was not asked for so long. Raises Lost."""
+        if self.is_ready and self._deadlines.must_ping(now_ms, every_ms):
+            self.send(Ping(self.next_id()))
+            self._deadlines.pinged(now_ms)
+
+    def hear(self, now_ms: int) -> Message | None:
+        """The next message, None if there is none; what it answers is no longer due. Raises Lost."""
+        message = self.receive()
+        if message is not None:
+            self._deadlines.heard(message, now_ms, owes_verdict=not self.may_ask)
+        return message
 
     def keep(self, now_ms: int) -> str:
         """Connect and say Hello if it is time to. Returns what went wrong, "" if nothing did. Raises Lost: give up."""
@@ -146,6 +166,7 @@ class Client:
         a pause for ever.
         """
         self.trouble = why
+        self._deadlines.forget()
         if self._link is not None:
             self._link.close()
             self._link = None

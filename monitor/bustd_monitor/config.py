@@ -8,8 +8,8 @@ from bustd_shared.rules.loading import values_in_child
 from bustd_shared.rules.schema import ConfigError as ConfigError
 from bustd_shared.rules.schema import Key, Problem, Schema, Values, with_defaults
 
+from .conditions.table import CONDITIONS, Conditions, settings_of
 from .conditions.table import SCHEMA as CONDITIONS_SCHEMA
-from .conditions.table import Conditions, settings_of
 from .ranking.settings import VICTIMS_SCHEMA, Victims, victims_of
 
 TYPE_CHECKING = False
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 COMMAND_LINE = "command line"
 """The file name in a problem with what the command line gave."""
-
-LONGEST_PSI_WINDOW_MS = 1200
-"""The growth of PSI full is judged over readings no further apart than this."""
 
 
 class Sleep(NamedTuple):
@@ -127,10 +124,12 @@ def _contradictions(reading: Loaded) -> list[Problem]:
     problems += above(values, origins, "sleep.shortest_ms", "sleep.watch_longest_ms")
     conditions = values["conditions"]
     watch_ms = values["sleep"]["watch_longest_ms"]
-    if conditions["stall"]["enabled"] and watch_ms > LONGEST_PSI_WINDOW_MS:
-        expected = f"at most {LONGEST_PSI_WINDOW_MS} while conditions.stall is enabled"
-        problems.append(Problem(origins["sleep.watch_longest_ms"], "sleep.watch_longest_ms", str(watch_ms), expected))
+    for one in CONDITIONS:
+        longest_ms = one.longest_apart_ms
+        if longest_ms is not None and conditions[one.name]["enabled"] and watch_ms > longest_ms:
+            expected, key = f"at most {longest_ms} while conditions.{one.name} is enabled", "sleep.watch_longest_ms"
+            problems.append(Problem(origins[key], key, str(watch_ms), expected))
     if not any(condition["enabled"] for condition in conditions.values()):
-        file = origins["conditions.floor.enabled"]
+        file = origins[f"conditions.{CONDITIONS[0].name}.enabled"]
         problems.append(Problem(file, "conditions", "all of them switched off", "one that is enabled"))
     return problems

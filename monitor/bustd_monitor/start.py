@@ -21,11 +21,12 @@ from bustd_shared.rules.schema import ConfigError
 from . import config
 from .arguments import DEFAULT_CONFIG, DEFAULT_KILLER_CONFIG, Arguments, UsageError, overrides, parse_arguments
 from .client import Client
-from .deciding.killer_limits import watching_apart
+from .conditions.table import CONDITIONS
 from .inherited import inherited_descriptors
 from .loop import Loop
 from .ranking.search import CandidateSearch
 from .reporting import sentences
+from .reporting.sentences import watching_apart
 from .reporting.service_manager import ServiceManager
 from .sensing import visibility
 from .sensing.cgroup_sensor import watch
@@ -102,7 +103,8 @@ def _run(arguments: Arguments, log: Log) -> int:
         log(apart)
     log(triggers.how)
     if sensor.pressure_trouble:
-        log(f"no PSI, only floor and forecast protect this machine: {sensor.pressure_trouble}")
+        others = " and ".join(one.name for one in CONDITIONS if not one.needs_psi)
+        log(f"no PSI, only {others} protect this machine: {sensor.pressure_trouble}")
     if not sensor.sysinfo_is_usable and not place.group:
         log("sysinfo(2) and /proc/meminfo disagree (lxcfs): using /proc/meminfo alone")
     if settings.dry_run:

@@ -27,6 +27,7 @@ if find_spec("msgpack") is None:
 
 from bustd_monitor import config  # noqa: E402
 from bustd_monitor.cli.commands import COMMANDS, EXIT_CODES  # noqa: E402
+from bustd_monitor.conditions.stalled_seconds import LONGEST_APART_MS  # noqa: E402
 from bustd_shared.rules import killer_toml  # noqa: E402
 from bustd_shared.rules.schema import Key, keys_of  # noqa: E402
 from bustd_shared.rules.validation import COMM_BYTES, validate  # noqa: E402
@@ -186,7 +187,7 @@ LINES = {
 WORDS = {
     "VERSION": tomllib.loads((TREE / "pyproject.toml").read_text())["project"]["version"],
     "COMM_BYTES": str(COMM_BYTES),
-    "LONGEST_PSI_WINDOW_MS": str(config.LONGEST_PSI_WINDOW_MS),
+    "LONGEST_PSI_WINDOW_MS": str(LONGEST_APART_MS),
 }
 
 

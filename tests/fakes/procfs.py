@@ -110,7 +110,7 @@ class FakeProc:
         swap_kib: int = 0,
         cgroup: bytes = UNIFIED,
     ) -> None:
-        """One more thread of a process, with the memory that it shows."""
+        """Add a thread to a process, with the memory that it shows."""
         status = status_text(tgid=pid, anonymous_kib=anonymous_kib, swap_kib=swap_kib)
         self.write(f"{pid}/task/{tid}/status", status)
         self.write(f"{pid}/task/{tid}/cgroup", cgroup)

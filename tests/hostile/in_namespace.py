@@ -79,7 +79,7 @@ def before_the_pidfd(place: Path) -> None:
 
 @scenario
 def while_the_facts_are_read(place: Path) -> None:
-    """After any of the reads: what was read is then of two processes, and of no use."""
+    """It is reused after any of the reads. What was read then belongs to two processes, and is discarded."""
     really_read = process.read_file
     for last in range(4):
         old = victims.start(20)

@@ -210,7 +210,7 @@ def test_a_dead_process_whose_group_lives_on_is_gone(place: Path, bystander: sub
 def test_a_process_that_ends_while_its_facts_are_read_is_gone(
     victim: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, last_read: int
 ) -> None:
-    """Whichever file was the last that could be read: that it lives is asked after all of them."""
+    """It may end after any of the reads: whether it lives is checked after all of them."""
     read, reads = process.read_file, iter(range(100))
 
     def read_and_end(path: str, most_bytes: int = process.MOST_BYTES) -> bytes | None:

@@ -168,7 +168,7 @@ def test_a_process_that_the_kernel_may_not_take_is_refused(
     adj: int,
     reason: Reason,
 ) -> None:
-    """By a fake of the one file, because the machine's root may not be allowed to lower it."""
+    """With a fake of this one file, because the machine's root may not be allowed to lower it."""
     read = process.read_file
     lying = Path(f"/proc/{victim.pid}/oom_score_adj")
     monkeypatch.setattr(process, "read_file", lambda path: f"{adj}\n".encode() if Path(path) == lying else read(path))

@@ -108,12 +108,12 @@ def test_the_killer_itself_refuses_what_a_monitor_without_the_option_asks_for(cr
 
 
 DEAF = """
-_why_protected = why_protected
+_protection = protection
 
 
-def why_protected(process, terms):
-    why = _why_protected(process, terms)
-    return "" if why.startswith("never") else why
+def protection(process, terms):
+    spared = _protection(process, terms)
+    return None if spared is not None and spared.shield is Shield.NEVER else spared
 """
 
 

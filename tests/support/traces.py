@@ -7,11 +7,15 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+from bustd_monitor import config as monitor_config
 from bustd_monitor.sensing.processes import Process
 from bustd_monitor.sensing.reading import Reading
 from bustd_monitor.traces.format import Decoder, Encoder, Frame, Header
 from bustd_monitor.traces.records import Entry
+from bustd_monitor.traces.replaying import KillerRules, Replay
 from bustd_shared.kernel.procfs import MemoryPressure
+from bustd_shared.rules import killer_toml
+from bustd_shared.rules.protection import Protection
 
 MIB, GIB = 2**20, 2**30
 
@@ -74,6 +78,19 @@ def decoded(data: bytes) -> tuple[Header, list[Frame]]:
     """Everything in a trace."""
     decoder = Decoder(io.BytesIO(data))
     return decoder.header, list(decoder.frames())
+
+
+def replay_of(path: Path, config: str, killer_config: str) -> Replay:
+    """The replay of a trace in a file at its end, with these two configurations; what it says is not looked at."""
+    rules = killer_toml.load(killer_config, required=True)
+    protection = Protection(rules.protect_units, rules.protect_uids, rules.protect_names)
+    header, frames = decoded(path.read_bytes())
+    least = killer_toml.minimum_bytes(header.ram, rules)
+    killer = KillerRules(protection, least, rules.term_ms, rules.stuck_ms)
+    run = Replay(header, monitor_config.load(config, required=True), killer, lambda _at_ms, _sentence: None)
+    for frame in frames:
+        run.feed(frame)
+    return run
 
 
 # --- the made-up machines among the recorded traces in tests/data/traces

@@ -7,7 +7,9 @@ from bustd_shared.rules import killer_toml
 
 from .. import config
 from ..arguments import Arguments
-from ..deciding.killer_limits import watching_apart, with_killer_toml
+from ..conditions.killer_limits import limits_in
+from ..conditions.table import killer_warnings
+from ..reporting.sentences import watching_apart
 from .options import examine, paths_of
 
 
@@ -24,7 +26,7 @@ def check(arguments: Arguments) -> int:
     # With --cgroup the command that starts the pair tells both.
     apart = "" if arguments.cgroup else watching_apart(settings.cgroup, rules.cgroup)
     warnings = [apart] if apart else []
-    warnings += with_killer_toml(settings, rules)
+    warnings += killer_warnings(settings.conditions, limits_in(rules))
     for sentence in warnings:
         print(f"warning: {sentence}")
     files = ", ".join(monitor.files + killer.files) or "none, so that everything has its default"

@@ -8,7 +8,7 @@ from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.rules.schema import Key, Schema
 
 from ..sensing.reading import Reading
-from .finding import Condition, Finding, Seen, no_grounds
+from .finding import Condition, Finding, Seen
 
 
 class Floor(NamedTuple):
@@ -74,7 +74,7 @@ def judge(seen: Seen, floor: Floor) -> Finding:
     kill_share = floor.kill_fraction_percent / 100
     very_short = available <= least * kill_share and swap <= least_swap * kill_share
     headroom = max(available - least, swap - least_swap, 0)
-    return Finding("floor", short, short, headroom, Signal.KILL if very_short else Signal.TERM, False)
+    return Finding(CONDITION, short, short, headroom, Signal.KILL if very_short else Signal.TERM)
 
 
 def demands(reading: Reading, floor: Floor) -> str:
@@ -85,4 +85,4 @@ def demands(reading: Reading, floor: Floor) -> str:
     return f"{text}; SIGKILL at {floor.kill_fraction_percent:g} % of that"
 
 
-CONDITION = Condition("floor", Floor, KEYS, judge, lambda floor: floor.available_percent, demands, no_grounds)
+CONDITION = Condition("floor", Floor, KEYS, judge, lambda floor: floor.available_percent, demands)

@@ -16,7 +16,7 @@ from bustd_monitor import arguments as monitor_arguments
 from bustd_monitor import config
 from bustd_monitor import start as monitor_start
 from bustd_monitor.cli.main import parser
-from bustd_monitor.deciding.states import Phase
+from bustd_monitor.deciding.stages import Stage
 from bustd_shared.rules import killer_toml
 from bustd_shared.rules.schema import keys_of
 
@@ -191,7 +191,7 @@ def test_the_page_of_the_monitor_has_every_option_and_no_other(rendered):
 
 def test_the_page_of_the_monitor_has_every_state_that_it_can_be_in(rendered):
     text = section(rendered["bustd-monitor.8"], "# STATES")
-    assert re.findall(r"^\*(\w+)\*\n\t", text, re.MULTILINE) == [phase.value for phase in Phase]
+    assert re.findall(r"^\*(\w+)\*\n\t", text, re.MULTILINE) == [stage.value for stage in Stage]
 
 
 @pytest.mark.parametrize(
