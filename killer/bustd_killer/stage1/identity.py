@@ -1,7 +1,7 @@
-"""Who the killer serves as: a user of its own that holds CAP_KILL in every set, through an execve, and nothing else.
+"""The user that the killer serves as: one of its own, with CAP_KILL in every set, through an execve, and nothing else.
 
-Root without capabilities still owns root's files, and is trusted as root on other programs' sockets; this user owns
-nothing. The order of the calls follows capabilities(7): each needs a privilege that a later one gives up.
+Root without capabilities still owns root's files, and other programs' sockets trust it as root; this user owns nothing.
+The order of the calls follows capabilities(7): each needs a privilege that a later one gives up.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 47, 2
 
 
 class Identity(NamedTuple):
-    """Who to serve as. `groups` are the supplementary ones; `why` is a part of a sentence for the log."""
+    """The user to serve as. `groups` are the supplementary ones; `why` is a part of a sentence for the log."""
 
     uid: int
     gid: int
@@ -84,7 +84,7 @@ def become(identity: Identity) -> str:
             why = f"uid {identity.uid} can't be taken: {error.strerror}"
     _keep_only(kept)
     prctl.set_no_new_privs(1)
-    return f"{_user_in_words(identity, why)}, {_capabilities_in_words()}"
+    return _in_words(identity, why)
 
 
 def uids_in_use(proc: str = "/proc") -> set[int]:
@@ -139,7 +139,7 @@ def _flaw(account: pwd.struct_passwd, monitor_uid: int) -> str:
 
 
 def _limit_bounding_set(kept: tuple[int, ...]) -> None:
-    """First of all: after the change of user it is EPERM, as it is for whoever has no CAP_SETPCAP anyway."""
+    """First of all: after the change of user it is EPERM, as it always is without CAP_SETPCAP."""
     if capability_sets()["CapBnd"] & ~_CAP_KILL:
         try:
             prctl.capbset.limit(*kept)
@@ -156,7 +156,7 @@ def _change_user(identity: Identity) -> None:
 
 
 def _keep_only(kept: tuple[int, ...]) -> None:
-    """Nothing but `kept`. The ambient set is what an execve by another user than root keeps. Raises OSError."""
+    """Nothing but `kept`. The ambient set is what an execve keeps for any user but root. Raises OSError."""
     wanted = _CAP_KILL if kept else 0
     sets = capability_sets()
     if all(sets[name] == wanted for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")):
@@ -169,18 +169,20 @@ def _keep_only(kept: tuple[int, ...]) -> None:
         libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, prctl.CAP_KILL)
 
 
-def _user_in_words(identity: Identity, why: str) -> str:
-    uid = os.geteuid()
+def _in_words(identity: Identity, why: str) -> str:
+    uid, capabilities = os.geteuid(), _capabilities_in_words()
     if uid == 0:
-        return f"the killer stays root ({why}): root's files are within its reach, see THREATS.md"
-    groups = f" and group {', '.join(map(str, os.getgroups()))}, which sees all processes" if identity.groups else ""
-    return f"the killer serves as uid {uid} ({why}){groups if uid == identity.uid else ''}"
+        return f"the killer stays root ({why}), {capabilities}: root's files are within its reach, see THREATS.md"
+    named = ", ".join(map(str, os.getgroups())) if uid == identity.uid else ""
+    groups = f" and group {named}, which sees all processes" if identity.groups and named else ""
+    return f"the killer serves as uid {uid} ({why}){groups}, {capabilities}"
 
 
 def _capabilities_in_words() -> str:
     sets = capability_sets()
     excess = ", ".join(f"{name} {mask:#x}" for name, mask in sets.items() if mask & ~_CAP_KILL)
     held = "with CAP_KILL" if sets["CapAmb"] == _CAP_KILL else "without any capability"
+    # An ordinary user's bounding set is full, can't be cut, and is of no use to it.
     if excess and (os.geteuid() == 0 or sets["CapPrm"]):
-        return f"{held}; capabilities beyond CAP_KILL remain: {excess}"
+        return f"{held}, and beyond CAP_KILL {excess} remain"
     return f"{held} alone" if sets["CapAmb"] == _CAP_KILL else held

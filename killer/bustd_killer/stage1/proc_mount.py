@@ -1,4 +1,4 @@
-"""Whom the mount of /proc hides processes from (proc(5), hidepid and gid)."""
+"""Which users the mount of /proc hides processes from (proc(5), hidepid and gid)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The filters of system calls of the standalone pair (seccomp(2)): to each half, no call but those that its unit lists.
 
 Under systemd the units have their own. What is not permitted is EPERM, as there; clone3, whose flags no filter can
-see, and what is newer than every call in the table are ENOSYS, on which the C library does without.
+see, and what is newer than every call in the table are ENOSYS, after which the C library does without them.
 """
 
 from __future__ import annotations
@@ -67,9 +67,9 @@ CONDITIONS: dict[str, tuple[Condition, ...]] = {
     "mmap": (Condition(2, (_WRITE_AND_EXECUTE,), _WRITE_AND_EXECUTE, one_of=False),),
     "mprotect": (Condition(2, (0,), _PROT_EXEC),),
     "socket": (Condition(0, (_AF_UNIX,)),),
-    # signal 0 asks whether it lives, SIGKILL, SIGTERM, SIGCONT; no flags, which could widen it to a process group
+    # signal 0, which asks whether it lives; SIGKILL, SIGTERM, SIGCONT; no flags: one widens it to the process group
     "pidfd_send_signal": (Condition(1, (0, 9, 15, 18)), Condition(3, (0,))),
-    # signals by other ways: that of a descriptor's owner, of a terminal's input, of another process' time limit
+    # other ways to a signal: the owner of a descriptor, the input of a terminal, a limit on another process' time
     "fcntl": (Condition(1, (_F_SETOWN, _F_SETSIG, _F_SETOWN_EX), one_of=False),),
     "ioctl": (Condition(1, (_TIOCSTI, _TIOCLINUX, _FIOSETOWN, _SIOCSPGRP), one_of=False),),
     "prlimit64": (Condition(0, (0,)),),

@@ -1,4 +1,4 @@
-"""Who the killer serves as: chosen from what is free, taken in forked children, and shown by an executed program."""
+"""The user that the killer serves as: the choice, and in forked children and after an execve what became of it."""
 
 import contextlib
 import ctypes
@@ -101,10 +101,15 @@ def test_a_user_bustd_killer_that_is_root_the_monitor_or_nobody_is_not_taken(acc
 
 
 @pytest.mark.root
-def test_where_every_number_is_in_use_it_stays_and_says_so(accounts, tmp_path):
-    proc = processes(tmp_path, *(f"{number} 0 0 0" for number in range(61184, 65520)))
+def test_where_every_number_is_in_use_it_stays_and_says_so(accounts, monkeypatch, tmp_path):
+    monkeypatch.setattr(identity, "_FREE_NUMBERS", range(61184, 61187))
+    proc = processes(tmp_path, *(f"{number} 0 0 0" for number in range(61184, 61187)))
     chosen = identity.choose(MONITOR, proc)
-    assert (chosen.uid, chosen.why) == (0, "user bustd-killer does not exist, and 61184 to 65519 are all in use")
+    assert (chosen.uid, chosen.why) == (0, "user bustd-killer does not exist, and 61184 to 61186 are all in use")
+
+
+def test_the_free_numbers_are_those_that_systemd_keeps_for_dynamic_users():
+    assert (identity._FREE_NUMBERS[0], identity._FREE_NUMBERS[-1]) == (61184, 65519)
 
 
 @pytest.mark.root
@@ -125,7 +130,7 @@ def test_where_proc_hides_processes_the_group_that_sees_them_is_joined(accounts,
 
 
 @pytest.mark.root
-def test_whoever_may_not_change_its_user_stays_and_says_so():
+def test_without_a_right_to_change_its_user_it_stays_and_says_so():
     def as_nobody(monitor_uid: int) -> Identity:
         os.setgroups([])
         os.setgid(65533)
@@ -170,6 +175,15 @@ def test_after_the_execve_it_is_that_user_with_cap_kill_in_all_five_sets_and_no_
 
 
 @pytest.mark.root
+def test_before_the_execve_too_no_way_back_is_left():
+    def ids() -> tuple[tuple[int, ...], tuple[int, ...]]:
+        identity.become(Identity(FREE, FREE + 1, (), "a test"))
+        return os.getresuid(), os.getresgid()
+
+    assert in_child(ids) == ((FREE,) * 3, (FREE + 1,) * 3)
+
+
+@pytest.mark.root
 def test_a_group_that_sees_all_processes_is_kept_and_named():
     said, found = executed(lambda: identity.become(Identity(FREE, FREE, (0,), "a free number")), STATUS)
     assert said == (
@@ -179,7 +193,7 @@ def test_a_group_that_sees_all_processes_is_kept_and_named():
 
 
 @pytest.mark.root
-def test_it_can_not_become_root_again():
+def test_it_cannot_become_root_again():
     result = executed(
         become_with_cap_kill,
         "result = [outcome(os.setuid, 0), outcome(os.setgid, 0), outcome(os.setgroups, [0])]",
@@ -295,8 +309,8 @@ def test_without_a_right_to_change_the_user_root_stays_with_cap_kill_alone_and_i
 
     said, found = executed(without_setuid, STATUS)
     assert said == (
-        "the killer stays root (it may not change its user): root's files are within its reach, see THREATS.md, "
-        "with CAP_KILL alone"
+        "the killer stays root (it may not change its user), with CAP_KILL alone: "
+        "root's files are within its reach, see THREATS.md"
     )
     assert (found["Uid"], found["sets"]) == (["0"] * 4, ALL_SETS)
 
@@ -315,7 +329,7 @@ def test_a_uid_that_the_user_namespace_does_not_have_is_said_and_the_rest_is_don
 
 
 @pytest.mark.root
-def test_a_bounding_set_that_can_not_be_cut_is_said():
+def test_a_bounding_set_that_cannot_be_cut_is_said():
     def without_setpcap() -> str:
         import prctl
 
@@ -323,7 +337,7 @@ def test_a_bounding_set_that_can_not_be_cut_is_said():
         return become_with_cap_kill()
 
     said, found = executed(without_setpcap, STATUS)
-    assert f"with CAP_KILL; capabilities beyond CAP_KILL remain: CapBnd {found['sets']['CapBnd']:#x}" in said
+    assert said.endswith(f"with CAP_KILL, and beyond CAP_KILL CapBnd {found['sets']['CapBnd']:#x} remain")
     assert {name: mask for name, mask in found["sets"].items() if name != "CapBnd"} == {
         name: mask for name, mask in ALL_SETS.items() if name != "CapBnd"
     }

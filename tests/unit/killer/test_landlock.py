@@ -128,7 +128,7 @@ def test_no_file_can_be_cut_short(confine, tmp_path):
 @both
 @pytest.mark.root
 @pytest.mark.parametrize("path", ["/proc/sys/kernel/core_pattern", "/proc/self/oom_score_adj", "/etc/shadow"])
-def test_root_can_not_write_what_is_roots(confine, path):
+def test_root_cannot_write_what_belongs_to_root(confine, path):
     assert confined(confine, lambda: outcome(lambda: os.open(path, os.O_WRONLY)))[0] == "EACCES"
 
 
@@ -198,7 +198,7 @@ result = [outcome(open, f"{words[0]}/made", "w"), outcome(os.execv, "/bin/true",
 
 @needs(1)
 @both
-def test_the_loader_maps_what_can_not_be_executed_and_that_is_as_confined_as_python(confine, tmp_path):
+def test_the_loader_maps_what_cannot_be_executed_and_that_is_as_confined_as_python(confine, tmp_path):
     """What it can map and run, Python could do as well: it gains nothing. THREATS.md says so."""
     loader = landlock.loader(os.path.realpath(sys.executable))
 
@@ -409,7 +409,7 @@ CAN = {
 
 @both
 @pytest.mark.parametrize("version", [1, 2, 3, 4, 5, 6, 7, 99])
-def test_what_an_older_kernel_can_not_deny_is_said_and_the_rest_is_denied(monkeypatch, confine, version, tmp_path):
+def test_what_an_older_kernel_cannot_deny_is_said_and_the_rest_is_denied(monkeypatch, confine, version, tmp_path):
     if abi() < min(version, 6):
         pytest.skip(f"this kernel's Landlock is not of ABI {version}")
     monkeypatch.setattr(landlock, "abi_version", lambda: version)

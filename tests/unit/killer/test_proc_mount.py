@@ -1,4 +1,4 @@
-"""Whom /proc hides processes from: as its mount says, and as the kernel does it."""
+"""Which users /proc hides processes from: as its mount says, and as the kernel does it."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def test_the_last_mount_of_proc_counts_and_no_other():
         (ProcMount(4, 7), {7, 0}, True),
     ],
 )
-def test_whom_it_hides_processes_from(mount, groups, hidden):
+def test_which_groups_it_hides_processes_from(mount, groups, hidden):
     assert mount.hides_from(frozenset(groups)) is hidden
 
 
