@@ -165,7 +165,7 @@ def hello_of(step: Step):
 
 
 @given(steps("reading", "reading", "reading", "answer", "answer", "answer", "answer", "lost"))
-@settings(deadline=None, max_examples=200, stages=PHASES)
+@settings(deadline=None, max_examples=200, phases=PHASES)
 def test_with_an_honest_killer_nobody_is_asked_for_who_must_not_be(taken):
     world = World()
     for step in taken:
@@ -176,7 +176,7 @@ def test_with_an_honest_killer_nobody_is_asked_for_who_must_not_be(taken):
 
 
 @given(steps("reading", "reading", "verdict", "exited", "lost", "hello"))
-@settings(deadline=None, stages=PHASES)
+@settings(deadline=None, phases=PHASES)
 def test_whatever_comes_in_whatever_order_there_is_a_next_state_and_no_kill_before_two_readings(taken):
     """Not even a killer that speaks out of turn, which the session would have hung up on, ends the monitor."""
     state, readings, now_ms = State(), 0, 0

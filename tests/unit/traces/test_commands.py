@@ -3,7 +3,7 @@
 import pytest
 
 from bustd_monitor.cli.parser import parsed
-from bustd_monitor.cli.replay import Outcome, differences
+from bustd_monitor.cli.replay import ReplayResult, differences
 from bustd_monitor.traces.replaying import Kill
 from bustd_protocol.messages import Signal
 from tests.support.traces import GIB, HEADER, MIB, process, reading, trace
@@ -126,8 +126,8 @@ def test_a_kill_differs_by_its_victim_its_condition_its_signal_and_its_time():
     kill = Kill(5000, "floor", Signal.TERM, 1, 2, b"a")
     others = [kill._replace(pid=3), kill._replace(condition="stall"), kill._replace(signal=Signal.KILL)]
     for other in [*others, kill._replace(at_ms=5100), kill._replace(start_ticks=9)]:
-        assert differences(Outcome("x", (kill,)), Outcome("y", (other,)))
-    assert differences(Outcome("x", (kill,)), Outcome("y", (kill,))) == []
+        assert differences(ReplayResult("x", (kill,)), ReplayResult("y", (other,)))
+    assert differences(ReplayResult("x", (kill,)), ReplayResult("y", (kill,))) == []
 
 
 def test_a_table_is_known_by_the_end_of_its_name_or_by_the_option(bustd, tmp_path):
