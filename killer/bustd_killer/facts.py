@@ -37,7 +37,7 @@ class Victim(NamedTuple):
 
 
 class Machine(NamedTuple):
-    """Memory of the whole machine, or of the control group that is watched, in bytes.
+    """The memory of the machine, or of the control group that is watched instead, in bytes.
 
     `some_avg10`: pressure (PSI some avg10) in percent, 0 where PSI is off.
     """
@@ -47,9 +47,9 @@ class Machine(NamedTuple):
 
 
 def open_victim(pid: int, proc: str = "/proc") -> Victim | Reason:
-    """Check 4: take hold of `pid`, then read its facts. The caller closes the pidfd.
+    """Check 4: hold `pid` by a pidfd, then read its facts. The caller closes the pidfd.
 
-    Reason.GONE, HIDDEN (it lives, but /proc does not show it) or NOT_LEADER (the id of a thread).
+    Reason.GONE, HIDDEN (it is alive, but /proc does not show it) or NOT_LEADER (the id of a thread).
     """
     try:
         pidfd = os.pidfd_open(pid)
@@ -61,7 +61,7 @@ def open_victim(pid: int, proc: str = "/proc") -> Victim | Reason:
         raise
     try:
         facts = _read_facts(pid, proc)
-        # Only now: a pidfd that is still alive proves that every read was about this process and no successor.
+        # Only now: if the process is still alive, every read was about it and not about a successor with the same PID.
         if has_exited(pidfd):
             facts, missing = None, Reason.GONE
         else:
@@ -112,7 +112,7 @@ class MachineFiles:
             self._pressure = -1
 
     def read(self) -> Machine | None:
-        """A reading of this moment; None where /proc/meminfo makes no sense."""
+        """The memory as it is now; None where /proc/meminfo makes no sense."""
         meminfo = procfs.parse_meminfo(os.pread(self._meminfo, _MOST_BYTES, 0))
         return None if meminfo is None else Machine(meminfo, self._some_avg10())
 
@@ -127,13 +127,13 @@ class MachineFiles:
 
 
 class CgroupFiles:
-    """The same of a control group, by its own files and those of the groups above it (see cgroup_memory)."""
+    """The same for a control group, from its files and those of the groups above it (see cgroup_memory)."""
 
     def __init__(self, hierarchy: str, group: str, proc: str = "/proc") -> None:
         self._files = GroupFiles(hierarchy, group, proc)
 
     def read(self) -> Machine | None:
-        """A reading of this moment; None where it makes no sense, or there is no such group."""
+        """The memory as it is now; None where the files make no sense, or the group does not exist."""
         memory = self._files.read()
         if memory is None:
             return None

@@ -17,8 +17,10 @@ from typing import NamedTuple
 
 from bustd_monitor import config
 from bustd_monitor.deciding import states
+from bustd_monitor.deciding.actions import Ask
 from bustd_monitor.deciding.requests import kill_request
-from bustd_monitor.deciding.states import Ask, Phase, State
+from bustd_monitor.deciding.stages import Stage
+from bustd_monitor.deciding.states import State
 from bustd_monitor.ranking.order import Terms
 from bustd_monitor.ranking.search import CandidateSearch
 from bustd_monitor.sensing.process_table import ProcessTable
@@ -143,7 +145,7 @@ def _decisions(shortlist: CandidateSearch, terms: Terms, runs: int, now_ms: int 
             reading = sensor.read()
             assert reading is not None, "/proc/meminfo makes no sense"
             _, actions = states.on_ranking(
-                State(phase=Phase.ACT), ranking.candidates, reading, now_ms, settings.conditions
+                State(stage=Stage.ACT), ranking.candidates, reading, now_ms, settings.conditions
             )
             asks = [action for action in actions if isinstance(action, Ask)]
             assert asks, f"nobody to ask for: {actions}"

@@ -1,4 +1,4 @@
-"""A /proc tree in a directory: what a test puts there is what the readers see, however odd."""
+"""A /proc tree in a directory. The readers see what a test puts there, however odd it is."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ class FakeProc:
         self.path = str(self.directory)
 
     def write(self, name: str, data: bytes) -> None:
-        """Any file, whatever it says."""
+        """Write any file with any content."""
         path = self.directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
 
     def remove(self, name: str) -> None:
-        """A file, or a process with all of its files, is gone."""
+        """Remove a file, or a process with all of its files."""
         path = self.directory / name
         if path.is_dir():
             shutil.rmtree(path)
@@ -98,7 +98,7 @@ class FakeProc:
         self.write(f"{pid}/task/{pid}/cgroup", cgroup)
 
     def last_pid(self, pid: int) -> None:
-        """/proc/loadavg, whose last field is the PID that was assigned last."""
+        """Write /proc/loadavg, whose last field is the PID that was given out last."""
         self.write("loadavg", b"0.52 0.16 0.05 5/5076 %d\n" % pid)
 
     def thread(
@@ -110,7 +110,7 @@ class FakeProc:
         swap_kib: int = 0,
         cgroup: bytes = UNIFIED,
     ) -> None:
-        """One more thread of a process, with the memory that it shows."""
+        """Add a thread to a process, with the memory that it shows."""
         status = status_text(tgid=pid, anonymous_kib=anonymous_kib, swap_kib=swap_kib)
         self.write(f"{pid}/task/{tid}/status", status)
         self.write(f"{pid}/task/{tid}/cgroup", cgroup)
@@ -125,7 +125,7 @@ class FakeProc:
         swap_total_kib: int = 0,
         swap_free_kib: int = 0,
     ) -> None:
-        """/proc/meminfo in the order of the kernel; available_kib None leaves the line out."""
+        """Write /proc/meminfo in the order of the kernel. With available_kib None the line is missing."""
         lines = [b"MemTotal:       %8d kB" % total_kib, b"MemFree:        %8d kB" % free_kib]
         if available_kib is not None:
             lines.append(b"MemAvailable:   %8d kB" % available_kib)
@@ -135,7 +135,7 @@ class FakeProc:
         self.write("meminfo", b"\n".join(lines))
 
     def pressure(self, some_avg10: float = 0.0, full_avg10: float = 0.0, some_us: int = 0, full_us: int = 0) -> None:
-        """/proc/pressure/memory with both lines."""
+        """Write /proc/pressure/memory with both lines."""
         lines = (
             b"some avg10=%.2f avg60=0.00 avg300=0.00 total=%d\n" % (some_avg10, some_us),
             b"full avg10=%.2f avg60=0.00 avg300=0.00 total=%d\n" % (full_avg10, full_us),

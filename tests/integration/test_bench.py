@@ -26,9 +26,9 @@ KEYS = {
     "memory_pair_proportional",
 }
 ALONE = {"memory_pair_alone", "memory_nohang_alone", "earlyoom_100", "share_100"}
-"""Left out where they can't be measured."""
+"""Figures that are left out where they can't be measured."""
 MAY_BE_MISSING = ("earlyoom", "nohang", "memory_", "undisturbed")
-"""A peer that is not installed; as an ordinary user, the memory of a killer that is not dumpable; a busy machine."""
+"""A daemon that is not installed; as an ordinary user, the memory of a killer that is not dumpable; a busy machine."""
 
 
 @pytest.fixture(scope="module")

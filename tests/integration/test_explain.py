@@ -1,4 +1,4 @@
-"""`bustd explain` and `bustd selftest`: what would die, and the proof on a leak of its own."""
+"""`bustd explain` shows what would die, and `bustd selftest` proves a kill on a leak of its own."""
 
 import os
 import pwd
@@ -94,7 +94,7 @@ def test_a_selftest_that_is_stopped_leaves_nothing(crew, place, number):
     with pair.planted({"bustd_killer/start.py": "\nimport signal\nsignal.pause()\n"}) as python:
         command = [python, *install.bustd(*selftest_words(crew))[1:]]
         with pair.started(command, crew.identity, place / "log") as selftest:
-            while len(pair.session_members(selftest.pid)) < 4:  # itself, the leak, the bystander, and a pair that waits
+            while len(pair.session_members(selftest.pid)) < 4:  # itself, the leak, a bystander, a pair that waits
                 assert not victims.exits_within(selftest.process, 0.02)
             os.kill(selftest.pid, number)
             assert selftest.ends() == 128 + number

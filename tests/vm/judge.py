@@ -18,7 +18,9 @@ PROMISED_REACTION_MS, _SLOWEST_REACTION_MS = 150, 1000
 """What the median of a run must keep, and what is a fault of one scenario: an emulated machine has slow moments."""
 _LEAST_REACTIONS = 5
 _STOOD_STILL_MS = 1000
-"""The probe looks every 20 ms, locked and at real-time priority: no daemon and no leak keeps it from that so long."""
+"""The probe looks every 20 ms and the heartbeat every 50, locked and at real-time priority: no daemon and no leak keeps
+them from that for so long.
+"""
 
 
 def faults(scenario: Scenario, report: Report, daemon: str) -> list[str]:
@@ -36,12 +38,22 @@ def faults(scenario: Scenario, report: Report, daemon: str) -> list[str]:
 
 
 def stood_still(report: Report) -> bool:
-    """Whether the emulated machine, or a processor of it, did not run for a while, as happens now and then."""
-    return int(report.get("stood_still_ms", 0)) >= _STOOD_STILL_MS
+    """Whether the emulated machine, or a processor of it, did not run for a while, as happens now and then: at once, or
+    in all of the time in which bustd should have acted.
+    """
+    return max(report.get("stood_still_ms", 0), report.get("stood_ms", 0)) >= _STOOD_STILL_MS
+
+
+def pause(report: Report) -> str:
+    """How long that was, in words."""
+    at_once_ms, in_all_ms = report.get("stood_still_ms", 0), report.get("stood_ms", 0)
+    if at_once_ms >= _STOOD_STILL_MS:
+        return f"the machine stood still for {at_once_ms:.0f} ms"
+    return f"the machine stood still for {in_all_ms:.0f} ms in all after memory was short"
 
 
 def reaction_ms(scenario: Scenario, report: Report) -> float | None:
-    """How long after memory was below `floor` bustd signalled somebody, less the time in which nobody got to run.
+    """How long after memory was below `floor` bustd signalled a process, less the time in which nothing got to run.
 
     None: it did so before that, or not at all, or it was struck itself.
     """

@@ -44,6 +44,8 @@ class Work(NamedTuple):
 class Scenario(NamedTuple):
     """One file.
 
+    `core`: what it stands for in the core set, the dozen that CI performs (`make vm-test ARGS=core`); "": it is not in
+    it. One kind of boot more takes a minute or two.
     `available_falls_to`, `free_falls_to`: so low (percent of RAM) MemAvailable and MemFree must really have got.
     `swap_takes_mib`: so much must really have gone to swap.
     `seconds`: so long at most, from when MemAvailable and swap are there; and twice as long in all.
@@ -56,6 +58,7 @@ class Scenario(NamedTuple):
     name: str
     title: str
     why: str
+    core: str
     boot: str
     seconds: int
     swap: str
@@ -86,6 +89,7 @@ class ScenarioError(Exception):
 
 
 _DEFAULTS: dict[str, Any] = {
+    "core": "",
     "boot": "ordinary",
     "seconds": 60,
     "swap": "none",

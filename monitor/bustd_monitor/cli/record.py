@@ -9,8 +9,8 @@ import os
 import signal
 import sys
 import time
-from importlib import metadata
 
+from bustd_shared import __version__
 from bustd_shared.daemon.memory_lock import lock_memory
 
 from ..reporting.sentences import size
@@ -22,14 +22,12 @@ from ..traces.format import Header
 from ..traces.recording import CensusTaker, Recorder
 from ..traces.writing import Full, TraceFile
 
-DEFAULT_LIMIT_MIB = 64
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 def record(options: argparse.Namespace) -> int:
     """Exit code 0; 69 where the machine can't be read, 73 where the file can't be written (to its end)."""
-    (path,) = options.files
-    limit_mib = options.limit or DEFAULT_LIMIT_MIB
+    path, limit_mib = options.file, options.limit
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)  # from here on `_stopped` looks for them
     try:
         place = watch(options.cgroup or "")
@@ -85,7 +83,7 @@ def _header(sensor: AnySensor, options: argparse.Namespace) -> Header:
     if reading is None:
         raise Unreadable("/proc/meminfo makes no sense")
     return Header(
-        writer=f"bustd {_version()}",
+        writer=f"bustd {__version__}",
         release=os.uname().release,
         ram=reading.ram,
         reserve=watermark_bytes(reading.ram) if sensor.sysinfo_is_usable else -1,
@@ -94,13 +92,6 @@ def _header(sensor: AnySensor, options: argparse.Namespace) -> Header:
         has_commands=int(options.commands),
         ancestor=options.only_descendants_of or 0,
     )
-
-
-def _version() -> str:
-    try:
-        return metadata.version("bustd")
-    except metadata.PackageNotFoundError:
-        return "of a source tree"
 
 
 def _shielded() -> str:

@@ -10,7 +10,7 @@ from bustd_shared.daemon.record import NamedTuple
 
 from ..sensing.reading import Reading, Refaults
 
-_SHORTEST_MS, _LONGEST_MS = 800, 1200
+_SHORTEST_MS, LONGEST_APART_MS = 800, 1200
 _MOST_SECONDS = 60
 _LONGEST_GAP_MS = 5000
 _MOST_BACK = 4
@@ -57,7 +57,7 @@ def advanced(stalls: Stalls, reading: Reading, now_ms: int, *, is_short: bool = 
     since_reclaimed = reading.refaults.reclaimed if reading.refaults else 0
     if since_ms >= 0 and stalls.since_ms >= 0:
         since_reclaimed = stalls.since_reclaimed
-    if stalls.marked_ms < 0 or elapsed_ms > _LONGEST_MS or elapsed_ms < 0:
+    if stalls.marked_ms < 0 or elapsed_ms > LONGEST_APART_MS or elapsed_ms < 0:
         return Stalls(now_ms, full_us, some_us, reading.refaults, (), since_ms, since_reclaimed)
     second = Second(
         max(full_us - stalls.full_us, 0) // elapsed_ms,

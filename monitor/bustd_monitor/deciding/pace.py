@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..conditions.table import Finding
+from ..conditions.finding import Finding
 from ..config import Sleep
 
 
@@ -16,7 +16,7 @@ def sleep_ms(findings: tuple[Finding, ...], sleep: Sleep) -> int:
     wait = sleep.longest_ms
     for finding in findings:
         fill_ms = finding.headroom * 1000 // (sleep.fill_mib_per_second * 2**20)
-        wait = min(wait, max(fill_ms, sleep.watch_longest_ms) if finding.needs_time else fill_ms)
+        wait = min(wait, max(fill_ms, sleep.watch_longest_ms) if finding.condition.needs_time else fill_ms)
         if finding.look_again_ms is not None:
             wait = min(wait, finding.look_again_ms)
     if any(finding.is_scarce for finding in findings):

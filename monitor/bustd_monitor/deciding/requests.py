@@ -5,7 +5,7 @@ from __future__ import annotations
 from bustd_protocol import limits
 from bustd_protocol.messages import KillRequest, Scope, Signal
 
-from .states import Ask, Escalate
+from .actions import Ask, Escalate
 
 
 def kill_request(request_id: int, ask: Ask, now_ms: int) -> KillRequest:

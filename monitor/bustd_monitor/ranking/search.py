@@ -183,7 +183,7 @@ class CandidateSearch:
         if len(pids) > MOST_MEMBERS:
             return True
         members = (self._table.read(pid, 0) for pid in pids)
-        return any(member is not None and order.why_protected(member, terms) for member in members)
+        return any(member is not None and order.protection(member, terms) is not None for member in members)
 
     def _may_rest(self, terms: Terms, now_ms: int) -> bool:
         """Whether no round need begin yet, because hardly any memory was lost since the last.

@@ -142,9 +142,9 @@ class Tracked:
         """Read a process that is large enough, and track it if it is not protected."""
         process = self._table.read(pid, place[0])
         if process is not None:
-            why_not = order.why_protected(process, terms)
-            if why_not:
-                self._spare(Spared(process, why_not))
+            spared = order.protection(process, terms)
+            if spared is not None:
+                self._spare(spared)
             else:
                 self._track(process, place, most, now_ms)
 

@@ -16,7 +16,7 @@ from bustd_shared.daemon.packets import AF_UNIX, MSG_DONTWAIT, MSG_NOSIGNAL, SOC
 def standing(killer_pid: int, trouble: str, *, dry_run: bool, is_blind: bool) -> str:
     """Whether this machine is protected, in one line. `killer_pid` 0: there is no connection, because of `trouble`.
 
-    It says nothing of phases and kills, which are in the log: a crisis must not become a stream of news for PID 1.
+    It says nothing of stages and kills, which are in the log: a crisis must not become a stream of news for PID 1.
     """
     if is_blind:
         return "BLIND: /proc/meminfo makes no sense, and nothing is decided on it"

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from bustd_monitor.ranking.order import Terms
+from bustd_monitor.ranking.order import Shield, Terms
 from bustd_monitor.ranking.search import CandidateSearch
 from bustd_monitor.sensing import processes
 from bustd_monitor.sensing.command_lines import CommandLines
@@ -112,10 +112,10 @@ def test_each_spared_process_is_listed_once_and_with_the_reason(scene):
     terms = PLAIN._replace(advice=Protection(units=("sshd.service",)))
     scene.watch(3, terms)
     spared = scene.search.rank(terms, NONE_REFUSED, scene.now_ms).spared
-    assert sorted((one.process.pid, one.why) for one in spared) == [
-        (101, "protected by killer.toml: unit sshd.service"),
-        (102, "oom_score_adj -1000"),
-        (103, "its death would not help"),
+    assert sorted((one.process.pid, one.shield.name, one.rule) for one in spared) == [
+        (101, "KILLER_TOML", "unit sshd.service"),
+        (102, "OOM_SCORE_ADJ", ""),
+        (103, "TOO_SMALL", ""),
     ]
 
 
@@ -672,7 +672,7 @@ def test_command_lines_are_remembered_from_before_the_crisis_and_not_read_in_it(
     scene.proc.remove("101/cmdline")
     ranking = scene.search.rank(terms, NONE_REFUSED, scene.now_ms)
     assert ranking.candidates == ()
-    assert ranking.spared[0].why == "never: command *--precious*"
+    assert ranking.spared[0][1:] == (Shield.NEVER, "command *--precious*")
     assert ranking.spared[0].process.command == "db --precious"
 
 
@@ -748,5 +748,5 @@ def test_a_real_process_that_a_rule_names_is_spared(own):
     with real.victim(24, name=b"precious"):
         rules = victims(never=matchers(names=(b"precious",)))
         ranking = own.rank(PLAIN._replace(victims=rules), NONE_REFUSED, 1000)
-    assert "never: name precious" in [spared.why for spared in ranking.spared]
+    assert (Shield.NEVER, "name precious") in [spared[1:] for spared in ranking.spared]
     assert b"precious" not in [chosen.process.comm for chosen in ranking.candidates]

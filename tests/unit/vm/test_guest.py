@@ -204,3 +204,54 @@ def test_a_leak_does_not_take_at_once_what_it_could_not_take_while_the_machine_s
     monkeypatch.setattr(workload, "time", time_by(clock))
     workload.grow(100, 8 * (4 << 20))
     assert taken_at == [0, 0.04, 10.04, 10.04, 10.04, 10.06, 10.1, 10.14]
+
+
+@pytest.mark.parametrize("chosen", ["core", "all", "promise: a wrong killer.toml", ""])
+def test_the_core_set_has_promises_of_the_sandbox_the_units_and_the_package(guest, monkeypatch, chosen):
+    main = guest("main")
+    performed = []
+    monkeypatch.setattr(main.machine, "make_program_file", lambda: None)
+    monkeypatch.setattr(main.machine, "lock_memory", lambda: None)
+    monkeypatch.setattr(main.resource, "setrlimit", lambda *_: None)
+    monkeypatch.setattr(main.package, "everything", set)
+    monkeypatch.setattr(main.daemons, "start", lambda daemon: None)
+    monkeypatch.setattr(main, "Heartbeat", lambda: None)
+    monkeypatch.setattr(main, "_told", lambda heartbeat, name, seconds, step: performed.append(name))
+    main._perform({"daemon": "bustd", "deb": "one.deb", "scenarios": [], "promises": [chosen] if chosen else []})
+    everything = [*guest("sandbox").all_of(), *guest("promises").all_of(), *guest("package").all_of({"deb": ""}, set())]
+    names = {"core": [name for name, core, _ in everything if core], "all": [name for name, _, _ in everything], "": []}
+    assert performed == ["install", *names.get(chosen, [chosen])]
+    assert len(names["all"]) > len(names["core"]) > 0
+    assert {name.partition(":")[0] for name in names["core"]} == {"sandbox", "promise", "package"}
+
+
+def test_a_step_says_how_long_it_took_and_the_machine_stood_still_even_where_it_fails(guest, monkeypatch):
+    main = guest("main")
+    said = []
+    monkeypatch.setattr(main.machine, "emit", lambda kind, **fields: said.append((kind, fields)))
+    heartbeat = SimpleNamespace(begin=lambda: None, stood_still_ms=lambda: 1200)
+    main._told(heartbeat, "promise", 5, lambda: {"faults": []})
+    main._told(heartbeat, "scenario", 5, lambda: {"stood_still_ms": 7})
+    main._told(heartbeat, "broken", 5, lambda: 1 / 0)
+    assert [fields["report"]["stood_still_ms"] for kind, fields in said if kind == "report"] == [1200, 7, 1200]
+    assert all(fields["report"]["took_s"] >= 0 for kind, fields in said if kind == "report")
+    assert "ZeroDivisionError" in said[-1][1]["report"]["error"]
+
+
+@pytest.mark.parametrize(
+    ("begun", "beats", "now", "longest"),
+    [
+        (100, [110, 120, 150, 160], 165, 30),
+        (100, [110, 120, 150], 195, 45),
+        (100, [60, 130], 131, 30),
+        (100, [], 175, 75),
+    ],
+)
+def test_the_longest_time_without_a_beat_counts_from_the_beginning_of_a_step_and_up_to_now(
+    guest, begun, beats, now, longest
+):
+    heartbeat = guest("heartbeat")
+    shared = [begun, 50, 0]
+    for ns in beats:
+        heartbeat.beat(shared, ns)
+    assert heartbeat.longest_ns(shared, now) == longest

@@ -4,8 +4,9 @@ import copy
 
 import pytest
 
-from tests.vm.__main__ import keep_trace, reactions, verdict_of
-from tests.vm.judge import faults, promise_faults, reaction_faults, reaction_ms
+from tests.vm.judge import faults, pause, promise_faults, reaction_faults, reaction_ms, stood_still
+from tests.vm.outcome import reactions, verdict_of
+from tests.vm.performing import keep_trace
 from tests.vm.scenarios import Scenario, Work
 
 
@@ -17,6 +18,7 @@ SCENARIO = Scenario(
     name="one",
     title="a leak",
     why="it happens",
+    core="",
     boot="ordinary",
     seconds=60,
     swap="none",
@@ -148,6 +150,26 @@ def test_a_slow_first_signal_is_a_fault_unless_the_machine_stood_or_bustd_was_st
         report |= {"blow": {"pid": 5}, "others_dead": {"bustd-killer.service": [5]}}
         report["restarts"] = GOOD["restarts"] | {"bustd-killer.service": 1}
     assert faults(SCENARIO._replace(blow=blow), report, "bustd") == found
+
+
+@pytest.mark.parametrize(
+    ("times", "words"),
+    [
+        ({}, ""),
+        ({"stood_still_ms": 999, "stood_ms": 999.9}, ""),
+        ({"stood_still_ms": 1000}, "the machine stood still for 1000 ms"),
+        ({"stood_still_ms": 1000, "stood_ms": 1500.0}, "the machine stood still for 1000 ms"),
+        (
+            {"stood_still_ms": 400, "stood_ms": 1000.0},
+            "the machine stood still for 1000 ms in all after memory was short",
+        ),
+    ],
+)
+def test_the_machine_stood_still_where_the_probe_got_no_turn_for_a_second_at_once_or_while_bustd_should_have_acted(
+    times, words
+):
+    assert stood_still(times) == bool(words)
+    assert not words or pause(times) == words
 
 
 @pytest.mark.parametrize(

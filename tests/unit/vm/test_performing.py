@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.vm import __main__ as runner
-from tests.vm import judge
+from tests.vm import judge, performing
 from tests.vm.image import Image
+from tests.vm.outcome import Outcome
 from tests.vm.qemu import Hung
 
 from .test_judge import GOOD, SCENARIO, changed
@@ -27,10 +27,10 @@ class Machines:
 
     def __init__(self, monkeypatch, folder: Path, *reports: dict) -> None:
         self.jobs: list[list[str]] = []
-        self.promises: list[bool] = []
+        self.promises: list[list[str]] = []
         self._reports = list(reports)
         self._results = folder / "results.jsonl"
-        monkeypatch.setattr(runner, "booted", self._booted)
+        monkeypatch.setattr(performing, "booted", self._booted)
 
     @contextmanager
     def _booted(self, made, boot, job, files):
@@ -40,15 +40,16 @@ class Machines:
         yield self
 
     def reports(self):
-        for name in self.jobs[-1]:
+        for name in [*self.jobs[-1], *(name for name in self._now if name.startswith("promise"))]:
             if self._now[name] == HANGS:
                 raise Hung(name, "it took too long", "the console")
             yield name, dict(self._now[name])
 
-    def performed(self, *scenarios, daemon: str = "bustd", promises: bool = False) -> list[tuple[str, str]]:
+    def performed(self, *scenarios, daemon: str = "bustd", promises: tuple[str, ...] = ()) -> list[tuple[str, str]]:
         """The verdicts."""
-        plan = runner.Plan("ordinary", list(scenarios), daemon, None, promises)
-        runner.perform(plan, Image(*[Path()] * len(Image._fields)), runner.Outcome(self._results))
+        plan = performing.Plan("ordinary", list(scenarios), daemon, None, list(promises))
+        self.outcome = Outcome(self._results)
+        performing.perform(plan, Image(*[Path()] * len(Image._fields)), self.outcome)
         lines = [json.loads(line) for line in self._results.read_text().splitlines()]
         return [(line["name"], line["verdict"]) for line in lines]
 
@@ -59,7 +60,10 @@ def test_all_scenarios_of_a_kind_share_a_machine(monkeypatch, tmp_path):
     assert machines.jobs == [["one", "two", "three"]]
 
 
-@pytest.mark.parametrize(("second", "verdict"), [(GOOD, "pass"), (FAILED, "FAIL"), (FAILED_AND_STOOD, "FAIL")])
+@pytest.mark.parametrize(
+    ("second", "verdict"),
+    [(GOOD, "pass"), (FAILED, "FAIL"), (FAILED_AND_RAN, "FAIL"), (FAILED_AND_STOOD, "NOT DECIDED")],
+)
 def test_what_failed_while_the_machine_stood_still_is_performed_once_more_and_that_counts(
     monkeypatch, tmp_path, second, verdict
 ):
@@ -70,8 +74,44 @@ def test_what_failed_while_the_machine_stood_still_is_performed_once_more_and_th
 
 def test_promises_are_kept_on_the_first_machine_alone(monkeypatch, tmp_path):
     machines = Machines(monkeypatch, tmp_path, {"one": FAILED_AND_STOOD}, {"one": GOOD})
-    machines.performed(SCENARIOS[0], promises=True)
-    assert machines.promises == [True, False]
+    machines.performed(SCENARIOS[0], promises=("all",))
+    assert machines.promises == [["all"], []]
+
+
+@pytest.mark.parametrize(
+    ("second", "verdict"),
+    [
+        ({"faults": []}, "pass"),
+        ({"faults": ["no"], "stood_still_ms": 999}, "FAIL"),
+        ({"error": "Traceback\nTimeoutError: no", "stood_still_ms": 1000}, "NOT DECIDED"),
+    ],
+)
+def test_a_promise_that_was_broken_while_the_machine_stood_still_is_kept_once_more_by_itself(
+    monkeypatch, tmp_path, second, verdict
+):
+    broken = {"faults": ["no"], "stood_still_ms": 1000}
+    machines = Machines(
+        monkeypatch, tmp_path, {"promise 1": broken, "promise 2": {"faults": []}}, {"promise 1": second}
+    )
+    assert machines.performed(promises=("core",)) == [
+        ("promise 1", ASIDE),
+        ("promise 2", "pass"),
+        ("promise 1", verdict),
+    ]
+    assert machines.promises == [["core"], ["promise 1"]]
+
+
+def test_another_daemon_has_failed_what_it_failed_twice(monkeypatch, tmp_path):
+    machines = Machines(monkeypatch, tmp_path, {"one": FAILED_AND_STOOD}, {"one": FAILED_AND_STOOD})
+    assert machines.performed(SCENARIOS[0], daemon="earlyoom") == [("one", ASIDE), ("one", "FAIL")]
+
+
+def test_a_reaction_on_a_machine_that_stood_still_is_said_and_does_not_count(monkeypatch, tmp_path, capsys):
+    slow = {"reaction_ms": 900.0, "stood_ms": 0.0}
+    machines = Machines(monkeypatch, tmp_path, {"one": GOOD | slow, "two": STOOD | slow})
+    assert machines.performed(*SCENARIOS[:2]) == [("one", "pass"), ("two", "pass")]
+    assert machines.outcome.reactions_ms == {"one": 900.0}
+    assert "first signal after 900 ms: not counted, the machine stood still for 1000 ms" in capsys.readouterr().out
 
 
 def test_what_is_lost_as_expected_needs_no_second_chance(monkeypatch, tmp_path):

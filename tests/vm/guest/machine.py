@@ -25,7 +25,7 @@ GUEST = "/run/job/guest"
 
 _PYTHON = ("/usr/bin/python3", "-s", "-E")
 _PORT = "/dev/ttyS1"
-_MCL_CURRENT, _MCL_FUTURE = 1, 2
+_MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
 _SYS_PIDFD_GETFD = 438
 _SWAP_FILE = Path("/var/vm-swap")
 _FILLER = Path("/var/vm-filler")
@@ -59,9 +59,12 @@ def ready():
             link.sendto(b"READY=1", address.replace("@", "\0", 1))
 
 
-def lock_memory():
-    """This process stays in memory, whatever the scenario does to the others. Raises OSError."""
-    if _libc.mlockall(_MCL_CURRENT | _MCL_FUTURE):
+def lock_memory(*, only_used=False):
+    """This process stays in memory, whatever the scenario does to the others. Raises OSError.
+
+    `only_used`: each page from when it is used; a forked process gets no copy of those that it never touches.
+    """
+    if _libc.mlockall(_MCL_CURRENT | _MCL_FUTURE | (_MCL_ONFAULT if only_used else 0)):
         raise OSError(ctypes.get_errno(), "mlockall")
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import time
 import traceback
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ import package
 import promises
 import sandbox
 import scenario
+from heartbeat import Heartbeat
 
 _SPARE_S = 240
 
@@ -34,25 +36,39 @@ def _perform(job):
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a pidfd for each process that is watched
     machine.make_program_file()
+    heartbeat = Heartbeat()
     before = package.everything() if job["promises"] else set()
     if job["daemon"] == "bustd":
-        _told("install", 400, lambda: daemons.install("/run/job/" + job["deb"]))
+        _told(heartbeat, "install", 400, lambda: daemons.install("/run/job/" + job["deb"]))
     daemons.start(job["daemon"])
     for description in job["scenarios"]:
         step = partial(scenario.perform, description, job["daemon"], job["traces"])
-        _told(description["name"], scenario.longest_seconds(description) + _SPARE_S, step)
+        _told(heartbeat, description["name"], scenario.longest_seconds(description) + _SPARE_S, step)
     if job["promises"]:
-        for name, promise in [*sandbox.all_of(), *promises.all_of(), *package.all_of(job, before)]:
-            _told(name, 600, promise)
+        for name, core, promise in [*sandbox.all_of(), *promises.all_of(), *package.all_of(job, before)]:
+            if is_asked(name, core, job["promises"]):
+                _told(heartbeat, name, 600, promise)
 
 
-def _told(name, seconds, step):
-    """A step with its beginning, the time after which the host may give it up, and its report, be it an exception."""
+def is_asked(name, core, words):
+    """Whether a promise is kept: the words are "all", "core", or names of promises."""
+    return "all" in words or name in words or ("core" in words and core != "")
+
+
+def _told(heartbeat, name, seconds, step):
+    """A step with its beginning, the time after which the host may give it up, and its report, be it an exception.
+
+    A scenario says itself how long the machine stood still; of other steps, and of an exception, the heartbeat does.
+    """
     machine.emit("start", name=name, seconds=seconds)
+    heartbeat.begin()
+    begun = time.monotonic()
     try:
-        machine.emit("report", name=name, report=step())
+        report = step()
     except Exception:
-        machine.emit("report", name=name, report={"error": traceback.format_exc()})
+        report = {"error": traceback.format_exc()}
+    measured = {"took_s": round(time.monotonic() - begun, 1), "stood_still_ms": heartbeat.stood_still_ms()}
+    machine.emit("report", name=name, report=measured | report)
 
 
 if __name__ == "__main__":

@@ -31,13 +31,13 @@ def everything():
 
 
 def all_of(job, before):
-    """(name, step): the last one leaves a machine without bustd."""
+    """(name, what it stands for in the core set or "", step): the last one leaves a machine without bustd."""
     deb = "/run/job/" + job["deb"]
     return [
-        ("package: an upgrade restarts what runs", lambda: upgrade_running(deb)),
-        ("package: an upgrade leaves alone what was stopped", lambda: upgrade_stopped(deb)),
-        ("package: removal stops units and a standalone pair", remove),
-        ("package: purge leaves nothing", lambda: purge(before)),
+        ("package: an upgrade restarts what runs", "", lambda: upgrade_running(deb)),
+        ("package: an upgrade leaves alone what was stopped", "", lambda: upgrade_stopped(deb)),
+        ("package: removal stops units and a standalone pair", "the package's scripts", remove),
+        ("package: purge leaves nothing", "what the package says is its own", lambda: purge(before)),
     ]
 
 

@@ -26,16 +26,16 @@ except OSError as error:
 
 
 def all_of():
-    """(name, step) in the order in which they are taken."""
+    """(name, what it stands for in the core set or "", step) in the order in which they are taken."""
     return [
-        ("promise: the killer starts by its socket", socket_activation),
-        ("promise: either restarts without the other", restarts),
-        ("promise: they come back, however often", returns),
-        ("promise: another user cannot connect", strangers),
-        ("promise: hidepid is named, not guessed around", blinded),
-        ("promise: a wrong killer.toml", wrong_killer_toml),
-        ("promise: a wrong bustd.toml", wrong_bustd_toml),
-        ("promise: one control group is watched by itself", limited_group),
+        ("promise: the killer starts by its socket", "socket activation", socket_activation),
+        ("promise: either restarts without the other", "", restarts),
+        ("promise: they come back, however often", "Restart= and the limit of starts of both units", returns),
+        ("promise: another user cannot connect", "who may talk to the killer", strangers),
+        ("promise: hidepid is named, not guessed around", "", blinded),
+        ("promise: a wrong killer.toml", "a mistake of root's, and the status that tells", wrong_killer_toml),
+        ("promise: a wrong bustd.toml", "", wrong_bustd_toml),
+        ("promise: one control group is watched by itself", "", limited_group),
     ]
 
 

@@ -11,15 +11,16 @@ _CAP_KILL = 1 << 5
 
 
 def all_of():
-    """(name, step) in the order in which they are taken."""
+    """(name, what it stands for in the core set or "", step) in the order in which they are taken."""
+    files = "the unit files as systemd and the kernel read them"
     return [
-        ("sandbox: capabilities, locked memory, rank", what_proc_shows),
-        ("sandbox: memory of their own", memory_of_their_own),
-        ("sandbox: filters of system calls", filters),
-        ("sandbox: no writable path", nothing_writable),
-        ("sandbox: handed-over PSI descriptors", handed_over_triggers),
-        ("sandbox: systemd-analyze security", exposure),
-        ("sandbox: selftest inside of it", selftest),
+        ("sandbox: capabilities, locked memory, rank", files, what_proc_shows),
+        ("sandbox: memory of their own", files, memory_of_their_own),
+        ("sandbox: filters of system calls", files, filters),
+        ("sandbox: no writable path", files, nothing_writable),
+        ("sandbox: handed-over PSI descriptors", files, handed_over_triggers),
+        ("sandbox: systemd-analyze security", files, exposure),
+        ("sandbox: selftest inside of it", "a command that is run on a machine whose daemons run", selftest),
     ]
 
 
