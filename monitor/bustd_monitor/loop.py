@@ -17,6 +17,7 @@ from .deciding.states import firing_now
 from .dialogue import KillerDialogue
 from .ranking.search import CandidateSearch
 from .ranking.terms import Rules
+from .reclaimer import Reclaimer
 from .reporting.service_manager import ServiceManager, standing
 from .sensing.cgroup_sensor import AnySensor
 from .sensing.triggers import Triggers
@@ -39,6 +40,7 @@ class Loop:
         sensor: AnySensor,
         shortlist: CandidateSearch,
         client: Client,
+        reclaimer: Reclaimer,
         triggers: Triggers,
         service_manager: ServiceManager,
         log: Log,
@@ -55,7 +57,14 @@ class Loop:
         self._sleeper = Sleeper(triggers, log)
         rules = Rules(config.victims, advice, 0, only_uid)
         self._dialogue = KillerDialogue(
-            config, rules, search=shortlist, sensor=sensor, client=client, log=log, clock_ns=clock_ns
+            config,
+            rules,
+            search=shortlist,
+            sensor=sensor,
+            client=client,
+            reclaimer=reclaimer,
+            log=log,
+            clock_ns=clock_ns,
         )
         self._driver = self._dialogue.driver
 

@@ -163,4 +163,11 @@ def exited(report: Exited, reading: Reading | None) -> str:
             f"the victim is STUCK: it has not ended {report.elapsed_ms} ms after its signal, though its memory may be "
             f"back already; it is set aside for as long as it lives{now}"
         )
+    if report.fate is Fate.SPARED:
+        return (
+            f"the victim has not obeyed SIGTERM for {report.elapsed_ms} ms and lives, because memory is no longer short; "
+            f"the next time it gets SIGKILL at once{now}"
+        )
+    if report.fate is Fate.RELEASED:
+        return f"the victim has given its memory back after {report.elapsed_ms} ms, and is about to be gone{now}"
     return f"the victim is gone after {report.elapsed_ms} ms{now}"
