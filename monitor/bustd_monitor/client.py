@@ -93,7 +93,8 @@ class Client:
         """The next message, None if there is none; what it answers is no longer due. Raises Lost."""
         message = self.receive()
         if message is not None:
-            self._deadlines.heard(message, now_ms, owes_verdict=not self.may_ask)
+            is_flying = self._connection.awaits_exit
+            self._deadlines.heard(message, now_ms, owes_verdict=not self.may_ask, is_flying=is_flying)
         return message
 
     def keep(self, now_ms: int) -> str:

@@ -165,8 +165,8 @@ def exited(report: Exited, reading: Reading | None) -> str:
         )
     if report.fate is Fate.SPARED:
         return (
-            f"the victim has not obeyed SIGTERM for {report.elapsed_ms} ms and lives, because memory is no longer short; "
-            f"the next time it gets SIGKILL at once{now}"
+            f"the victim has not obeyed SIGTERM for {report.elapsed_ms} ms and lives, because memory is no longer "
+            f"short; the next time it gets SIGKILL at once{now}"
         )
     if report.fate is Fate.RELEASED:
         return f"the victim has given its memory back after {report.elapsed_ms} ms, and is about to be gone{now}"
