@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bustd_monitor.amounts import size
+from bustd_protocol.messages import Signal
 from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.rules.schema import Key, Schema
 
@@ -54,7 +55,7 @@ def judge(seen: Seen, stall: Stall) -> Finding:
     least = int(reading.total * most_percent / 100)
     scarce = reading.available <= least
     fires = scarce and _thrashes(seen.trends.stalls, stall, short=is_short(reading, stall))
-    return Finding(CONDITION, scarce, fires, max(reading.available - least, 0))
+    return Finding(CONDITION, scarce, fires, max(reading.available - least, 0), Signal.TERM)
 
 
 def is_short(reading: Reading, stall: Stall) -> bool:
