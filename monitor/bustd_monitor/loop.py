@@ -18,6 +18,7 @@ from .dialogue import KillerDialogue
 from .ranking.search import CandidateSearch
 from .ranking.terms import Rules
 from .reclaimer import Reclaimer
+from .reporting import connection
 from .reporting.service_manager import ServiceManager, standing
 from .sensing.cgroup_sensor import AnySensor
 from .sensing.triggers import Triggers
@@ -89,7 +90,7 @@ class Loop:
         self._tell_service_manager(now_ms, has_read=due_ms is not None)
         killer_speaks = self._sleeper.sleep(self._sleep_ms(now_ms, due_ms), self._client.fileno())
         if self._sleeper.received(signal.SIGTERM, signal.SIGINT):
-            self._log("stopping")
+            self._log(connection.STOPPING)
             return EXIT_STOPPED
         if self._sleeper.received(signal.SIGHUP):
             self._driver.configure(self._reload() or self._driver.config)
@@ -102,7 +103,7 @@ class Loop:
         driver = self._driver
         reading = self._sensor.read(self._enough_available_percent())
         if reading is None:
-            self._log("what is available makes no sense: nothing is decided on it")
+            self._log(connection.NO_SENSE)
             return None
         driver.read(reading, now_ms)
         due_ms = now_ms + self._pace_ms(now_ms)
