@@ -107,7 +107,7 @@ class Driver:
 
     def exited(self, exited: Exited) -> None:
         """The kill in flight is over."""
-        self.state = states.on_exited(self.state, exited)
+        self.state = states.on_exited(self.state, exited, self._now_ms())
 
     def lost(self, hold_until_ms: int) -> None:
         """What was asked for is void, and no process is asked for before this time."""

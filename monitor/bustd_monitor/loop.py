@@ -17,6 +17,8 @@ from .deciding.states import firing_now
 from .dialogue import KillerDialogue
 from .ranking.search import CandidateSearch
 from .ranking.terms import Rules
+from .reclaimer import Reclaimer
+from .reporting import connection
 from .reporting.service_manager import ServiceManager, standing
 from .sensing.cgroup_sensor import AnySensor
 from .sensing.triggers import Triggers
@@ -39,6 +41,7 @@ class Loop:
         sensor: AnySensor,
         shortlist: CandidateSearch,
         client: Client,
+        reclaimer: Reclaimer,
         triggers: Triggers,
         service_manager: ServiceManager,
         log: Log,
@@ -55,7 +58,14 @@ class Loop:
         self._sleeper = Sleeper(triggers, log)
         rules = Rules(config.victims, advice, 0, only_uid)
         self._dialogue = KillerDialogue(
-            config, rules, search=shortlist, sensor=sensor, client=client, log=log, clock_ns=clock_ns
+            config,
+            rules,
+            search=shortlist,
+            sensor=sensor,
+            client=client,
+            reclaimer=reclaimer,
+            log=log,
+            clock_ns=clock_ns,
         )
         self._driver = self._dialogue.driver
 
@@ -80,7 +90,7 @@ class Loop:
         self._tell_service_manager(now_ms, has_read=due_ms is not None)
         killer_speaks = self._sleeper.sleep(self._sleep_ms(now_ms, due_ms), self._client.fileno())
         if self._sleeper.received(signal.SIGTERM, signal.SIGINT):
-            self._log("stopping")
+            self._log(connection.STOPPING)
             return EXIT_STOPPED
         if self._sleeper.received(signal.SIGHUP):
             self._driver.configure(self._reload() or self._driver.config)
@@ -93,7 +103,7 @@ class Loop:
         driver = self._driver
         reading = self._sensor.read(self._enough_available_percent())
         if reading is None:
-            self._log("what is available makes no sense: nothing is decided on it")
+            self._log(connection.NO_SENSE)
             return None
         driver.read(reading, now_ms)
         due_ms = now_ms + self._pace_ms(now_ms)

@@ -25,6 +25,7 @@ from .conditions.table import CONDITIONS
 from .inherited import inherited_descriptors
 from .loop import Loop
 from .ranking.search import CandidateSearch
+from .reclaimer import Reclaimer
 from .reporting import sentences
 from .reporting.sentences import watching_apart
 from .reporting.service_manager import ServiceManager
@@ -135,6 +136,7 @@ def _run(arguments: Arguments, log: Log) -> int:
             )
         ),
         client=Client(settings.killer.socket, link),
+        reclaimer=Reclaimer(),
         triggers=triggers,
         service_manager=ServiceManager(os.environ),
         log=log,

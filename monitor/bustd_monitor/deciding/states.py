@@ -48,6 +48,8 @@ _LONGEST_QUEUE = 16
 _QUEUE_HOLD_MS = 500
 """The killer hangs up on more than 50 messages a second: at most a queue of candidates in this time."""
 _BUSY_HOLD_MS = 200
+_SPARED_MS, _MOST_SPARED = 600_000, 64
+"""A process that SIGTERM did not end, and that lived because memory was no longer short, gets SIGKILL the next time."""
 
 
 class State(NamedTuple):
@@ -55,7 +57,7 @@ class State(NamedTuple):
 
     `ahead_hold_until_ms`: until then the conditions that fire ahead of a shortage are held back, and they alone, as no
     process was worth it. `refused` (PID, start time) are not asked for before it is quiet again; the `stuck` among them
-    are not asked for as long as they live.
+    are not asked for as long as they live. `spared` (PID, start time, until when) get SIGKILL at once.
     """
 
     stage: Stage = Stage.CALM
@@ -67,6 +69,7 @@ class State(NamedTuple):
     queue: tuple[Candidate, ...] = ()
     refused: frozenset[tuple[int, int]] = frozenset()
     stuck: tuple[tuple[int, int], ...] = ()
+    spared: tuple[tuple[int, int, int], ...] = ()
     no_victim_said_ms: int | None = None
     flight: Flight | None = None
     found: tuple[Finding, ...] = ()
@@ -120,7 +123,7 @@ def on_ranking(
     first, *others = choice.candidates
     state = state._replace(finding=finding, queue=tuple(others[: _LONGEST_QUEUE - 1]), no_victim_said_ms=None)
     basis = Basis(seen, choice.relief, choice.needed_bytes)
-    return state, (Ask(first, finding, tuple(others[:3]), basis),)
+    return state, (Ask(first, _for(first, finding, state, now_ms), tuple(others[:3]), basis),)
 
 
 def on_verdict(state: State, asked: Asked, verdict: Verdict, now_ms: int) -> Step:
@@ -137,7 +140,7 @@ def on_verdict(state: State, asked: Asked, verdict: Verdict, now_ms: int) -> Ste
     if reaction is Reaction.NEXT_CANDIDATE:
         state = state._replace(refused=state.refused | {(process.pid, process.start_ticks)})
         if state.queue and state.finding is not None:
-            ask = Ask(state.queue[0], state.finding, state.queue[1:4])
+            ask = Ask(state.queue[0], _for(state.queue[0], state.finding, state, now_ms), state.queue[1:4])
             return _moved(state, Event.NEXT)._replace(queue=state.queue[1:]), (ask,)
         return _over(state, now_ms + _QUEUE_HOLD_MS), ()
     if reaction is Reaction.AWAIT_EXIT:
@@ -148,7 +151,7 @@ def on_verdict(state: State, asked: Asked, verdict: Verdict, now_ms: int) -> Ste
     return _over(state, now_ms + _HOLD_MS[reaction]), said
 
 
-def on_exited(state: State, exited: Exited) -> State:
+def on_exited(state: State, exited: Exited, now_ms: int) -> State:
     """The kill in flight is over. A victim that is stuck is not asked for again as long as it lives.
 
     With its start time it can be remembered for ever: a later process with its PID is another one.
@@ -159,6 +162,9 @@ def on_exited(state: State, exited: Exited) -> State:
     if flight is not None and exited.fate is Fate.STUCK:
         victim = (flight.pid, flight.start_ticks)
         refused, stuck = refused | {victim}, (*stuck, victim)[-_MOST_STUCK:]
+    if flight is not None and exited.fate is Fate.SPARED:
+        spared = (*state.spared, (flight.pid, flight.start_ticks, now_ms + _SPARED_MS))
+        state = state._replace(spared=spared[-_MOST_SPARED:])
     settled = state._replace(flight=None, refused=refused, stuck=stuck, trends=trends.after_death(state.trends))
     return _moved(settled, Event.EXITED)
 
@@ -179,6 +185,13 @@ def on_lost(state: State, hold_until_ms: int) -> State:
 def firing_now(state: State) -> list[Finding]:
     """The findings that fire, the most urgent first."""
     return [one for one in state.found if one.fires]
+
+
+def _for(candidate: Candidate, finding: Finding, state: State, now_ms: int) -> Finding:
+    """The finding as it asks for this candidate: with SIGKILL for one that SIGTERM did not end recently."""
+    victim = (candidate.process.pid, candidate.process.start_ticks)
+    is_spared = any(one[:2] == victim and now_ms < one[2] for one in state.spared)
+    return finding._replace(signal=Signal.KILL) if is_spared else finding
 
 
 def _maybe_escalated(state: State, firing: list[Finding]) -> Step:

@@ -15,8 +15,8 @@ from . import cgroup_paths
 MOST_GROUPS = 256
 """A control group with more of them below it is left alone: a user may make any number, and each takes time to list."""
 
-MOST_MEMBERS = 2640
-"""More processes do not die together: one request and eight continuations of 330 each name no more."""
+MOST_MEMBERS = 1000
+"""More processes do not die together: the killer signals no more than 1024 in a minute."""
 
 _CHUNK_BYTES = 16384
 

@@ -97,17 +97,25 @@ def read_file(path: str, most_bytes: int = MOST_BYTES) -> bytes | None:
             raise
         return None
     try:
-        asked = min(_FIRST_READ_BYTES, most_bytes)
-        data = chunk = os.read(descriptor, asked)
-        while len(chunk) == asked and len(data) < most_bytes:
-            asked = most_bytes - len(data)
-            chunk = os.read(descriptor, asked)
-            data += chunk
-        return data
+        asked = _FIRST_READ_BYTES if most_bytes > _FIRST_READ_BYTES else most_bytes
+        data = os.read(descriptor, asked)
+        return data if len(data) < asked else data + _rest(descriptor, most_bytes - asked)
     except OSError as error:
         return b"" if error.errno == errno.ENAMETOOLONG else None
     finally:
         os.close(descriptor)
+
+
+def _rest(descriptor: int, most_bytes: int) -> bytes:
+    """What follows, at most so many bytes, of a file of which a read came back with all that it asked for."""
+    data = b""
+    while len(data) < most_bytes:
+        asked = most_bytes - len(data)
+        chunk = os.read(descriptor, asked)
+        data += chunk
+        if len(chunk) < asked:
+            break
+    return data
 
 
 def _read_status(directory: str) -> procfs.Status | None:

@@ -12,8 +12,8 @@ from bustd_shared.daemon.record import NamedTuple
 from . import bounds
 
 PF_KTHREAD = 0x00200000
+_LOWEST_ADJ, _HIGHEST_ADJ = -1000, 1000
 _NEWLINE = 10
-_LONGEST_ADJ = len("-1000")
 _LARGEST_KIB = 2**50
 """More kibibytes than any machine has: lxcfs prints negative amounts as 18446744073709551360 kB."""
 
@@ -110,8 +110,11 @@ def parse_status(data: bytes) -> Status | None:
 
 def parse_oom_score_adj(data: bytes) -> int | None:
     """Parse /proc/PID/oom_score_adj, -1000 to 1000 (proc_pid_oom_score_adj(5)); None for anything else."""
-    word = data.strip()
-    return int(word) if word.removeprefix(b"-").isdigit() and len(word) <= _LONGEST_ADJ else None
+    try:
+        adj = int(data)
+    except ValueError:
+        return None
+    return adj if _LOWEST_ADJ <= adj <= _HIGHEST_ADJ else None
 
 
 def parse_meminfo(data: bytes) -> Meminfo | None:

@@ -74,7 +74,9 @@ def test_a_process_that_is_gone_or_makes_no_sense_is_none(proc, name, data):
         (b"-17", -17),
         (b"--5\n", None),
         (b"-\n", None),
-        (b"1_0\n", None),
+        (b"1001\n", None),
+        (b"-1001\n", None),
+        (b"1 0\n", None),
         (b"9" * 5000, None),
     ],
 )
