@@ -96,7 +96,19 @@ FLOORS = {
     "bustd_shared": ("daemon", "kernel", "rules"),
     "bustd_monitor": (
         *("amounts", "sensing", "ranking", "conditions", "config", "deciding", "reporting"),
-        *("arguments", "deadlines", "client", "inherited", "sleeper", "driver", "dialogue", "loop", "start"),
+        *(
+            "arguments",
+            "batch",
+            "reclaimer",
+            "deadlines",
+            "client",
+            "inherited",
+            "sleeper",
+            "driver",
+            "dialogue",
+            "loop",
+            "start",
+        ),
         *("traces", "cli", "__main__"),
     ),
 }
@@ -261,8 +273,9 @@ SIGNALLING = {
     *("system", "popen", "posix_spawn", "posix_spawnp", "spawnv", "spawnl", "forkpty", "execl", "execve", "execvp"),
     *("eval", "exec", "__import__", "import_module", "getattr_static", "PyDLL", "pythonapi"),
 }
-LIBC_FUNCTIONS = {"mlockall", "sysinfo", "fnmatch", "prctl"}
-"""Those of the monitor. prctl(2) signals the process that calls it, and no other."""
+LIBC_FUNCTIONS = {"mlockall", "sysinfo", "fnmatch", "prctl", "process_mrelease"}
+"""Those of the monitor. prctl(2) signals the process that calls it, and no other; process_mrelease(2) takes memory of
+what has its SIGKILL already, and of nothing else."""
 
 
 def signalling_calls(path: Path) -> list[str]:

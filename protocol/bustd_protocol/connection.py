@@ -63,8 +63,8 @@ class Connection:
         """The message in `packet`; None if it must be discarded: it answers this monitor before its restart.
 
         `is_truncated`: the packet was longer than what was read. `has_ancillary`: descriptors or credentials came with
-        it. Raises RemoteProtocolError for everything that the peer must not send, and its subclass OtherVersion for what
-        `farewell_to` answers. The end of the connection is not a packet: the caller must notice it first.
+        it. Raises RemoteProtocolError for everything that the peer must not send, and OtherVersion, which is one, for
+        what `farewell_to` answers. The end of the connection is not a packet: the caller must notice it first.
         """
         if is_truncated or has_ancillary:
             raise RemoteProtocolError("an oversized packet, or descriptors attached")
