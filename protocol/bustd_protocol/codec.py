@@ -10,7 +10,19 @@ import msgpack
 
 from . import limits
 from .errors import LocalProtocolError, OtherVersion, RemoteProtocolError
-from .messages import LAYOUT, Bye, EnumField, Farewell, FieldKind, IntField, Message, Verdict, outcome_of
+from .messages import (
+    LAYOUT,
+    Bye,
+    EnumField,
+    Farewell,
+    FieldKind,
+    IntField,
+    KillRequest,
+    Message,
+    Verdict,
+    outcome_of,
+    unpacked_members,
+)
 
 _BY_NUMBER = {number: (kind, fields) for kind, (number, fields) in LAYOUT.items()}
 _LONGEST_ARRAY = 2 + max(len(fields) for _, fields in LAYOUT.values())
@@ -74,11 +86,11 @@ def farewell_to(version: int) -> bytes:
 
 
 def _of_another_version(array: list[int]) -> Bye:
-    """Of a packet of another version only Bye can be understood, whatever its reason is. Raises OtherVersion."""
+    """Of a packet of another version only `[8, version, 0, n]` can be understood: Bye. Raises OtherVersion."""
     number, version = array[:2]
     if not 0 <= version <= 255:
         raise RemoteProtocolError(f"version {version}")
-    if number == LAYOUT[Bye][0]:
+    if number == LAYOUT[Bye][0] and [type(value) for value in array] == [int] * 4 and array[2] == 0:
         return Bye(0, Farewell.VERSION)
     raise OtherVersion(version)
 
@@ -121,6 +133,10 @@ def _restored(kind: FieldKind, value: object) -> object:
 
 
 def _check_whole(message: Message) -> None:
-    """Check what no field says alone: the reason of a verdict fixes its outcome."""
+    """Check what no field says alone: the reason of a verdict fixes its outcome, and members are processes."""
     if isinstance(message, Verdict) and message.outcome is not outcome_of(message.reason):
         raise _UnfitField(f"outcome {message.outcome.name} with reason {message.reason.name}")
+    if isinstance(message, KillRequest):
+        for pid, start_ticks in unpacked_members(message.members):
+            if not (0 < pid <= limits.PID_MAX and start_ticks <= limits.UINT63_MAX):
+                raise _UnfitField(f"a member with PID {pid} and start time {start_ticks}")
