@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from bustd_killer import serving as killer_serving
 from bustd_killer import start as killer_start
 from bustd_monitor import arguments as monitor_arguments
 from bustd_monitor import config
@@ -205,7 +204,7 @@ def codes_of(*programs) -> list[str]:
     ("name", "codes"),
     [
         ("bustd.1", re.findall(r"^  (\d+) ", parser().epilog or "", re.MULTILINE)),
-        ("bustd-killer.8", codes_of(killer_start, killer_serving)),
+        ("bustd-killer.8", codes_of(killer_start)),
         ("bustd-monitor.8", codes_of(monitor_start)),
     ],
 )
