@@ -13,7 +13,9 @@ LEAST_PERCENT = 95.0
 GROUPS = {
     "the protocol": "protocol/bustd_protocol/",
     "the killer's rules": "killer/bustd_killer/rules.py",
+    "the monitor's conditions": "monitor/bustd_monitor/conditions/",
     "the monitor's decide": "monitor/bustd_monitor/deciding/",
+    "the monitor's driver": "monitor/bustd_monitor/driver.py",
 }
 
 
