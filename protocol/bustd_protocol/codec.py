@@ -10,19 +10,7 @@ import msgpack
 
 from . import limits
 from .errors import LocalProtocolError, OtherVersion, RemoteProtocolError
-from .messages import (
-    LAYOUT,
-    Bye,
-    EnumField,
-    Farewell,
-    FieldKind,
-    IntField,
-    KillRequest,
-    Message,
-    Verdict,
-    outcome_of,
-    unpacked_members,
-)
+from .messages import LAYOUT, Bye, EnumField, Farewell, FieldKind, IntField, Message, Verdict, outcome_of
 
 _BY_NUMBER = {number: (kind, fields) for kind, (number, fields) in LAYOUT.items()}
 _LONGEST_ARRAY = 2 + max(len(fields) for _, fields in LAYOUT.values())
@@ -133,10 +121,6 @@ def _restored(kind: FieldKind, value: object) -> object:
 
 
 def _check_whole(message: Message) -> None:
-    """Check what no field says alone: the reason of a verdict fixes its outcome, and members are processes."""
+    """Check what no field says alone: the reason of a verdict fixes its outcome."""
     if isinstance(message, Verdict) and message.outcome is not outcome_of(message.reason):
         raise _UnfitField(f"outcome {message.outcome.name} with reason {message.reason.name}")
-    if isinstance(message, KillRequest):
-        for pid, start_ticks in unpacked_members(message.members):
-            if not (0 < pid <= limits.PID_MAX and start_ticks <= limits.UINT63_MAX):
-                raise _UnfitField(f"a member with PID {pid} and start time {start_ticks}")

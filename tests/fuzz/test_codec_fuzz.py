@@ -136,7 +136,7 @@ def test_one_unfit_field_is_refused_by_both_directions(data: st.DataObject) -> N
 
 @FUZZ
 @given(request=messages_of(KillRequest), fit=member_bytes(), unfit=unfit_member_bytes())
-def test_members_are_processes_to_the_last_record_or_the_request_is_refused(
+def test_members_are_whole_records_to_the_last_or_the_request_is_refused(
     request: KillRequest, fit: bytes, unfit: bytes
 ) -> None:
     heard = decoded(msgpack.packb([*wire_list(request)[:-1], fit]))
