@@ -3,8 +3,8 @@
 from types import SimpleNamespace
 
 import pytest
-
 from bustd_monitor.deciding.phases import Phase
+
 from bustd_monitor.driver import Driver
 from bustd_monitor.ranking.order import Ranking
 from bustd_monitor.ranking.terms import Rules
