@@ -93,7 +93,7 @@ FLOORS = {
     "bustd_shared": ("daemon", "kernel", "rules"),
     "bustd_monitor": (
         *("amounts", "sensing", "ranking", "conditions", "config", "deciding", "reporting"),
-        *("arguments", "deadlines", "client", "inherited", "sleeper", "driver", "dialogue", "loop", "start"),
+        *("arguments", "deadlines", "client", "inherited", "sleeper", "calm", "driver", "dialogue", "loop", "start"),
         *("traces", "cli", "__main__"),
     ),
 }
