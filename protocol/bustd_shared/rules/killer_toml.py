@@ -171,7 +171,7 @@ SCHEMA: Schema = {
         "stuck_ms": Key(
             "int",
             5000,
-            "A victim that lives and has memory this many milliseconds after SIGKILL is stuck, and the next kill may follow.",
+            "A victim that has memory this many milliseconds after SIGKILL is stuck, and the next kill may follow.",
             1,
             600_000,
         ),
