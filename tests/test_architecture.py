@@ -96,19 +96,8 @@ FLOORS = {
     "bustd_shared": ("daemon", "kernel", "rules"),
     "bustd_monitor": (
         *("amounts", "sensing", "ranking", "conditions", "config", "deciding", "reporting"),
-        *(
-            "arguments",
-            "batch",
-            "reclaimer",
-            "deadlines",
-            "client",
-            "inherited",
-            "sleeper",
-            "driver",
-            "dialogue",
-            "loop",
-            "start",
-        ),
+        *("arguments", "batch", "reclaimer", "deadlines", "client", "inherited", "sleeper", "calm"),
+        *("driver", "dialogue", "loop", "start"),
         *("traces", "cli", "__main__"),
     ),
 }

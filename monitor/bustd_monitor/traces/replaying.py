@@ -24,7 +24,7 @@ from ..ranking import terms
 from ..ranking.search import CandidateSearch
 from ..reporting import sentences
 from ..sensing.process_table import ProcessTable
-from ..sensing.reading import Reading
+from ..sensing.reading import Reading, lower_bound
 from .format import Frame, Header, Listed, Sensed
 from .recorded_table import RecordedTable
 
@@ -123,11 +123,11 @@ class Replay:
         """What the monitor would have seen: while it is calm and enough is free, sysinfo alone (sensing.sensor)."""
         if self._driver.state.stage is not Stage.CALM or self._header.reserve < 0:
             return reading
-        enough_percent = table.enough_available_percent(self._driver.config.conditions)
+        enough_percent = table.enough_free_percent(self._driver.config.conditions)
         surely = reading.free - self._header.reserve
         if surely * 100 <= reading.ram * enough_percent:
             return reading
-        return Reading(reading.ram, reading.free, reading.ram, surely, 0, 0, None, is_whole=False)
+        return lower_bound(reading.ram, reading.free, surely)
 
     # --- what the driver wants
 
