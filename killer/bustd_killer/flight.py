@@ -120,8 +120,6 @@ class Kills:
         self._looks.take(now_ms, looks)
         if request.scope is Scope.CGROUP and not guard.policy.hierarchy:
             return Ruling(Reason.UNSUPPORTED, "scope CGROUP: no unified hierarchy")
-        if request.scope is Scope.PROCESS and request.members:
-            return Ruling(Reason.UNSUPPORTED, "members with scope PROCESS")
         return checks.PASSED
 
     def follow(self, now_ms: int, guard: Guard) -> Ending | None:
