@@ -96,7 +96,8 @@ FLOORS = {
     "bustd_shared": ("daemon", "kernel", "rules"),
     "bustd_monitor": (
         *("amounts", "sensing", "ranking", "conditions", "config", "deciding", "reporting"),
-        *("arguments", "deadlines", "client", "inherited", "sleeper", "driver", "dialogue", "loop", "start"),
+        *("arguments", "deadlines", "client", "inherited", "sleeper", "batch", "reclaimer"),
+        *("driver", "dialogue", "loop", "start"),
         *("traces", "cli", "__main__"),
     ),
 }

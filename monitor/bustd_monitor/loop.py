@@ -20,6 +20,7 @@ from .ranking.terms import Rules
 from .reclaimer import Reclaimer
 from .reporting.service_manager import ServiceManager, standing
 from .sensing.cgroup_sensor import AnySensor
+from .sensing.members import MemberReader
 from .sensing.triggers import Triggers
 from .sleeper import Sleeper
 
@@ -40,6 +41,7 @@ class Loop:
         sensor: AnySensor,
         shortlist: CandidateSearch,
         client: Client,
+        members: MemberReader,
         reclaimer: Reclaimer,
         triggers: Triggers,
         service_manager: ServiceManager,
@@ -62,6 +64,7 @@ class Loop:
             search=shortlist,
             sensor=sensor,
             client=client,
+            members=members,
             reclaimer=reclaimer,
             log=log,
             clock_ns=clock_ns,
