@@ -118,7 +118,9 @@ class KillerDialogue:
 
     def escalate(self, action: Escalate) -> None:
         """SIGKILL for the process in flight: the machine would not survive the grace of its SIGTERM."""
-        if self._client.may_ask:
+        if self.driver.config.dry_run:
+            self._log("dry run: nothing is sent")
+        elif self._client.may_ask:
             self._send(escalation(self._client.next_id(), action, self._now_ms()))
         else:  # one request at a time: it is sent when the continuation is answered
             self._escalation = action
@@ -212,7 +214,9 @@ class KillerDialogue:
     def _continue(self) -> None:
         """Name which members were not named yet, and which the group has started meanwhile."""
         begun, now_ms = self._begun, self._now_ms()
-        if begun is None or begun.ask.candidate.scope is Scope.PROCESS or not self._client.may_ask:
+        if begun is None or begun.ask.candidate.scope is Scope.PROCESS:
+            return
+        if not self._client.may_ask or self.driver.config.dry_run:
             return
         if begun.batch.may_look_again(now_ms):
             begun.batch.found(begun.members.listed())

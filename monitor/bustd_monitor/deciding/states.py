@@ -210,7 +210,7 @@ def _maybe_escalated(state: State, firing: list[Finding], now_ms: int) -> Step:
 def _escalation_answered(state: State, verdict: Verdict, now_ms: int) -> State:
     """The killer sees no shortage: the process in flight keeps its SIGTERM, and is asked for again after a while."""
     flight, reaction = state.flight, REACTIONS[verdict.reason]
-    if flight is None or reaction is not Reaction.STAND_DOWN:
+    if state.stage is not Stage.SETTLE or flight is None or reaction is not Reaction.STAND_DOWN:
         return state
     return _held(state._replace(flight=flight._replace(signal=Signal.TERM)), now_ms + _HOLD_MS[reaction])
 
