@@ -23,21 +23,21 @@ SOURCES = [path for package in PACKAGES.values() for path in sorted(package.rglo
 MAY_IMPORT = {
     "bustd_shared": {"msgpack"},
     "bustd_protocol": {"bustd_shared", "msgpack"},
-    "bustd_killer": {"bustd_protocol", "bustd_shared", "prctl"},
+    "bustd_killer": {"bustd_protocol", "bustd_shared", "prctl", "msgpack"},
     "bustd_monitor": {"bustd_protocol", "bustd_shared", "psutil", "msgpack"},
 }
 """Beside themselves and the standard library."""
 
 ONLY_IN = {
-    "msgpack": {"bustd_protocol.codec", "bustd_shared.daemon.forked", "bustd_monitor.traces.framing"},
-    "prctl": {"bustd_killer.sysapi", "bustd_killer.stage1.identity"},
-    "ctypes": {
-        "bustd_killer.sysapi",
-        "bustd_killer.stage1.libc",
-        "bustd_shared.daemon.memory_lock",
-        "bustd_shared.rules.protection",
-        "bustd_monitor.sensing.sysinfo",
+    "msgpack": {
+        "bustd_protocol.codec",
+        "bustd_shared.daemon.forked",
+        "bustd_killer.policy",
+        "bustd_monitor.traces.framing",
     },
+    "prctl": {"bustd_killer.start", "bustd_killer.stage1"},
+    "ctypes": {"bustd_killer.stage1.libc", "bustd_monitor.sensing.sysinfo"},
+    "_ctypes": {"bustd_shared.daemon.libc"},
     "psutil": {"bustd_monitor.reporting.describe"},
     "argparse": {"bustd_monitor.cli"},
     "subprocess": {"bustd_monitor.cli"},
@@ -96,7 +96,7 @@ FLOORS = {
     "bustd_shared": ("daemon", "kernel", "rules"),
     "bustd_monitor": (
         *("amounts", "sensing", "ranking", "conditions", "config", "deciding", "reporting"),
-        *("arguments", "deadlines", "client", "inherited", "sleeper", "batch", "reclaimer"),
+        *("arguments", "batch", "reclaimer", "deadlines", "client", "inherited", "sleeper", "calm"),
         *("driver", "dialogue", "loop", "start"),
         *("traces", "cli", "__main__"),
     ),
@@ -262,7 +262,9 @@ SIGNALLING = {
     *("system", "popen", "posix_spawn", "posix_spawnp", "spawnv", "spawnl", "forkpty", "execl", "execve", "execvp"),
     *("eval", "exec", "__import__", "import_module", "getattr_static", "PyDLL", "pythonapi"),
 }
-LIBC_FUNCTIONS = {"mlockall", "sysinfo", "fnmatch"}
+LIBC_FUNCTIONS = {"mlockall", "sysinfo", "fnmatch", "prctl", "process_mrelease"}
+"""Those of the monitor. prctl(2) signals the process that calls it, and no other; process_mrelease(2) takes memory of
+what has its SIGKILL already, and of nothing else."""
 
 
 def signalling_calls(path: Path) -> list[str]:
@@ -317,4 +319,20 @@ def test_the_monitor_executes_nothing_but_itself():
 
 def test_the_search_for_such_calls_finds_those_of_the_killer():
     assert "pidfd_send_signal" in signalling_calls(path_of("bustd_killer.flight"))
-    assert "libc's syscall" in signalling_calls(path_of("bustd_killer.sysapi"))
+    assert "libc's syscall" in signalling_calls(path_of("bustd_killer.stage1.libc"))
+
+
+def functions_of_libc(path: Path) -> set[str]:
+    """Every text in a file that calls the C library by `_ctypes`, beside its documentation: names of functions."""
+    tree = ast.parse(path.read_text())
+    prose = {
+        node.value for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    constants = {node for node in ast.walk(tree) if isinstance(node, ast.Constant) and node not in prose}
+    return {node.value for node in constants if isinstance(node.value, str)}
+
+
+def test_what_is_called_by_ctypes_without_ctypes_is_named_and_signals_nothing():
+    path = path_of("bustd_shared.daemon.libc")
+    assert functions_of_libc(path) == LIBC_FUNCTIONS - {"sysinfo"}
+    assert "dlopen(None," in path.read_text(), "this program itself, and no library beside it"

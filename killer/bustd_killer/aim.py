@@ -6,7 +6,6 @@ The request names every process that is to die; nothing is listed here.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 
 from bustd_protocol.messages import KillRequest, Reason, Scope, unpacked_members
 from bustd_shared.daemon.record import NamedTuple
@@ -16,6 +15,11 @@ from bustd_shared.kernel.process import ProcEntry, read_file
 from . import checks, facts
 from .checks import AskedOf, Case, Guard, Ruling
 from .facts import Victim
+
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _NO_MEMBER = (Reason.GONE, Reason.NOT_LEADER, Reason.START_TIME)
 """It has exited since the monitor looked: it is left out, and no ground for refusal."""
@@ -33,6 +37,8 @@ class Target(NamedTuple):
         entry, named = victim.entry, self.named
         if self.scope is Scope.CGROUP:
             return is_member(entry.cgroup, self.cgroup)
+        if self.scope is Scope.PROCESS:
+            return False
         is_together = (entry.stat.group, entry.stat.session) == (named.stat.group, named.stat.session)
         is_leader = entry.stat.session == victim.pid
         return is_together and not is_leader and bool(entry.membership) and entry.membership == named.membership
@@ -72,11 +78,11 @@ def take_aim(request: KillRequest, guard: Guard) -> Aim | Ruling:
     return Aim(tuple(victims), target, case)
 
 
-def take_further(request: KillRequest, aimed: Aim) -> list[Victim] | Ruling:
+def take_further(request: KillRequest, aimed: Aim, guard: Guard) -> list[Victim] | Ruling:
     """The members that a continuation names. The caller closes their pidfds. Raises OSError (EMFILE)."""
     victims: list[Victim] = []
     try:
-        refusal = _add_members(victims, aimed.target, aimed.case._replace(request=request))
+        refusal = _add_members(victims, aimed.target, aimed.case._replace(request=request, guard=guard))
     except BaseException:
         close_all(victims)
         raise
@@ -123,9 +129,7 @@ def _target_of(case: Case) -> Target | Ruling:
 
 def _add_members(victims: list[Victim], target: Target, case: Case) -> Ruling:
     """Add the members that the request names: one that may not die refuses the whole. Raises OSError (EMFILE)."""
-    for pid, start_ticks in unpacked_members(case.request.members):
-        if target.scope is Scope.PROCESS:
-            return Ruling(Reason.UNSUPPORTED, "members with scope PROCESS")
+    for pid, start_ticks in dict(unpacked_members(case.request.members)).items():
         member = facts.open_victim(pid) if pid != case.request.pid else Reason.GONE
         if isinstance(member, Reason):
             refusal = Ruling(member)

@@ -189,7 +189,7 @@ TABLE = (
           "a captured monitor that sends what the killer might misread, or floods it"),
     Check(3, "flight.Kills.refusal", AskedOf.REQUEST, (Reason.BUSY, Reason.RATE, Reason.UNSUPPORTED),
           "a monitor that kills again before the memory of the last victim is back"),
-    Check(4, "facts.open_victim", AskedOf.MEMBER, (Reason.GONE, Reason.NOT_LEADER, Reason.HIDDEN),
+    Check(4, "facts.open_victim", AskedOf.MEMBER, (Reason.GONE, Reason.NOT_LEADER, Reason.HIDDEN, Reason.KERNEL),
           "the list that the pid comes from: the pidfd keeps what is read now from being about a successor"),
     Check(5, judge_kind, AskedOf.MEMBER, _KINDS,
           "a monitor that names what must never die"),

@@ -9,13 +9,23 @@ import select
 from bustd_protocol.messages import Reason
 from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.kernel import procfs
+from bustd_shared.kernel.bounds import PID_MAX
 from bustd_shared.kernel.process import ProcEntry, ancestors, read_file, read_process
+
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _MOST_BYTES = 16384
 _ERRNOS_OF_A_THREAD = (errno.EINVAL, errno.ENOENT)
 """What pidfd_open(2) says of an id that is a thread's: ENOENT on recent kernels (seen on 6.18), EINVAL before."""
-_MOST_LOOKS = 32
-"""A zombie leader whose threads come and go may have none with memory at the moment of one look."""
+_MOST_LOOKS = 16
+"""A zombie leader whose threads come and go may have none with memory at the moment of one look: then look again."""
+_MOST_BLIND_LOOKS = 3
+"""So often may /proc show nothing of a living process: while another thread becomes the leader by execve(2)."""
+_MOST_THREADS = 256
+"""A dying process has few threads soon; one that has more than this is not asked further."""
 
 
 class Victim(NamedTuple):
@@ -44,9 +54,11 @@ class Machine(NamedTuple):
 def open_victim(pid: int, proc: str = "/proc") -> Victim | Reason:
     """Check 4: take hold of `pid`, then read what it is. The caller closes the pidfd. Raises OSError (EMFILE, ENOSYS).
 
-    Reason.GONE, NOT_LEADER (the id of a thread), HIDDEN (it lives, but /proc does not show it), or KERNEL (what /proc
-    shows of it makes no sense).
+    Reason.GONE (also of what can't be a PID), NOT_LEADER (the id of a thread), HIDDEN (it lives, but /proc does not
+    show it), or KERNEL (what /proc shows of it makes no sense).
     """
+    if not 0 < pid <= PID_MAX:
+        return Reason.GONE  # the packet's 32 bits hold more than pidfd_open(2) takes
     try:
         pidfd = os.pidfd_open(pid)
     except OSError as error:
@@ -60,7 +72,8 @@ def open_victim(pid: int, proc: str = "/proc") -> Victim | Reason:
         # Only now: a pidfd that is still alive proves that every read was about this process and no successor.
         if entry is not None and not has_exited(pidfd):
             return Victim(pid, pidfd, entry)
-        reason = Reason.GONE if has_exited(pidfd) else Reason.KERNEL if _is_shown(pid, proc) else Reason.HIDDEN
+        unread = Reason.KERNEL if _is_shown(pid, proc) else Reason.HIDDEN
+        reason = Reason.GONE if has_exited(pidfd) else unread
     except BaseException:
         os.close(pidfd)
         raise
@@ -70,21 +83,29 @@ def open_victim(pid: int, proc: str = "/proc") -> Victim | Reason:
 
 def has_exited(pidfd: int) -> bool:
     """Whether the process and all its threads are gone (pidfd_open(2)). A lone zombie has exited too."""
+    return bool(exited([pidfd]))
+
+
+def exited(pidfds: Iterable[int]) -> set[int]:
+    """Those of the pidfds whose process has exited."""
     poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    return bool(poll.poll(0))
+    for pidfd in pidfds:
+        poll.register(pidfd, select.POLLIN)
+    return {pidfd for pidfd, _ in poll.poll(0)}
 
 
 def has_memory(pid: int, proc: str = "/proc") -> bool:
     """Whether any thread of a process still has its memory mapped. The caller holds its pidfd.
 
-    By /proc/PID/task/TID/statm: the leader's own file says 0 of a process whose other threads hold everything.
+    By /proc/PID/task/TID/statm: the leader's own file says 0 of a process whose other threads hold everything. True
+    where it can't be told.
     """
+    task = f"{proc}/{pid}/task"
     try:
-        threads = os.listdir(f"{proc}/{pid}/task")
+        threads = os.listdir(task)
+        return len(threads) > _MOST_THREADS or any(_maps_memory(f"{task}/{thread}/statm") for thread in threads)
     except OSError:
         return True
-    return any((read_file(f"{proc}/{pid}/task/{thread}/statm") or b"0").split()[:1] != [b"0"] for thread in threads)
 
 
 def descends_from(stat: procfs.Stat, ancestor: int, proc: str = "/proc") -> bool:
@@ -139,11 +160,17 @@ class CgroupFiles:
 
 def _read(pid: int, proc: str) -> ProcEntry | None:
     """What the kernel says of it, None where /proc does not show it."""
+    best, blind_looks = None, 0
     for _ in range(_MOST_LOOKS):
         entry = read_process(pid, proc)
-        if entry is not None and entry.membership is not None and not _lacks_a_thread(entry):
-            return entry
-    return entry if entry is not None and entry.membership is not None else None
+        if entry is not None and entry.membership is not None:
+            best = entry
+            if not _lacks_a_thread(entry):
+                break
+        blind_looks += entry is None or entry.stat.state != b"Z"
+        if blind_looks == _MOST_BLIND_LOOKS:
+            break
+    return best
 
 
 def _is_shown(pid: int, proc: str) -> bool:
@@ -152,6 +179,11 @@ def _is_shown(pid: int, proc: str) -> bool:
     except OSError as error:
         return error.errno in (errno.EMFILE, errno.ENFILE)
     return True
+
+
+def _maps_memory(statm: str) -> bool:
+    data = read_file(statm)
+    return data is not None and data.split()[:1] != [b"0"]
 
 
 def _lacks_a_thread(entry: ProcEntry) -> bool:

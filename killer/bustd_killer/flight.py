@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from _signal import pidfd_send_signal
-from collections.abc import Iterable
 
 from bustd_protocol import limits
 from bustd_protocol.messages import Exited, Fate, KillRequest, Reason, Scope, Signal, Verdict, outcome_of
@@ -17,10 +16,15 @@ from .checks import Guard, Ruling
 from .facts import Victim
 from .policy import Policy
 
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 LOOK_MS = 100
 """How often a victim that has its SIGKILL is asked whether it still has memory."""
 _MOST_LOOKED_AT = 64
-"""How many of a batch are asked at a time."""
+"""How many of a batch are asked at a time, at most."""
 
 
 class Flight(NamedTuple):
@@ -46,10 +50,11 @@ class Flight(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What the monitor is told, and what the log is told after that."""
+    """What the monitor is told, and what the log is told after that. `is_kill`: a new kill has begun."""
 
     verdict: Verdict
     sentence: str
+    is_kill: bool = False
 
 
 class Ending(NamedTuple):
@@ -95,7 +100,7 @@ class Kills:
             if refusal.reason:
                 return _answer(request, refusal)
             if known is not None and request.members:
-                return self._continue(known, request, now_ms)
+                return self._continue(known, request, guard, now_ms)
             aimed = aim.take_aim(request, guard)
             return _answer(request, aimed) if isinstance(aimed, Ruling) else self._strike(request, aimed, now_ms)
         except OSError as error:  # EMFILE: more members than descriptors
@@ -115,6 +120,8 @@ class Kills:
         self._looks.take(now_ms, looks)
         if request.scope is Scope.CGROUP and not guard.policy.hierarchy:
             return Ruling(Reason.UNSUPPORTED, "scope CGROUP: no unified hierarchy")
+        if request.scope is Scope.PROCESS and request.members:
+            return Ruling(Reason.UNSUPPORTED, "members with scope PROCESS")
         return checks.PASSED
 
     def follow(self, now_ms: int, guard: Guard) -> Ending | None:
@@ -146,11 +153,17 @@ class Kills:
         return min(self.flight.deadline_ms, self.flight.looked_ms + LOOK_MS) if looks else self.flight.deadline_ms
 
     def _continued(self, request: KillRequest, now_ms: int) -> Flight | None:
-        """The kill that the request is about, in flight or just over: its named process is the same."""
+        """The kill that the request is about, in flight or just over: its named process is the same.
+
+        What is to be continued has the kill's signal too: the one that was asked for, or SIGKILL once that was sent.
+        """
         flight = self.flight
         if flight is None and self._ended is not None and now_ms <= self._ended_ms + limits.CONTINUATION_MS:
             flight = self._ended
-        return flight if flight is not None and flight.key == (request.pid, request.start_ticks) else None
+        if flight is None or flight.key != (request.pid, request.start_ticks):
+            return None
+        signals = (flight.signal, flight.aimed.case.request.signal)
+        return flight if request.signal in signals or not request.members else None
 
     def _escalate(self, flight: Flight, request: KillRequest, guard: Guard, now_ms: int) -> Answer:
         relief = checks.shortage(guard.machine.read(), guard)
@@ -168,37 +181,39 @@ class Kills:
             return _answer(request, ruling, named)
         held = ((named.pid, named.pidfd), *_signalled(aimed.victims[1:], request.signal))
         self._rate = rate.after_kill(self._rate, now_ms, len(held), policy)
-        grace_ms = policy.stuck_ms if request.signal is Signal.KILL else policy.term_ms
-        self.flight = Flight(
-            request.id, aimed._replace(victims=()), held, request.signal, now_ms, now_ms + grace_ms, now_ms
-        )
+        deadline_ms = now_ms + _grace_ms(request.signal, policy)
+        self.flight = Flight(request.id, aimed._replace(victims=()), held, request.signal, now_ms, deadline_ms, now_ms)
         if len(held) > 1:
             ruling = ruling._replace(why=f"with {len(held) - 1} more of {aimed.target.cgroup or 'its group'}")
-        return _answer(request, ruling, named, signalled_count=len(held))
+        return _answer(request, ruling, named, signalled_count=len(held))._replace(is_kill=True)
 
-    def _continue(self, flight: Flight, request: KillRequest, now_ms: int) -> Answer:
-        """Signal further members of a kill, which is in flight again then."""
+    def _continue(self, flight: Flight, request: KillRequest, guard: Guard, now_ms: int) -> Answer:
+        """Signal further members of a kill. One that is over begins again by that, unless no member is left."""
         if flight.continuations >= limits.CONTINUATIONS:
             return _answer(request, Ruling(Reason.BUSY, f"{flight.continuations} continuations were made"))
-        further = aim.take_further(request, flight.aimed)
+        further = aim.take_further(request, flight.aimed, guard)
         if isinstance(further, Ruling):
             return _answer(request, further)
         held = _signalled(further, flight.signal)  # by now it may be SIGKILL
         self._rate = rate.after_continuation(self._rate, now_ms, len(held))
-        policy = flight.aimed.case.guard.policy
-        grace_ms = policy.stuck_ms if flight.signal is Signal.KILL else policy.term_ms
-        is_over = self.flight is None
-        flight = flight._replace(held=(*flight.held, *held), continuations=flight.continuations + 1)
-        if is_over:
-            flight = flight._replace(id=request.id, held=held, deadline_ms=now_ms + grace_ms, looked_ms=now_ms)
-        self.flight = flight
+        continued = flight._replace(held=(*flight.held, *held), continuations=flight.continuations + 1)
+        if self.flight is not None:
+            self.flight = continued
+        elif held:
+            deadline_ms = now_ms + _grace_ms(flight.signal, guard.policy)
+            again = continued._replace(id=request.id, signalled_ms=now_ms, deadline_ms=deadline_ms, looked_ms=now_ms)
+            self.flight = again._replace(was_released=False)
+        else:
+            self._ended = continued
+            return _answer(request, Ruling(Reason.GONE, "and so are the members"))
         return _answer(request, Ruling(Reason.NONE, f"{len(held)} more members"), signalled_count=len(held))
 
     def _end(self, flight: Flight, fate: Fate, now_ms: int, sentence: str) -> Ending:
-        """The slot is free."""
+        """The slot is free. What was spared can't be continued: memory is not short."""
         for _, pidfd in flight.held:
             os.close(pidfd)
-        self.flight, self._ended, self._ended_ms = None, flight._replace(held=()), now_ms
+        self.flight, self._ended_ms = None, now_ms
+        self._ended = None if fate is Fate.SPARED else flight._replace(held=())
         return Ending(Exited(flight.id, fate, now_ms - flight.signalled_ms), sentence)
 
 
@@ -246,25 +261,33 @@ def _signalled(victims: Iterable[Victim], number: int) -> tuple[tuple[int, int],
 
 
 def _with_sigkill(flight: Flight, now_ms: int, policy: Policy) -> Flight:
-    """SIGKILL to all that are left. The slot is freed `stuck_ms` after the first SIGKILL, not after the last."""
-    for _, pidfd in flight.held:
-        send_signal(pidfd, Signal.KILL)
+    """SIGKILL to all that are left, once: the slot is freed `stuck_ms` after that, however often it is asked for."""
     if flight.signal is Signal.KILL:
         return flight
+    for _, pidfd in flight.held:
+        send_signal(pidfd, Signal.KILL)
     return flight._replace(signal=Signal.KILL, deadline_ms=now_ms + policy.stuck_ms, looked_ms=now_ms)
 
 
 def _looked_after(flight: Flight, now_ms: int) -> Flight:
     """Without those that have exited, and after SIGKILL without those that have given their memory back."""
-    looks = flight.signal is Signal.KILL and now_ms >= flight.looked_ms + LOOK_MS
-    held, released = [], False
-    for place, (pid, pidfd) in enumerate(flight.held):
-        is_over = facts.has_exited(pidfd)
-        if not is_over and looks and place < _MOST_LOOKED_AT and not facts.has_memory(pid):
-            is_over = released = True
+    is_due = flight.signal is Signal.KILL and now_ms >= flight.looked_ms + LOOK_MS
+    looks_left = _MOST_LOOKED_AT if is_due else 0
+    exited, held, released = facts.exited(pidfd for _, pidfd in flight.held), [], flight.was_released
+    for pid, pidfd in flight.held:
+        is_over = pidfd in exited
+        if not is_over and looks_left:
+            # The first that still has memory keeps the slot: the others need not be asked this time.
+            has_memory = facts.has_memory(pid)
+            looks_left = 0 if has_memory else looks_left - 1
+            is_over, released = not has_memory, released or not has_memory
         if is_over:
             os.close(pidfd)
         else:
             held.append((pid, pidfd))
-    looked_ms = now_ms if looks else flight.looked_ms
-    return flight._replace(held=tuple(held), looked_ms=looked_ms, was_released=flight.was_released or released)
+    return flight._replace(held=tuple(held), looked_ms=now_ms if is_due else flight.looked_ms, was_released=released)
+
+
+def _grace_ms(signal: Signal, policy: Policy) -> int:
+    """How long a victim of this signal has, in milliseconds, before the next step."""
+    return policy.stuck_ms if signal is Signal.KILL else policy.term_ms

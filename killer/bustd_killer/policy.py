@@ -62,20 +62,35 @@ class Policy(NamedTuple):
         return Protection(tuple(self.units), tuple(self.uids), tuple(self.names), tuple(self.shipped_names))
 
 
+class TooLong(Exception):
+    """The rules don't fit into a pipe; the message is a sentence that says so."""
+
+
 def handed_on(policy: Policy) -> int:
-    """A descriptor that `received` reads the policy from, after an exec. Raises OSError (EAGAIN: it does not fit)."""
-    reader, writer = os.pipe2(os.O_NONBLOCK)
+    """A descriptor that `received` reads the policy from, after an exec. Raises TooLong, and OSError."""
+    import fcntl  # only the start calls this: the serving program does without it
+
+    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     packed: bytes = msgpack.packb(list(policy))
     try:
-        if os.write(writer, packed) != len(packed):
-            raise BlockingIOError(11, f"the rules take {len(packed)} bytes, more than a pipe holds")
+        room = fcntl.fcntl(writer, fcntl.F_GETPIPE_SZ)
+        if len(packed) > room:
+            try:
+                room = fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, len(packed))
+            except OSError:
+                pass  # more than fs.pipe-max-size
+        if len(packed) > room or os.write(writer, packed) != len(packed):
+            raise TooLong(f"the rules in [protect] take {len(packed)} bytes; {room} is the most (fs.pipe-max-size)")
+    except BaseException:
+        os.close(reader)
+        raise
     finally:
         os.close(writer)
     return reader
 
 
 def received(descriptor: int) -> Policy:
-    """The policy that the start has written. Raises ValueError for what is none."""
+    """The policy that the start has written. Raises ValueError for anything else, and OSError."""
     packed = b""
     while chunk := os.read(descriptor, 65536):
         packed += chunk

@@ -23,8 +23,10 @@ from .rate import Bucket
 
 EXIT_STOPPED, EXIT_MONITOR_GONE = 0, 70
 
-_LOG_LINES, _LOG_LINES_PER_SECOND = 40, 5
+_LOG_LINES, _LOG_LINES_PER_SECOND = 20, 5
 _WATCHDOG_MS = 100_000
+_WATCHDOG_BEGINS = b"WATCHDOG_USEC=300000000\nWATCHDOG=1"
+"""sd_notify(3): three times as long as it takes to feed it. Asked for here: no unit sets one that is not fed."""
 
 
 class Server:
@@ -39,7 +41,8 @@ class Server:
         self._log = log
         self._listener = listener
         self._peer = peer
-        self._watchdog, self._fed_ms = watchdog, now_ms - _WATCHDOG_MS
+        self._watchdog, self._food = watchdog, _WATCHDOG_BEGINS
+        self._fed_ms = now_ms - _WATCHDOG_MS
         self._kills = Kills(now_ms, guard.policy)
         self._messages = Bucket(limits.MESSAGES_PER_SECOND, limits.MESSAGES_PER_SECOND, now_ms)
         self._connections = Bucket(limits.CONNECTIONS_PER_SECOND, limits.CONNECTIONS_PER_SECOND, now_ms)
@@ -85,7 +88,9 @@ class Server:
             if not self._peer.has_said_hello and self._listener is not None:
                 due_ms.append(self._peer.accepted_ms + limits.HELLO_DEADLINE_MS)
         elif self._listener is not None:
-            wait_ms = self._connections.wait_ms(now_ms)
+            # Not before the next monitor has room for its own messages, however many the last one sent.
+            room_ms = self._messages.wait_ms(now_ms, limits.MESSAGES_PER_SECOND // 2)
+            wait_ms = max(self._connections.wait_ms(now_ms), room_ms)
             if wait_ms:
                 due_ms.append(now_ms + wait_ms)
             else:
@@ -100,14 +105,18 @@ class Server:
         if now_ms >= self._fed_ms + _WATCHDOG_MS:
             self._fed_ms = now_ms
             try:
-                os.write(self._watchdog, b"WATCHDOG=1")
+                os.write(self._watchdog, self._food)
+                self._food = b"WATCHDOG=1"
             except OSError:
-                pass  # a manager that does not read now is fed the next time
+                pass  # a manager that does not read now hears it the next time
         return self._fed_ms + _WATCHDOG_MS
 
-    def _say(self, sentence: str) -> None:
-        """Write a line, unless a peer has caused too many: those are counted, and told with the next that is."""
-        if not self._lines.take(_now_ms()):
+    def _say(self, sentence: str, *, is_of_a_kill: bool = False) -> None:
+        """Write a line, unless a peer has caused too many: those are counted, and told with the next that is written.
+
+        A kill and its end are always written: the rate limits them.
+        """
+        if not self._lines.take(_now_ms()) and not is_of_a_kill:
             self._unsaid += 1
             return
         self._log(f"{sentence} ({self._unsaid} lines were left out)" if self._unsaid else sentence)
@@ -118,7 +127,7 @@ class Server:
         ending = self._kills.follow(_now_ms(), self._guard)
         if ending is None:
             return
-        self._say(ending.sentence)
+        self._say(ending.sentence, is_of_a_kill=True)
         if ending.exited is not None and self._peer is not None and self._peer.awaits_exit:
             try:
                 self._peer.send(ending.exited)
@@ -127,11 +136,11 @@ class Server:
 
     def _answer(self, peer: Peer, request: KillRequest, received_ns: int) -> None:
         """The signal, then the verdict, and only then the log."""
-        verdict, sentence = self._kills.answer(request, self._guard, _now_ms())
+        verdict, sentence, is_kill = self._kills.answer(request, self._guard, _now_ms())
         try:
             peer.send(verdict._replace(latency_us=(time.monotonic_ns() - received_ns) // 1000))
         finally:
-            self._say(sentence)
+            self._say(sentence, is_of_a_kill=is_kill)
 
     def _accept(self, listener: Socket) -> None:
         """Check 1: the peer's uid. A second monitor waits in the backlog for as long as the first is served."""

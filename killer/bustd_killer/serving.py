@@ -1,7 +1,6 @@
 """The serving killer, from its first instruction to its last: what it makes sure of before it serves, and how it ends.
 
-Exit codes: 0 stopped by a signal; 70 the monitor of the pair died, or a bug; 71 what a kill needs is refused. The
-monitor's own 69 and 78 are passed on.
+Its exit codes are among those of start.py.
 """
 
 from __future__ import annotations
@@ -27,16 +26,22 @@ from .server import EXIT_MONITOR_GONE, Server
 
 EX_UNAVAILABLE, EX_SOFTWARE, EX_OSERR, EX_CONFIG = 69, 70, 71, 78
 _CAP_KILL = 1 << 5
+_NAME = "bustd-killer"
 _PATIENCE_MS = 2000
 
 
 def main(descriptor: int) -> int:
     """Serve by the policy that `descriptor` has, until the end."""
     # First of all: the exec has made it dumpable, so that a process of the same user could trace it.
-    libc.make_undumpable()
-    given = policy.received(descriptor)
-    log = Log("bustd-killer", syslog=Socket(fileno=given.syslog) if given.syslog >= 0 else None)
+    is_undumpable = libc.make_undumpable()
+    libc.name_process(_NAME.encode())
+    log = Log(_NAME)
     try:
+        given = policy.received(descriptor)
+        if given.syslog >= 0:
+            log = Log(_NAME, syslog=Socket(fileno=given.syslog))
+        if not is_undumpable:
+            raise Unable("the kernel refuses PR_SET_DUMPABLE")
         log(lock_memory())
         _refuse_other_powers()
         return _serve(given, log)
@@ -51,9 +56,10 @@ def main(descriptor: int) -> int:
 def _refuse_other_powers() -> None:
     """Nothing but CAP_KILL must have come through the exec; without it, an ordinary user's own processes are left."""
     with open("/proc/self/status", "rb") as status:
-        (effective,) = (int(line.split()[1], 16) for line in status if line.startswith(b"CapEff:"))
-    if effective & ~_CAP_KILL:
-        raise Unable(f"capabilities beyond CAP_KILL: CapEff is {effective:#x}")
+        held = [line.split() for line in status if line.startswith((b"CapEff:", b"CapPrm:"))]
+    for name, mask in held:
+        if int(mask, 16) & ~_CAP_KILL:
+            raise Unable(f"capabilities beyond CAP_KILL came through the exec: {name.decode()} {mask.decode()}")
 
 
 def _serve(given: Policy, log: Log) -> int:

@@ -1,7 +1,8 @@
 """Stage 1 of the killer: arguments, configuration, the socket or the monitor, the giving up of root, and the exec.
 
-Exit codes: 64 wrong arguments; 69 the kernel is too old, or the control group can't be watched; 70 a bug; 71 the kernel
-refuses what the start needs; 78 the configuration or the socket is wrong. Those of stage 2 are in serving.py.
+Exit codes: 0 stopped by a signal; 64 wrong arguments; 69 the kernel is too old, or the control group can't be watched;
+70 the monitor of the pair died, or a bug; 71 the kernel or the sandbox refuses what a kill needs; 78 the configuration
+or the socket is wrong. The monitor's own 69 and 78 are passed on.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sys
 
 import prctl
 
+from bustd_shared import __version__
 from bustd_shared.daemon import command_line
 from bustd_shared.daemon.command_line import Option, UsageError
 from bustd_shared.daemon.forked import ChildFailed
@@ -19,7 +21,7 @@ from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.kernel import cgroups, version, watched_group
 from bustd_shared.rules import killer_toml
 
-from .policy import LIMITS, NO_DESCRIPTOR, Policy, handed_on
+from .policy import LIMITS, NO_DESCRIPTOR, Policy, TooLong, handed_on
 from .stage1 import identity, landlock, launcher, listening, resources, seccomp
 from .stage1.launcher import MonitorPlan
 
@@ -105,18 +107,21 @@ def main() -> int:
         log(f"Linux {os.uname().release} is too old: bustd needs 5.4 or later")
         return EX_UNAVAILABLE
     try:
-        policy = _policy(arguments, _configuration(arguments), log)
+        config = _configuration(arguments)
+        log(in_force(config))
+        policy = _policy(arguments, config, log)
         resources.shield_from_the_kernel(log)
         resources.raise_limits()
         policy = _with_peer(policy, arguments, log)
         policy = policy._replace(subject=resources.start_subject(), syslog=syslog.fileno() if syslog else NO_DESCRIPTOR)
+        descriptor = handed_on(policy)
         _confine(policy, log)
-        _execute(policy, log)
+        _execute(descriptor, policy, log)
     except killer_toml.ConfigError as error:
         for problem in error.problems:
             log(problem)
         return EX_CONFIG
-    except listening.SocketError as error:
+    except (listening.SocketError, TooLong) as error:
         log(str(error))
         return EX_CONFIG
     except watched_group.CannotWatch as error:
@@ -128,6 +133,17 @@ def main() -> int:
     except Exception as error:
         log(f"a bug, please report it: {type(error).__name__}: {error} at {where(error)}")
         return EX_SOFTWARE
+
+
+def in_force(config: killer_toml.KillerConfig) -> str:
+    """The first line of the log: the version, and the limits that the killer keeps."""
+    return (
+        f"bustd {__version__} kills at {config.available_percent} % of available memory or less, and at "
+        f"{config.pressured_available_percent} % while PSI some avg10 is {config.pressure_some_avg10} % or more; "
+        f"a victim holds at least {config.minimum_mib} MiB, or {config.minimum_percent} % of memory if that is less, "
+        f"and {config.claimed_percent} % of what the monitor claims; at most {config.burst} kills at once, then one "
+        f"every {config.interval_ms} ms, and {config.per_minute} a minute"
+    )
 
 
 def _configuration(arguments: Arguments) -> killer_toml.KillerConfig:
@@ -172,6 +188,8 @@ def _with_peer(policy: Policy, arguments: Arguments, log: Log) -> Policy:
     if arguments.socket_path:
         return policy._replace(listener=listening.at_path(arguments.socket_path, policy.peer_uid).detach())
     watchdog = listening.watchdog()
+    if watchdog >= 0:
+        os.set_blocking(watchdog, False)
     return policy._replace(listener=listening.from_systemd().detach(), watchdog=watchdog)
 
 
@@ -184,12 +202,14 @@ def _confine(policy: Policy, log: Log) -> None:
         log(seccomp.filter_killer())
 
 
-def _execute(policy: Policy, log: Log) -> NoReturn:
+def _execute(descriptor: int, policy: Policy, log: Log) -> NoReturn:
     """Become stage 2, which has nothing of this one but its PID, its limits and the policy's descriptors. OSError."""
-    descriptor = handed_on(policy)
     os.dup2(log.fileno, 2)
-    for inherited in (descriptor, policy.link, policy.listener, policy.syslog, policy.watchdog):
-        if inherited >= 0:
-            os.set_inheritable(inherited, True)
+    kept = {0, 1, 2, descriptor, policy.link, policy.listener, policy.syslog, policy.watchdog}
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            os.set_inheritable(int(name), int(name) in kept)
+        except OSError:
+            pass  # it was the list's own
     program = f"{os.path.dirname(os.path.abspath(__file__))}/serve.py"
     os.execve(sys.executable, [sys.executable, "-I", "-S", program, str(descriptor)], {"PATH": os.defpath})

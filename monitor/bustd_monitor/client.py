@@ -74,6 +74,10 @@ class Client:
             return self._next_try_ms
         return self._deadlines.due_ms() if self.is_ready else self._hello_due_ms
 
+    def ping_due_ms(self, every_ms: int) -> int | None:
+        """When `ping` will ask the killer (monotonic milliseconds), None while that is not known."""
+        return self._deadlines.ping_due_ms(every_ms) if self.is_ready else None
+
     def is_overdue(self, now_ms: int) -> bool:
         """Whether the killer has not answered in time: it counts as gone."""
         return self._deadlines.are_over(now_ms)

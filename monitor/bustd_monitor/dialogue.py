@@ -25,7 +25,7 @@ from bustd_shared.kernel.cgroups import MOST_MEMBERS
 from .batch import Batch
 from .client import Client, Lost, OtherVersionSpoken
 from .conditions.finding import Finding
-from .conditions.killer_limits import KillerLimits
+from .conditions.killer_limits import limits_told
 from .conditions.table import killer_warnings
 from .config import MonitorConfig
 from .deciding.actions import Ask, Escalate, Flight
@@ -34,8 +34,13 @@ from .deciding.stages import Stage
 from .driver import Driver
 from .ranking.search import CandidateSearch
 from .ranking.terms import Rules
+<<<<<<< HEAD
 from .reclaimer import MOST_HELD, Reclaimer
 from .reporting import sentences
+=======
+from .reclaimer import Reclaimer
+from .reporting import connection, sentences
+>>>>>>> v2
 from .sensing.cgroup_sensor import AnySensor
 from .sensing.members import Member, MemberReader, Members
 from .sensing.reading import Reading
@@ -99,7 +104,7 @@ class KillerDialogue:
         """Without a killer a ranking would only take the processor from what starts it again."""
         if self._client.is_ready or self.driver.config.dry_run:
             return 0
-        self._log("MEMORY IS SHORT AND THE KILLER CAN'T BE REACHED")
+        self._log(connection.UNREACHABLE)
         return _UNREACHABLE_HOLD_MS
 
     def second_look(self) -> Reading | None:
@@ -109,7 +114,7 @@ class KillerDialogue:
     def ask(self, ask: Ask) -> int:
         """Send the request, unless this is a dry run or an answer is still due."""
         if self.driver.config.dry_run:
-            self._log("dry run: nothing is sent")
+            self._log(connection.DRY_RUN)
             return _DRY_RUN_HOLD_MS
         if not self._client.may_ask:
             return _CROSSED_HOLD_MS
@@ -134,14 +139,14 @@ class KillerDialogue:
     def keep(self, now_ms: int) -> None:
         """Connect if it is time to, and notice a killer that does not answer. Raises Lost: there is no other killer."""
         if self._client.is_overdue(now_ms):
-            self._lose("the killer does not answer")
+            self._lose(connection.NO_ANSWER)
         if self._reclaim_at_ms is not None and now_ms >= self._reclaim_at_ms:
             self._reclaim()
         if self._begun is not None and self._begun.batch.is_due(now_ms):
             self._continue()
         trouble = self._client.keep(now_ms)
         if trouble:
-            self._log(f"no connection to the killer: {trouble}")
+            self._log(connection.not_connected(trouble))
 
     def ping(self, now_ms: int) -> None:
         """Now and then, at a reading that is due anyway: a killer that hangs must be noticed before the crisis."""
@@ -172,7 +177,7 @@ class KillerDialogue:
         elif isinstance(message, Bye) and message.farewell is Farewell.VERSION:
             raise OtherVersionSpoken("it speaks another version of the protocol: update and restart both daemons")
         elif isinstance(message, Bye):
-            raise Lost(f"it said Bye: {message.farewell.name.lower()}")
+            raise Lost(connection.farewell(message))
 
     # --- one kill
 
@@ -254,15 +259,14 @@ class KillerDialogue:
 
     def _meet(self, hello: KillerHello) -> None:
         """A killer has said Hello: its limits are known, and so is the kill that it has in flight."""
-        self._log(f"connected to the killer {hello.pid}")
-        limits = KillerLimits(hello.available_percent, hello.pressured_available_percent, hello.pressure_some_percent)
-        for warning in killer_warnings(self.driver.config.conditions, limits):
+        self._log(connection.connected(hello))
+        for warning in killer_warnings(self.driver.config.conditions, limits_told(hello)):
             self._log(warning)
         self._says_version = True
         self._term_grace_ms = hello.term_grace_ms
         self.driver.met(hello)
         if hello.flight_id:
-            self._log(f"the killer has {hello.flight_pid} in flight")
+            self._log(connection.in_flight(hello))
 
     def _send(self, request: KillRequest) -> None:
         self._sent = request
@@ -272,13 +276,13 @@ class KillerDialogue:
             self._lose(str(error))
 
     def _lose(self, why: str) -> None:
-        self._log(f"lost the killer: {self._forget(why)}")
+        self._log(connection.lost(self._forget(why)))
 
     def _lose_version(self, why: str) -> None:
         """Said once, and tried again after a minute: the other half may be updated by then."""
         said = self._forget(why, _OTHER_VERSION_MS)
         if self._says_version:
-            self._log(f"lost the killer: {said}")
+            self._log(connection.lost(said))
             self._says_version = False
 
     def _forget(self, why: str, pause_ms: int = 0) -> str:

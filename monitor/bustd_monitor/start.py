@@ -132,7 +132,7 @@ def _run(arguments: Arguments, log: Log) -> int:
         settings,
         advice,
         sensor=sensor,
-        shortlist=CandidateSearch(
+        search=CandidateSearch(
             of_this_machine(
                 only_uid=arguments.only_uid, only_descendants_of=arguments.only_descendants_of, group=place.group
             )

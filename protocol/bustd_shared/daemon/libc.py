@@ -10,6 +10,7 @@ import _ctypes
 _RTLD_NOW = 2
 _FNM_NOESCAPE = 2
 _PR_SET_DUMPABLE = 4
+_PR_SET_NAME = 15
 
 _library = _ctypes.dlopen(None, _RTLD_NOW)  # type: ignore[arg-type]  # NULL: this program itself (dlopen(3))
 _fnmatch, _mlockall, _prctl = (_ctypes.dlsym(_library, name) for name in ("fnmatch", "mlockall", "prctl"))
@@ -45,6 +46,11 @@ def process_mrelease(pidfd: int) -> bool:
     if not _process_mrelease:
         return False
     return bool(_ctypes.call_function(_process_mrelease, (pidfd, 0)) == 0)
+
+
+def name_process(name: bytes) -> bool:
+    """PR_SET_NAME of prctl(2): what /proc/PID/comm shows, up to 15 bytes. An execve takes the program's name again."""
+    return bool(_ctypes.call_function(_prctl, (_PR_SET_NAME, name, 0, 0, 0)) == 0)
 
 
 def make_undumpable() -> bool:

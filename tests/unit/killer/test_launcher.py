@@ -7,9 +7,9 @@ import signal
 import sys
 
 import pytest
+from bustd_killer.launcher import MonitorPlan, end_monitor, spawn_monitor
 
 from bustd_killer import launcher
-from bustd_killer.launcher import MonitorPlan, end_monitor, spawn_monitor
 from tests.support import install
 from tests.unit.shared.forked import in_child
 

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from bustd_killer.listening import SocketError, at_path
+
 from bustd_shared.daemon.packets import AF_UNIX, SOCK_SEQPACKET, Socket
 from tests.unit.shared.forked import in_child
 

@@ -42,8 +42,8 @@ class Scene:
         self.loop = Loop(
             config_of(QUICK | settings),
             Protection(),
-            sensor=SimpleNamespace(read=lambda *_: self.reading),
-            shortlist=SimpleNamespace(rank=self.rank, watch=self.watch),
+            sensor=SimpleNamespace(read=lambda *_: self.reading, quick_look=None),
+            search=SimpleNamespace(rank=self.rank, watch=self.watch),
             client=self.client,
             members=MemberReader(""),
             reclaimer=self.reclaimer,
