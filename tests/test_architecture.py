@@ -1,5 +1,6 @@
 """What DESIGN.md says of the parts, held against the source; integration/test_resident.py has the running daemons."""
 
+import _ctypes
 import ast
 import sys
 import tokenize
@@ -38,6 +39,8 @@ ONLY_IN = {
     "prctl": {"bustd_killer.start", "bustd_killer.stage1"},
     "ctypes": {"bustd_killer.stage1.libc", "bustd_monitor.sensing.sysinfo"},
     "_ctypes": {"bustd_shared.daemon.libc"},
+    "_thread": {"bustd_monitor.reclaimer"},
+    "threading": set(),
     "psutil": {"bustd_monitor.reporting.describe"},
     "argparse": {"bustd_monitor.cli"},
     "subprocess": {"bustd_monitor.cli"},
@@ -336,3 +339,20 @@ def test_what_is_called_by_ctypes_without_ctypes_is_named_and_signals_nothing():
     path = path_of("bustd_shared.daemon.libc")
     assert functions_of_libc(path) == LIBC_FUNCTIONS - {"sysinfo"}
     assert "dlopen(None," in path.read_text(), "this program itself, and no library beside it"
+
+
+def test_of_the_c_library_nothing_is_looked_up_but_what_is_named_and_only_when_it_is_loaded(monkeypatch):
+    """However a name is put together: no text need hold it."""
+    looked_up = []
+
+    def dlsym(library, name, dlsym=_ctypes.dlsym):
+        looked_up.append(name)
+        return dlsym(library, name)
+
+    monkeypatch.setattr(_ctypes, "dlsym", dlsym)
+    path = path_of("bustd_shared.daemon.libc")
+    exec(compile(path.read_text(), str(path), "exec"), {"__name__": "bustd_shared.daemon.libc"})
+    assert set(looked_up) == LIBC_FUNCTIONS - {"sysinfo"}
+    assert not set(looked_up) & SIGNALLING
+    inside = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
+    assert not [node.name for node in inside if "dlsym" in ast.unparse(node) or "dlopen" in ast.unparse(node)]

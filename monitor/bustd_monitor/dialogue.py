@@ -34,13 +34,8 @@ from .deciding.stages import Stage
 from .driver import Driver
 from .ranking.search import CandidateSearch
 from .ranking.terms import Rules
-<<<<<<< HEAD
 from .reclaimer import MOST_HELD, Reclaimer
-from .reporting import sentences
-=======
-from .reclaimer import Reclaimer
 from .reporting import connection, sentences
->>>>>>> v2
 from .sensing.cgroup_sensor import AnySensor
 from .sensing.members import Member, MemberReader, Members
 from .sensing.reading import Reading
@@ -124,7 +119,7 @@ class KillerDialogue:
     def escalate(self, action: Escalate) -> None:
         """SIGKILL for the process in flight: the machine would not survive the grace of its SIGTERM."""
         if self.driver.config.dry_run:
-            self._log("dry run: nothing is sent")
+            self._log(connection.DRY_RUN)
         elif self._client.may_ask:
             self._send(escalation(self._client.next_id(), action, self._now_ms()))
         else:  # one request at a time: it is sent when the continuation is answered
@@ -175,7 +170,7 @@ class KillerDialogue:
             self._log(sentences.exited(message, self._sensor.read()))
             self._over(message)
         elif isinstance(message, Bye) and message.farewell is Farewell.VERSION:
-            raise OtherVersionSpoken("it speaks another version of the protocol: update and restart both daemons")
+            raise OtherVersionSpoken(connection.OTHER_VERSION)
         elif isinstance(message, Bye):
             raise Lost(connection.farewell(message))
 
