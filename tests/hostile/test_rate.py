@@ -35,9 +35,7 @@ def test_the_fourth_of_a_burst_waits_and_a_reconnect_does_not_help(
                 refusal = monitor.ask(request_for(fourth.pid))
                 assert refused(refusal, Reason.RATE)
                 assert 0 < refusal.retry_after_ms <= 60_000
-                assert daemon.has_said(
-                    f'(called "leak" by the monitor) for floor: rate for {refusal.retry_after_ms} ms\n'
-                )
+                assert daemon.has_said(f"by the monitor) for floor: rate for {refusal.retry_after_ms} ms\n")
         with peer(daemon.socket_path, greeted=False) as monitor, all_survive(fourth, last):
             assert 0 < monitor.greet().retry_after_ms <= refusal.retry_after_ms
             later = monitor.ask(request_for(fourth.pid))
@@ -93,9 +91,9 @@ def test_refusals_and_failures_use_nothing_up(place: Path, crowd: list[subproces
 
 
 def test_the_rate_over_time(victim: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    """With root's defaults: three at once, then one every 500 ms, and 60 in any minute."""
+    """With root's defaults, after a minute of rest: three at once, then one every 500 ms, and 60 in any minute."""
     monkeypatch.setattr(flight, "send_signal", lambda *_: PASSED)
-    monkeypatch.setattr(facts, "has_exited", lambda _: False)
+    monkeypatch.setattr(facts, "exited", lambda _: set())
     rules, request, granted = guard(), request_for(victim.pid), []
     with kills() as slot, all_survive(victim):
         for now_ms in range(0, 90_000, 100):
@@ -105,12 +103,12 @@ def test_the_rate_over_time(victim: subprocess.Popen[bytes], monkeypatch: pytest
                 continue
             assert verdict.outcome is Outcome.SIGNALLED
             granted.append(now_ms)
-            monkeypatch.setattr(facts, "has_exited", lambda _: True)
+            monkeypatch.setattr(facts, "exited", set)
             ending = slot.follow(now_ms, rules)
             assert ending is not None
             assert ending.exited is not None
             assert ending.exited.fate is Fate.GONE
-            monkeypatch.setattr(facts, "has_exited", lambda _: False)
+            monkeypatch.setattr(facts, "exited", lambda _: set())
     assert granted[:5] == [0, 100, 200, 500, 1000]
     assert len([now_ms for now_ms in granted if now_ms < 60_000]) == 60
     for start_ms in granted:
