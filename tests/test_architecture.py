@@ -1,6 +1,8 @@
 """What DESIGN.md says of the parts, held against the source; integration/test_resident.py has the running daemons."""
 
+import _ctypes
 import ast
+import importlib.util
 import sys
 import tokenize
 from pathlib import Path
@@ -38,6 +40,7 @@ ONLY_IN = {
     "prctl": {"bustd_killer.start", "bustd_killer.stage1"},
     "ctypes": {"bustd_killer.stage1.libc", "bustd_monitor.sensing.sysinfo"},
     "_ctypes": {"bustd_shared.daemon.libc"},
+    "_thread": {"bustd_monitor.reclaimer"},
     "psutil": {"bustd_monitor.reporting.describe"},
     "argparse": {"bustd_monitor.cli"},
     "subprocess": {"bustd_monitor.cli"},
@@ -336,3 +339,21 @@ def test_what_is_called_by_ctypes_without_ctypes_is_named_and_signals_nothing():
     path = path_of("bustd_shared.daemon.libc")
     assert functions_of_libc(path) == LIBC_FUNCTIONS - {"sysinfo"}
     assert "dlopen(None," in path.read_text(), "this program itself, and no library beside it"
+
+
+def test_of_the_c_library_nothing_is_looked_up_but_what_is_named_and_only_when_it_is_loaded(monkeypatch):
+    """However a name is put together: no text need hold it."""
+    looked_up = []
+
+    def dlsym(library, name, dlsym=_ctypes.dlsym):
+        looked_up.append(name)
+        return dlsym(library, name)
+
+    monkeypatch.setattr(_ctypes, "dlsym", dlsym)
+    path = path_of("bustd_shared.daemon.libc")
+    spec = importlib.util.spec_from_file_location("libc_again", path)
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    assert set(looked_up) == LIBC_FUNCTIONS - {"sysinfo"}
+    assert not set(looked_up) & SIGNALLING
+    inside = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
+    assert not [node.name for node in inside if "dlsym" in ast.unparse(node) or "dlopen" in ast.unparse(node)]

@@ -72,7 +72,7 @@ def take_aim(request: KillRequest, guard: Guard) -> Aim | Ruling:
         raise
     if refusal.reason or isinstance(target, Ruling):
         close_all(victims)
-        return refusal
+        return refusal._replace(saw=named)
     return Aim(tuple(victims), target, case)
 
 

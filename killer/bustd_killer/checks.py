@@ -59,12 +59,16 @@ class Case(NamedTuple):
 
 
 class Ruling(NamedTuple):
-    """The outcome of a check: `reason` NONE if it passed; `why` is for the log, `errno` is the kernel's."""
+    """The outcome of a check: `reason` NONE if it passed; `why` is for the log, `errno` is the kernel's.
+
+    `saw`: what the killer has read of the named process, if it came so far; its pidfd is closed.
+    """
 
     reason: Reason
     why: str = ""
     errno: int = 0
     retry_after_ms: int = 0
+    saw: Victim | None = None
 
 
 PASSED = Ruling(Reason.NONE)

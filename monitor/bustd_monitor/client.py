@@ -7,7 +7,7 @@ import select
 
 from bustd_protocol import limits
 from bustd_protocol.connection import Connection
-from bustd_protocol.errors import RemoteProtocolError
+from bustd_protocol.errors import OtherVersion, RemoteProtocolError
 from bustd_protocol.messages import KillerHello, KillRequest, Message, MonitorHello, Ping
 from bustd_protocol.session import Role
 from bustd_shared.daemon.packets import AF_UNIX, MSG_DONTWAIT, MSG_NOSIGNAL, SOCK_SEQPACKET, Socket
@@ -162,6 +162,8 @@ class Client:
             raise Lost("the killer has closed the connection")
         try:
             message = self._connection.receive(packet, is_truncated, has_ancillary)
+        except OtherVersion as error:
+            raise OtherVersionSpoken(str(error)) from None
         except RemoteProtocolError as error:
             raise Lost(f"the killer violates the protocol: {error}") from None
         if isinstance(message, KillerHello):

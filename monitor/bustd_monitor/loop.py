@@ -22,6 +22,7 @@ from .reclaimer import Reclaimer
 from .reporting import connection
 from .reporting.service_manager import ServiceManager, standing
 from .sensing.cgroup_sensor import AnySensor
+from .sensing.members import MemberReader
 from .sensing.triggers import Triggers
 from .sleeper import Sleeper
 
@@ -42,6 +43,7 @@ class Loop:
         sensor: AnySensor,
         search: CandidateSearch,
         client: Client,
+        members: MemberReader,
         reclaimer: Reclaimer,
         triggers: Triggers,
         service_manager: ServiceManager,
@@ -67,6 +69,7 @@ class Loop:
             search=search,
             sensor=sensor,
             client=client,
+            members=members,
             reclaimer=reclaimer,
             log=log,
             clock_ns=clock_ns,

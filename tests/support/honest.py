@@ -8,7 +8,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bustd_protocol.messages import Exited, Fate, KillRequest, Outcome, Reason, Scope, Signal, Verdict
+from bustd_protocol.messages import (
+    Exited,
+    Fate,
+    KillRequest,
+    Outcome,
+    Reason,
+    Scope,
+    Signal,
+    Verdict,
+    packed_members,
+)
 from bustd_shared.kernel import procfs
 
 from . import victims
@@ -41,6 +51,12 @@ def request_for(pid: int, /, **changes: object) -> KillRequest:
         monotonic_ms=1,
     )
     return request._replace(**changes)  # type: ignore[arg-type]
+
+
+def group_request(pid: int, /, *members: int, **changes: object) -> KillRequest:
+    """A request for its process group (or another scope in `changes`) that names these processes as members."""
+    named = packed_members((member, victims.start_ticks(member)) for member in members)
+    return request_for(pid, **{"scope": Scope.GROUP, "members": named} | changes)
 
 
 def refused(verdict: Verdict, reason: Reason) -> bool:

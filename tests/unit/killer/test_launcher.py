@@ -7,9 +7,9 @@ import signal
 import sys
 
 import pytest
-from bustd_killer.launcher import MonitorPlan, end_monitor, spawn_monitor
 
-from bustd_killer import launcher
+from bustd_killer import serving
+from bustd_killer.stage1.launcher import MonitorPlan, spawn_monitor
 from tests.support import install
 from tests.unit.shared.forked import in_child
 
@@ -63,7 +63,7 @@ def reported(a_plan: MonitorPlan, log_fd: int) -> dict:
     report = json.loads(link.recv(65536))
     pidfd = os.pidfd_open(pid)
     link.close()
-    report["code"] = end_monitor(pid, pidfd)
+    report["code"] = serving._end_monitor(pid, pidfd)
     return report
 
 
@@ -145,12 +145,12 @@ def test_a_monitor_that_leaves_by_itself_is_reaped_and_its_code_known(log):
 
 
 def test_a_monitor_that_will_not_leave_is_made_to(log, monkeypatch):
-    monkeypatch.setattr(launcher, "_PATIENCE_MS", 10)
+    monkeypatch.setattr(serving, "_PATIENCE_MS", 10)
     link, pid = spawn_monitor(plan(STUBBORN), log.fileno())
     assert link.recv(10) == b"here"
     pidfd = os.pidfd_open(pid)
     link.close()
-    assert end_monitor(pid, pidfd) == -signal.SIGKILL
+    assert serving._end_monitor(pid, pidfd) == -signal.SIGKILL
     with pytest.raises(ChildProcessError):
         os.waitpid(pid, 0)
 
