@@ -28,6 +28,9 @@ from .killer import Killer
 _OF_THIS_TEST = 4000
 """Ids start here, so that they differ from those of an earlier MonitorHello."""
 
+OVER = (Fate.GONE, Fate.RELEASED)
+"""How the kill of a process that dies of SIGKILL is over; which comes first, the kernel decides."""
+
 _ids = iter(range(_OF_THIS_TEST, 2**32))
 
 
@@ -77,7 +80,8 @@ def kill(monitor: Dialogue, process: subprocess.Popen[bytes], **changes: object)
     assert dies_of(process, request.signal)
     exited = monitor.hear()
     assert isinstance(exited, Exited), exited
-    assert exited[:2] == (request.id, Fate.GONE)
+    assert exited.id == request.id
+    assert exited.fate in OVER, "on a busy machine its memory is back before it is gone"
     return verdict
 
 

@@ -220,7 +220,6 @@ CHURN = """
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 static pthread_attr_t a;
 static void *brief(void *x) { usleep((unsigned long)x); return 0; }
@@ -229,7 +228,7 @@ static void *live(void *x) { pthread_t t;
   usleep(50);
   while (pthread_create(&t, &a, live, 0)) usleep(50);
   return 0; }
-int main(void) { size_t n = 24 << 20; memset(malloc(n), 1, n);
+int main(void) { size_t n = 24 << 20; volatile char *p = malloc(n); for (size_t i = 0; i < n; i += 4096) p[i] = 1;
   pthread_t t; pthread_attr_init(&a); pthread_attr_setdetachstate(&a, 1); pthread_attr_setstacksize(&a, 65536);
   pthread_create(&t, &a, live, 0); puts("r"); fflush(stdout); pthread_exit(0); }
 """

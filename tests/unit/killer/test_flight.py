@@ -184,7 +184,5 @@ def test_the_log_has_what_the_killer_saw_and_in_quotes_what_it_was_told():
         assert ', called "sshd\\n" by the monitor) for floor: start_time ' in lied.sentence
         assert "called" not in kills.answer(request_for(child), LOCAL, 1).sentence
         unseen = kills.answer(request(2**22), LOCAL, 2)
-        assert (
-            unseen.sentence
-            == 'refused SIGTERM to 4194304 (called "leak" by the monitor) for floor: busy %d is in flight' % child.pid
-        )
+        said = f'refused SIGTERM to {2**22} (called "leak" by the monitor) for floor: busy {child.pid} is in flight'
+        assert unseen.sentence == said

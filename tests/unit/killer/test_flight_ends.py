@@ -233,8 +233,12 @@ def test_no_kill_has_more_continuations_than_eight(kernel, kills, world):
 
 @pytest.mark.parametrize(
     ("number", "asked", "is_continuation"),
-    [(Signal.KILL, Signal.KILL, True), (Signal.TERM, Signal.TERM, True)]
-    + [(Signal.KILL, Signal.TERM, False), (Signal.TERM, Signal.KILL, False)],
+    [
+        (Signal.KILL, Signal.KILL, True),
+        (Signal.TERM, Signal.TERM, True),
+        (Signal.KILL, Signal.TERM, False),
+        (Signal.TERM, Signal.KILL, False),
+    ],
 )
 def test_a_continuation_has_the_signal_of_the_kill(kernel, kills, world, number, asked, is_continuation):
     killing(kills, kernel, world, number=number)
@@ -267,7 +271,7 @@ def test_members_of_the_kill_of_one_process_are_refused(kernel, kills, world):
 
 
 def test_each_process_that_is_looked_at_costs_a_token(kernel, kills, world):
-    asked = asking(world, *range(10_000, 10_000 + limits.MEMBERS), start_ticks=1)
+    asked = asking(world, *range(4_000_000, 4_000_000 + limits.MEMBERS), start_ticks=1)
     reasons = [kills.answer(asked, guard(), 0).verdict.reason for _ in range(4)]
     assert reasons == [Reason.START_TIME] * 3 + [Reason.RATE]
     verdict = kills.answer(asked, guard(), 0).verdict
@@ -280,7 +284,7 @@ def test_each_process_that_is_looked_at_costs_a_token(kernel, kills, world):
 
 
 def test_no_minute_sees_more_processes_signalled_than_1024(kernel, kills, world):
-    pids = range(10_000, 10_000 + limits.MEMBERS)
+    pids = range(4_000_000, 4_000_000 + limits.MEMBERS)
     world.processes |= {pid: entry(start_ticks=pid) for pid in pids}
     now_ms, reasons = 0, []
     for _ in range(5):

@@ -89,7 +89,7 @@ def test_a_peer_that_does_not_begin_with_hello_commits_a_violation(ends, packet)
         ends.says(packet)
 
 
-@pytest.mark.parametrize("packet", [b"\xc1", b"\x93\x03\x02\x01", b"\x93\x03\x02\x02\x00", b"x" * limits.PACKET_BYTES])
+@pytest.mark.parametrize("packet", [b"\xc1", b"\x93\x03\x02\x00", b"\x94\x03\x02\x02\x00", b"x" * limits.PACKET_BYTES])
 def test_a_packet_that_is_no_message_is_a_violation(greeted, packet):
     with pytest.raises(RemoteProtocolError):
         greeted.says(packet)
