@@ -17,7 +17,7 @@ from bustd_shared.daemon import libc
 MOST_HELD = 8
 """The victim and the largest of its members: each takes a descriptor."""
 
-_STACK_BYTES = 262_144
+_STACK_BYTES = 256 * 1024
 _TRIES, _PAUSE_S = 20, 0.05
 """The killer sends SIGKILL by itself when a SIGTERM's grace is over. It does not say so, and it may be late."""
 
@@ -37,13 +37,11 @@ class Reclaimer:
         self._wakeup = allocate_lock()
         self._wakeup.acquire()
         self._is_closed = False
-        before = stack_size(_STACK_BYTES)
+        stack_size(_STACK_BYTES)
         try:
             start_new_thread(self._work, ())
-        except RuntimeError:
+        except RuntimeError:  # TasksMax=, ENOMEM
             self._is_closed = True
-        finally:
-            stack_size(before)
 
     def hold(self, pids: list[int]) -> None:
         """The victims of the request that is under way, at most MOST_HELD; those of the one before are let go."""
