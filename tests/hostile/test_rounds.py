@@ -1,4 +1,4 @@
-"""Either half is killed or stopped in the middle of a kill, again and again: nothing wrong dies, nothing is forgotten."""
+"""Either half is killed or stopped amid a kill, again and again: no other process dies, and none is forgotten."""
 
 import os
 import random
