@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 
 from bustd_protocol import limits
-from bustd_protocol.codec import farewell_to
 from bustd_protocol.connection import Connection
 from bustd_protocol.messages import Message
 from bustd_protocol.session import Role
@@ -52,7 +51,7 @@ class Peer:
     def send_farewell_to(self, version: int) -> None:
         """Tell a peer of another version that it will not be served, in its own version's words."""
         try:
-            self.link.send(farewell_to(version), MSG_DONTWAIT | MSG_NOSIGNAL)
+            self.link.send(self._connection.farewell_to(version), MSG_DONTWAIT | MSG_NOSIGNAL)
         except OSError:
             pass  # it is hung up on all the same
 

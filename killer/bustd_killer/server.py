@@ -25,6 +25,8 @@ EXIT_STOPPED, EXIT_MONITOR_GONE = 0, 70
 
 _LOG_LINES, _LOG_LINES_PER_SECOND = 20, 5
 _WATCHDOG_MS = 100_000
+_WATCHDOG_BEGINS = b"WATCHDOG_USEC=300000000\nWATCHDOG=1"
+"""sd_notify(3): three times as long as it takes to feed it. Asked for here: no unit sets one that is not fed."""
 
 
 class Server:
@@ -39,7 +41,8 @@ class Server:
         self._log = log
         self._listener = listener
         self._peer = peer
-        self._watchdog, self._fed_ms = watchdog, now_ms - _WATCHDOG_MS
+        self._watchdog, self._food = watchdog, _WATCHDOG_BEGINS
+        self._fed_ms = now_ms - _WATCHDOG_MS
         self._kills = Kills(now_ms, guard.policy)
         self._messages = Bucket(limits.MESSAGES_PER_SECOND, limits.MESSAGES_PER_SECOND, now_ms)
         self._connections = Bucket(limits.CONNECTIONS_PER_SECOND, limits.CONNECTIONS_PER_SECOND, now_ms)
@@ -102,9 +105,10 @@ class Server:
         if now_ms >= self._fed_ms + _WATCHDOG_MS:
             self._fed_ms = now_ms
             try:
-                os.write(self._watchdog, b"WATCHDOG=1")
+                os.write(self._watchdog, self._food)
+                self._food = b"WATCHDOG=1"
             except OSError:
-                pass  # a manager that does not read now is fed the next time
+                pass  # a manager that does not read now hears it the next time
         return self._fed_ms + _WATCHDOG_MS
 
     def _say(self, sentence: str, *, is_of_a_kill: bool = False) -> None:

@@ -1,7 +1,6 @@
 """The serving killer, from its first instruction to its last: what it makes sure of before it serves, and how it ends.
 
-Exit codes: 0 stopped by a signal; 70 the monitor of the pair died, or a bug; 71 what a kill needs is refused. The
-monitor's own 69 and 78 are passed on.
+Its exit codes are among those of start.py.
 """
 
 from __future__ import annotations

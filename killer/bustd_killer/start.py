@@ -1,7 +1,8 @@
 """Stage 1 of the killer: arguments, configuration, the socket or the monitor, the giving up of root, and the exec.
 
-Exit codes: 64 wrong arguments; 69 the kernel is too old, or the control group can't be watched; 70 a bug; 71 the kernel
-refuses what the start needs; 78 the configuration or the socket is wrong. Those of stage 2 are in serving.py.
+Exit codes: 0 stopped by a signal; 64 wrong arguments; 69 the kernel is too old, or the control group can't be watched;
+70 the monitor of the pair died, or a bug; 71 the kernel or the sandbox refuses what a kill needs; 78 the configuration
+or the socket is wrong. The monitor's own 69 and 78 are passed on.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import select
 
 from bustd_protocol import limits
 from bustd_protocol.connection import Connection
-from bustd_protocol.errors import RemoteProtocolError
+from bustd_protocol.errors import OtherVersion, RemoteProtocolError
 from bustd_protocol.messages import KillerHello, KillRequest, Message, MonitorHello, Ping
 from bustd_protocol.session import Role
 from bustd_shared.daemon.packets import AF_UNIX, MSG_DONTWAIT, MSG_NOSIGNAL, SOCK_SEQPACKET, Socket
@@ -73,6 +73,10 @@ class Client:
         if self._link is None:
             return self._next_try_ms
         return self._deadlines.due_ms() if self.is_ready else self._hello_due_ms
+
+    def ping_due_ms(self, every_ms: int) -> int | None:
+        """When `ping` will ask the killer (monotonic milliseconds), None while that is not known."""
+        return self._deadlines.ping_due_ms(every_ms) if self.is_ready else None
 
     def is_overdue(self, now_ms: int) -> bool:
         """Whether the killer has not answered in time: it counts as gone."""
@@ -158,6 +162,8 @@ class Client:
             raise Lost("the killer has closed the connection")
         try:
             message = self._connection.receive(packet, is_truncated, has_ancillary)
+        except OtherVersion as error:
+            raise OtherVersionSpoken(str(error)) from None
         except RemoteProtocolError as error:
             raise Lost(f"the killer violates the protocol: {error}") from None
         if isinstance(message, KillerHello):

@@ -44,6 +44,10 @@ class Deadlines:
             self._pinged_ms = now_ms
         return self._pong_due_ms is None and now_ms >= self._pinged_ms + every_ms
 
+    def ping_due_ms(self, every_ms: int) -> int | None:
+        """When `must_ping` will be true; None: before that an answer is due."""
+        return None if self._pinged_ms is None or self._pong_due_ms is not None else self._pinged_ms + every_ms
+
     def pinged(self, now_ms: int) -> None:
         """A ping was sent: its answer is due."""
         self._pinged_ms, self._pong_due_ms = now_ms, now_ms + self._answer_ms

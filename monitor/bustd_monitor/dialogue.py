@@ -8,38 +8,50 @@ from bustd_protocol.messages import (
     Bye,
     Exited,
     Farewell,
+    Fate,
     KillerHello,
     KillRequest,
     Message,
     Outcome,
+    Reason,
     Scope,
     Signal,
     Verdict,
 )
 from bustd_shared.daemon.log import Log
+from bustd_shared.daemon.record import NamedTuple
+from bustd_shared.kernel.cgroups import MOST_MEMBERS
 
 from .batch import Batch
 from .client import Client, Lost, OtherVersionSpoken
 from .conditions.finding import Finding
-from .conditions.killer_limits import KillerLimits
+from .conditions.killer_limits import limits_told
 from .conditions.table import killer_warnings
 from .config import MonitorConfig
-from .deciding.actions import Ask, Escalate
+from .deciding.actions import Ask, Escalate, Flight
 from .deciding.requests import escalation, kill_request
+from .deciding.stages import Stage
 from .driver import Driver
 from .ranking.search import CandidateSearch
 from .ranking.terms import Rules
-from .reclaimer import Reclaimer
-from .reporting import sentences
+from .reclaimer import MOST_HELD, Reclaimer
+from .reporting import connection, sentences
 from .sensing.cgroup_sensor import AnySensor
+from .sensing.members import Member, MemberReader, Members
 from .sensing.reading import Reading
 
 _UNREACHABLE_HOLD_MS = 200
 _CROSSED_HOLD_MS = 20
 _DRY_RUN_HOLD_MS = 10_000
 _OTHER_VERSION_MS = 60_000
-_GRACE_SPARE_MS = 50
-"""The killer sends SIGKILL at the end of a SIGTERM's grace by itself; so much later the victim has it."""
+
+
+class Begun(NamedTuple):
+    """The kill that was asked for last, whether it is in flight or over: a continuation names further members."""
+
+    ask: Ask
+    members: Members
+    batch: Batch
 
 
 class KillerDialogue:
@@ -53,24 +65,25 @@ class KillerDialogue:
         search: CandidateSearch,
         sensor: AnySensor,
         client: Client,
+        members: MemberReader,
         reclaimer: Reclaimer,
         log: Log,
         clock_ns: Callable[[], int],
     ) -> None:
         self.driver = Driver(config, rules, search, self)
-        self._search = search
         self._sensor = sensor
-        self._reclaimer = reclaimer
-        self._term_grace_ms = 0
-        self._reclaim_at_ms: int | None = None
-        self._asked: Ask | None = None
-        self._batch: Batch | None = None
-        self._is_continuing = False
-        self._escalation: Escalate | None = None
-        self._says_version = True
         self._client = client
+        self._members = members
+        self._reclaimer = reclaimer
         self._clock_ns = clock_ns
         self._log = log
+        self._begun: Begun | None = None
+        self._sent: KillRequest | None = None
+        self._is_continuing = False
+        self._escalation: Escalate | None = None
+        self._term_grace_ms = 0
+        self._reclaim_at_ms: int | None = None
+        self._says_version = True
 
     # --- what the driver wants
 
@@ -86,7 +99,7 @@ class KillerDialogue:
         """Without a killer a ranking would only take the processor from what starts it again."""
         if self._client.is_ready or self.driver.config.dry_run:
             return 0
-        self._log("MEMORY IS SHORT AND THE KILLER CAN'T BE REACHED")
+        self._log(connection.UNREACHABLE)
         return _UNREACHABLE_HOLD_MS
 
     def second_look(self) -> Reading | None:
@@ -96,22 +109,21 @@ class KillerDialogue:
     def ask(self, ask: Ask) -> int:
         """Send the request, unless this is a dry run or an answer is still due."""
         if self.driver.config.dry_run:
-            self._log("dry run: nothing is sent")
+            self._log(connection.DRY_RUN)
             return _DRY_RUN_HOLD_MS
         if not self._client.may_ask:
             return _CROSSED_HOLD_MS
-        members = self._search.members_of(ask.candidate)
-        self._reclaimer.hold([ask.candidate.process.pid, *[pid for pid, _ in members]])
-        self._asked, self._batch, self._is_continuing = ask, Batch(members), False
-        self._name(ask, self._batch.first())
+        self._begin(ask)
         return 0
 
     def escalate(self, action: Escalate) -> None:
         """SIGKILL for the process in flight: the machine would not survive the grace of its SIGTERM."""
-        if self._is_continuing:  # one request at a time: it is sent when that is answered
-            self._escalation = action
-        else:
+        if self.driver.config.dry_run:
+            self._log(connection.DRY_RUN)
+        elif self._client.may_ask:
             self._send(escalation(self._client.next_id(), action, self._now_ms()))
+        else:  # one request at a time: it is sent when the continuation is answered
+            self._escalation = action
 
     def say_choice(self, ask: Ask, took_us: int) -> None:
         """What was chosen and why, and how long it took."""
@@ -122,12 +134,14 @@ class KillerDialogue:
     def keep(self, now_ms: int) -> None:
         """Connect if it is time to, and notice a killer that does not answer. Raises Lost: there is no other killer."""
         if self._client.is_overdue(now_ms):
-            self._lose("the killer does not answer")
+            self._lose(connection.NO_ANSWER)
         if self._reclaim_at_ms is not None and now_ms >= self._reclaim_at_ms:
             self._reclaim()
+        if self._begun is not None and self._begun.batch.is_due(now_ms):
+            self._continue()
         trouble = self._client.keep(now_ms)
         if trouble:
-            self._log(f"no connection to the killer: {trouble}")
+            self._log(connection.not_connected(trouble))
 
     def ping(self, now_ms: int) -> None:
         """Now and then, at a reading that is due anyway: a killer that hangs must be noticed before the crisis."""
@@ -154,88 +168,121 @@ class KillerDialogue:
             self._answered(message)
         elif isinstance(message, Exited):
             self._log(sentences.exited(message, self._sensor.read()))
-            self.driver.exited(message)
-            self._reclaim_at_ms = None
-            self._reclaimer.drop()
+            self._over(message)
         elif isinstance(message, Bye) and message.farewell is Farewell.VERSION:
-            raise OtherVersionSpoken("it speaks another version of the protocol: update and restart both daemons")
+            raise OtherVersionSpoken(connection.OTHER_VERSION)
         elif isinstance(message, Bye):
-            raise Lost(f"it said Bye: {message.farewell.name.lower()}")
+            raise Lost(connection.farewell(message))
+
+    # --- one kill
+
+    def _begin(self, ask: Ask) -> None:
+        """Ask for a candidate with the members that it has now."""
+        members = self._members.of(ask.candidate.process, ask.candidate.scope)
+        listed = members.listed()
+        if len(listed) > MOST_MEMBERS:  # since the ranking looked; the killer would stop in the middle
+            ask = ask._replace(candidate=ask.candidate._replace(scope=Scope.PROCESS))
+            listed = []
+        batch = Batch(listed)
+        self._begun, self._is_continuing, self._escalation = Begun(ask, members, batch), False, None
+        self._name(ask, batch.first())
+        if self._begun is not None:  # only now: the request must not wait for it
+            self._reclaimer.hold([ask.candidate.process.pid, *self._members.largest(listed, MOST_HELD - 1)])
 
     def _answered(self, verdict: Verdict) -> None:
         """The answer to a request, to a continuation of it, or to an escalation."""
-        was_continuation, self._is_continuing = self._is_continuing, False
-        if not was_continuation:
-            if verdict.outcome is Outcome.SIGNALLED:
-                self._prepare_to_reclaim()
+        sent, was_continuation, self._is_continuing = self._sent, self._is_continuing, False
+        is_signalled = verdict.outcome is Outcome.SIGNALLED
+        if was_continuation:
+            if verdict.reason is Reason.RATE and self._begun is not None:
+                self._begun.batch.put_off(self._now_ms(), verdict.retry_after_ms)
+        else:
+            if is_signalled and sent is not None:
+                self._prepare_to_reclaim(sent.signal)
+            elif self.driver.state.stage is Stage.ACT:
+                self._begun = None
+                self._reclaimer.drop()
             self.driver.answered(verdict, self._now_ms())
-        if self._escalation is not None:
-            action, self._escalation = self._escalation, None
+        if is_signalled and sent is not None and self.driver.state.flight is None:
+            self.driver.resumed(Flight(sent.pid, sent.start_ticks, sent.signal))
+        action, self._escalation = self._escalation, None
+        if action is not None:
             self.escalate(action)
-        elif verdict.outcome is Outcome.SIGNALLED:
+        elif is_signalled:
             self._continue()
 
     def _continue(self) -> None:
-        """Name what of the group was not named yet, and what it has started meanwhile."""
-        ask, batch = self._asked, self._batch
-        if ask is None or batch is None or ask.candidate.scope is Scope.PROCESS or not self._client.may_ask:
+        """Name which members were not named yet, and which the group has started meanwhile."""
+        begun, now_ms = self._begun, self._now_ms()
+        if begun is None or begun.ask.candidate.scope is Scope.PROCESS:
             return
-        if batch.may_look_again():
-            batch.found(self._search.members_of(ask.candidate))
-        further = batch.further()
+        if not self._client.may_ask or self.driver.config.dry_run:
+            return
+        if begun.batch.may_look_again(now_ms):
+            begun.batch.found(begun.members.listed())
+        further = begun.batch.further(now_ms)
         if further:
             self._is_continuing = True
-            self._name(ask, further)
+            self._name(begun.ask, further)
 
-    def _name(self, ask: Ask, members: list[tuple[int, int]]) -> None:
+    def _name(self, ask: Ask, members: list[Member]) -> None:
         self._send(kill_request(self._client.next_id(), ask, members, self._now_ms()))
 
-    def _prepare_to_reclaim(self) -> None:
+    def _prepare_to_reclaim(self, signal: Signal) -> None:
         """Memory can be taken once the victim has its SIGKILL: now, or at the end of its grace."""
-        stage = self.driver.state.flight
-        is_kill = (self._asked is not None and self._asked.finding.signal is Signal.KILL) or (
-            stage is not None and stage.signal == Signal.KILL
-        )
-        if is_kill:
+        if signal is Signal.KILL:
+            if self._begun is not None:  # what is named from now on gets SIGKILL too
+                ask = self._begun.ask
+                self._begun = self._begun._replace(ask=ask._replace(finding=ask.finding._replace(signal=signal)))
             self._reclaim()
         else:
-            self._reclaim_at_ms = self._now_ms() + self._term_grace_ms + _GRACE_SPARE_MS
+            self._reclaim_at_ms = self._now_ms() + self._term_grace_ms
 
     def _reclaim(self) -> None:
         self._reclaim_at_ms = None
         self._reclaimer.release()
 
+    def _over(self, exited: Exited) -> None:
+        """The kill in flight has ended. What has died with its victim may not be all that was to die."""
+        self.driver.exited(exited)
+        self._reclaim_at_ms = self._escalation = None
+        self._reclaimer.drop()
+        if self._begun is not None and exited.fate in (Fate.GONE, Fate.RELEASED):
+            self._begun.batch.over(self._now_ms())
+        elif self._begun is not None:
+            self._begun.batch.end()
+
     def _meet(self, hello: KillerHello) -> None:
         """A killer has said Hello: its limits are known, and so is the kill that it has in flight."""
-        self._log(f"connected to the killer {hello.pid}")
-        limits = KillerLimits(hello.available_percent, hello.pressured_available_percent, hello.pressure_some_percent)
-        for warning in killer_warnings(self.driver.config.conditions, limits):
+        self._log(connection.connected(hello))
+        for warning in killer_warnings(self.driver.config.conditions, limits_told(hello)):
             self._log(warning)
         self._says_version = True
         self._term_grace_ms = hello.term_grace_ms
         self.driver.met(hello)
         if hello.flight_id:
-            self._log(f"the killer has {hello.flight_pid} in flight")
+            self._log(connection.in_flight(hello))
 
     def _send(self, request: KillRequest) -> None:
+        self._sent = request
         try:
             self._client.ask(request, self._now_ms())
         except Lost as error:
             self._lose(str(error))
 
     def _lose(self, why: str) -> None:
-        self._log(f"lost the killer: {self._forget(why)}")
+        self._log(connection.lost(self._forget(why)))
 
     def _lose_version(self, why: str) -> None:
         """Said once, and tried again after a minute: the other half may be updated by then."""
         said = self._forget(why, _OTHER_VERSION_MS)
         if self._says_version:
-            self._log(f"lost the killer: {said}")
+            self._log(connection.lost(said))
             self._says_version = False
 
     def _forget(self, why: str, pause_ms: int = 0) -> str:
         now_ms = self._now_ms()
-        self._asked = self._batch = self._escalation = self._reclaim_at_ms = None
+        self._begun = self._sent = self._escalation = self._reclaim_at_ms = None
         self._is_continuing = False
         self._reclaimer.drop()
         self.driver.lost(now_ms)

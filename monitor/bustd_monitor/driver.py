@@ -12,7 +12,7 @@ from bustd_protocol.messages import Exited, KillerHello, Verdict
 
 from .config import MonitorConfig
 from .deciding import states
-from .deciding.actions import Action, Ask, Asked, Escalate, Rank
+from .deciding.actions import Action, Ask, Asked, Escalate, Flight, Rank
 from .deciding.stages import Stage
 from .deciding.states import State
 from .ranking.search import CandidateSearch
@@ -104,6 +104,10 @@ class Driver:
         for action in actions:
             if isinstance(action, Ask):
                 self._performer.say(sentences.asking_for_the_next(action))
+
+    def resumed(self, flight: Flight) -> None:
+        """The kill whose end was told is in flight again: what was asked of it crossed that end."""
+        self.state = states.on_resumed(self.state, flight)
 
     def exited(self, exited: Exited) -> None:
         """The kill in flight is over."""

@@ -1,4 +1,4 @@
-"""The monitor's loop: read, decide, follow the candidates, sleep. The driver decides; the dialogue asks the killer."""
+"""The monitor's loop: read, decide, watch the candidates, sleep. The driver decides; the dialogue asks the killer."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from bustd_shared.daemon.log import Log
 from bustd_shared.rules.protection import Protection
 
+from .calm import LONGEST_MS, Calm
 from .client import Client, Lost
 from .conditions import table
 from .config import MonitorConfig
@@ -18,8 +19,10 @@ from .dialogue import KillerDialogue
 from .ranking.search import CandidateSearch
 from .ranking.terms import Rules
 from .reclaimer import Reclaimer
+from .reporting import connection
 from .reporting.service_manager import ServiceManager, standing
 from .sensing.cgroup_sensor import AnySensor
+from .sensing.members import MemberReader
 from .sensing.triggers import Triggers
 from .sleeper import Sleeper
 
@@ -38,8 +41,9 @@ class Loop:
         advice: Protection,
         *,
         sensor: AnySensor,
-        shortlist: CandidateSearch,
+        search: CandidateSearch,
         client: Client,
+        members: MemberReader,
         reclaimer: Reclaimer,
         triggers: Triggers,
         service_manager: ServiceManager,
@@ -55,13 +59,17 @@ class Loop:
         self._clock_ns = clock_ns
         self._reload = reload
         self._sleeper = Sleeper(triggers, log)
+        self._calm = Calm(sensor.quick_look)
+        self._feed_due_ms: int | None = None
+        self._ram = 0
         rules = Rules(config.victims, advice, 0, only_uid)
         self._dialogue = KillerDialogue(
             config,
             rules,
-            search=shortlist,
+            search=search,
             sensor=sensor,
             client=client,
+            members=members,
             reclaimer=reclaimer,
             log=log,
             clock_ns=clock_ns,
@@ -77,8 +85,20 @@ class Loop:
         return code
 
     def turn(self) -> int | None:
+        """One look at memory, one sleep, and what woke it. The exit code when it ends.
+
+        In calm that is all. Everything else takes a whole turn, and so does a wake-up before its time.
+        """
+        now_ms = self._clock_ns() // 1_000_000
+        wait_ms = self._calm.sleep_ms(now_ms)
+        if not wait_ms:
+            return self._whole_turn(now_ms)
+        if self._feed_due_ms is not None and now_ms + wait_ms > self._feed_due_ms:
+            wait_ms = self._fed(now_ms, wait_ms)
+        return self._woken() if self._sleeper.sleep(wait_ms) else None
+
+    def _whole_turn(self, now_ms: int) -> int | None:
         """One reading, a word to the service manager, one sleep, and what woke it. The exit code when it ends."""
-        now_ms = self._clock_ms()
         try:
             self._dialogue.keep(now_ms)
         except Lost as error:
@@ -87,23 +107,30 @@ class Loop:
         due_ms = self._tick(now_ms)
         now_ms = self._clock_ms()  # ranking takes its time
         self._tell_service_manager(now_ms, has_read=due_ms is not None)
-        killer_speaks = self._sleeper.sleep(self._sleep_ms(now_ms, due_ms), self._client.fileno())
+        self._begin_calm(now_ms, has_read=due_ms is not None)
+        self._sleeper.listen(self._client.fileno())
+        return self._woken() if self._sleeper.sleep(self._sleep_ms(now_ms, due_ms)) else None
+
+    def _woken(self) -> int | None:
+        """Something has ended a sleep before its time. The exit code when that was a signal to stop."""
+        self._calm.end()
         if self._sleeper.received(signal.SIGTERM, signal.SIGINT):
-            self._log("stopping")
+            self._log(connection.STOPPING)
             return EXIT_STOPPED
         if self._sleeper.received(signal.SIGHUP):
             self._driver.configure(self._reload() or self._driver.config)
-        if killer_speaks:
+        if self._sleeper.killer_speaks:
             self._dialogue.hear()
         return None
 
     def _tick(self, now_ms: int) -> int | None:
         """One reading and what follows from it. When the next is due; None: it made no sense."""
         driver = self._driver
-        reading = self._sensor.read(self._enough_available_percent())
+        reading = self._sensor.read(self._enough_free_percent())
         if reading is None:
-            self._log("what is available makes no sense: nothing is decided on it")
+            self._log(connection.NO_SENSE)
             return None
+        self._ram = reading.ram
         driver.read(reading, now_ms)
         due_ms = now_ms + self._pace_ms(now_ms)
         if driver.state.stage is not Stage.CALM:
@@ -112,10 +139,33 @@ class Loop:
         self._dialogue.ping(now_ms)
         return due_ms
 
-    def _enough_available_percent(self) -> float:
-        """So much available memory rules trouble out, while there was none."""
+    def _enough_free_percent(self) -> float:
+        """While there was no trouble, this much free memory rules it out."""
         is_calm = self._driver.state.stage is Stage.CALM
-        return table.enough_available_percent(self._driver.config.conditions) if is_calm else 100
+        return table.enough_free_percent(self._driver.config.conditions) if is_calm else 100
+
+    # --- calm
+
+    def _begin_calm(self, now_ms: int, *, has_read: bool) -> None:
+        """Quick looks may follow until something is due. With `verbose` every reading is wanted in the log."""
+        driver, client = self._driver, self._client
+        if not has_read or driver.state.stage is not Stage.CALM or driver.config.verbose:
+            self._calm.end()
+            return
+        due_ms = now_ms + LONGEST_MS
+        for other_ms in (client.due_ms(), client.ping_due_ms(driver.config.killer.ping_seconds * 1000)):
+            if other_ms is not None:
+                due_ms = min(due_ms, other_ms)
+        self._calm.begin(self._ram, driver.state.found, driver.config, due_ms)
+
+    def _fed(self, now_ms: int, wait_ms: int) -> int:
+        """The last quick look before the watchdog must be fed: feed it. How long to sleep then."""
+        self._tell_service_manager(now_ms, has_read=True)
+        if self._feed_due_ms is None:
+            return wait_ms
+        return min(wait_ms, max(self._feed_due_ms - now_ms, 0))
+
+    # --- how long to sleep
 
     def _pace_ms(self, now_ms: int) -> int:
         """Until the next reading, by what the last one found."""
@@ -140,6 +190,7 @@ class Loop:
         dry_run = self._driver.config.dry_run
         status = standing(killer_pid, self._client.trouble, dry_run=dry_run, is_blind=not has_read)
         self._service_manager.tell(now_ms, status, has_read=has_read)
+        self._feed_due_ms = self._service_manager.due_ms()
 
     def _clock_ms(self) -> int:
         return self._clock_ns() // 1_000_000

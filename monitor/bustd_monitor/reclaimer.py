@@ -1,40 +1,50 @@
-"""Takes the memory of victims that have their SIGKILL, however slow they are to die: process_mrelease(2).
+"""Takes back the memory of victims that have their SIGKILL, however slowly they exit: process_mrelease(2).
 
-The call waits for the lock of the victim's memory, which the victim can hold for ever (a page of a FUSE file under it).
-So one thread makes it, and nothing waits for that thread. It needs no privilege, only a pidfd that was opened before.
+The call waits for a lock of the victim's memory, which the victim can hold for ever (while a page of a FUSE file is
+read). So one thread makes the call, and nothing waits for that thread: not the loop, not the end of the process. It
+needs no privilege. On a process that has no SIGKILL the call does nothing, so a wrong PID does no harm.
 """
 
 from __future__ import annotations
 
 import os
-from _thread import stack_size, start_new_thread
+import select
+import time
+from _thread import allocate_lock, stack_size, start_new_thread
 
 from bustd_shared.daemon import libc
 
 MOST_HELD = 8
-"""Of a batch the largest: each takes a descriptor."""
+"""The victim and the largest of its members: each takes a descriptor."""
 
-_STACK_BYTES = 262_144
+_STACK_BYTES = 256 * 1024
+_TRIES, _PAUSE_S = 20, 0.05
+"""The killer sends SIGKILL by itself when a SIGTERM's grace is over. It does not say so, and it may be late."""
 
 
 class Reclaimer:
-    """Holds the victims of one request, until they have their SIGKILL or are not to die after all."""
+    """Holds the victims of one request until they have their SIGKILL, or do not die.
+
+    The thread has at most one batch in its hands, and one more waits: however long it hangs, no more than 3 * MOST_HELD
+    descriptors are taken.
+    """
 
     def __init__(self) -> None:
-        """Starts the thread. Without one (no more tasks) nothing is taken: the kernel does it when the victim exits."""
+        """Start the thread. Without one (no further task is permitted) the kernel takes the memory at the exit."""
         self._held: list[int] = []
-        self._work = os.pipe2(os.O_CLOEXEC)
-        os.set_blocking(self._work[1], False)
-        before = stack_size(_STACK_BYTES)
+        self._waiting: list[int] = []
+        self._lock = allocate_lock()
+        self._wakeup = allocate_lock()
+        self._wakeup.acquire()
+        self._is_closed = False
+        stack_size(_STACK_BYTES)
         try:
-            start_new_thread(self._take, ())
-        except RuntimeError:
-            pass
-        finally:
-            stack_size(before)
+            start_new_thread(self._work, ())
+        except RuntimeError:  # TasksMax=, ENOMEM
+            self._is_closed = True
 
     def hold(self, pids: list[int]) -> None:
-        """The victims of the next request; those of the one before are let go."""
+        """The victims of the request that is under way, at most MOST_HELD; those of the one before are let go."""
         self.drop()
         for pid in pids[:MOST_HELD]:
             try:
@@ -43,28 +53,69 @@ class Reclaimer:
                 continue  # it is gone, or there is no descriptor
 
     def release(self) -> None:
-        """They have their SIGKILL: hand them to the thread."""
-        for pidfd in self._held:
-            try:
-                os.write(self._work[1], pidfd.to_bytes(4, "little"))
-            except OSError:  # the thread hangs, and the pipe is full
-                os.close(pidfd)
-        self._held = []
+        """They have their SIGKILL, or will have it in a moment: hand them to the thread."""
+        if self._is_closed:
+            self.drop()
+        elif self._held:
+            with self._lock:
+                unseen, self._waiting = self._waiting, self._held
+            self._held = []
+            _close(unseen)
+            self._wake()
 
     def drop(self) -> None:
         """They are gone, or do not die."""
-        for pidfd in self._held:
-            os.close(pidfd)
-        self._held = []
+        held, self._held = self._held, []
+        _close(held)
 
     def close(self) -> None:
-        """End the thread, as soon as it does not hang."""
+        """Let go of everything. The thread ends as soon as it does not hang."""
         self.drop()
-        os.close(self._work[1])
+        self._is_closed = True
+        with self._lock:
+            unseen, self._waiting = self._waiting, []
+        _close(unseen)
+        self._wake()
 
-    def _take(self) -> None:
-        while packed := os.read(self._work[0], 4):
-            pidfd = int.from_bytes(packed, "little")
-            libc.process_mrelease(pidfd)
-            os.close(pidfd)
-        os.close(self._work[0])
+    def _wake(self) -> None:
+        try:
+            self._wakeup.release()
+        except RuntimeError:  # it was not seen yet that the last one came
+            pass
+
+    # --- the thread
+
+    def _work(self) -> None:
+        while True:
+            self._wakeup.acquire()
+            if self._is_closed:
+                return
+            with self._lock:
+                batch, self._waiting = self._waiting, []
+            self._take(batch)
+
+    def _take(self, batch: list[int]) -> None:
+        """Take their memory, with a few tries. A batch that comes meanwhile is more urgent."""
+        for _ in range(_TRIES):
+            left = []
+            for pidfd in batch:
+                if libc.process_mrelease(pidfd) or _has_exited(pidfd):
+                    os.close(pidfd)
+                else:
+                    left.append(pidfd)
+            batch = left
+            if not batch or self._waiting or self._is_closed:
+                break
+            time.sleep(_PAUSE_S)
+        _close(batch)
+
+
+def _has_exited(pidfd: int) -> bool:
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _close(pidfds: list[int]) -> None:
+    for pidfd in pidfds:
+        os.close(pidfd)

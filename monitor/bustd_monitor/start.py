@@ -15,6 +15,7 @@ from bustd_shared.daemon.forked import ChildFailed
 from bustd_shared.daemon.log import Log, where
 from bustd_shared.daemon.memory_lock import lock_memory
 from bustd_shared.daemon.packets import Socket
+from bustd_shared.kernel.cgroups import hierarchy
 from bustd_shared.rules import killer_toml
 from bustd_shared.rules.schema import ConfigError
 
@@ -31,6 +32,7 @@ from .reporting.sentences import watching_apart
 from .reporting.service_manager import ServiceManager
 from .sensing import visibility
 from .sensing.cgroup_sensor import watch
+from .sensing.members import MemberReader
 from .sensing.process_table import of_this_machine
 from .sensing.sensor import Unreadable
 from .sensing.triggers import arm_triggers, of_file
@@ -130,12 +132,13 @@ def _run(arguments: Arguments, log: Log) -> int:
         settings,
         advice,
         sensor=sensor,
-        shortlist=CandidateSearch(
+        search=CandidateSearch(
             of_this_machine(
                 only_uid=arguments.only_uid, only_descendants_of=arguments.only_descendants_of, group=place.group
             )
         ),
         client=Client(settings.killer.socket, link),
+        members=MemberReader(hierarchy()),
         reclaimer=Reclaimer(),
         triggers=triggers,
         service_manager=ServiceManager(os.environ),

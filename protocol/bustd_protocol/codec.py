@@ -74,11 +74,11 @@ def farewell_to(version: int) -> bytes:
 
 
 def _of_another_version(array: list[int]) -> Bye:
-    """Of a packet of another version only Bye can be understood, whatever its reason is. Raises OtherVersion."""
+    """Of a packet of another version only `[8, version, 0, n]` can be understood: Bye. Raises OtherVersion."""
     number, version = array[:2]
     if not 0 <= version <= 255:
         raise RemoteProtocolError(f"version {version}")
-    if number == LAYOUT[Bye][0]:
+    if number == LAYOUT[Bye][0] and [type(value) for value in array] == [int] * 4 and array[2] == 0:
         return Bye(0, Farewell.VERSION)
     raise OtherVersion(version)
 

@@ -16,7 +16,7 @@ class RemoteProtocolError(ProtocolError):
 
 
 class OtherVersion(RemoteProtocolError):
-    """The peer speaks another version of the protocol: `codec.farewell_to` has what to tell it."""
+    """The peer speaks another version of the protocol: `Connection.farewell_to` has what to tell it."""
 
     def __init__(self, version: int) -> None:
         super().__init__(f"it speaks version {version} of the protocol")

@@ -42,12 +42,12 @@ CONTINUATION_MS = 1000
 """How long after the end of a kill a continuation of it is still accepted."""
 
 PROCESSES_PER_SECOND = 256
-"""How many processes the killer looks at in a second, over all connections, once the first 1024 are used up."""
+"""How many processes the killer looks at in a second, over all connections, once PROCESSES_AT_ONCE are used up."""
 
 PROCESSES_AT_ONCE = 1024
 """How many it looks at without a pause, and the most that it signals in a minute."""
 
 CONNECTIONS_PER_SECOND = 10
-"""What the killer accepts; further ones wait."""
+"""The most connections that the killer accepts in any second; further ones wait."""
 
 ID_MAX = UINT32_MAX

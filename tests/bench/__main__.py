@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import tempfile
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..support import install
-from . import daemons, decision, idle, kill, machine, memory, peers, table, tick
+from . import daemons, decision, idle, kill, machine, memory, page_cache, peers, table, tick
 from .peers import Peer
 from .table import Figure
 
@@ -26,20 +27,23 @@ class Settings(NamedTuple):
     victims: int = 1000
     crowds: tuple[int, ...] = (100, 1000, 10_000, 50_000)
     decisions: int = 11
-    idle_seconds: float = 60.0
+    idle_seconds: float = 120.0
+    idle_runs: int = 3
     settle_seconds: float = 3.0
     may_download: bool = True
+    may_fill: bool = True
 
 
 _SECTIONS = ("tick", "kill", "decision", "idle")
-_QUICK = Settings(500, 3, 20, (100,), 3, 2.0, 0.5, may_download=False)
+_QUICK = Settings(500, 3, 20, (100,), 3, 2.0, 1, 0.5, may_download=False, may_fill=False)
 
 
 def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--json", type=Path, default=Path("bench.json"), metavar="FILE", help="default bench.json")
-    parser.add_argument("--idle-seconds", type=float, metavar="N", help="default 60")
+    parser.add_argument("--idle-seconds", type=float, metavar="N", help="of each run: default 120")
+    parser.add_argument("--idle-runs", type=int, metavar="N", help="for each state of the page cache: default 3")
     parser.add_argument("--quick", action="store_true", help="a little of everything, to see that it works")
     parser.add_argument(
         "--only", action="append", choices=_SECTIONS, help="leave the rest out; memory belongs to idle; repeatable"
@@ -48,6 +52,8 @@ def main() -> int:
     settings = _QUICK if options.quick else Settings()
     if options.idle_seconds is not None:
         settings = settings._replace(idle_seconds=options.idle_seconds)
+    if options.idle_runs is not None:
+        settings = settings._replace(idle_runs=options.idle_runs)
     # So that a SIGTERM unwinds the stack too, and ends whatever was started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     facts = machine.facts()
@@ -71,7 +77,10 @@ def _figures(settings: Settings, only: list[str], directory: Path) -> list[Figur
         "tick": ("ticks", lambda: tick.measure(settings.ticks, settings.cold_ticks)),
         "kill": (f"{settings.victims} kills", lambda: kill.measure(settings.victims, directory)),
         "decision": ("decisions", lambda: _decision(settings, directory)),
-        "idle": (f"{settings.idle_seconds:.0f} idle seconds, memory", lambda: _idle(settings, directory)),
+        "idle": (
+            f"2 x {settings.idle_runs} x {settings.idle_seconds:.0f} idle seconds, memory",
+            lambda: _idle(settings, directory),
+        ),
     }
     return [figure for key in only for figure in _section(key, *sections[key])]
 
@@ -118,8 +127,44 @@ def _idle(settings: Settings, directory: Path) -> list[Figure]:
         if "nohang" in found:
             pids |= running.enter_context(daemons.nohang(found["nohang"], directory))
         time.sleep(settings.settle_seconds)
-        idle_figures = idle.measure(pids, settings.idle_seconds, missing)
+        idle_figures = _idle_with_both_caches(pids, settings, missing)
         return [*idle_figures, *memory.measure(pids, missing), *alone]
+
+
+def _idle_with_both_caches(pids: dict[str, int], settings: Settings, missing: dict[str, str]) -> list[Figure]:
+    """First with as much free memory as there is, then with a page cache that has taken nearly all of it."""
+    if not settings.may_fill:
+        as_it_is = _idle_runs("empty", pids, settings, missing)
+        return [*as_it_is, *idle.unmeasured("full", "--quick leaves the page cache alone")]
+    empty = _idle_runs("empty", pids, settings, missing, page_cache.check_empty, page_cache.check_empty)
+    with page_cache.filling() as filling:
+        full = _idle_runs("full", pids, settings, missing, filling.top_up, page_cache.check_full)
+    return [*empty, *full]
+
+
+def _idle_runs(
+    cache: str,
+    pids: dict[str, int],
+    settings: Settings,
+    missing: dict[str, str],
+    prepare: Callable[[], None] = lambda: None,
+    check: Callable[[], None] = lambda: None,
+) -> list[Figure]:
+    """`prepare` comes before each run, `check` after it: both raise NotSo where the page cache is not as it should."""
+    runs, free, loads = [], [], []
+    try:
+        for _ in range(settings.idle_runs):
+            prepare()
+            time.sleep(settings.settle_seconds)
+            free.append(page_cache.free_percent())
+            runs.append(idle.run(pids, settings.idle_seconds))
+            free.append(page_cache.free_percent())
+            check()
+            loads.append(os.getloadavg()[0])
+    except (page_cache.NotSo, OSError) as error:
+        return idle.unmeasured(cache, str(error))
+    note = f"{min(free):.0f} to {max(free):.0f} % of RAM free; load {', '.join(f'{load:.1f}' for load in loads)}"
+    return idle.figures(cache, runs, missing, note)
 
 
 if __name__ == "__main__":

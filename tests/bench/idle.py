@@ -1,4 +1,8 @@
-"""What idle daemons cost: processor time and wake-ups, all of them in the same seconds."""
+"""What idle daemons cost: processor time and wake-ups, all of them in the same seconds, several times over.
+
+They sleep as in life, so their caches are as cold at each wake-up. The machine does whatever else it does: that is why
+each run is judged by the share of earlyoom's time in the same seconds, and the median run counts.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from . import machine
-from .table import Figure, against
+from .table import Figure, against, of_samples, percentile
 
-_SHARE_OF_EARLYOOM = 0.25
+NAMES = ("killer", "monitor", "pair", "earlyoom", "nohang")
+CACHES = {"empty": "page cache empty", "full": "page cache full"}
+"""An empty one is ruled on by what is free, a full one only by what is available."""
+_SHARE_OF_EARLYOOM = 0.5
 _WAKE_UPS_PER_SECOND = 0.35
 _TARGET_MACHINE_BYTES = 22 * 2**30
 """The target is for 24 GB: with less memory the sleep formula gives shorter sleeps."""
@@ -25,8 +32,15 @@ class Spent(NamedTuple):
     wake_ups: int
 
 
-def measure(pids: dict[str, int], seconds: float, missing: dict[str, str]) -> list[Figure]:
-    """Let them idle. `pids` by name; `missing` has the names of those that could not be started, and why."""
+class Run(NamedTuple):
+    """So many seconds, in which all daemons idled, and what each of them used."""
+
+    seconds: float
+    used: dict[str, Spent]
+
+
+def run(pids: dict[str, int], seconds: float) -> Run:
+    """Let them idle. `pids` by name."""
     before = {name: _spent(pid) for name, pid in pids.items()}
     started = time.monotonic()
     time.sleep(seconds)
@@ -34,48 +48,63 @@ def measure(pids: dict[str, int], seconds: float, missing: dict[str, str]) -> li
     elapsed = time.monotonic() - started
     used = {name: Spent(*(b - a for a, b in zip(before[name], after[name], strict=True))) for name in pids}
     used["pair"] = Spent(*(a + b for a, b in zip(used["killer"], used["monitor"], strict=True)))
-    names = ("killer", "monitor", "pair", "earlyoom", "nohang")
-    cpu = [_cpu(name, used, elapsed) for name in names if name in used]
-    wake_ups = [_wake_ups(name, used[name], elapsed) for name in names if name in used]
-    for name, why in missing.items():
-        cpu.append(Figure(f"idle_cpu_{name}", f"idle CPU, {name}", why_not=why))
-        wake_ups.append(Figure(f"idle_wake_ups_{name}", f"idle wake-ups, {name}", why_not=why))
-    monitor = used["monitor"]
-    each = Figure(
-        "idle_cpu_per_wake_up",
-        "idle CPU per wake-up, monitor",
-        "µs",
-        monitor.cpu_ns / 1000 / max(monitor.wake_ups, 1),
-        note="a calm tick with cold caches, and the way to it and back",
+    return Run(elapsed, used)
+
+
+def figures(cache: str, runs: list[Run], missing: dict[str, str], note: str = "") -> list[Figure]:
+    """Of all runs with the page cache in the state `cache`, a key of CACHES.
+
+    `missing` has the names of daemons that could not be started, and why; `note` what else is to be said of these runs.
+    """
+    found = [_share(cache, runs, note)] if "earlyoom" not in missing else []
+    for name in NAMES:
+        if name in missing:
+            found.append(_figure("cpu", cache, name, [])._replace(why_not=missing[name]))
+            continue
+        used = [(one.seconds, one.used[name]) for one in runs]
+        ticks_ms = sum(spent.cpu_ticks for _, spent in used) * 1000 / _TICKS_PER_SECOND
+        by_stat = f"{ticks_ms:.0f} ms by stat in {sum(seconds for seconds, _ in used):.0f} s"
+        cpu = _figure("cpu", cache, name, [spent.cpu_ns / 1e6 * 60 / seconds for seconds, spent in used])
+        each = _figure("each", cache, name, [spent.cpu_ns / 1e3 / max(spent.wake_ups, 1) for _, spent in used])
+        wake_ups = _figure("wake_ups", cache, name, [spent.wake_ups / seconds for seconds, spent in used])
+        found += [cpu._replace(note=by_stat), each, _judged(name, wake_ups)]
+    return found
+
+
+def unmeasured(cache: str, why: str) -> list[Figure]:
+    """The line in place of all figures for a state of the page cache."""
+    return [Figure(f"idle_share_{cache}", f"idle, {CACHES[cache]}, pair by earlyoom", why_not=why)]
+
+
+def _figure(kind: str, cache: str, name: str, samples: list[float]) -> Figure:
+    """One kind of figure of one daemon; without samples only what it is."""
+    what, unit = {
+        "cpu": ("CPU", "ms/min"),
+        "each": ("CPU per wake-up", "µs"),
+        "wake_ups": ("wake-ups", "per s"),
+    }[kind]
+    key = f"idle_{kind}_{cache}_{name}"
+    words = f"idle, {CACHES[cache]}, {name}, {what}"
+    return of_samples(key, words, unit, samples) if samples else Figure(key, words)
+
+
+def _share(cache: str, runs: list[Run], note: str) -> Figure:
+    """The pair's processor time by earlyoom's in the same seconds."""
+    shares = [one.used["pair"].cpu_ns / max(one.used["earlyoom"].cpu_ns, 1) for one in runs]
+    each = ", ".join(f"{share:.2f}" for share in shares)
+    figure = of_samples(
+        f"idle_share_{cache}",
+        f"idle, {CACHES[cache]}, pair by earlyoom",
+        "times",
+        shares,
+        note="; ".join(part for part in (f"runs: {each}", note) if part),
     )
-    return [*cpu, *wake_ups, each]
+    return against(figure, percentile(shares, 50), _SHARE_OF_EARLYOOM)
 
 
-def _cpu(name: str, used: dict[str, Spent], elapsed: float) -> Figure:
-    ms = used[name].cpu_ns / 1e6
-    tick_ms = used[name].cpu_ticks * 1000 / _TICKS_PER_SECOND
-    figure = Figure(
-        f"idle_cpu_{name}", f"idle CPU, {name}", "ms", ms, note=f"in {elapsed:.0f} s; {tick_ms:.0f} by stat"
-    )
-    if name != "pair" or "earlyoom" not in used:
-        return figure
-    peer_ms = used["earlyoom"].cpu_ns / 1e6
-    limit_ms = peer_ms * _SHARE_OF_EARLYOOM
-    share = f"{ms / peer_ms:.2f} of earlyoom's" if peer_ms else ""
-    return against(figure._replace(note=share), ms, limit_ms, f"≤ ¼ earlyoom: {limit_ms:.3g} ms")
-
-
-def _wake_ups(name: str, spent: Spent, elapsed: float) -> Figure:
-    per_second = spent.wake_ups / elapsed
-    figure = Figure(
-        f"idle_wake_ups_{name}",
-        f"idle wake-ups, {name}",
-        "per s",
-        per_second,
-        note=f"{spent.wake_ups} in {elapsed:.0f} s",
-    )
+def _judged(name: str, figure: Figure) -> Figure:
     if name == "pair" and machine.meminfo().total >= _TARGET_MACHINE_BYTES:
-        return against(figure, per_second, _WAKE_UPS_PER_SECOND)
+        return against(figure, figure.value, _WAKE_UPS_PER_SECOND)
     return figure
 
 

@@ -23,18 +23,18 @@ class Peer(NamedTuple):
 
 
 class Missing(Exception):
-    """The package is not to be had, with the reason."""
+    """The package is not available, with the reason."""
 
 
 def find(name: str, directory: Path, *, may_download: bool) -> Peer:
-    """The package as it is installed, or unpacked into `directory`. Raises Missing."""
-    installed = Peer(name, Path("/"))
-    if os.access(installed.program, os.X_OK):
-        return installed
+    """The package as it is installed, or unpacked into `directory` and kept there. Raises Missing."""
+    home = directory / name
+    for found in (Peer(name, Path("/")), Peer(name, home)):
+        if os.access(found.program, os.X_OK):
+            return found
     if not may_download or not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
         raise Missing("not installed")
-    home = directory / name
-    home.mkdir()
+    home.mkdir(exist_ok=True)  # what an attempt that failed has left there does no harm
     try:
         _quietly(["apt-get", "-qq", "download", name], home)
         (package,) = home.glob("*.deb")

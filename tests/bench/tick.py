@@ -31,7 +31,7 @@ def measure(count: int, cold_count: int) -> list[Figure]:
             calm = _ticks(sensor, config.config_of({}), Stage.CALM, count)
             watch = _ticks(sensor, _always_scarce(), Stage.WATCH, count)
             cold = _ticks(sensor, config.config_of({}), Stage.CALM, cold_count, _COLD_APART_S)
-        cheap = sensor.read(table.enough_available_percent(config.config_of({}).conditions))
+        cheap = sensor.read(table.enough_free_percent(config.config_of({}).conditions))
     finally:
         sensor.close()
     # With a full page cache little is free, and a calm machine is read as closely as any other.
@@ -70,7 +70,7 @@ def _ticks(sensor: Sensor, settings: MonitorConfig, stage: Stage, count: int, ap
             time.sleep(apart_s)
         started_ns = time.perf_counter_ns()
         is_calm = state.stage is Stage.CALM
-        reading = sensor.read(table.enough_available_percent(settings.conditions) if is_calm else 100)
+        reading = sensor.read(table.enough_free_percent(settings.conditions) if is_calm else 100)
         assert reading is not None, "/proc/meminfo makes no sense"
         state, actions = states.on_reading(state, reading, now_ms, settings.conditions)
         pace.sleep_ms(state.found, settings.sleep)

@@ -42,11 +42,11 @@ def explain(options: argparse.Namespace) -> int:
         table = of_this_machine(
             only_uid=arguments.only_uid, only_descendants_of=arguments.only_descendants_of, group=place.group
         )
-        shortlist = CandidateSearch(table)
+        search = CandidateSearch(table)
         first = _read(sensor)
         minimum = minimum_bytes(first.ram, killer)
         rules = Rules(settings.monitor.victims, settings.protection, minimum, arguments.only_uid)
-        shortlist.watch(terms_at(first, rules), _now_ms())  # to see who grows in that second
+        search.watch(terms_at(first, rules), _now_ms())  # to see what grows in that second
         seen = _seen_in_a_second(sensor, settings.monitor.conditions)
         sensor.close()
     except Unreadable as error:
@@ -80,8 +80,8 @@ def explain(options: argparse.Namespace) -> int:
         print(f"  warning: {warning}")
     print(f"  the next look would be in {sleep_ms(found, settings.monitor.sleep)} ms, or when PSI says so")
     terms = terms_at(reading, rules)
-    shortlist.watch(terms, _now_ms())
-    _show_ranking(shortlist.rank(terms, frozenset(), _now_ms()))
+    search.watch(terms, _now_ms())
+    _show_ranking(search.rank(terms, frozenset(), _now_ms()))
     table.close()
     return os.EX_OK
 
@@ -119,7 +119,7 @@ def _show_ranking(ranking: Ranking) -> None:
         )
         print(f"      {describe(process.pid)}")
     if not ranking.candidates:
-        print("  nobody: no process may be killed whose death would help")
+        print("  none: no process may be killed whose death would help")
     spared = [left for left in ranking.spared if left.process.held_bytes >= 2**20][:_SHOWN]
     if spared:
         print("\nLeft out:")

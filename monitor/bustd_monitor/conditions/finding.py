@@ -41,7 +41,7 @@ class Finding(NamedTuple):
     is_scarce: bool
     fires: bool
     headroom: int
-    signal: Signal = Signal.TERM
+    signal: Signal
     look_again_ms: int | None = None
     filled_ahead: int | None = None
 
@@ -74,6 +74,7 @@ class Condition(NamedTuple):
     must say so over time. `rests_on_average`: it looks at an average that lags, so it is ignored after a death until a
     second of stalls was measured. `margin_percent`: the readings that it rests on begin with this much more available
     than it can be scarce with. `longest_apart_ms`: readings that are further apart tell it nothing; None: they do.
+    `most_free_percent`: with more free it is never scarce either; None: it does not ask what is free.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Condition(NamedTuple):
     rests_on_average: bool = False
     margin_percent: float = 0
     longest_apart_ms: int | None = None
+    most_free_percent: Callable[[Any], float] | None = None
 
     def __repr__(self) -> str:
         """Its name alone: the rest is the same in every run."""

@@ -60,8 +60,8 @@ def findings(seen: Seen, conditions: Conditions) -> tuple[Finding, ...]:
     found = [one.judge(seen, settings) for one in CONDITIONS if (settings := getattr(conditions, one.name)).enabled]
     if seen.trends.is_after_death:
         found = [one._replace(fires=False) if one.condition.rests_on_average else one for one in found]
-    if any(finding.fires for finding in found) and would_not_survive_the_grace(seen):
-        found = [finding._replace(signal=Signal.KILL) if finding.fires else finding for finding in found]
+    if any(one.fires for one in found) and would_not_survive_the_grace(seen):
+        found = [one._replace(signal=Signal.KILL) if one.fires else one for one in found]
     return tuple(found)
 
 
@@ -76,13 +76,26 @@ def would_not_survive_the_grace(seen: Seen) -> bool:
     return foreseen is not None and foreseen < TERM_GRACE_MS
 
 
+def enough_free_percent(conditions: Conditions) -> float:
+    """The share of RAM that, while it is free, rules every condition out without a look at anything else."""
+    return _enough_percent(conditions, is_free=True)
+
+
 def enough_available_percent(conditions: Conditions) -> float:
-    """The share of RAM that, while it is available, rules every condition out without a look at anything else."""
-    shares = [
-        one.most_available_percent(settings) + one.margin_percent
-        for one in CONDITIONS
-        if (settings := getattr(conditions, one.name)).enabled
-    ]
+    """The share of RAM that, while it is available, rules every condition out, however little is free."""
+    return _enough_percent(conditions, is_free=False)
+
+
+def _enough_percent(conditions: Conditions, *, is_free: bool) -> float:
+    """What is free is available as well."""
+    shares = []
+    for one in CONDITIONS:
+        settings = getattr(conditions, one.name)
+        if settings.enabled:
+            percent = one.most_available_percent(settings)
+            if is_free and one.most_free_percent is not None:
+                percent = min(percent, one.most_free_percent(settings))
+            shares.append(percent + one.margin_percent)
     return max(shares, default=0)
 
 

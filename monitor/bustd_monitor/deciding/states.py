@@ -88,7 +88,7 @@ def on_reading(state: State, reading: Reading, now_ms: int, conditions: Conditio
     state = state._replace(trends=advanced, found=found, readings=readings)
     firing = firing_now(state)
     if state.stage is Stage.SETTLE:
-        return _maybe_escalated(state, firing)
+        return _maybe_escalated(state, firing, now_ms)
     if state.stage is Stage.ACT:
         return state, ()
     may_act = state.readings >= READINGS_BEFORE_A_KILL and now_ms >= state.hold_until_ms
@@ -129,14 +129,14 @@ def on_ranking(
 def on_verdict(state: State, asked: Asked, verdict: Verdict, now_ms: int) -> Step:
     """The killer's answer: do what SPEC.md says for its reason, and nothing else."""
     if state.stage is not Stage.ACT:  # an escalation's
-        return state, ()
+        return _escalation_answered(state, verdict, now_ms), ()
     process, reaction = asked.candidate.process, REACTIONS[verdict.reason]
     if verdict.reason is Reason.NONE:
         flight = Flight(process.pid, process.start_ticks, asked.signal)
         return _moved(state, Event.FLYING)._replace(flight=flight, queue=()), ()
     if asked.candidate.scope is not Scope.PROCESS and reaction in _REFUSES_THE_COMPANY and state.finding is not None:
         alone = asked.candidate._replace(scope=Scope.PROCESS, held_bytes=process.held_bytes)
-        return _moved(state, Event.NEXT), (Ask(alone, state.finding, state.queue[:3]),)
+        return _moved(state, Event.NEXT), (Ask(alone, _for(alone, state.finding, state, now_ms), state.queue[:3]),)
     if reaction is Reaction.NEXT_CANDIDATE:
         state = state._replace(refused=state.refused | {(process.pid, process.start_ticks)})
         if state.queue and state.finding is not None:
@@ -173,7 +173,11 @@ def on_hello(state: State, hello: KillerHello) -> State:
     """A killer answers: it may have a kill in flight from before."""
     if hello.flight_id == 0:
         return state
-    flight = Flight(hello.flight_pid, hello.flight_start_ticks, hello.flight_signal)
+    return on_resumed(state, Flight(hello.flight_pid, hello.flight_start_ticks, hello.flight_signal))
+
+
+def on_resumed(state: State, flight: Flight) -> State:
+    """A kill is in flight that the last verdict did not begin: an earlier one, or one whose end crossed a request."""
     return _moved(state, Event.FLYING)._replace(flight=flight)
 
 
@@ -194,13 +198,21 @@ def _for(candidate: Candidate, finding: Finding, state: State, now_ms: int) -> F
     return finding._replace(signal=Signal.KILL) if is_spared else finding
 
 
-def _maybe_escalated(state: State, firing: list[Finding]) -> Step:
+def _maybe_escalated(state: State, firing: list[Finding], now_ms: int) -> Step:
     flight = state.flight
     urgent = [finding for finding in firing if finding.signal is Signal.KILL]
-    if not urgent or flight is None or flight.signal == Signal.KILL:
+    if not urgent or flight is None or flight.signal == Signal.KILL or now_ms < state.hold_until_ms:
         return state, ()
     flight = flight._replace(signal=Signal.KILL)
     return state._replace(flight=flight), (Escalate(flight, urgent[0]),)
+
+
+def _escalation_answered(state: State, verdict: Verdict, now_ms: int) -> State:
+    """The killer sees no shortage: the process in flight keeps its SIGTERM, and is asked for again after a while."""
+    flight, reaction = state.flight, REACTIONS[verdict.reason]
+    if state.stage is not Stage.SETTLE or flight is None or reaction is not Reaction.STAND_DOWN:
+        return state
+    return _held(state._replace(flight=flight._replace(signal=Signal.TERM)), now_ms + _HOLD_MS[reaction])
 
 
 def _none_would_help(candidates: tuple[Candidate, ...], reading: Reading) -> News:

@@ -22,7 +22,7 @@ from bustd_shared.kernel.cgroups import MOST_MEMBERS
 from ..sensing.process_table import MOST_NEWCOMERS, ProcessTable
 from . import growth, order
 from .growth import Samples
-from .order import Candidate, Ranking
+from .order import Ranking
 from .settings import Matchers, Victims
 from .terms import Terms
 from .tracked import NOWHERE, Tracked
@@ -112,13 +112,6 @@ class CandidateSearch:
                 break
         if is_sampled:
             self._tracked.read_commands()
-
-    def members_of(self, candidate: Candidate) -> list[tuple[int, int]]:
-        """(PID, start time in clock ticks) of each process that would die with this candidate, as listed now."""
-        process = candidate.process
-        if candidate.scope is Scope.CGROUP:
-            return self._table.whole_members(process.pid, process.whole)
-        return self._table.group_members(process.pid) if candidate.scope is Scope.GROUP else []
 
     def rank(self, terms: Terms, refused: frozenset[tuple[int, int]], now_ms: int) -> Ranking:
         """The candidates in their order. `refused`: (PID, start time) of each process that the killer has refused."""

@@ -6,6 +6,7 @@ from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.kernel import cgroups, watched_group
 from bustd_shared.kernel.cgroup_memory import GroupFiles, GroupMemory
 
+from .quick_look import QuickLook
 from .reading import Reading, Refaults
 from .sensor import Sensor, Unreadable
 
@@ -15,6 +16,8 @@ class GroupSensor:
 
     sysinfo_is_usable = False
     """sysinfo(2) knows nothing of control groups."""
+    quick_look: QuickLook | None = None
+    """What a group has available takes several files of each level: that is a reading, and no quick look."""
 
     def __init__(self, root: str, group: str, proc: str = "/proc") -> None:
         """`group`: its path in the hierarchy that is mounted at `root`. Raises Unreadable."""
@@ -27,12 +30,12 @@ class GroupSensor:
         self.pressure_trouble = "" if first.pressure else f"{pressure_path(root, group)} can't be read"
         """Why there is no PSI, "" if there is."""
 
-    def read(self, enough_available_percent: float = 100) -> Reading | None:
+    def read(self, enough_free_percent: float = 100) -> Reading | None:
         """A reading of this moment; None if the files can't be understood. Raises Unreadable when the group is gone.
 
-        While more than `enough_available_percent` of its limit is unused, only the limits and the use are read.
+        While more than `enough_free_percent` of its limit is unused, only the limits and the use are read.
         """
-        memory = self._files.read(enough_available_percent)
+        memory = self._files.read(enough_free_percent)
         if memory is not None:
             return reading_of(memory)
         if not self._files.is_there:

@@ -22,12 +22,12 @@ class HeldFile:
         """Whether the file exists and could be opened."""
         return self._descriptor >= 0
 
-    def read(self) -> bytes:
-        """The file's bytes now, b"" if it can't be read."""
+    def read(self, most_bytes: int = 0) -> bytes:
+        """The file's bytes now, b"" if it can't be read. `most_bytes`: its beginning is enough."""
         if self._descriptor < 0:
             return b""
         try:
-            return os.pread(self._descriptor, self._most_bytes, 0)
+            return os.pread(self._descriptor, most_bytes or self._most_bytes, 0)
         except OSError as error:
             self.trouble = f"{self._path}: {error.strerror}"
             return b""

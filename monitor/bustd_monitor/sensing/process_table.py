@@ -9,9 +9,8 @@ from collections.abc import Generator
 from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.kernel import cgroup_paths, cgroups
 
-from . import group_members, members, processes
+from . import group_members, processes
 from .command_lines import CommandLines
-from .members import Member
 from .preferences import preference
 from .processes import Process
 
@@ -115,16 +114,8 @@ class ProcessTable:
         """The PIDs in a control group and below it; none where no descriptor is left to list them."""
         try:
             return cgroups.members(self._hierarchy, whole)
-        except OSError:  # EMFILE: the killer lists them again, and may refuse
+        except OSError:  # EMFILE: then none can be listed for the request either, and it dies alone
             return []
-
-    def group_members(self, pid: int) -> list[Member]:
-        """The others of its process group, with their start times."""
-        return members.of_process_group(pid, self._proc)
-
-    def whole_members(self, pid: int, whole: str) -> list[Member]:
-        """The others in a control group and below it, with their start times."""
-        return members.of_control_group(pid, self._hierarchy, whole, self._proc)
 
     def command(self, process: Process) -> str | None:
         """Its command line; None if it is not known yet: the next `read_commands` reads it."""

@@ -49,3 +49,8 @@ class Reading(NamedTuple):
     def room_bytes(self) -> int:
         """Available memory plus free swap."""
         return self.available + self.swap_free
+
+
+def lower_bound(ram: int, free: int, available: int) -> Reading:
+    """What is certain of the machine while at least this much is available, whatever else could be read."""
+    return Reading(ram, free, ram, available, 0, 0, None, is_whole=False)

@@ -7,7 +7,8 @@ from bustd_shared.kernel import procfs
 from .arc import Arc
 from .held_file import HeldFile
 from .meminfo import parse_swappable, parse_unfreeable
-from .reading import Reading, Refaults
+from .quick_look import QuickLook
+from .reading import Reading, Refaults, lower_bound
 from .swaps import Swaps
 from .sysinfo import read_sysinfo
 from .vmstat import VMSTAT_BYTES, parse_vmstat
@@ -46,20 +47,23 @@ class Sensor:
             self.pressure_trouble = why or f"{proc}/pressure/memory has no line that begins with `some`"
         self._arc, self._swaps = Arc(proc), Swaps(proc, sys)
         self._vmstat = HeldFile(f"{proc}/vmstat", VMSTAT_BYTES)
+        self.quick_look: QuickLook | None = QuickLook(
+            self._meminfo, self._arc, self._watermark_bytes, sysinfo_is_usable=self.sysinfo_is_usable
+        )
         self._stalled_us = -1
         self._last_refaults: Refaults | None = None
 
-    def read(self, enough_available_percent: float = 100) -> Reading | None:
+    def read(self, enough_free_percent: float = 100) -> Reading | None:
         """A reading of this moment; None if /proc/meminfo can't be understood.
 
-        Free memory above the watermarks is available in any case. While that is more than `enough_available_percent` of
-        RAM there can be no shortage, and only sysinfo is read. By default everything is read.
+        Free memory above the watermarks is available in any case. While that is more than `enough_free_percent` of RAM
+        there can be no shortage, and only sysinfo is read. By default everything is read.
         """
-        quick = read_sysinfo() if self.sysinfo_is_usable and enough_available_percent < 100 else None
+        quick = read_sysinfo() if self.sysinfo_is_usable and enough_free_percent < 100 else None
         if quick is not None:
             available = quick.free - self._watermark_bytes
-            if available * 100 > quick.total * enough_available_percent:
-                return Reading(quick.total, quick.free, quick.total, available, 0, 0, None, is_whole=False)
+            if available * 100 > quick.total * enough_free_percent:
+                return lower_bound(quick.total, quick.free, available)
         data = self._meminfo.read()
         meminfo = procfs.parse_meminfo(data)
         if meminfo is None or meminfo.available is None:

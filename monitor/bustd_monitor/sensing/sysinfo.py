@@ -35,10 +35,17 @@ class Sysinfo(NamedTuple):
 
 _raw = _Raw()
 _reference = ctypes.byref(_raw)
-_call = ctypes.CDLL(None, use_errno=True).sysinfo
+_call = ctypes.CDLL(None).sysinfo
 
 
 def read_sysinfo() -> Sysinfo:
     """A reading of this moment. sysinfo(2) can't fail with a valid buffer."""
     _call(_reference)
     return Sysinfo(_raw.totalram * _raw.mem_unit, _raw.freeram * _raw.mem_unit)
+
+
+def read_free_bytes() -> int:
+    """The free memory of this moment alone: no record is made."""
+    _call(_reference)
+    free: int = _raw.freeram * _raw.mem_unit
+    return free

@@ -24,16 +24,16 @@ from ..ranking import terms
 from ..ranking.search import CandidateSearch
 from ..reporting import sentences
 from ..sensing.process_table import ProcessTable
-from ..sensing.reading import Reading
+from ..sensing.reading import Reading, lower_bound
 from .format import Frame, Header, Listed, Sensed
 from .recorded_table import RecordedTable
 
 _NOBODY_KNOWN_HOLD_MS = 10_000
-"""Without processes nobody can be asked for; the same is said again after so long, as in a dry run."""
+"""Without processes none can be asked for; the same is said again after this time, as in a dry run."""
 
 
 class KillerRules(NamedTuple):
-    """What of the killer's rules counts in a replay: whom it protects, whom it would refuse, and its patience."""
+    """What of the killer's rules counts in a replay: which processes it protects or would refuse, and its patience."""
 
     protection: Protection
     minimum_bytes: int
@@ -42,7 +42,7 @@ class KillerRules(NamedTuple):
 
 
 class Kill(NamedTuple):
-    """A decision. `pid` 0: the trace has no processes to tell whom it would have been."""
+    """A decision. `pid` 0: the trace has no processes, so the victim is not known."""
 
     at_ms: int
     condition: str
@@ -54,7 +54,7 @@ class Kill(NamedTuple):
 
     def __str__(self) -> str:
         """One line without the time."""
-        whom = f"{self.pid} ({printable(self.comm)})" if self.pid else "somebody"
+        whom = f"{self.pid} ({printable(self.comm)})" if self.pid else "the first of a ranking"
         with_whom = _WITH_WHOM[self.scope]
         return f"{self.condition}, SIG{self.signal.name} for {whom}{with_whom}"
 
@@ -106,7 +106,7 @@ class Replay:
 
     @property
     def in_flight(self) -> Kill | None:
-        """The kill of which nobody has seen the end yet."""
+        """The kill that has not ended yet."""
         return self._flying.kill if self._flying else None
 
     def _read(self, whole: Reading) -> None:
@@ -123,11 +123,11 @@ class Replay:
         """What the monitor would have seen: while it is calm and enough is free, sysinfo alone (sensing.sensor)."""
         if self._driver.state.stage is not Stage.CALM or self._header.reserve < 0:
             return reading
-        enough_percent = table.enough_available_percent(self._driver.config.conditions)
+        enough_percent = table.enough_free_percent(self._driver.config.conditions)
         surely = reading.free - self._header.reserve
         if surely * 100 <= reading.ram * enough_percent:
             return reading
-        return Reading(reading.ram, reading.free, reading.ram, surely, 0, 0, None, is_whole=False)
+        return lower_bound(reading.ram, reading.free, surely)
 
     # --- what the driver wants
 
@@ -145,7 +145,7 @@ class Replay:
             return 0
         self.kills.append(Kill(self._at_ms, finding.name, finding.signal))
         signal, values = finding.signal.name, sentences.readings(reading)
-        self.say(f"{finding.name} fires: {values}; SIG{signal} for whoever would have been ranked first")
+        self.say(f"{finding.name} fires: {values}; SIG{signal} for the process that would have been ranked first")
         return _NOBODY_KNOWN_HOLD_MS
 
     def second_look(self) -> Reading | None:

@@ -132,10 +132,10 @@ class GroupFiles:
         self.is_there = True
         self._open()
 
-    def read(self, enough_available_percent: float = 100) -> GroupMemory | None:
+    def read(self, enough_free_percent: float = 100) -> GroupMemory | None:
         """A reading of this moment. None if the group does not exist, or a file can't be understood.
 
-        While more than `enough_available_percent` of the limit is unused, only the limits and the use are read:
+        While more than `enough_free_percent` of the limit is unused, only the limits and the use are read:
         memory.stat costs the kernel the most.
         """
         machine = procfs.parse_meminfo(_read(self._meminfo))
@@ -150,7 +150,7 @@ class GroupFiles:
         if not levels:
             return None
         least, free = min(level.limit for _, level in levels), min(level.limit - level.current for _, level in levels)
-        if free * 100 > least * enough_available_percent:
+        if free * 100 > least * enough_free_percent:
             return GroupMemory(procfs.Meminfo(least, free, free, least - free, 0, 0), None, None)
         return self._whole(levels, machine)
 

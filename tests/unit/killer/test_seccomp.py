@@ -26,10 +26,6 @@ ADDED_BY_SYSTEMD = {
 }
 """Of its group @default, which it adds to the list of every unit."""
 
-STILL_TO_COME = {"bustd-killer": {"landlock_add_rule"}, "bustd-monitor": {"pidfd_open", "process_mrelease"}}
-STILL_TO_GO = {"bustd-killer": {"process_mrelease"}, "bustd-monitor": set()}
-"""In the units: with the killer in two stages, and process_mrelease in the monitor. To be deleted when that is so."""
-
 machines = pytest.mark.parametrize("machine", AUDIT_ARCH)
 halves = pytest.mark.parametrize("names", [KILLER, MONITOR], ids=["the killer", "the monitor"])
 
@@ -51,7 +47,7 @@ def listed(unit: str) -> set[str]:
 
 @pytest.mark.parametrize(("unit", "names"), [("bustd-killer", KILLER), ("bustd-monitor", MONITOR)])
 def test_the_list_of_each_half_is_that_of_its_unit(unit, names):
-    expected = (listed(unit) | STILL_TO_COME[unit]) - STILL_TO_GO[unit] - ONLY_32_BIT | ADDED_BY_SYSTEMD
+    expected = listed(unit) - ONLY_32_BIT | ADDED_BY_SYSTEMD
     assert names == expected
 
 

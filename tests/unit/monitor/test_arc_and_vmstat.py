@@ -173,4 +173,4 @@ def test_a_reading_tells_what_swap_can_relieve_and_what_no_death_frees(proc, ope
 
 def test_a_reading_by_sysinfo_alone_says_that_it_is_not_whole(opened, monkeypatch):
     monkeypatch.setattr(sensor_module, "read_sysinfo", lambda: Sysinfo(16_000 * KIB, 15_000 * KIB))
-    assert not opened().read(enough_available_percent=15).is_whole
+    assert not opened().read(enough_free_percent=15).is_whole

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from bustd_monitor.conditions.finding import Seen
 from bustd_monitor.conditions.stalled_seconds import Second, Stalls
-from bustd_monitor.conditions.table import CONDITIONS, Conditions, advanced, enough_available_percent, findings
+from bustd_monitor.conditions.table import CONDITIONS, Conditions, advanced, enough_free_percent, findings
 from bustd_monitor.conditions.trends import Trends
 from bustd_monitor.sensing.reading import Reading, Refaults
 from bustd_protocol.messages import Signal
@@ -269,7 +269,7 @@ def test_nothing_becomes_scarce_before_its_headroom_is_taken(a_reading, stalls, 
 @settings(deadline=None)
 def test_what_is_enough_available_rules_every_condition_out(data, stalls, some, ram):
     """The sensor reads nothing but sysinfo then: whatever else it would have read, nothing may be missed by it."""
-    least = int(ram * enough_available_percent(some) / 100) + 1
+    least = int(ram * enough_free_percent(some) / 100) + 1
     assume(least <= ram)
     sure = data.draw(st.integers(least, ram), "free less the reserve")
     free = data.draw(st.integers(sure, ram), "free")
@@ -299,4 +299,4 @@ def test_what_is_enough_available_rules_every_condition_out(data, stalls, some, 
     ],
 )
 def test_enough_is_more_than_the_largest_share_that_any_condition_asks_for(tables, percent):
-    assert enough_available_percent(conditions(**tables)) == percent
+    assert enough_free_percent(conditions(**tables)) == percent

@@ -10,7 +10,9 @@ from bustd_monitor.client import Client
 from bustd_monitor.config import config_of
 from bustd_monitor.loop import EXIT_KILLER_GONE, Loop
 from bustd_monitor.ranking.order import Ranking
+from bustd_monitor.reclaimer import Reclaimer
 from bustd_monitor.reporting.service_manager import ServiceManager
+from bustd_monitor.sensing.members import MemberReader
 from bustd_monitor.sensing.triggers import Triggers
 from bustd_protocol import codec
 from bustd_protocol.messages import Exited, Fate, KillRequest, MonitorHello, Ping, Reason, Signal
@@ -35,13 +37,16 @@ class Scene:
         self.watch_takes_ms, self.due = 0, []
         self.is_listening, self.heard_at_each_line = False, []
         self.client = Client("/nowhere", Socket(fileno=ours.detach()))
+        self.reclaimer = Reclaimer()
         self.service_manager = ServiceManager(environment or {})
         self.loop = Loop(
             config_of(QUICK | settings),
             Protection(),
-            sensor=SimpleNamespace(read=lambda *_: self.reading),
-            shortlist=SimpleNamespace(rank=self.rank, watch=self.watch),
+            sensor=SimpleNamespace(read=lambda *_: self.reading, quick_look=None),
+            search=SimpleNamespace(rank=self.rank, watch=self.watch),
             client=self.client,
+            members=MemberReader(""),
+            reclaimer=self.reclaimer,
             triggers=Triggers((), "none"),
             service_manager=self.service_manager,
             log=self.log,
@@ -102,6 +107,7 @@ class Scene:
     def close(self) -> None:
         self.killer.close()
         self.client.lose(0, "")
+        self.reclaimer.close()
         self.service_manager.close()
         self.loop._sleeper.close()
 
