@@ -40,7 +40,7 @@ ONLY_IN = {
     "prctl": {"bustd_killer.start", "bustd_killer.stage1"},
     "ctypes": {"bustd_killer.stage1.libc", "bustd_monitor.sensing.sysinfo"},
     "_ctypes": {"bustd_shared.daemon.libc"},
-    "_thread": {"bustd_monitor.sensing.command_lines", "bustd_monitor.reclaimer"},
+    "_thread": {"bustd_monitor.reclaimer", "bustd_monitor.sensing.command_lines"},
     "psutil": {"bustd_monitor.reporting.describe"},
     "argparse": {"bustd_monitor.cli"},
     "subprocess": {"bustd_monitor.cli"},

@@ -37,8 +37,6 @@ class Target(NamedTuple):
         entry, named = victim.entry, self.named
         if self.scope is Scope.CGROUP:
             return is_member(entry.cgroup, self.cgroup)
-        if self.scope is Scope.PROCESS:
-            return False
         is_together = (entry.stat.group, entry.stat.session) == (named.stat.group, named.stat.session)
         is_leader = entry.stat.session == victim.pid
         return is_together and not is_leader and bool(entry.membership) and entry.membership == named.membership
@@ -74,7 +72,7 @@ def take_aim(request: KillRequest, guard: Guard) -> Aim | Ruling:
         raise
     if refusal.reason or isinstance(target, Ruling):
         close_all(victims)
-        return refusal
+        return refusal._replace(saw=named)
     return Aim(tuple(victims), target, case)
 
 
@@ -130,6 +128,8 @@ def _target_of(case: Case) -> Target | Ruling:
 def _add_members(victims: list[Victim], target: Target, case: Case) -> Ruling:
     """Add the members that the request names: one that may not die refuses the whole. Raises OSError (EMFILE)."""
     for pid, start_ticks in dict(unpacked_members(case.request.members)).items():
+        if target.scope is Scope.PROCESS:
+            return Ruling(Reason.UNSUPPORTED, "members with scope PROCESS")
         member = facts.open_victim(pid) if pid != case.request.pid else Reason.GONE
         if isinstance(member, Reason):
             refusal = Ruling(member)

@@ -59,12 +59,16 @@ class Case(NamedTuple):
 
 
 class Ruling(NamedTuple):
-    """The outcome of a check: `reason` NONE if it passed; `why` is for the log, `errno` is the kernel's."""
+    """The outcome of a check: `reason` NONE if it passed; `why` is for the log, `errno` is the kernel's.
+
+    `saw`: what the killer has read of the named process, if it came so far; its pidfd is closed.
+    """
 
     reason: Reason
     why: str = ""
     errno: int = 0
     retry_after_ms: int = 0
+    saw: Victim | None = None
 
 
 PASSED = Ruling(Reason.NONE)
@@ -189,7 +193,7 @@ TABLE = (
           "a captured monitor that sends what the killer might misread, or floods it"),
     Check(3, "flight.Kills.refusal", AskedOf.REQUEST, (Reason.BUSY, Reason.RATE, Reason.UNSUPPORTED),
           "a monitor that kills again before the memory of the last victim is back"),
-    Check(4, "facts.open_victim", AskedOf.MEMBER, (Reason.GONE, Reason.NOT_LEADER, Reason.HIDDEN, Reason.KERNEL),
+    Check(4, "facts.open_victim", AskedOf.MEMBER, (Reason.GONE, Reason.NOT_LEADER, Reason.HIDDEN),
           "the list that the pid comes from: the pidfd keeps what is read now from being about a successor"),
     Check(5, judge_kind, AskedOf.MEMBER, _KINDS,
           "a monitor that names what must never die"),

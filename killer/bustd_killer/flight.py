@@ -120,8 +120,6 @@ class Kills:
         self._looks.take(now_ms, looks)
         if request.scope is Scope.CGROUP and not guard.policy.hierarchy:
             return Ruling(Reason.UNSUPPORTED, "scope CGROUP: no unified hierarchy")
-        if request.scope is Scope.PROCESS and request.members:
-            return Ruling(Reason.UNSUPPORTED, "members with scope PROCESS")
         return checks.PASSED
 
     def follow(self, now_ms: int, guard: Guard) -> Ending | None:
@@ -225,18 +223,13 @@ def _answer(
 ) -> Answer:
     """The verdict on a request, and its line for the log: what the killer saw, and what it was told only as such."""
     outcome, differs, held_bytes = outcome_of(ruling.reason), 0, 0
-    told = f"called {_quoted(request.comm)} by the monitor"
     if victim is not None:
-        entry, held_bytes = victim.entry, victim.held_bytes
-        differs = checks.differences(entry, request)
-        name = printable(entry.stat.comm) or "no name"
-        also = f", {told}" if entry.stat.comm != request.comm else ""
-        unit = printable(entry.unit) or "none"
-        told = f"{name}, unit {unit}, holding {held_bytes >> 20} MiB, uid {entry.status.uid}{also}"
+        differs, held_bytes = checks.differences(victim.entry, request), victim.held_bytes
+    seen = _description(victim or ruling.saw, request)
     words = [ruling.reason.name.lower()] if ruling.reason else []
     why = " ".join([*words, ruling.why]).strip()
     sentence = (
-        f"{outcome.name.lower()} SIG{request.signal.name} to {request.pid} ({told}) "
+        f"{outcome.name.lower()} SIG{request.signal.name} to {request.pid} ({seen}) "
         f"for {printable(request.condition)}{f': {why}' if why else ''}"
     )
     reply = Verdict(
@@ -245,8 +238,15 @@ def _answer(
     return Answer(reply, sentence)
 
 
-def _quoted(comm: bytes) -> str:
-    return f'"{printable(comm)}"'
+def _description(victim: Victim | None, request: KillRequest) -> str:
+    """What the killer has read of the process; in quotes what the monitor calls it, where that is another name."""
+    told = f'called "{printable(request.comm)}" by the monitor'
+    if victim is None:
+        return told
+    entry = victim.entry
+    name, unit = printable(entry.stat.comm) or "no name", printable(entry.unit) or "none"
+    also = f", {told}" if entry.stat.comm != request.comm else ""
+    return f"{name}, unit {unit}, holding {victim.held_bytes >> 20} MiB, uid {entry.status.uid}{also}"
 
 
 def _signalled(victims: Iterable[Victim], number: int) -> tuple[tuple[int, int], ...]:

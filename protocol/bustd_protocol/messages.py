@@ -179,7 +179,7 @@ class Verdict(NamedTuple):
 
 
 class Exited(NamedTuple):
-    """The kill with this id is over: after `elapsed_ms` the victim has exited, or is stuck."""
+    """The kill with this id is over, after `elapsed_ms`: `fate` says how."""
 
     id: int
     fate: Fate

@@ -177,7 +177,7 @@ def test_a_process_that_the_kernel_may_not_take_is_refused(
             assert slot.answer(request_for(victim.pid), guard(), 0).verdict.reason is reason
             assert victims.exits_within(victim, 5 if reason is Reason.NONE else 0) == (reason is Reason.NONE)
         monkeypatch.undo()
-        slot.follow(1, guard().config)
+        slot.follow(1, guard())
         assert slot.answer(request_for(bystander.pid), guard(), 2).verdict.outcome is Outcome.SIGNALLED
         assert dies_of(bystander)
 

@@ -109,7 +109,7 @@ def test_a_process_too_small_to_help_is_refused_whatever_is_claimed(
             for claim in (0, held, least):
                 assert refused(liar.ask(request_for(tiny.pid, claimed_bytes=claim)), Reason.SHRUNK)
         assert daemon.has_said(
-            f"to {tiny.pid} (tiny) for floor: shrunk holds {held >> 10} KiB, not {least >> 10} KiB\n"
+            f", uid {os.geteuid()}) for floor: shrunk holds {held >> 10} KiB, not {least >> 10} KiB\n"
         )
         assert is_served(daemon, bystander)
 

@@ -155,6 +155,15 @@ def watching_apart(monitors_cgroup: str, killers_cgroup: str) -> str:
     )
 
 
+def forgeable(names: tuple[bytes, ...]) -> str:
+    """What to say of names that root protects, by killer.toml or by `-u`."""
+    shown = ", ".join(f'"{printable(name)}"' for name in names)
+    return (
+        f"{shown}: a name in protect.names of killer.toml, or of -u, protects every process that has it, and any "
+        "program can give itself one; it can't give itself a unit (protect.units) or a user (protect.users)"
+    )
+
+
 def exited(report: Exited, reading: Reading | None) -> str:
     """How a kill ended, and what it brought."""
     now = f"; now {readings(reading)}" if reading is not None else ""

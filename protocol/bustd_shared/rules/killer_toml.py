@@ -162,12 +162,16 @@ SCHEMA: Schema = {
     },
     "grace": {
         "term_ms": Key(
-            "int", 2000, "A victim that is still alive this many milliseconds after SIGTERM gets SIGKILL.", 0, 600_000
+            "int",
+            2000,
+            "A victim that is still alive this many milliseconds after SIGTERM gets SIGKILL, if memory is still short.",
+            0,
+            600_000,
         ),
         "stuck_ms": Key(
             "int",
             5000,
-            "A victim that is still alive this many milliseconds after SIGKILL is stuck, and the next kill may follow.",
+            "A victim that has memory this many milliseconds after SIGKILL is stuck, and the next kill may follow.",
             1,
             600_000,
         ),

@@ -339,6 +339,11 @@ def test_a_packet_of_another_version_is_told_from_other_violations(version: int,
     assert error.version == version
 
 
+@pytest.mark.parametrize("packet", ["93 03 ff 01", "93 03 cd 01 00 01", "94 08 cd 01 00 00 00", "94 08 ff 00 00"])
+def test_what_is_no_version_at_all_gets_no_answer(packet: str) -> None:
+    assert not isinstance(refusal_error(bytes.fromhex(packet)), OtherVersion)
+
+
 @pytest.mark.parametrize("version", [0, 1, 3, 127, 128, 255])
 @pytest.mark.parametrize("reason", ["00", "01", "02", "03", "7f", "ff", "cd 03 e8"])
 def test_a_bye_is_understood_whatever_its_version_and_its_reason_are(version: int, reason: str) -> None:

@@ -36,6 +36,8 @@ from bustd_shared.kernel import cgroup_paths
 from bustd_shared.rules.killer_toml import config_of
 
 SPEC = (Path(__file__).parents[3] / "protocol" / "SPEC.md").read_text(encoding="utf-8")
+PROSE = " ".join(SPEC.split())
+"""The same, wherever its lines end."""
 NAMED = {kind.__name__: kind for kind in LAYOUT}
 Row = dict[str, str]
 
@@ -130,39 +132,39 @@ def test_every_limit_is_named_with_its_value() -> None:
 
 
 def test_the_rules_of_transport_give_the_same_numbers() -> None:
-    assert f"A packet must have 1 to {limits.PACKET_BYTES} bytes." in SPEC
-    assert f"must not send more than {limits.MESSAGES_PER_SECOND} packets in any second" in SPEC
-    assert f"MonitorHello within {limits.HELLO_DEADLINE_MS // 1000} seconds" in SPEC
-    assert f"A Verdict that has not come within {limits.VERDICT_DEADLINE_MS // 1000} s" in SPEC
-    assert f"`version` is {limits.VERSION} in every message" in SPEC
-    assert f"accepts at most {limits.CONNECTIONS_PER_SECOND} connections in a second" in SPEC
+    assert f"A packet must have 1 to {limits.PACKET_BYTES} bytes." in PROSE
+    assert f"must not send more than {limits.MESSAGES_PER_SECOND} packets in any second" in PROSE
+    assert f"MonitorHello within {limits.HELLO_DEADLINE_MS // 1000} seconds" in PROSE
+    assert f"A Verdict that has not come within {limits.VERDICT_DEADLINE_MS // 1000} s" in PROSE
+    assert f"`version` is {limits.VERSION} in every message" in PROSE
+    assert f"accepts at most {limits.CONNECTIONS_PER_SECOND} connections in a second" in PROSE
     assert SPEC.startswith(f"# The bustd protocol, version {limits.VERSION}\n")
 
 
 def test_the_rules_on_members_give_the_same_numbers() -> None:
-    assert f"Each member is a record of {limits.MEMBER_BYTES} bytes" in SPEC
-    assert f"A group may have more than {limits.MEMBERS} members" in SPEC
-    assert f"a kill that ended at most {limits.CONTINUATION_MS // 1000} s ago" in SPEC
-    assert f"At most {limits.CONTINUATIONS} continuations of one kill are accepted" in SPEC
-    assert f"more than {cgroup_paths.DEEPEST}\ncomponents" in SPEC
+    assert f"Each member is a record of {limits.MEMBER_BYTES} bytes" in PROSE
+    assert f"A group may have more than {limits.MEMBERS} members" in PROSE
+    assert f"a kill that ended at most {limits.CONTINUATION_MS // 1000} s ago" in PROSE
+    assert f"At most {limits.CONTINUATIONS} continuations of one kill are accepted" in PROSE
+    assert f"more than {cgroup_paths.DEEPEST} components" in PROSE
 
 
 def test_the_limits_are_told_with_the_same_numbers() -> None:
     at_once, policy = limits.PROCESSES_AT_ONCE, config_of({})
-    assert f"There are {at_once} tokens at most, and {limits.PROCESSES_PER_SECOND} come back in a second." in SPEC
-    assert f"In any 60 s, at most {at_once} processes are signalled." in SPEC
-    assert f"In any 60 s, at most {policy.per_minute} requests are signalled." in SPEC
-    assert f"counts half of the {policy.per_minute} as used" in SPEC
-    assert f"Every {policy.interval_ms} ms\n   there is room for one more" in SPEC
-    assert f"`stuck_ms` ({policy.stuck_ms // 1000} s) have passed since SIGKILL" in SPEC
-    assert f"{policy.term_ms // 1000} s (`term_grace_ms`) later" in SPEC
+    assert f"There are {at_once} tokens at most, and {limits.PROCESSES_PER_SECOND} come back in a second." in PROSE
+    assert f"In any 60 s, at most {at_once} processes are signalled." in PROSE
+    assert f"In any 60 s, at most {policy.per_minute} requests are signalled." in PROSE
+    assert f"counts half of the {policy.per_minute} as used" in PROSE
+    assert f"Every {policy.interval_ms} ms there is room for one more" in PROSE
+    assert f"`stuck_ms` ({policy.stuck_ms // 1000} s) have passed since SIGKILL" in PROSE
+    assert f"{policy.term_ms // 1000} s (`term_grace_ms`) later" in PROSE
 
 
 def test_the_form_of_bye_that_never_changes_is_that_of_this_version() -> None:
     number, fields = LAYOUT[Bye]
-    assert f"`[{number}, version, 0, n]`" in SPEC
+    assert f"`[{number}, version, 0, n]`" in PROSE
     assert fields == (IntField(0, 0), EnumField(Farewell))
-    assert f"Bye, `farewell` VERSION (n is {int(Farewell.VERSION)})" in SPEC
+    assert f"Bye, `farewell` VERSION (n is {int(Farewell.VERSION)})" in PROSE
 
 
 def test_every_message_is_named_with_its_number() -> None:

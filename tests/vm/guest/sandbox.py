@@ -127,13 +127,13 @@ def handed_over_triggers():
 
 
 def exposure():
-    """Each is at most 0.6, and the monitor's is lower than that of both other daemons'."""
+    """The monitor's is at most 0.6 and the lowest of all; the killer's at most 0.7: its capability counts twice."""
     units = [KILLER, MONITOR, "earlyoom.service", "systemd-oomd.service"]
     scores = {unit: _exposure_of(unit) for unit in units}
     faults = []
     if scores[MONITOR] >= min(scores["earlyoom.service"], scores["systemd-oomd.service"]):
         faults.append(f"the monitor's exposure is not the lowest: {scores}")
-    if max(scores[KILLER], scores[MONITOR]) > 0.6:
+    if scores[KILLER] > 0.7 or scores[MONITOR] > 0.6:
         faults.append(f"the exposure of one of the units is above what THREATS.md explains: {scores}")
     return {"faults": faults, "scores": scores}
 
