@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bustd_monitor.deciding.stages import Stage
 from bustd_monitor.ranking.order import Candidate
 from bustd_protocol import codec, limits
 from bustd_protocol.messages import (
@@ -146,6 +147,19 @@ def test_it_is_sent_after_the_death_of_the_victim_too_but_not_when_the_killer_ha
     it.reading = PLENTY
     it.turns(20)
     assert [named(request) for request in it.heard()] == ([crowd(400)[330:]] if is_sent else [])
+
+
+def test_no_sleep_is_longer_than_until_it_is_due_although_there_is_plenty_again(scene):
+    it, first = asking(scene, 400)
+    answers(it, first)
+    answers(it, it.asks(), Reason.RATE, retry_after_ms=500)
+    due_ms = it.now_ms + 500
+    it.reading = PLENTY
+    it.says(Exited(first.id, Fate.GONE, 60))
+    it.turns(2)
+    assert it.loop._dialogue.driver.state.stage is Stage.CALM
+    assert it.loop._dialogue.due_ms() == due_ms
+    assert it.loop._sleep_ms(due_ms - 70, due_ms + 1000) == 70
 
 
 @pytest.mark.parametrize("fate", [Fate.SPARED, Fate.STUCK])

@@ -10,6 +10,7 @@ from bustd_monitor.client import Client
 from bustd_monitor.config import config_of
 from bustd_monitor.loop import EXIT_KILLER_GONE, Loop
 from bustd_monitor.ranking.order import Ranking
+from bustd_monitor.reclaimer import Reclaimer
 from bustd_monitor.reporting.service_manager import ServiceManager
 from bustd_monitor.sensing.processes import Process
 from bustd_monitor.sensing.triggers import Triggers
@@ -24,22 +25,25 @@ SHORT, VERY_SHORT, PLENTY = reading(0.8 * GIB), reading(0.3 * GIB), reading(12 *
 QUICK = {"sleep": {"shortest_ms": 1, "longest_ms": 1, "watch_longest_ms": 1}}
 
 
-class HeldVictims:
-    """In place of a Reclaimer: the PIDs that are held, and those whose memory was to be taken."""
+class HeldVictims(Reclaimer):
+    """Without the thread and the kernel: the PIDs that are held, and those whose memory was to be taken."""
 
     def __init__(self) -> None:
+        self.due_ms = None
         self.held: list[int] = []
         self.released: list[list[int]] = []
 
     def hold(self, pids: list[int]) -> None:
+        self.drop()
         self.held = pids
 
     def release(self) -> None:
+        self.due_ms = None
         self.released.append(self.held)
         self.held = []
 
     def drop(self) -> None:
-        self.held = []
+        self.due_ms, self.held = None, []
 
 
 class Scene:
