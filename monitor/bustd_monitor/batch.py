@@ -35,6 +35,8 @@ class Batch:
 
     def further(self, now_ms: int) -> list[Member]:
         """Those that a continuation names now; none: all are named, or no continuation is permitted now."""
+        if self._is_late(now_ms):
+            self.end()
         if not self._waiting or not self._may_continue(now_ms):
             return []
         self._left -= 1
@@ -59,9 +61,10 @@ class Batch:
         self._left += 1
         self._not_before_ms = now_ms + wait_ms
 
-    def is_due(self, now_ms: int) -> bool:
-        """Whether the time has come for a continuation that was put off."""
-        return self._not_before_ms > 0 and bool(self._waiting) and self._may_continue(now_ms)
+    def due_ms(self) -> int | None:
+        """When a continuation that was put off can be made, None if there is none."""
+        is_put_off = self._not_before_ms > 0 and bool(self._waiting) and self._may_continue(self._not_before_ms)
+        return self._not_before_ms if is_put_off else None
 
     def over(self, now_ms: int) -> None:
         """The victim has died: a continuation is accepted for a short time."""
@@ -72,9 +75,10 @@ class Batch:
         self._left = 0
 
     def _may_continue(self, now_ms: int) -> bool:
-        is_early = now_ms < self._not_before_ms
-        is_late = self._until_ms is not None and now_ms > self._until_ms
-        return self._left > 0 and not is_early and not is_late
+        return self._left > 0 and now_ms >= self._not_before_ms and not self._is_late(now_ms)
+
+    def _is_late(self, now_ms: int) -> bool:
+        return self._until_ms is not None and now_ms > self._until_ms
 
     def _next(self) -> list[Member]:
         self._named, self._waiting = self._waiting[: limits.MEMBERS], self._waiting[limits.MEMBERS :]

@@ -82,7 +82,6 @@ class KillerDialogue:
         self._is_continuing = False
         self._escalation: Escalate | None = None
         self._term_grace_ms = 0
-        self._reclaim_at_ms: int | None = None
         self._says_version = True
 
     # --- what the driver wants
@@ -135,13 +134,20 @@ class KillerDialogue:
         """Connect if it is time to, and notice a killer that does not answer. Raises Lost: there is no other killer."""
         if self._client.is_overdue(now_ms):
             self._lose(connection.NO_ANSWER)
-        if self._reclaim_at_ms is not None and now_ms >= self._reclaim_at_ms:
-            self._reclaim()
-        if self._begun is not None and self._begun.batch.is_due(now_ms):
+        self._reclaimer.keep(now_ms)
+        put_off_ms = self._put_off_ms()
+        if put_off_ms is not None and now_ms >= put_off_ms:
             self._continue()
         trouble = self._client.keep(now_ms)
         if trouble:
             self._log(connection.not_connected(trouble))
+
+    def due_ms(self) -> int | None:
+        """When `keep` must be called again, None while nothing is due."""
+        due = [
+            at_ms for at_ms in (self._client.due_ms(), self._reclaimer.due_ms, self._put_off_ms()) if at_ms is not None
+        ]
+        return min(due, default=None)
 
     def ping(self, now_ms: int) -> None:
         """Now and then, at a reading that is due anyway: a killer that hangs must be noticed before the crisis."""
@@ -225,6 +231,11 @@ class KillerDialogue:
             self._is_continuing = True
             self._name(begun.ask, further)
 
+    def _put_off_ms(self) -> int | None:
+        """When a continuation that came too fast is sent again."""
+        is_possible = self._begun is not None and self._client.may_ask and not self.driver.config.dry_run
+        return self._begun.batch.due_ms() if self._begun is not None and is_possible else None
+
     def _name(self, ask: Ask, members: list[Member]) -> None:
         self._send(kill_request(self._client.next_id(), ask, members, self._now_ms()))
 
@@ -234,18 +245,14 @@ class KillerDialogue:
             if self._begun is not None:  # what is named from now on gets SIGKILL too
                 ask = self._begun.ask
                 self._begun = self._begun._replace(ask=ask._replace(finding=ask.finding._replace(signal=signal)))
-            self._reclaim()
+            self._reclaimer.release()
         else:
-            self._reclaim_at_ms = self._now_ms() + self._term_grace_ms
-
-    def _reclaim(self) -> None:
-        self._reclaim_at_ms = None
-        self._reclaimer.release()
+            self._reclaimer.release_at(self._now_ms() + self._term_grace_ms)
 
     def _over(self, exited: Exited) -> None:
         """The kill in flight has ended. What has died with its victim may not be all that was to die."""
         self.driver.exited(exited)
-        self._reclaim_at_ms = self._escalation = None
+        self._escalation = None
         self._reclaimer.drop()
         if self._begun is not None and exited.fate in (Fate.GONE, Fate.RELEASED):
             self._begun.batch.over(self._now_ms())
@@ -282,7 +289,7 @@ class KillerDialogue:
 
     def _forget(self, why: str, pause_ms: int = 0) -> str:
         now_ms = self._now_ms()
-        self._begun = self._sent = self._escalation = self._reclaim_at_ms = None
+        self._begun = self._sent = self._escalation = None
         self._is_continuing = False
         self._reclaimer.drop()
         self.driver.lost(now_ms)

@@ -153,7 +153,7 @@ class Loop:
             self._calm.end()
             return
         due_ms = now_ms + LONGEST_MS
-        for other_ms in (client.due_ms(), client.ping_due_ms(driver.config.killer.ping_seconds * 1000)):
+        for other_ms in (self._dialogue.due_ms(), client.ping_due_ms(driver.config.killer.ping_seconds * 1000)):
             if other_ms is not None:
                 due_ms = min(due_ms, other_ms)
         self._calm.begin(self._ram, driver.state.found, driver.config, due_ms)
@@ -178,7 +178,7 @@ class Loop:
     def _sleep_ms(self, now_ms: int, due_ms: int | None) -> int:
         """Until the next reading, or until something else is due."""
         wait_ms = _UNREADABLE_SLEEP_MS if due_ms is None else max(due_ms - now_ms, 0)
-        for other_ms in (self._client.due_ms(), self._service_manager.due_ms()):
+        for other_ms in (self._dialogue.due_ms(), self._service_manager.due_ms()):
             if other_ms is not None:
                 wait_ms = min(wait_ms, max(other_ms - now_ms, 0))
         if self._driver.config.verbose:

@@ -31,6 +31,8 @@ class Reclaimer:
 
     def __init__(self) -> None:
         """Start the thread. Without one (no further task is permitted) the kernel takes the memory at the exit."""
+        self.due_ms: int | None = None
+        """When `keep` must be called: those that are held have their SIGKILL then."""
         self._held: list[int] = []
         self._waiting: list[int] = []
         self._lock = allocate_lock()
@@ -52,8 +54,18 @@ class Reclaimer:
             except OSError:
                 continue  # it is gone, or there is no descriptor
 
+    def release_at(self, at_ms: int) -> None:
+        """They will have their SIGKILL at this time (monotonic milliseconds), or a moment later."""
+        self.due_ms = at_ms
+
+    def keep(self, now_ms: int) -> None:
+        """Do what is due."""
+        if self.due_ms is not None and now_ms >= self.due_ms:
+            self.release()
+
     def release(self) -> None:
         """They have their SIGKILL, or will have it in a moment: hand them to the thread."""
+        self.due_ms = None
         if self._is_closed:
             self.drop()
         elif self._held:
@@ -65,6 +77,7 @@ class Reclaimer:
 
     def drop(self) -> None:
         """They are gone, or do not die."""
+        self.due_ms = None
         held, self._held = self._held, []
         _close(held)
 

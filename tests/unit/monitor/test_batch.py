@@ -73,11 +73,10 @@ def test_members_that_come_too_fast_for_the_killer_are_named_again_when_it_says(
     batch.first()
     assert batch.further(NOW) == members[330:660]
     batch.put_off(NOW, 400)
-    assert not batch.is_due(NOW + 399) and batch.further(NOW + 399) == []
+    assert batch.due_ms() == NOW + 400 and batch.further(NOW + 399) == []
     assert not batch.may_look_again(NOW + 399)
-    assert batch.is_due(NOW + 400)
     assert batch.further(NOW + 400) == members[330:660]
-    assert not batch.is_due(NOW + 500), "it is sent, and not refused"
+    assert batch.due_ms() is None, "it is sent, and not refused"
     assert batch.further(NOW + 500) == members[660:]
 
 
@@ -92,9 +91,9 @@ def test_what_was_refused_because_of_the_rate_is_no_continuation_that_was_made()
 
 def test_without_a_refusal_nothing_is_ever_due():
     batch = Batch(crowd(700))
-    assert not batch.is_due(10**9)
+    assert batch.due_ms() is None
     batch.first()
-    assert not batch.is_due(10**9)
+    assert batch.due_ms() is None
 
 
 def test_after_the_victims_death_the_others_are_named_for_less_than_a_second():
@@ -114,3 +113,15 @@ def test_when_the_victim_lives_nothing_more_is_named():
     assert batch.further(NOW) == []
     batch.found([(1, 1)])
     assert not batch.may_look_again(NOW)
+
+
+def test_what_was_put_off_beyond_that_is_not_due_and_what_was_missed_is_not_due_for_ever():
+    for wait_ms, due_ms in ((800, NOW + 800), (801, None)):
+        batch = Batch(crowd(700))
+        batch.first()
+        batch.further(NOW)
+        batch.put_off(NOW, wait_ms)
+        batch.over(NOW)
+        assert batch.due_ms() == due_ms
+        assert batch.further(NOW + 900) == []
+        assert batch.due_ms() is None

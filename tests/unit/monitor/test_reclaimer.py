@@ -210,6 +210,23 @@ def test_nothing_is_asked_of_the_kernel_before_the_victims_have_their_sigkill(re
     assert len(kernel.asked) == 1
 
 
+def test_after_sigterm_they_are_handed_over_when_it_is_due_and_not_when_they_were_let_go_of_before(reclaimer, kernel):
+    reclaimer.hold([os.getpid()])
+    reclaimer.release_at(5000)
+    reclaimer.keep(4999)
+    assert (kernel.asked, reclaimer.due_ms) == ([], 5000)
+    reclaimer.keep(5000)
+    until(lambda: pidfds() == 0)
+    assert (len(kernel.asked), reclaimer.due_ms) == (1, None)
+    for let_go in (reclaimer.drop, lambda: reclaimer.hold([])):
+        reclaimer.hold([os.getpid()])
+        reclaimer.release_at(6000)
+        let_go()
+        assert reclaimer.due_ms is None
+        reclaimer.keep(6000)
+    assert len(kernel.asked) == 1
+
+
 def test_only_so_many_are_held_and_the_first_that_are_named(reclaimer, kernel):
     with victims.victim(1) as child:
         reclaimer.hold([child.pid, *[os.getpid()] * 50])
