@@ -162,10 +162,9 @@ class Server:
         """One packet. A violation ends the connection, and only the connection."""
         try:
             received_ns = time.monotonic_ns()
-            self._charge(received_ns)
+            if not self._messages.take(received_ns // 1_000_000):
+                raise RemoteProtocolError(f"more than {limits.MESSAGES_PER_SECOND} messages in a second")
             message = peer.receive()
-            if isinstance(message, MonitorHello | KillRequest):
-                self._charge(received_ns)  # for these it reads /proc: they count as two
             if isinstance(message, MonitorHello):
                 self._greet(peer, message)
             elif isinstance(message, Ping):
@@ -183,11 +182,6 @@ class Server:
             self._hang_up(f"a bug, please report it: {error}")
         except Disconnected as error:
             self._hang_up(f"the monitor {peer.pid} is gone: {error}")
-
-    def _charge(self, now_ns: int) -> None:
-        """Take a token of the bucket of all connections. Raises RemoteProtocolError where there is none."""
-        if not self._messages.take(now_ns // 1_000_000):
-            raise RemoteProtocolError(f"more than {limits.MESSAGES_PER_SECOND} messages in a second")
 
     def _hang_up(self, why: str) -> None:
         self._say(why)

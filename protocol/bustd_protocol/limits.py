@@ -13,7 +13,7 @@ PACKET_BYTES = 4096
 """The most bytes of a packet; a longer one is a violation."""
 
 MESSAGES_PER_SECOND = 50
-"""The most packets that the killer accepts in a second, over all connections; Hello and KillRequest count as two."""
+"""The most packets that the killer accepts in a second, over all connections."""
 
 HELLO_DEADLINE_MS = 2000
 """The killer disconnects a peer that has not said Hello by then."""

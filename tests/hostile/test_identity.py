@@ -191,7 +191,7 @@ def test_a_dead_process_is_gone(
             verdict = liar.ask(request)
             assert verdict[1:3] == (Outcome.GONE, Reason.GONE)
             assert verdict.signalled_count == 0
-        assert daemon.has_said(f"gone SIGKILL to {victim.pid} (leak) for floor: gone")
+        assert daemon.has_said(f'gone SIGKILL to {victim.pid} (called "leak" by the monitor) for floor: gone')
         assert is_served(daemon, bystander)
 
 

@@ -162,3 +162,9 @@ def test_the_monitor_makes_local_sockets_alone(machine):
 @halves
 def test_clone3_whose_flags_no_filter_sees_is_unknown_as_before_linux_5_3(names, machine):
     assert judge(names, machine, NUMBERS[machine]["clone3"]) == UNKNOWN
+
+
+def test_the_killer_can_make_no_call_that_waits_for_what_a_victim_holds():
+    """process_mrelease(2) waits for the victim's memory lock, which a FUSE file system can hold for ever."""
+    assert "process_mrelease" not in seccomp.KILLER
+    assert "process_mrelease" in seccomp.MONITOR

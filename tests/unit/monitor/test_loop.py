@@ -49,17 +49,26 @@ class HeldVictims(Reclaimer):
 class Scene:
     """A loop with its killer, its clock and its machine in the test's hand."""
 
-    def __init__(self, environment: dict[str, str] | None = None, path: str = "", **settings: object) -> None:
-        """`path`: where a killer listens, in place of one at the other end of a socket pair."""
+    def __init__(
+        self,
+        environment: dict[str, str] | None = None,
+        sensor: object = None,
+        client: Client | None = None,
+        path: str = "",
+        **settings: object,
+    ) -> None:
+        """`sensor`: instead of one that reads what is in `reading`; `client`: instead of one of a pair; `path`: where a
+        killer listens, in place of one at the other end of a socket pair."""
         ours, self.killer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.killer.setblocking(False)
         self.now_ms, self.reading, self.said = 1000, PLENTY, []
         self.candidates = (candidate(101), candidate(102))
-        self.rankings = 0
+        self.rankings = self.reloads = 0
         self.watch_takes_ms, self.due = 0, []
         self.is_listening, self.heard_at_each_line = False, []
-        self.client = Client(path) if path else Client("/nowhere", Socket(fileno=ours.detach()))
-        ours.close()
+        with ours:
+            one_of_a_path = Client(path) if path else None
+            self.client = client or one_of_a_path or Client("/nowhere", Socket(fileno=ours.detach()))
         self.reclaimer = HeldVictims()
         self.members: list[tuple[int, int]] = []
         self.listings: list[tuple[int, Scope]] = []
@@ -67,7 +76,7 @@ class Scene:
         self.loop = Loop(
             config_of(QUICK | settings),
             Protection(),
-            sensor=SimpleNamespace(read=lambda *_: self.reading, quick_look=None),
+            sensor=sensor or SimpleNamespace(read=lambda *_: self.reading, quick_look=None),
             search=SimpleNamespace(rank=self.rank, watch=self.watch),
             client=self.client,
             members=SimpleNamespace(
@@ -78,12 +87,15 @@ class Scene:
             service_manager=self.service_manager,
             log=self.log,
             clock_ns=lambda: self.now_ms * 1_000_000,
-            reload=lambda: None,
+            reload=self.reload,
         )
 
     def log(self, line: str) -> None:
         self.said.append(line)
         self.heard_at_each_line.append(len(self.heard()) if self.is_listening else 0)
+
+    def reload(self) -> None:
+        self.reloads += 1
 
     def rank(self, *_: object) -> Ranking:
         self.rankings += 1

@@ -24,7 +24,8 @@ def test_a_process_is_named_by_at_most_15_bytes(name, shown):
 
 def test_a_process_is_dumpable_until_it_says_otherwise():
     def undumpable():
-        prctl, pr_get_dumpable = ctypes.CDLL(None).prctl, 3
+        prctl, pr_get_dumpable, pr_set_dumpable = ctypes.CDLL(None).prctl, 3, 4
+        prctl(pr_set_dumpable, 1)  # an earlier test may have changed the user of this process, which resets it
         return prctl(pr_get_dumpable), libc.make_undumpable(), prctl(pr_get_dumpable)
 
     assert in_child(undumpable) == (1, True, 0)
