@@ -149,11 +149,20 @@ def hidden_before_hello(place: Path) -> None:
 
 @scenario
 def hidden_before_the_start(place: Path) -> None:
-    """A killer that can't see its own child does not serve."""
-    hide_processes()
+    """A killer that can't see its own child does not serve: no group helps against hidepid=ptraceable."""
+    hide_processes(4)
     with killer(place, comes_up=False) as daemon:
         assert daemon.process.wait(5) == 71
         assert "CANNOT PROTECT THIS MACHINE: /proc does not show the killer its own child" in daemon.log()
+
+
+@scenario
+def hidden_from_all_but_a_group(place: Path) -> None:
+    """The killer joins the group that sees all processes before it gives up root."""
+    hide_processes()
+    with victims.victim(as_nobody=True) as seen, killer(place) as daemon, peer(daemon.socket_path) as monitor:
+        kill(monitor, seen)
+        assert "group 4242, which sees all processes" in daemon.log()
 
 
 if __name__ == "__main__":
