@@ -45,7 +45,10 @@ def children() -> set[int]:
     lists = list(Path("/proc/self/task").glob("*/children"))
     if not lists:  # a kernel without CONFIG_PROC_CHILDREN
         return {child.pid for child in psutil.Process().children()}
-    return {int(pid) for path in lists for pid in path.read_text().split()}
+    try:
+        return {int(pid) for path in lists for pid in path.read_text().split()}
+    except (FileNotFoundError, ProcessLookupError):  # a thread has ended meanwhile: its children are another's now
+        return children()
 
 
 def what_remains(descriptors: set[tuple[int, str]], processes: set[int]) -> str:

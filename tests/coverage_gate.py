@@ -14,7 +14,9 @@ GROUPS = {
     "the protocol": "protocol/bustd_protocol/",
     "the killer's rules": "killer/bustd_killer/checks.py",
     "the killer's rate": "killer/bustd_killer/rate.py",
+    "the monitor's conditions": "monitor/bustd_monitor/conditions/",
     "the monitor's decide": "monitor/bustd_monitor/deciding/",
+    "the monitor's driver": "monitor/bustd_monitor/driver.py",
 }
 
 

@@ -9,7 +9,7 @@ from bustd_shared.daemon.log import Log
 
 from .client import Client, Lost
 from .conditions.finding import Finding
-from .conditions.killer_limits import KillerLimits
+from .conditions.killer_limits import limits_told
 from .conditions.table import killer_warnings
 from .config import MonitorConfig
 from .deciding.actions import Ask, Escalate
@@ -17,7 +17,7 @@ from .deciding.requests import escalation, kill_request
 from .driver import Driver
 from .ranking.search import CandidateSearch
 from .ranking.terms import Rules
-from .reporting import sentences
+from .reporting import connection, sentences
 from .sensing.cgroup_sensor import AnySensor
 from .sensing.reading import Reading
 
@@ -60,7 +60,7 @@ class KillerDialogue:
         """Without a killer a ranking would only take the processor from what starts it again."""
         if self._client.is_ready or self.driver.config.dry_run:
             return 0
-        self._log("MEMORY IS SHORT AND THE KILLER CAN'T BE REACHED")
+        self._log(connection.UNREACHABLE)
         return _UNREACHABLE_HOLD_MS
 
     def second_look(self) -> Reading | None:
@@ -70,7 +70,7 @@ class KillerDialogue:
     def ask(self, ask: Ask) -> int:
         """Send the request, unless this is a dry run or an answer is still due."""
         if self.driver.config.dry_run:
-            self._log("dry run: nothing is sent")
+            self._log(connection.DRY_RUN)
             return _DRY_RUN_HOLD_MS
         if not self._client.may_ask:
             return _CROSSED_HOLD_MS
@@ -90,10 +90,10 @@ class KillerDialogue:
     def keep(self, now_ms: int) -> None:
         """Connect if it is time to, and notice a killer that does not answer. Raises Lost: there is no other killer."""
         if self._client.is_overdue(now_ms):
-            self._lose("the killer does not answer")
+            self._lose(connection.NO_ANSWER)
         trouble = self._client.keep(now_ms)
         if trouble:
-            self._log(f"no connection to the killer: {trouble}")
+            self._log(connection.not_connected(trouble))
 
     def ping(self, now_ms: int) -> None:
         """Now and then, at a reading that is due anyway: a killer that hangs must be noticed before the crisis."""
@@ -120,17 +120,16 @@ class KillerDialogue:
             self._log(sentences.exited(message, self._sensor.read()))
             self.driver.exited(message)
         elif isinstance(message, Bye):
-            raise Lost(f"it said Bye: {message.farewell.name.lower()}")
+            raise Lost(connection.farewell(message))
 
     def _meet(self, hello: KillerHello) -> None:
         """A killer has said Hello: its limits are known, and so is the kill that it has in flight."""
-        self._log(f"connected to the killer {hello.pid}")
-        limits = KillerLimits(hello.available_percent, hello.pressured_available_percent, hello.pressure_some_percent)
-        for warning in killer_warnings(self.driver.config.conditions, limits):
+        self._log(connection.connected(hello))
+        for warning in killer_warnings(self.driver.config.conditions, limits_told(hello)):
             self._log(warning)
         self.driver.met(hello)
         if hello.flight_id:
-            self._log(f"the killer has {hello.flight_pid} in flight")
+            self._log(connection.in_flight(hello))
 
     def _send(self, request: KillRequest) -> None:
         try:
@@ -141,7 +140,7 @@ class KillerDialogue:
     def _lose(self, why: str) -> None:
         now_ms = self._now_ms()
         self.driver.lost(now_ms)
-        self._log(f"lost the killer: {self._client.lose(now_ms, why)}")
+        self._log(connection.lost(self._client.lose(now_ms, why)))
 
     def _now_ms(self) -> int:
         return self._clock_ns() // 1_000_000

@@ -18,6 +18,7 @@ from .deciding.states import firing_now
 from .dialogue import KillerDialogue
 from .ranking.search import CandidateSearch
 from .ranking.terms import Rules
+from .reporting import connection
 from .reporting.service_manager import ServiceManager, standing
 from .sensing.cgroup_sensor import AnySensor
 from .sensing.triggers import Triggers
@@ -102,7 +103,7 @@ class Loop:
         """Something has ended a sleep before its time. The exit code when that was a signal to stop."""
         self._calm.end()
         if self._sleeper.received(signal.SIGTERM, signal.SIGINT):
-            self._log("stopping")
+            self._log(connection.STOPPING)
             return EXIT_STOPPED
         if self._sleeper.received(signal.SIGHUP):
             self._driver.configure(self._reload() or self._driver.config)
@@ -115,7 +116,7 @@ class Loop:
         driver = self._driver
         reading = self._sensor.read(self._enough_free_percent())
         if reading is None:
-            self._log("what is available makes no sense: nothing is decided on it")
+            self._log(connection.NO_SENSE)
             return None
         self._ram = reading.ram
         driver.read(reading, now_ms)

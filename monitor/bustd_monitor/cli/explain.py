@@ -46,7 +46,7 @@ def explain(options: argparse.Namespace) -> int:
         first = _read(sensor)
         minimum = minimum_bytes(first.ram, killer)
         rules = Rules(settings.monitor.victims, settings.protection, minimum, arguments.only_uid)
-        search.watch(terms_at(first, rules), _now_ms())  # to see who grows in that second
+        search.watch(terms_at(first, rules), _now_ms())  # to see what grows in that second
         seen = _seen_in_a_second(sensor, settings.monitor.conditions)
         sensor.close()
     except Unreadable as error:
@@ -119,7 +119,7 @@ def _show_ranking(ranking: Ranking) -> None:
         )
         print(f"      {describe(process.pid)}")
     if not ranking.candidates:
-        print("  nobody: no process may be killed whose death would help")
+        print("  none: no process may be killed whose death would help")
     spared = [left for left in ranking.spared if left.process.held_bytes >= 2**20][:_SHOWN]
     if spared:
         print("\nLeft out:")

@@ -1,4 +1,4 @@
-"""`bustd replay FILE`: who would have been killed, when and why, in a trace or a table. Kills nothing."""
+"""`bustd replay FILE`: what would have been killed, when and why, in a trace or a table. Kills nothing."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def replay(options: argparse.Namespace) -> int:
             outcomes.append(ReplayResult(name, _replayed(path, settings, is_csv=options.csv)))
             if len(every_settings) > 1:
                 print()
-    except BrokenPipeError:  # whoever reads the output has seen enough
+    except BrokenPipeError:  # the reader of the output has seen enough
         raise
     except (TraceError, OSError) as error:
         sys.stdout.flush()
@@ -72,7 +72,7 @@ def differences(one: ReplayResult, other: ReplayResult) -> list[str]:
         if left != right:
             lines.append(f"Kill {number} differs:")
             for name, kill in ((one.name, left), (other.name, right)):
-                what = f"{_time(kill.at_ms)}  {kill}" if kill else f"{'':{_TIME_WIDTH}}  nobody"
+                what = f"{_time(kill.at_ms)}  {kill}" if kill else f"{'':{_TIME_WIDTH}}  no kill"
                 lines.append(f"  {what}  ({printable(name)})")
     return lines
 
@@ -130,4 +130,4 @@ def _time(at_ms: int) -> str:
 
 
 def _amount(kills: list[Kill]) -> str:
-    return "Nobody would have been killed" if not kills else "1 kill" if len(kills) == 1 else f"{len(kills)} kills"
+    return "No process would have been killed" if not kills else "1 kill" if len(kills) == 1 else f"{len(kills)} kills"

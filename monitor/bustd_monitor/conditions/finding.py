@@ -41,7 +41,7 @@ class Finding(NamedTuple):
     is_scarce: bool
     fires: bool
     headroom: int
-    signal: Signal = Signal.TERM
+    signal: Signal
     look_again_ms: int | None = None
     filled_ahead: int | None = None
 

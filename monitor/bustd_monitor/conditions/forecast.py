@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bustd_monitor.amounts import size
+from bustd_protocol.messages import Signal
 from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.rules.schema import Key, Schema
 
@@ -38,9 +39,8 @@ def judge(seen: Seen, forecast: Forecast) -> Finding:
     foreseen = fill.foreseen_ms(filling, reading) if scarce else None
     fires = foreseen is not None and foreseen < forecast.exhaustion_seconds * 1000
     headroom = max(reading.available - least, 0)
-    filled_ahead = int(fill.rate(filling).per_second * forecast.exhaustion_seconds)
-    look_again_ms = fill.look_again_ms(filling)
-    return Finding(CONDITION, scarce, fires, headroom, look_again_ms=look_again_ms, filled_ahead=filled_ahead)
+    filled_ahead = int(fill.rate(filling).per_second * forecast.exhaustion_seconds) if fires else 0
+    return Finding(CONDITION, scarce, fires, headroom, Signal.TERM, fill.look_again_ms(filling), filled_ahead)
 
 
 def demands(reading: Reading, forecast: Forecast) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bustd_protocol.messages import KillerHello
 from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.rules.killer_toml import KillerConfig
 
@@ -20,6 +21,11 @@ class KillerLimits(NamedTuple):
 def limits_in(killer: KillerConfig) -> KillerLimits:
     """The limits that killer.toml sets, where there is no killer to ask."""
     return KillerLimits(killer.available_percent, killer.pressured_available_percent, killer.pressure_some_avg10)
+
+
+def limits_told(hello: KillerHello) -> KillerLimits:
+    """The limits of the killer that has said this Hello."""
+    return KillerLimits(hello.available_percent, hello.pressured_available_percent, hello.pressure_some_percent)
 
 
 def refused_above(condition: str, percent: float, limit: float, key: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bustd_monitor.amounts import size
+from bustd_protocol.messages import Signal
 from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.rules.schema import Key, Schema
 
@@ -55,7 +56,7 @@ def judge(seen: Seen, pressure: Pressure) -> Finding:
     scarce = reading.free <= least_free and reading.available <= least_available and reading.swap_free <= least_swap
     stalled = reading.pressure is not None and reading.pressure.some_avg10 >= pressure.psi_some_avg10
     headroom = max(reading.free - least_free, reading.available - least_available, reading.swap_free - least_swap, 0)
-    return Finding(CONDITION, scarce, scarce and stalled, headroom)
+    return Finding(CONDITION, scarce, scarce and stalled, headroom, Signal.TERM)
 
 
 def demands(reading: Reading, pressure: Pressure) -> str:

@@ -60,8 +60,8 @@ def findings(seen: Seen, conditions: Conditions) -> tuple[Finding, ...]:
     found = [one.judge(seen, settings) for one in CONDITIONS if (settings := getattr(conditions, one.name)).enabled]
     if seen.trends.is_after_death:
         found = [one._replace(fires=False) if one.condition.rests_on_average else one for one in found]
-    if any(finding.fires for finding in found) and would_not_survive_the_grace(seen):
-        found = [finding._replace(signal=Signal.KILL) if finding.fires else finding for finding in found]
+    if any(one.fires for one in found) and would_not_survive_the_grace(seen):
+        found = [one._replace(signal=Signal.KILL) if one.fires else one for one in found]
     return tuple(found)
 
 

@@ -19,7 +19,7 @@ class Trends(NamedTuple):
 
 
 def advanced(trends: Trends, reading: Reading, now_ms: int, *, is_short: bool = True) -> Trends:
-    """The trends after one more reading. `is_short`: so little is available that the patience of `stall` counts."""
+    """The trends after one more reading. `is_short`: as in stalled_seconds."""
     stalls = stalled_seconds.advanced(trends.stalls, reading, now_ms, is_short=is_short)
     marked_ms = trends.stalls.marked_ms
     is_after_death = trends.is_after_death and (marked_ms < 0 or stalls.marked_ms == marked_ms)

@@ -11,7 +11,7 @@ def sleep_ms(findings: tuple[Finding, ...], sleep: Sleep) -> int:
 
     A condition that also needs time does not hurry: PSI takes a second to say anything, and its triggers wake the
     monitor; and how fast memory fills is judged over some readings. So on a machine that stays just above such a
-    threshold a reading a second is enough, but for one that fills up: there the condition itself asks for more.
+    threshold a reading a second is enough. Where memory fills up, the condition itself asks for more.
     """
     wait = sleep.longest_ms
     for finding in findings:

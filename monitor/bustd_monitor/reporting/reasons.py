@@ -34,7 +34,7 @@ _LEFT_OUT = {
 _MOVED_BY = {
     Cause.RUNS_AWAY: "runs away",
     Cause.RUNS_AWAY_WITH_UNIT: "runs away with its unit",
-    Cause.GAINED: "gained of late",
+    Cause.GAINED: "gained recently",
     Cause.PREFERRED: "preferred by ",
     Cause.AVOIDED: "avoided by ",
 }

@@ -1,4 +1,4 @@
-"""The sentences of the log. What they say about a victim is what the ranking knew: nothing is read anew in a crisis."""
+"""The sentences of the log. What they say of a victim is what the ranking knew: nothing is read again in a crisis."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def choice(ask: Ask, conditions: Conditions, boottime_s: float | None = None) ->
     return (
         f"{ask.finding.name} fires: {readings(reading)}; SIG{ask.finding.signal.name} for "
         f"{victim(chosen.process, boottime_s)}, "
-        f"{reasons.place(chosen)}; after it {others or 'nobody'}{remarks}"
+        f"{reasons.place(chosen)}; after it {others or 'none'}{remarks}"
     )
 
 
@@ -114,10 +114,10 @@ def news(said: News) -> str:
     if isinstance(said, NoVictim):
         return _what_fills_memory(said)
     if isinstance(said, NothingGrows):
-        return "memory fills up, and nobody worth killing grows: it is no program that takes it (a tmpfs, perhaps)"
+        return "memory fills up, and no process worth killing grows: what takes it is no program (a tmpfs, perhaps)"
     if isinstance(said, CannotKill):
         return f"CANNOT PROTECT THIS MACHINE: the killer says {said.reason.name.lower()}"
-    return "the second look at the readings says that it is over: nobody is killed"
+    return "the second look at the readings finds no shortage any more: no process is killed"
 
 
 def _what_fills_memory(said: NoVictim) -> str:
@@ -151,7 +151,7 @@ def watching_apart(monitors_cgroup: str, killers_cgroup: str) -> str:
         return ""
     return (
         f'cgroup is "{monitors_cgroup}" in bustd.toml and "{killers_cgroup}" in killer.toml: the killer refuses while '
-        "its own is not short, and whoever is outside of it"
+        "its own group is not short, and any process outside of it"
     )
 
 

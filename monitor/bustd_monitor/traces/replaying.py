@@ -29,11 +29,11 @@ from .format import Frame, Header, Listed, Sensed
 from .recorded_table import RecordedTable
 
 _NOBODY_KNOWN_HOLD_MS = 10_000
-"""Without processes nobody can be asked for; the same is said again after so long, as in a dry run."""
+"""Without processes none can be asked for; the same is said again after this time, as in a dry run."""
 
 
 class KillerRules(NamedTuple):
-    """What of the killer's rules counts in a replay: whom it protects, whom it would refuse, and its patience."""
+    """What of the killer's rules counts in a replay: which processes it protects or would refuse, and its patience."""
 
     protection: Protection
     minimum_bytes: int
@@ -42,7 +42,7 @@ class KillerRules(NamedTuple):
 
 
 class Kill(NamedTuple):
-    """A decision. `pid` 0: the trace has no processes to tell whom it would have been."""
+    """A decision. `pid` 0: the trace has no processes, so the victim is not known."""
 
     at_ms: int
     condition: str
@@ -54,12 +54,12 @@ class Kill(NamedTuple):
 
     def __str__(self) -> str:
         """One line without the time."""
-        whom = f"{self.pid} ({printable(self.comm)})" if self.pid else "somebody"
-        with_whom = _WITH_WHOM[self.scope]
-        return f"{self.condition}, SIG{self.signal.name} for {whom}{with_whom}"
+        victim = f"{self.pid} ({printable(self.comm)})" if self.pid else "the first of a ranking"
+        others = _DIES_WITH_IT[self.scope]
+        return f"{self.condition}, SIG{self.signal.name} for {victim}{others}"
 
 
-_WITH_WHOM = {Scope.PROCESS: "", Scope.GROUP: " and its process group", Scope.CGROUP: " and its control group"}
+_DIES_WITH_IT = {Scope.PROCESS: "", Scope.GROUP: " and its process group", Scope.CGROUP: " and its control group"}
 
 
 class _Flying(NamedTuple):
@@ -106,7 +106,7 @@ class Replay:
 
     @property
     def in_flight(self) -> Kill | None:
-        """The kill of which nobody has seen the end yet."""
+        """The kill that has not ended yet."""
         return self._flying.kill if self._flying else None
 
     def _read(self, whole: Reading) -> None:
@@ -145,7 +145,7 @@ class Replay:
             return 0
         self.kills.append(Kill(self._at_ms, finding.name, finding.signal))
         signal, values = finding.signal.name, sentences.readings(reading)
-        self.say(f"{finding.name} fires: {values}; SIG{signal} for whoever would have been ranked first")
+        self.say(f"{finding.name} fires: {values}; SIG{signal} for the process that would have been ranked first")
         return _NOBODY_KNOWN_HOLD_MS
 
     def second_look(self) -> Reading | None:
@@ -178,7 +178,7 @@ class Replay:
     # --- the end of a kill
 
     def _look_for_the_victim(self, listed: Listed) -> None:
-        """A table without the process in flight: it is gone, unless it only is not followed any more."""
+        """A table without the process in flight: it is gone, unless it is only not recorded any longer."""
         if self._flying is None:
             return
         kill = self._flying.kill

@@ -79,6 +79,7 @@ class CalmScene(Scene):
 
     def _sleep(self, wait_ms: int) -> bool:
         self.sleeps.append(wait_ms)
+        assert len(self.sleeps) < 10_000, "something wakes it all the time"
         self.slept_at_ms.append(self.now_ms)
         is_woken = self._poll(0) or self.wakes_early
         self.wakes_early = False

@@ -43,6 +43,6 @@ def test_a_rate_is_named_for_a_sigkill_only_where_it_asks_for_it_and_not_half_of
 
 def test_stalls_are_told_as_far_as_they_are_known():
     assert of_stalls(Stalls(), STALL) == (
-        "PSI full unknown and some unknown ms in the last seconds, wanted back of what was reclaimed: unknown"
+        "PSI full unknown and some unknown ms in the last seconds, refaulted of what was reclaimed: unknown"
     )
     assert of_stalls(stalls_of(5, some_ms=6), STALL).startswith("PSI full 5 and some 6 ms in the last seconds")

@@ -13,7 +13,7 @@ from tests.unit.monitor.making import MIB, candidate, process
     [
         (Move(Cause.RUNS_AWAY, 2048 * MIB), "runs away +2048 MiB"),
         (Move(Cause.RUNS_AWAY_WITH_UNIT, 130 * MIB), "runs away with its unit +130 MiB"),
-        (Move(Cause.GAINED, 10 * MIB), "gained of late +10 MiB"),
+        (Move(Cause.GAINED, 10 * MIB), "gained recently +10 MiB"),
         (Move(Cause.OOM_SCORE_ADJ, -1024 * MIB), "oom_score_adj -100 -1024 MiB"),
         (Move(Cause.PREFERRED, 3072 * MIB, "name test*"), "preferred by name test* +3072 MiB"),
         (Move(Cause.AVOIDED, -3072 * MIB, "uid 26"), "avoided by uid 26 -3072 MiB"),
@@ -27,7 +27,7 @@ def test_what_moves_a_process_is_told_after_what_it_holds(move, words):
 def test_all_that_moves_it_is_told_in_its_order():
     moves = (Move(Cause.GAINED, MIB), Move(Cause.AVOIDED, -2 * MIB, "uid 26"))
     told = reasons.place(candidate()._replace(moves=moves))
-    assert told == "holds 1024 MiB, gained of late +1 MiB, avoided by uid 26 -2 MiB"
+    assert told == "holds 1024 MiB, gained recently +1 MiB, avoided by uid 26 -2 MiB"
     assert reasons.place(candidate()) == "holds 1024 MiB"
 
 

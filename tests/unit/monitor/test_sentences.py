@@ -82,7 +82,7 @@ def test_swap_that_is_no_relief_is_told_apart_from_what_is_free():
         (
             "stall",
             "available at most 15 % (2458 MiB), PSI full growing by 150 ms or some by 900 ms in each of 2 s, and 20 % "
-            "of what was reclaimed wanted back; if that is files, available at most 25 %; "
+            "of what was reclaimed refaulted; if that is files, available at most 25 %; "
             "or PSI full growing by 100 ms in each of 30 s",
         ),
         (
@@ -148,7 +148,7 @@ def test_a_decision_is_told_with_the_condition_the_numbers_the_victim_the_runner
 )
 def test_what_a_death_does_not_bring_comes_after_the_choice(relief, words):
     ask = first_choice(candidate(101), finding(), relief=relief)
-    assert sentences.choice(ask, CONDITIONS).endswith(f"; after it nobody{words}")
+    assert sentences.choice(ask, CONDITIONS).endswith(f"; after it none{words}")
 
 
 def test_what_a_condition_rests_on_comes_after_the_choice_and_before_what_the_death_does_not_bring():
@@ -156,8 +156,8 @@ def test_what_a_condition_rests_on_comes_after_the_choice_and_before_what_the_de
     stalls = Stalls(0, refaults=back, seconds=(Second(1, 2), Second(400, 700, back), Second(500, 800, back)))
     ask = first_choice(candidate(101), finding("stall"), trends=Trends(stalls), relief=Relief.PART)
     assert sentences.choice(ask, CONDITIONS).endswith(
-        "; after it nobody; PSI full 400, 500 and some 700, 800 ms in the last seconds, "
-        "wanted back of what was reclaimed: 70 % (files 20 %); "
+        "; after it none; PSI full 400, 500 and some 700, 800 ms in the last seconds, "
+        "refaulted of what was reclaimed: 70 % (files 20 %); "
         "its death alone does not end the shortage: that takes 512 MiB"
     )
 
@@ -165,12 +165,12 @@ def test_what_a_condition_rests_on_comes_after_the_choice_and_before_what_the_de
 def test_a_kill_that_the_rate_of_filling_hastens_says_how_fast_and_how_soon():
     ask = first_choice(candidate(101), finding(), trends=Trends(filling=filling_at(4 * GIB)))
     assert sentences.choice(ask, CONDITIONS).endswith(
-        "; after it nobody; memory and swap fill at 4096 MiB a second (over the last 0.6 s) and would be gone in 0.5 s"
+        "; after it none; memory and swap fill at 4096 MiB a second (over the last 0.6 s) and would be gone in 0.5 s"
     )
 
 
 def test_a_decision_without_runners_up_says_so():
-    assert "after it nobody;" in sentences.decision(first_choice(candidate(), finding()), CONDITIONS, 1)
+    assert "after it none;" in sentences.decision(first_choice(candidate(), finding()), CONDITIONS, 1)
 
 
 def test_where_no_death_would_help_it_is_said_where_memory_is_instead():
@@ -187,8 +187,8 @@ def test_where_no_death_would_help_it_is_said_where_memory_is_instead():
 
 def test_whatever_else_a_decision_comes_to_is_said():
     assert sentences.news(CannotKill(Reason.EPERM)) == "CANNOT PROTECT THIS MACHINE: the killer says eperm"
-    assert "nobody is killed" in sentences.news(ShortageIsOver())
-    assert "nobody worth killing grows" in sentences.news(NothingGrows())
+    assert "no process is killed" in sentences.news(ShortageIsOver())
+    assert "no process worth killing grows" in sentences.news(NothingGrows())
 
 
 def test_the_next_is_named_and_that_it_is_asked_for_alone_if_it_is():

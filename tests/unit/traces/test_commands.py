@@ -78,7 +78,7 @@ def test_a_replay_tells_who_would_have_been_killed_when_and_why(bustd):
 def test_a_replay_in_which_nothing_happens_says_so(bustd, tmp_path):
     (tmp_path / "quiet.trace").write_bytes(trace(3, lambda _: reading(GIB), lambda _: [LEAK]))
     code, out, _ = bustd("replay", "quiet.trace", *CONFIG)
-    assert (code, out.splitlines()[-1]) == (0, "Nobody would have been killed.")
+    assert (code, out.splitlines()[-1]) == (0, "No process would have been killed.")
 
 
 def test_options_go_on_top_of_the_configuration(bustd):
@@ -118,7 +118,7 @@ def test_two_configurations_that_differ_are_told_kill_by_kill_with_1(bustd, tmp_
     assert out.endswith(
         "\n\nKill 1 differs:\n"
         "      5.0 s  floor, SIGTERM for 200 (leak)  (bustd.toml)\n"
-        "             nobody  (careful.toml)\n"
+        "             no kill  (careful.toml)\n"
     )
 
 
@@ -138,7 +138,7 @@ def test_a_table_is_known_by_the_end_of_its_name_or_by_the_option(bustd, tmp_pat
         code, out, _ = bustd("replay", *words, *CONFIG)
         assert code == 0
         assert "    1.0 s  floor fires: 98 MiB of 1953 MiB available" in out
-        assert "for whoever would have been ranked first" in out
+        assert "for the process that would have been ranked first" in out
 
 
 @pytest.mark.parametrize(

@@ -120,8 +120,8 @@ def test_command_lines_are_told_where_they_were_recorded_and_the_machine_was_wat
 def test_without_processes_a_decision_says_that_somebody_would_have_been_ranked_and_holds_for_ten_seconds():
     run, said = replayed(trace(24, low_from(5000), None))
     assert run.kills == [Kill(5000, "floor", Signal.TERM), Kill(15_000, "floor", Signal.TERM)]
-    assert said[0][1].endswith("; SIGTERM for whoever would have been ranked first")
-    assert str(run.kills[0]) == "floor, SIGTERM for somebody"
+    assert said[0][1].endswith("; SIGTERM for the process that would have been ranked first")
+    assert str(run.kills[0]) == "floor, SIGTERM for the first of a ranking"
 
 
 def test_with_verbose_the_states_are_told_too():
