@@ -1,8 +1,8 @@
 """`bustd selftest`: the pair, started for real, kills the one leak that this command makes, and nothing else.
 
 The pair runs with a policy of its own: its thresholds are always crossed, and no process outside of this command's
-own subtree may die, which the killer enforces. Here is what every such trial needs, and the trial of the standalone pair;
-selftest_units.py has that of the installed units.
+own subtree may die, which the killer enforces. Here is what every such trial needs, and the trial of the standalone
+pair; selftest_units.py has that of the installed units.
 """
 
 from __future__ import annotations

@@ -85,7 +85,8 @@ def choice(states: Mapping[str, str], host: Host) -> tuple[bool, str]:
 def _counts_processes_alike(host: Host) -> bool:
     """Whether systemd is process 1 to this one too. Else the subtree that the killer is given would be another's.
 
-    It made the socket of the journal, and is its owner to the kernel (unix(7), SO_PEERCRED) whichever process serves it.
+    It made the socket of the journal, and is its owner to the kernel (unix(7), SO_PEERCRED), whichever process serves
+    it.
     """
     with socket.socket(socket.AF_UNIX) as link:
         try:

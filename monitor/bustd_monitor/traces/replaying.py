@@ -28,7 +28,7 @@ from ..sensing.reading import Reading, lower_bound
 from .format import Frame, Header, Listed, Sensed
 from .recorded_table import RecordedTable
 
-_NOBODY_KNOWN_HOLD_MS = 10_000
+_NO_PROCESSES_HOLD_MS = 10_000
 """Without processes none can be asked for; the same is said again after this time, as in a dry run."""
 
 
@@ -146,7 +146,7 @@ class Replay:
         self.kills.append(Kill(self._at_ms, finding.name, finding.signal))
         signal, values = finding.signal.name, sentences.readings(reading)
         self.say(f"{finding.name} fires: {values}; SIG{signal} for the process that would have been ranked first")
-        return _NOBODY_KNOWN_HOLD_MS
+        return _NO_PROCESSES_HOLD_MS
 
     def second_look(self) -> Reading | None:
         """The same reading: there is no other for this moment."""
