@@ -16,7 +16,7 @@ from bustd_monitor.sensing.reading import Reading
 from bustd_protocol.messages import KillRequest
 from tests.support.signals import handlers_restored
 from tests.unit.monitor.calm_machine import FRESH, FULL_CACHE, RAM_GIB, CalmScene, Machine
-from tests.unit.monitor.making import DEFAULTS, GIB, finding, psi
+from tests.unit.monitor.making import DEFAULTS, GIB, finding, killer_hello, psi
 
 MINUTE_MS = 60_000
 FILL = DEFAULTS.sleep.fill_mib_per_second << 20
@@ -116,7 +116,9 @@ def test_a_shortage_is_seen_and_acted_on_at_the_very_next_wake_up(calm, before, 
 
 
 def test_what_is_available_counts_and_not_what_is_free_alone_where_that_was_little_before(calm):
-    it = calm(FULL_CACHE)
+    it = calm((1, 9.8))
+    it.loop.turn()
+    assert it.sensor.read_at_ms == []
     it.machine.has(1, 9.5)
     it.loop.turn()
     assert len(it.sensor.read_at_ms) == 1, "`pressure` may be scarce"
@@ -145,6 +147,28 @@ def test_a_meminfo_that_makes_no_sense_takes_a_whole_turn_which_says_so(calm):
     it.machine.proc.write("meminfo", b"garbage\n")
     it.loop.turn()
     assert it.said == ["what is available makes no sense: nothing is decided on it"]
+
+
+def test_after_a_reading_that_made_no_sense_every_wake_up_reads_until_one_does(calm):
+    it = calm()
+    it.loop._calm.end()
+    it.sensor.makes_sense = False
+    for count in range(1, 6):
+        it.loop.turn()
+        assert len(it.sensor.read_at_ms) == count
+    it.sensor.makes_sense = True
+    it.idles(30)
+    assert len(it.sensor.read_at_ms) == 6
+
+
+def test_while_a_kill_is_in_flight_every_wake_up_reads_although_memory_is_plentiful(calm):
+    it = calm(greets=False)
+    it.loop.turn()
+    it.says(killer_hello(it.heard()[0].id, flight=(77, 101, 90125, 15)))
+    it.loop.turn()
+    it.forget()
+    it.idles(1)
+    assert len(it.sensor.read_at_ms) == len(it.sleeps) == 20
 
 
 def test_a_psi_trigger_is_followed_by_a_whole_turn(calm):

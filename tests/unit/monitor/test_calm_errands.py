@@ -3,6 +3,7 @@
 import itertools
 import signal
 import socket
+import statistics
 from contextlib import suppress
 
 import pytest
@@ -59,7 +60,8 @@ def test_the_watchdog_is_fed_by_quick_looks_in_time_and_no_more_often_than_it_mu
                 while b"WATCHDOG=1" in manager.recv(4096):
                     fed_ms.append(began_ms)
     apart = [later - before for before, later in itertools.pairwise(fed_ms)][2:]
-    assert 5000 <= min(apart) <= max(apart) <= 10_000
+    assert max(apart) <= 10_000
+    assert statistics.median(apart) > 10_000 - max(it.sleeps), "by the last look before it is due, or a whole turn"
     assert len(apart) > 30
     assert len(it.sensor.read_at_ms) < 10
 
