@@ -107,5 +107,5 @@ def test_it_is_known_when_the_next_ping_is_due(deadlines):
     assert not deadlines.must_ping(2999, 2000) and deadlines.must_ping(3000, 2000)
     deadlines.pinged(3000)
     assert deadlines.ping_due_ms(2000) is None, "an answer is due first"
-    deadlines.heard(Pong(1), 3001, owes_verdict=False)
+    heard(deadlines, Pong(1), 3001)
     assert deadlines.ping_due_ms(2000) == 5000
