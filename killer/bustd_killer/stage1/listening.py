@@ -28,17 +28,23 @@ def watchdog() -> int:
 
 def from_systemd() -> Socket:
     """The socket that systemd passed (sd_listen_fds(3)): exactly one, AF_UNIX, SOCK_SEQPACKET, listening."""
-    if not is_of_systemd() or not os.environ.get("LISTEN_FDS", "").isdecimal():
+    count = os.environ.get("LISTEN_FDS")
+    if not is_of_systemd() or count is None:
         raise SocketError("no socket: start it through bustd-killer.socket or `bustd run`, or give --socket PATH")
-    passed = range(_FIRST_FD, _FIRST_FD + int(os.environ["LISTEN_FDS"]))
+    passed = range(_FIRST_FD, _FIRST_FD + int(count)) if count.isdecimal() else ()
     sockets = [descriptor for descriptor in passed if descriptor != watchdog()]
     if len(sockets) != 1:
+        told = len(sockets) if passed else count
         raise SocketError(
-            f"systemd passed {len(sockets)} sockets instead of one (bustd-killer.socket, ListenSequentialPacket=)"
+            f"systemd passed {told} sockets instead of one (bustd-killer.socket, ListenSequentialPacket=)"
         )
     (descriptor,) = sockets
-    os.set_inheritable(descriptor, False)
-    if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+    try:
+        is_socket = stat.S_ISSOCK(os.fstat(descriptor).st_mode)
+        os.set_inheritable(descriptor, False)
+    except OSError:
+        is_socket = False
+    if not is_socket:
         raise SocketError("systemd passed something that is no socket")
     listener = Socket(fileno=descriptor)
     kind = listener.getsockopt(SOL_SOCKET, SO_TYPE)

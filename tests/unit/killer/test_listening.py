@@ -152,13 +152,13 @@ def test_the_one_listening_socket_that_systemd_passed_is_taken(listener, tmp_pat
     assert activated(listener) == f"{tmp_path}/killer.sock False False"
 
 
-@pytest.mark.parametrize("count", ["0", "2"])
+@pytest.mark.parametrize("count", ["0", "2", "", "one"])
 def test_any_other_number_of_sockets_is_refused(listener, count):
     said = activated(listener, count=count)
     assert said.startswith(f"SocketError: systemd passed {count} sockets instead of one")
 
 
-@pytest.mark.parametrize("how", [{"count": None}, {"count": ""}, {"count": "one"}, {"is_for_us": False}])
+@pytest.mark.parametrize("how", [{"count": None}, {"is_for_us": False}])
 def test_without_a_socket_for_this_very_process_it_says_how_to_get_one(listener, how):
     said = activated(listener, **how)
     assert said.startswith("SocketError: no socket: start it through bustd-killer.socket or `bustd run`")
