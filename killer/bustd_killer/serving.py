@@ -38,6 +38,9 @@ def main(descriptor: int) -> int:
     log = Log(_NAME)
     try:
         given = policy.received(descriptor)
+        for inherited in (given.listener, given.link, given.syslog, given.watchdog):
+            if inherited >= 0:
+                os.set_inheritable(inherited, False)  # so that nothing else that it might execute has them
         if given.syslog >= 0:
             log = Log(_NAME, syslog=Socket(fileno=given.syslog))
         if not is_undumpable:

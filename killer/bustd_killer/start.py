@@ -34,11 +34,11 @@ EX_USAGE, EX_UNAVAILABLE, EX_SOFTWARE, EX_OSERR, EX_CONFIG = 64, 69, 70, 71, 78
 DEFAULT_CONFIG = "/etc/bustd/killer.toml"
 _USAGE = """usage: python3 -I bustd_killer [--config PATH] [--socket PATH] [--only-descendants-of PID]
            [--cgroup PATH] [--protect-name GLOB]... [--syslog]
-           [--monitor UID:GID [--psi NAME:FD]... -- MONITOR-PROGRAM ARGUMENT...]"""
+           [--monitor UID:GID [--psi NAME:FD]... [--pid-file FD] -- MONITOR-PROGRAM ARGUMENT...]"""
 
 
 class Arguments(NamedTuple):
-    """The command line. `plan` None: serve a listening socket."""
+    """The command line. `plan` None: serve a listening socket. `pid_file`: a descriptor whose lock is to be kept."""
 
     config: str | None = None
     socket_path: str = ""
@@ -47,6 +47,7 @@ class Arguments(NamedTuple):
     syslog: bool = False
     plan: MonitorPlan | None = None
     cgroup: str = ""
+    pid_file: int = NO_DESCRIPTOR
 
 
 def _group(text: str) -> str:
@@ -78,6 +79,7 @@ OPTIONS = {
     "--syslog": Option("syslog"),
     "--monitor": Option("monitor", _identity),
     "--psi": Option("psi", _descriptor, repeats=True),
+    "--pid-file": Option("pid_file", lambda text: command_line.whole_number(text, 3)),
 }
 
 
@@ -116,7 +118,7 @@ def main() -> int:
         policy = policy._replace(subject=resources.start_subject(), syslog=syslog.fileno() if syslog else NO_DESCRIPTOR)
         descriptor = handed_on(policy)
         _confine(policy, log)
-        _execute(descriptor, policy, log)
+        _execute(descriptor, policy, arguments.pid_file, log)
     except killer_toml.ConfigError as error:
         for problem in error.problems:
             log(problem)
@@ -202,10 +204,10 @@ def _confine(policy: Policy, log: Log) -> None:
         log(seccomp.filter_killer())
 
 
-def _execute(descriptor: int, policy: Policy, log: Log) -> NoReturn:
-    """Become stage 2, which has nothing of this one but its PID, its limits and the policy's descriptors. OSError."""
+def _execute(descriptor: int, policy: Policy, pid_file: int, log: Log) -> NoReturn:
+    """Become stage 2, which has nothing of this one but its PID, its limits and these descriptors. Raises OSError."""
     os.dup2(log.fileno, 2)
-    kept = {0, 1, 2, descriptor, policy.link, policy.listener, policy.syslog, policy.watchdog}
+    kept = {0, 1, 2, descriptor, pid_file, policy.link, policy.listener, policy.syslog, policy.watchdog}
     for name in os.listdir("/proc/self/fd"):
         try:
             os.set_inheritable(int(name), int(name) in kept)

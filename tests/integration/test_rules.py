@@ -132,7 +132,7 @@ def test_unkillables_live_even_under_a_monitor_that_does_not_heed_them(crew, pla
 
 
 def test_on_a_refusal_the_next_candidate_is_asked_for_and_the_refused_one_not_again(crew, place):
-    rules = {**ONE_KILL, "protect.names": ["first*", "second"]}
+    rules = {**ONE_KILL, "protect.names": ["first*", "second"], "rate.interval_ms": 0}
     with (
         crew.victim(60, name=b"first-one") as first,
         crew.victim(48, name=b"second") as second,
