@@ -159,7 +159,8 @@ def test_every_problem_is_in_the_error(written):
     path = written('[protect]\nnames = ["dbus-broker-launch", "ok", "["]\n[limit]\n[rate]\nburst = 0\n')
     assert problems_of(path) == [
         f"{path}: protect.names[0]: expected a glob that a process name can match (comm has at most 15 bytes), "
-        'found "dbus-broker-launch"',
+        'found "dbus-broker-launch"; it is longer than any process name, of which the kernel keeps 15 bytes: '
+        'write "dbus-broker-lau"',
         f'{path}: protect.names[2]: expected a glob with a ] for each [, found "["',
         f"{path}: limit: unknown key; nearest known key: limits",
         f"{path}: rate.burst: expected a whole number from 1 to 1000, found 0",

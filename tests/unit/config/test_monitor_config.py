@@ -173,7 +173,8 @@ def test_the_command_line_is_checked_like_a_file_and_named_in_its_problems(path)
     assert problems_of(path, overrides=overrides) == [
         "command line: conditions.pressure.psi_some_avg10: expected a number from 0 to 100, found 200",
         "command line: victims.never.names[0]: expected a glob that a process name can match "
-        '(comm has at most 15 bytes), found "xxxxxxxxxxxxxxxx"',
+        '(comm has at most 15 bytes), found "xxxxxxxxxxxxxxxx"; it is longer than any process name, of which '
+        'the kernel keeps 15 bytes: write "xxxxxxxxxxxxxxx"',
     ]
 
 
