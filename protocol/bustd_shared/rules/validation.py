@@ -25,6 +25,18 @@ SOCKET_PATH_BYTES = 107
 UID_MAX = 2**32 - 2
 """2**32 - 1 means "no user" to the kernel."""
 
+TABLES = {
+    "bustd.toml": (
+        *("dry_run", "verbose", "conditions", "sleep", "victims", "killer"),
+        *("conditions.pressure", "conditions.floor", "conditions.stall", "conditions.forecast"),
+        *("victims.prefer", "victims.avoid", "victims.never"),
+    ),
+    "killer.toml": ("peer", "protect", "limits", "rate", "grace"),
+}
+"""What only one of the two files has. The killer must not import the schema of the monitor, so the names stand here."""
+
+_NO_TABLES = ("dry_run", "verbose")
+
 _LONGEST_SHOWN = 60
 _LEAST_LIKENESS = 0.45
 _SAME_TABLE = 0.2
@@ -81,6 +93,16 @@ def nearest_key(unknown: str, schema: Schema) -> str:
     return best
 
 
+def _in_the_other_file(unknown: str, schema: Schema) -> str:
+    """Where the dotted `unknown` belongs, if that is the other of the two files; "" if it is not."""
+    name, known = unknown.rpartition(".")[2], set(_tables_and_keys(schema))
+    for file, tables in TABLES.items():
+        for table in tables:
+            if table not in known and table.rpartition(".")[2] == name:
+                return f"{table if table in _NO_TABLES else f'[{table}]'} belongs in {file}"
+    return ""
+
+
 def shown(value: object) -> str:
     """A value from a file as a person would write it there, in at most one line."""
     if isinstance(value, bool):
@@ -126,8 +148,10 @@ def _table(document: Values, schema: Schema, prefix: str, review: _Review) -> Va
         key = prefix + name
         spec = schema.get(name)
         if spec is None:
-            nearest = nearest_key(key, review.schema)
-            review.problems.append(Problem(review.file, _shortened(key), "unknown key", nearest=nearest))
+            elsewhere = _in_the_other_file(key, review.schema)
+            nearest = "" if elsewhere else nearest_key(key, review.schema)
+            unknown = Problem(review.file, _shortened(key), "unknown key", nearest=nearest, hint=elsewhere)
+            review.problems.append(unknown)
         elif isinstance(spec, Key):
             fitted = _list_fitted if spec.kind in _ITEMS else _fitted
             values.update((name, value) for value in fitted(spec, found, key, review))

@@ -193,6 +193,20 @@ def test_a_problem_is_the_sentence_that_the_documentation_promises(written):
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[protect]\nunits = ['x.service']", "protect: unknown key; [protect] belongs in killer.toml"),
+        ("[victims.protect]", "victims.protect: unknown key; [protect] belongs in killer.toml"),
+        ("[rate]\nburst = 5", "rate: unknown key; [rate] belongs in killer.toml"),
+        ("[floor]", "floor: unknown key; nearest known key: conditions.floor"),
+    ],
+)
+def test_what_belongs_in_the_killers_file_is_an_error_that_names_that_file(written, text, sentence):
+    path = written(text)
+    assert problems_of(path) == [f"{path}: {sentence}"]
+
+
 @pytest.mark.parametrize("condition", ["pressure", "floor", "stall"])
 def test_a_condition_that_could_never_hold_is_an_error(written, condition):
     path = written(f"[conditions.{condition}]\navailable_percent = 0")
