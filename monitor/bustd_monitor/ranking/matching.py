@@ -23,4 +23,19 @@ def matched_by(matchers: Matchers, process: Process) -> str:
     for pattern in matchers.commands:
         if process.command and matches_glob(pattern.encode(), process.command.encode("utf-8", "surrogateescape")):
             return f"command {pattern}"
+    for pattern in matchers.cgroups:
+        if in_cgroup(pattern, process.cgroup):
+            return f"cgroup {pattern}"
     return ""
+
+
+def in_cgroup(pattern: str, path: str) -> bool:
+    """Whether the glob matches the path of a control group, or of a group above it.
+
+    A process in a group that a service has made within its own is in that service too. The path is "" for the root, and
+    where it is not known: nothing matches that.
+    """
+    if not path:
+        return False
+    raw, text = pattern.encode(), path.encode()
+    return matches_glob(raw, text) or matches_glob(raw + b"/*", text)

@@ -109,6 +109,9 @@ def test_every_key_arrives_in_its_field(written):
             names = ["c"]
             [victims.never]
             names = ["d"]
+            cgroups = ["/a/*"]
+            [victims.only]
+            cgroups = ["*/b.scope"]
             [killer]
             socket = "/run/x.sock"
             ping_seconds = 18
@@ -131,7 +134,8 @@ def test_every_key_arrives_in_its_field(written):
             avoid_points=16,
             prefer=Matchers(("a.service",), (0, 17), (b"b*",), ("* --leak",)),
             avoid=Matchers((), (), (b"c",), ()),
-            never=Matchers((), (), (b"d",), ()),
+            never=Matchers((), (), (b"d",), (), ("/a/*",)),
+            only=Matchers((), (), (), (), ("*/b.scope",)),
         ),
         killer=Killer("/run/x.sock", 18),
     )

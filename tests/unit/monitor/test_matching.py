@@ -2,11 +2,15 @@
 
 import pytest
 
-from bustd_monitor.ranking.matching import matched_by
+from bustd_monitor.ranking.matching import in_cgroup, matched_by
 from tests.unit.monitor.making import matchers, process
 
 EVERYTHING = matchers(
-    units=("db*.service",), uids=(26,), names=(b"leak?", b"\xff*"), commands=("*--leak*", "python3 -c *")
+    units=("db*.service",),
+    uids=(26,),
+    names=(b"leak?", b"\xff*"),
+    commands=("*--leak*", "python3 -c *"),
+    cgroups=("*/app-*.scope",),
 )
 
 
@@ -19,6 +23,10 @@ EVERYTHING = matchers(
         ({"comm": b"\xff\xfe"}, r"name \xff*"),
         ({"command": "/usr/bin/eater --leak=5"}, "command *--leak*"),
         ({"command": "python3 -c pass"}, "command python3 -c *"),
+        ({"cgroup": "/user.slice/app.slice/app-x.scope"}, "cgroup */app-*.scope"),
+        ({"cgroup": "/user.slice/app.slice/app-x.scope/below"}, "cgroup */app-*.scope"),
+        ({"cgroup": "/user.slice/app.slice/app-x.service"}, ""),
+        ({"cgroup": "/app.slice"}, ""),
         ({}, ""),
         ({"command": ""}, ""),
         ({"command": "python3 -cpass"}, ""),
@@ -49,3 +57,23 @@ def test_a_command_line_that_is_not_known_is_not_matched_by_a_glob_that_matches_
 def test_a_command_line_that_is_not_utf_8_is_matched_as_it_is_shown():
     shown = b"eat \xff".decode("utf-8", "backslashreplace")
     assert matched_by(matchers(commands=("eat *",)), process(command=shown)) == "command eat *"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "is_in"),
+    [
+        ("/a.slice/b.service", "/a.slice/b.service", True),
+        ("/a.slice/b.service", "/a.slice/b.service/inner", True),
+        ("/a.slice/b.service", "/a.slice/b.service2", False),
+        ("/a.slice/b.service", "/a.slice", False),
+        ("/a.slice", "/a.slice/b.service", True),
+        ("/a.slice/*", "/a.slice", False),
+        ("*/b.service", "/x/y/b.service/z", True),
+        ("/b.service", "/x/b.service", False),
+        ("a.slice", "/a.slice", False),
+        ("*", "", False),
+        ("/", "/a", False),
+    ],
+)
+def test_a_control_group_is_matched_by_its_path_or_that_of_a_group_above_it(pattern, path, is_in):
+    assert in_cgroup(pattern, path) is is_in
