@@ -14,7 +14,7 @@ from ..conditions.table import CONDITIONS, Conditions, grounds
 from ..deciding.actions import Ask, Basis, CannotKill, Escalate, News, NothingGrows, NoVictim
 from ..deciding.stages import Stage
 from ..deciding.worth_killing import Relief
-from ..sensing.processes import Process
+from ..sensing.processes import SHORT_COMMAND_BYTES, Process
 from ..sensing.reading import Reading
 from . import reasons
 
@@ -55,7 +55,7 @@ def victim(process: Process, boottime_s: float | None = None) -> str:
     now_s = time.clock_gettime(time.CLOCK_BOOTTIME) if boottime_s is None else boottime_s
     age_s = now_s - process.start_ticks / _TICKS_PER_SECOND
     unit = printable(process.unit) or "none"
-    command = f", command {printable(process.command)}" if process.command else ""
+    command = f", command {printable(process.command[:SHORT_COMMAND_BYTES])}" if process.command else ""
     return (
         f"{process.pid} ({printable(process.comm)}) of uid {process.uid}, unit {unit}, holding "
         f"{size(process.held_bytes)}, {max(age_s, 0):.0f} s old{command}"
