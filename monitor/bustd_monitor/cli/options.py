@@ -57,7 +57,10 @@ def examine(arguments: Arguments) -> tuple[Loaded, Loaded]:
     """
     path, killer_path = paths_of(arguments)
     monitor = config.examine(path, required=arguments.config is not None, overrides=overrides(arguments))
-    monitor = monitor._replace(problems=[_as_typed(problem) for problem in monitor.problems])
+    monitor = monitor._replace(
+        problems=[_as_typed(problem) for problem in monitor.problems],
+        warnings=tuple(_as_typed(warning) for warning in monitor.warnings),
+    )
     return monitor, killer_toml.examine(killer_path, required=arguments.killer_config is not None)
 
 

@@ -61,7 +61,7 @@ def look(kind: str, glob: str) -> str:
 
 
 def as_globs(pattern: str) -> list[str]:
-    """The globs that match whole what the regular expression finds, as far as globs can say it; [] for too many.
+    """The globs that match whole what the regular expression finds, as far as globs can say it; [] if they can't.
 
     A side without `^` or `$` stays open only where the other side has its own: `^java` becomes `java*`, and `a|b` two
     globs without any `*`. The braces of a shell are understood too.
@@ -74,7 +74,15 @@ def as_globs(pattern: str) -> list[str]:
         texts = [expanded for text in texts for expanded in _with_the_first_group_expanded(text)]
     globs = [_as_glob(alternative) for text in texts for alternative in text.split("|")]
     found = [glob for glob in dict.fromkeys(globs) if glob]
-    return found if len(found) <= _MOST_ALTERNATIVES else []
+    return found if len(found) <= _MOST_ALTERNATIVES and all(map(_is_glob, found)) else []
+
+
+def _is_glob(text: str) -> bool:
+    try:
+        parts(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _dot_star(kind: str, bare: str) -> bool:

@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterator
 
 from bustd_shared.daemon.record import NamedTuple
 
-from ..daemon.log import printable
 from .globs import COMM_BYTES, can_end_with, cut, least_bytes
 from .protection import matches_glob
 from .regular_expressions import as_globs, look
-from .schema import Schema, Values, keys_of
+from .schema import Problem, Schema, Values, keys_of
 
 _SPARING = ("protect", "victims.never")
 """The tables whose rules say which processes must not die."""
@@ -61,14 +60,13 @@ def suspicion(rule: Rule) -> str:
     return _first_sentence(rule, (_in_quotes, _between_blanks, _like_a_regular_expression, *_OF[rule.kind], *_LAST))
 
 
-def suspicions(values: Values, schema: Schema, file: str) -> list[str]:
-    """A printable line for each suspicious rule in validated values that `file` gives."""
-    lines = []
-    for key, rule in rules_of(values, schema):
-        sentence = suspicion(rule)
-        if sentence:
-            lines.append(printable(f"{file}: {key}: {_quoted(rule.glob)} {sentence}"))
-    return lines
+def suspicions(values: Values, schema: Schema, file: str) -> list[Problem]:
+    """A Problem for each suspicious rule in validated values that `file` gives."""
+    return [
+        Problem(file, key, f"{_quoted(rule.glob)} {sentence}")
+        for key, rule in rules_of(values, schema)
+        if (sentence := suspicion(rule))
+    ]
 
 
 def rules_of(values: Values, schema: Schema) -> Iterator[tuple[str, Rule]]:
@@ -156,7 +154,10 @@ def _a_path(rule: Rule) -> str:
 
 def _of_a_users_manager(rule: Rule) -> str:
     """Everything below user@UID.service counts as that: whatever a user may name, names nothing."""
-    write = _in_cgroups(f"*/{rule.glob}", rule)
+    glob = rule.glob
+    if look("names", glob) == ".*":  # what a unit may well be called, but hardly one of these
+        glob = next(iter(as_globs(glob)), glob)
+    write = _in_cgroups(f"*/{glob}", rule)
     is_snap = rule.glob.startswith("snap.") and rule.glob.endswith(".scope")
     if is_snap or rule.glob.startswith(_BELOW_A_USERS_MANAGER):
         instead = write or "the program's name in `names`, or user@UID.service, which is all that this user runs"

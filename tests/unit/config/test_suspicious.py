@@ -4,10 +4,12 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bustd_monitor import config
 from bustd_shared.rules import killer_toml, suspicious
-from bustd_shared.rules.globs import can_end_with, cut
+from bustd_shared.rules.globs import can_end_with, cut, parts
 from bustd_shared.rules.regular_expressions import as_globs, look
 from bustd_shared.rules.schema import Key, keys_of
 from bustd_shared.rules.suspicious import Rule, suspicion, suspicions
@@ -67,6 +69,10 @@ def each(table: dict[str, list[str]]) -> list[tuple[str, str]]:
 
 def said(kind: str, glob: str, **where) -> str:
     return suspicion(Rule(kind, glob, **where))
+
+
+def lines_of(values, schema, file: str) -> list[str]:
+    return [warning.line() for warning in suspicions(values, schema, file)]
 
 
 @pytest.mark.parametrize(("kind", "glob"), each(LEGITIMATE))
@@ -179,6 +185,11 @@ def test_a_unit_of_a_users_own_manager_is_said_with_the_control_group_where_ther
     assert "user@UID.service, which is all that this user runs" in said("units", glob)
 
 
+def test_a_regular_expression_for_a_unit_of_a_users_own_manager_is_said_with_the_glob_on_its_control_group():
+    assert said("units", "app-firefox.*", has_cgroups=True).endswith('write cgroups = ["*/app-firefox*"]')
+    assert said("units", "app-org.chromium.*", has_cgroups=True).endswith('write cgroups = ["*/app-org.chromium.*"]')
+
+
 def test_a_unit_that_both_root_and_users_have_is_said_to_mean_roots_alone():
     sentence = said("units", "libpod-*.scope", has_cgroups=True)
     assert sentence.startswith("matches what root starts, and not what a user starts")
@@ -200,12 +211,23 @@ def test_a_rule_that_matches_every_process_is_said_with_what_comes_of_it(kind, g
     assert said(kind, glob, spares=True) == "matches every process: nothing could be killed"
 
 
+@settings(database=None, deadline=None, max_examples=400)
+@given(st.sampled_from(sorted(suspicious._OF)), st.text("ab1.*?[]()|^$+\\{},'/- x@", min_size=1, max_size=24))
+def test_whatever_a_rule_is_there_is_one_sentence_or_none(kind, glob):
+    try:
+        parts(glob)
+    except ValueError:
+        return
+    sentence = said(kind, glob, has_cgroups=True)
+    assert sentence == "" or (sentence.isprintable() and not sentence.endswith(": write "))
+
+
 # --- whole configurations
 
 
 def test_the_rules_of_both_configurations_are_found_by_their_schema():
     values = {"protect": {"names": [b"'X'"], "units": ["*"]}, "rate": {"burst": 1}}
-    assert suspicions(values, killer_toml.SCHEMA, "killer.toml") == [
+    assert lines_of(values, killer_toml.SCHEMA, "killer.toml") == [
         'killer.toml: protect.units: "*" matches every process: nothing could be killed',
         'killer.toml: protect.names: "\'X\'" has quotes that are a part of it: write "X"',
     ]
@@ -216,7 +238,7 @@ def test_the_rules_of_both_configurations_are_found_by_their_schema():
         if spec.kind in ("globs", "names")
     }
     values = {"victims": {"never": {"commands": ["*"]}, "prefer": {"names": [b"*"]}}, "verbose": True}
-    assert suspicions(values, config.SCHEMA, "b") == [
+    assert lines_of(values, config.SCHEMA, "b") == [
         'b: victims.prefer.names: "*" matches every process: it would set no process apart',
         'b: victims.never.commands: "*" matches every process: nothing could be killed',
     ]
@@ -230,12 +252,12 @@ def test_the_tables_that_spare_are_in_the_schemas():
 
 def test_a_table_that_has_a_list_of_control_groups_is_told_of_it():
     schema = {"rules": {"units": Key("globs", [], ""), "cgroups": Key("globs", [], "")}}
-    (line,) = suspicions({"rules": {"units": ["user.slice"]}}, schema, "f")
+    (line,) = lines_of({"rules": {"units": ["user.slice"]}}, schema, "f")
     assert line.endswith('write cgroups = ["*/user.slice"]')
 
 
 def test_a_pattern_can_not_forge_a_line():
-    (line,) = suspicions({"protect": {"names": [b"'a\n\xff"]}}, killer_toml.SCHEMA, "f")
+    (line,) = lines_of({"protect": {"names": [b"'a\n\xff"]}}, killer_toml.SCHEMA, "f")
     assert line.isprintable()
 
 
