@@ -1,6 +1,8 @@
 """What may die: the user's rules in the monitor, root's in the killer, and the next candidate after a refusal."""
 
+import os
 import re
+import signal
 
 import pytest
 
@@ -105,6 +107,32 @@ def test_the_killer_itself_refuses_what_a_monitor_without_the_option_asks_for(cr
             killer.await_line(rf"refused SIGTERM to {leak.pid} \(leak\) for floor: protected name leak\*")
             assert victims.exits_within(other, 15), monitor.log()
         assert victims.is_alive(leak)
+
+
+def test_rules_that_can_hardly_be_meant_so_are_said_at_the_start_and_after_a_change_and_stop_nothing(crew, place):
+    rules = {**ALWAYS, "victims.never.units": ["postgresql"]}
+    with crew.victim(48) as leak:
+        killer = {**PERMISSIVE, "protect.names": ["'X'"]}
+        with pair.pair(crew, place, "-u", "^(X)$", monitor=rules, killer=killer) as bustd:
+            said = bustd.await_line("bustd-killer: warning: ")[0]
+            assert 'killer.toml: protect.names: "\'X\'" has quotes that are a part of it: write "X"' in said
+            bustd.await_line(r'bustd-monitor: warning: .*/bustd.toml: victims.never.units: "postgresql" has no suffix')
+            bustd.await_line(r'bustd-monitor: warning: command line: victims.never.names: "\^\(X\)\$" looks like')
+            assert victims.exits_within(leak, 15), bustd.log()
+            pair.files(place, {**ALWAYS, "victims.never.cgroups": ["system.slice"]}, killer)
+            os.kill(bustd.monitor_pid(), signal.SIGHUP)
+            bustd.await_line(
+                r'bustd-monitor: warning: .*/bustd.toml: victims.never.cgroups: "system.slice" is no whole path'
+            )
+
+
+def test_a_command_says_on_standard_error_which_rules_can_hardly_be_meant_so(crew, place):
+    files = pair.files(place, {**ALWAYS, "victims.never.names": ["'X'"]}, PERMISSIVE)
+    result = pair.run(crew, "explain", *files, *pair.scope())
+    assert result.returncode == 0
+    assert result.stderr.splitlines() == [
+        f'bustd: warning: {place}/bustd.toml: victims.never.names: "\'X\'" has quotes that are a part of it: write "X"'
+    ]
 
 
 DEAF = """

@@ -31,12 +31,14 @@ class Settings:
 
 
 def load(options: argparse.Namespace) -> Settings | None:
-    """Read and check both files; every problem goes to standard error."""
+    """Read and check both files; every problem goes to standard error, and every rule in doubt."""
     arguments = arguments_of(options)
     monitor, killer = examine(arguments)
     problems = monitor.problems + killer.problems
     for problem in problems:
         sys.stderr.write(f"bustd: {problem.line()}\n")
+    for warning in monitor.warnings + killer.warnings:
+        sys.stderr.write(f"bustd: warning: {warning.line()}\n")
     if problems:
         return None
     return Settings(config.config_of(monitor.values), killer_toml.config_of(killer.values), arguments)

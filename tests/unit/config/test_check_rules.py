@@ -96,7 +96,9 @@ def test_a_wrong_name_of_the_command_line_is_said(monkeypatch, capfd, tmp_path, 
         files += [option, str(tmp_path / name)]
     code, out, err = typed(monkeypatch, capfd, "check", *files, "-u", globs)
     assert (code, err) == (0, "")
-    assert re.search(rf"^warning: command line, -u/--unkillables: victims\.never\.names: .* write {re.escape(instead)}$", out, re.M)
+    assert re.search(
+        rf"^warning: command line, -u/--unkillables: victims\.never\.names: .* write {re.escape(instead)}$", out, re.M
+    )
 
 
 def test_one_doubt_is_counted_in_the_singular_and_each_file_says_its_own(checked):
