@@ -60,6 +60,50 @@ def test_a_process_that_victims_never_matches_is_not_even_asked_for(crew, place,
         assert victims.is_alive(small)
 
 
+CLASS_PATH = """
+import os, sys
+if len(sys.argv) == 1:
+    jars = ":".join("/opt/app/lib/dependency-%03d-1.2.3.jar" % number for number in range(200))
+    os.execv(sys.executable, [sys.executable, "-I", "-c", {program!r}, "-cp", jars, "org.example.{main}"])
+"""
+
+
+def java(crew, main: str, mib: int):
+    """A program with a command line of more than 7 KiB, in which its main class stands last."""
+    program = HOLDER.format(mark="java", mib=mib)
+    return crew.program(CLASS_PATH.format(program=program, main=main))
+
+
+def test_a_rule_on_a_main_class_behind_a_long_class_path_is_heeded(crew, place):
+    policy = {**ALWAYS, "victims.never.commands": ["*org.example.DataNode"]}
+    with java(crew, "DataNode", 48) as spared, java(crew, "NameNode", 24) as other:
+        with pair.pair(crew, place, monitor=policy) as bustd:
+            assert victims.exits_within(other, 15), bustd.log()
+            bustd.await_line("NOBODY TO KILL")
+            assert str(spared.pid) not in bustd.log()
+        assert victims.is_alive(spared)
+
+
+def test_a_never_that_can_not_be_judged_spares_and_says_so(crew, place):
+    policy = {**ALWAYS, "victims.never.commands": ["*org.example.DataNode"]}
+    longer = CLASS_PATH.replace("range(200)", "range(4000)").replace('jars, "org', '*jars.split(":"), "org')
+    program = HOLDER.format(mark="java", mib=48)
+    with crew.program(longer.format(program=program, main="NameNode")) as spared, crew.victim(24) as other:
+        with pair.pair(crew, place, monitor=policy) as bustd:
+            assert victims.exits_within(other, 15), bustd.log()
+            why = "never could not be judged: its command line is longer than 128 KiB"
+            bustd.await_line(rf"spared: {spared.pid} \(java\) with 5\d MiB: {why}")
+        assert victims.is_alive(spared)
+
+
+def test_where_there_is_a_rule_in_only_no_other_process_dies(crew, place):
+    with holder(crew, "small", 24) as small, holder(crew, "large", 48) as large:
+        with pair.pair(crew, place, monitor={**ALWAYS, "victims.only.names": ["small"]}) as bustd:
+            assert victims.exits_within(small, 15), bustd.log()
+            bustd.await_line("NOBODY TO KILL")
+        assert victims.is_alive(large)
+
+
 @pytest.mark.root
 @pytest.mark.parametrize("rule", ["prefer", "avoid", "never"])
 def test_rules_by_user(place, rule):

@@ -14,6 +14,7 @@ from ..conditions.table import CONDITIONS, Conditions, grounds
 from ..deciding.actions import Ask, Basis, CannotKill, Escalate, News, NothingGrows, NoVictim
 from ..deciding.stages import Stage
 from ..deciding.worth_killing import Relief
+from ..ranking.order import Shield, Spared
 from ..sensing.processes import SHORT_COMMAND_BYTES, Process
 from ..sensing.reading import Reading
 from . import reasons
@@ -118,6 +119,20 @@ def news(said: News) -> str:
     if isinstance(said, CannotKill):
         return f"CANNOT PROTECT THIS MACHINE: the killer says {said.reason.name.lower()}"
     return "the second look at the readings finds no shortage any more: no process is killed"
+
+
+def unjudged(spared: tuple[Spared, ...]) -> str:
+    """That processes are spared because a rule can't be judged, and the largest of them; "" if none is."""
+    those = [left for left in spared if left.shield is Shield.UNJUDGED]
+    if not those:
+        return ""
+    largest = max(those, key=lambda left: left.process.held_bytes)
+    process, others = largest.process, len(those) - 1
+    also = f", and {others} more" if others else ""
+    return (
+        f"spared: {process.pid} ({printable(process.comm)}) with {size(process.held_bytes)}{also}: "
+        f"{reasons.left_out(largest)}"
+    )
 
 
 def _what_fills_memory(said: NoVictim) -> str:

@@ -759,6 +759,48 @@ def test_many_long_command_lines_take_no_more_than_so_much_together_and_others_f
     assert sum(not known(scene, pid).command_trouble for pid in left) == len(whole)
 
 
+def test_a_process_whose_command_line_is_not_there_in_time_is_spared_where_a_never_needs_it(scene):
+    scene.table._commands = CommandLines(scene.proc.path, start=lambda *_: None)  # a thread that never comes to it
+    scene.proc.process(101, anonymous_kib=200_000)
+    ranking = scene.search.rank(PLAIN._replace(victims=NEVER), NONE_REFUSED, scene.now_ms)
+    assert [spared[1:] for spared in ranking.spared] == [(Shield.UNJUDGED, "has not been read yet")]
+    assert scene.rank() == [101]
+
+
+def test_with_a_rule_on_command_lines_in_only_they_are_read_before_it_is_judged(scene):
+    scene.proc.process(101, command=b"build\0x\0")
+    scene.proc.process(102, command=b"other\0")
+    for pid in range(1000, 1100):
+        scene.proc.process(pid, command=b"other\0", oom_score=900)
+    only = PLAIN._replace(victims=victims(only=matchers(commands=("build *",))))
+    assert scene.rank(only) == [101]
+
+
+def test_those_that_only_does_not_match_take_no_place_among_the_tracked(scene):
+    for pid in range(1000, 1200):
+        scene.proc.process(pid, oom_score=900)
+    scene.proc.process(101, b"build", oom_score=700)
+    assert scene.rank(PLAIN._replace(victims=victims(only=matchers(names=(b"build",))))) == [101]
+
+
+@pytest.mark.parametrize("only", [matchers(names=(b"leak",)), matchers(commands=("leak*",))])
+def test_a_unit_in_which_only_does_not_match_every_process_does_not_die_whole(tmp_path, only):
+    proc = FakeProc(tmp_path)
+    path = SCOPE[3:-1].decode()
+    proc.process(101, b"leak", cgroup=SCOPE, command=b"leak")
+    proc.process(102, b"small", cgroup=SCOPE, oom_score=1, anonymous_kib=10, resident_pages=1, command=b"small")
+    for pid in range(1000, 1200):
+        proc.process(
+            pid, b"leak", oom_score=700, cgroup=b"0::/\n", anonymous_kib=20_000, resident_pages=5000, command=b"leak"
+        )
+    together = PLAIN._replace(victims=victims(scope="cgroup", only=only))
+    proc.write(f"../cgroup{path}/cgroup.procs", b"101\n102\n")
+    table = ProcessTable(proc.path, hierarchy=str(tmp_path / "cgroup"), commands=CommandLines(proc.path, start=at_once))
+    first = CandidateSearch(table).rank(together, NONE_REFUSED, 1000).candidates[0]
+    table.close()
+    assert (first.process.pid, first.scope) == (101, Scope.PROCESS)
+
+
 def test_the_command_lines_of_kernel_threads_and_the_dead_are_not_read(scene):
     scene.proc.process(101, flags=PF_KTHREAD)
     scene.proc.process(102, state=b"Z")
