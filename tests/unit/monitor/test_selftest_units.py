@@ -44,8 +44,9 @@ def children_that_say(word):
     parent = re.search("--only-descendants-of ([0-9]+)", drop_in)[1]
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
-            if open(f"/proc/{{pid}}/stat").read().rpartition(")")[2].split()[1] == parent:
-                if "print('" + word in open(f"/proc/{{pid}}/cmdline").read():
+            stat = open(f"/proc/{{pid}}/stat", "rb").read()  # of any process here, whose name need not be UTF-8
+            if stat.rpartition(b")")[2].split()[1] == parent.encode():
+                if b"print('" + word.encode() in open(f"/proc/{{pid}}/cmdline", "rb").read():
                     yield int(pid)
         except OSError:
             pass
