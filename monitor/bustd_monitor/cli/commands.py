@@ -129,6 +129,5 @@ EXIT_CODES = (
     (70, "one half of the pair died"),
     (71, "the system refuses what bustd needs; the rehearsal failed: the killer can't kill on this machine"),
     (73, "the PID file, the log or the trace can't be written; bustd or another selftest is running already"),
-    (77, "no permission"),
     (78, "the configuration is wrong"),
 )
