@@ -42,6 +42,10 @@ def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--json", type=Path, default=Path("bench.json"), metavar="FILE", help="default bench.json")
+    crowds = " ".join(map(str, Settings().crowds))
+    parser.add_argument(
+        "--crowds", type=int, nargs="+", metavar="N", help=f"default {crowds}; 10,000 processes take 1.7 GB"
+    )
     parser.add_argument("--idle-seconds", type=float, metavar="N", help="of each run: default 120")
     parser.add_argument("--idle-runs", type=int, metavar="N", help="for each state of the page cache: default 3")
     parser.add_argument("--quick", action="store_true", help="a little of everything, to see that it works")
@@ -50,10 +54,12 @@ def main() -> int:
     )
     options = parser.parse_args()
     settings = _QUICK if options.quick else Settings()
-    if options.idle_seconds is not None:
-        settings = settings._replace(idle_seconds=options.idle_seconds)
-    if options.idle_runs is not None:
-        settings = settings._replace(idle_runs=options.idle_runs)
+    asked = {
+        "crowds": tuple(options.crowds) if options.crowds else None,
+        "idle_seconds": options.idle_seconds,
+        "idle_runs": options.idle_runs,
+    }
+    settings = settings._replace(**{name: value for name, value in asked.items() if value is not None})
     # So that a SIGTERM unwinds the stack too, and ends whatever was started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     facts = machine.facts()
