@@ -1,8 +1,8 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2154  # scratch
-# Sourced by the scripts beside it that may install Debian packages. They have made $scratch, a folder of their own.
+# Sourced by the scripts beside it that may install Debian packages. $scratch must be a temporary directory of theirs.
 
-# Why apt failed is of use to a reader; the address of the mirror is not, and may be somebody's own.
+# Removes addresses from apt's output. A reader needs the reason of a failure, and the address of a mirror may be private.
 without_addresses() {
     sed -E -e 's#[a-z][a-z0-9+.-]*://[^[:space:]]*#(address)#g' \
         -e "s#'[^' ]*\.[A-Za-z]{2,}(:[^' ]*)?'#(address)#g" \
@@ -20,14 +20,15 @@ is_installed() {
 
 # apt_install PACKAGE...: dies when that fails.
 apt_install() {
-    apt_get update || : # one broken source among many need not matter; the next step tells
+    apt_get update || : # a broken source may not matter: the next step fails if it does
     if ! apt_get install --no-install-recommends "$@"; then
         without_addresses <"$scratch/apt" >&2
         die 69 "apt-get could not install: $*"
     fi
 }
 
-# provide COMPLAINT PURPOSE: installs what `look`, a function of the caller's, leaves in `missing`, or dies naming it.
+# provide COMPLAINT PURPOSE: installs the packages that the caller's function `look` leaves in `missing`, or dies and
+# names them.
 provide() {
     look
     [ -n "$missing" ] || return 0

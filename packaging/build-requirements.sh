@@ -12,7 +12,7 @@ compiles() {
     printf '%s\nint main(void) { return 0; }\n' "$1" | cc -x c -o "$scratch/program" - >/dev/null 2>&1
 }
 
-has_header() { # without a compiler, a look at where Debian keeps them
+has_header() { # without a compiler it looks where Debian keeps headers
     if command -v cc >/dev/null; then
         printf '#include <%s>\n' "$1" | cc -E -x c -o "$scratch/header" - >/dev/null 2>&1
     else

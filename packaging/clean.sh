@@ -1,5 +1,5 @@
 #!/bin/sh
-# Removes what make leaves in the tree; everything here is in .gitignore too.
+# Removes what make leaves in the tree. Everything here is in .gitignore too.
 set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 cd "$(dirname -- "$here")"

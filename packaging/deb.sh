@@ -7,7 +7,7 @@ tree=$(dirname -- "$here")
 . "$here/apt.sh"
 cd "$tree"
 unset PYTHONHOME PYTHONPATH PYTHONSTARTUP PYTHON || :
-PATH=/usr/sbin:/usr/bin:/sbin:/bin # no Python of somebody's own
+PATH=/usr/sbin:/usr/bin:/sbin:/bin # Debian's Python, and not one that a user has installed
 export PATH LC_ALL=C.UTF-8
 umask 022
 
@@ -20,7 +20,7 @@ command -v dpkg-query >/dev/null || die 69 "there is no dpkg here: a Debian pack
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-# Sets `missing`. The list is that of debian/control; dpkg-dev is what reads it.
+# Sets `missing`, from the list in debian/control and dpkg-dev, which reads that list.
 look() {
     missing=""
     for package in dpkg-dev $(sed -n '/^Build-Depends:/,/^[^ B]/s/^\(Build-Depends:\)\{0,1\} *\([a-z0-9-]*\).*,\{0,1\}$/\2/p' \
@@ -32,17 +32,17 @@ look() {
 }
 provide "missing to build the Debian package" "to build one"
 
-if [ -z "${SOURCE_DATE_EPOCH:-}" ]; then # the same commit, the same package
+if [ -z "${SOURCE_DATE_EPOCH:-}" ]; then # so that the same commit gives the same package
     SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null) ||
         SOURCE_DATE_EPOCH=$(dpkg-parsechangelog -l packaging/debian/changelog -S Timestamp)
 fi
 export SOURCE_DATE_EPOCH
 
-# What git knows or does not ignore; without git, everything but what the make targets leave behind.
+# The files that git knows or does not ignore; without git, all except what the make targets leave behind.
 copy=$scratch/bustd-$version
 mkdir "$copy"
 if [ -e .git ] && git ls-files -co --exclude-standard >"$scratch/listed" 2>/dev/null; then
-    while IFS= read -r name; do # a file that was removed and not committed is listed too
+    while IFS= read -r name; do # git also lists a file that was removed without a commit
         if [ -e "$name" ] || [ -h "$name" ]; then printf '%s\n' "$name"; fi
     done <"$scratch/listed" >"$scratch/files"
     tar -cf - --verbatim-files-from -T "$scratch/files" | tar -xf - -C "$copy" --no-same-owner

@@ -11,7 +11,7 @@ export PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1
 python=$(sh "$here/find-python.sh")
 "$python" -I -c 'import ensurepip, venv' 2>/dev/null ||
     die 69 "$python has no venv module; on Debian: sudo apt-get install python3-venv"
-if [ -z "${SOURCE_DATE_EPOCH:-}" ]; then # the same commit, the same archive
+if [ -z "${SOURCE_DATE_EPOCH:-}" ]; then # so that the same commit gives the same archive
     SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null) || SOURCE_DATE_EPOCH=$(date +%s)
 fi
 export SOURCE_DATE_EPOCH

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Prints the Python to use. /usr/bin first: one in somebody's home can't be executed by the user bustd.
+# Prints the Python to use. /usr/bin comes first, because the user bustd can't execute a Python in a home directory.
 set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 . "$here/functions.sh"

@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # Sourced by the scripts beside it.
 
-# die STATUS SENTENCE: the statuses are those of sysexits.h.
+# die STATUS SENTENCE: prints the sentence and exits. The statuses are those of sysexits.h.
 die() {
     status=$1
     shift
@@ -13,7 +13,7 @@ say() {
     printf 'bustd: %s\n' "$*"
 }
 
-# quietly WHAT COMMAND...: silent when it works; when it fails, everything that it said.
+# quietly WHAT COMMAND...: runs the command, and prints its output only if it fails.
 quietly() {
     what=$1
     shift

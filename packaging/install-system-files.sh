@@ -1,9 +1,9 @@
 #!/bin/sh
-# Puts into DESTDIR what a distribution's package needs beside the Python modules and the command: units, the system
-# user, configuration, man pages. All packagings use this one, so that no list of files stands twice.
+# Puts into DESTDIR what a distribution's package needs in addition to the Python modules and the command: units, the
+# system user, configuration, man pages. Every packaging calls this script, so the list of files exists once.
 # Usage: install-system-files.sh DESTDIR PYTHON PACKAGES_DIR [UNIT_DIR]
-# PYTHON and PACKAGES_DIR are what the installed units start the daemons with. The man pages are made by PYTHON from
-# the environment where that is set, else by the same one.
+# The installed units start the daemons with PYTHON and PACKAGES_DIR. If the environment has a PYTHON, that one makes the
+# man pages; otherwise it is the same one.
 set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 . "$here/functions.sh"
@@ -26,7 +26,7 @@ put() {
     install -m 0644 "$1" "$destdir$2/${3:-${1##*/}}"
 }
 
-PYTHON=${PYTHON:-$python} sh "$here/man/build.sh" "$scratch/man" # first: it is what can fail
+PYTHON=${PYTHON:-$python} sh "$here/man/build.sh" "$scratch/man" # first, because this step can fail
 for page in "$scratch"/man/*.[1-9]; do
     put "$page" "/usr/share/man/man${page##*.}"
 done

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs bustd from this tree into /opt/bustd, owned by root, because a home directory is often closed to the user
-# that the monitor runs as. Does nothing that is done already; packaging/uninstall.sh takes it all back.
+# that the monitor runs as. A step that has been done already is skipped. packaging/uninstall.sh undoes everything.
 set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 tree=$(dirname -- "$here")
@@ -11,7 +11,7 @@ unset PYTHONHOME PYTHONPATH PYTHONSTARTUP || :
 export PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1
 
 prefix=/opt/bustd
-record=$prefix/.installed-packages # also the sign that $prefix is ours
+record=$prefix/.installed-packages # its presence also shows that this script made $prefix
 stamp=$prefix/.installed-from
 shipped=$prefix/.shipped
 sources="protocol killer monitor packaging pyproject.toml README.md LICENSE CHANGELOG.md"
@@ -48,7 +48,7 @@ if ! getent passwd bustd >/dev/null; then
     fi
 fi
 
-# as_bustd PYTHON CODE: runs the code as the user bustd; quiet.
+# as_bustd PYTHON CODE: runs the code as the user bustd, without output.
 as_bustd() {
     "$1" -I -c '
 import os, pwd, sys
@@ -61,14 +61,14 @@ os.execv(sys.argv[1], [sys.argv[1], "-I", "-c", sys.argv[2]])
 ' "$1" "$2" >/dev/null 2>&1 </dev/null
 }
 as_bustd "$python" 'import os' ||
-    die 69 "the user bustd cannot run $python; name one that everybody may run: sudo make run PYTHON=/usr/bin/python3"
+    die 69 "the user bustd cannot run $python; name one that every user may run: sudo make run PYTHON=/usr/bin/python3"
 
 # --- the virtual environment
 imports='import bustd_protocol, bustd_shared, bustd_killer, bustd_monitor, msgpack, prctl, psutil'
 works() {
     "$prefix/bin/python" -I -c "$1" >/dev/null 2>&1 </dev/null
 }
-# The program behind a virtual environment, links resolved: a venv of another Python must be made anew.
+# The program behind a virtual environment, with links resolved. An environment of another Python must be made again.
 behind() {
     "$1" -I -c 'import os, sys; print(os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable))'
 }
@@ -96,7 +96,7 @@ else
         for part in bin include lib lib64 share pyvenv.cfg; do rm -rf "${prefix:?}/$part"; done
         quietly "making a virtual environment" "$python" -I -m venv "$prefix"
     fi
-    mkdir "$scratch/source" "$scratch/wheel" # built from a copy: nothing of root's is left in the tree
+    mkdir "$scratch/source" "$scratch/wheel" # built from a copy, so that root leaves no files in the tree
     # shellcheck disable=SC2086
     (cd "$tree" && tar -cf - --exclude=__pycache__ $sources) | (cd "$scratch/source" && tar -xf - --no-same-owner)
     pip="$prefix/bin/python -I -m pip"
@@ -111,11 +111,11 @@ fi
 
 as_bustd "$prefix/bin/python" "$imports" || die 70 "the user bustd cannot run what was installed in $prefix"
 
-# --- the configuration: what is there already is the administrator's
+# --- the configuration: files that exist already belong to the administrator
 install -d -m 0755 -o root -g root /etc/bustd "$shipped"
 for name in bustd.toml killer.toml; do
     if [ ! -e "/etc/bustd/$name" ] && [ ! -h "/etc/bustd/$name" ]; then
-        cp "$here/$name" "$shipped/$name" # uninstall.sh compares with this one
+        cp "$here/$name" "$shipped/$name" # uninstall.sh compares with this copy
         cp "$here/$name" "/etc/bustd/$name.new"
         chown root:root "/etc/bustd/$name.new"
         chmod 0644 "/etc/bustd/$name.new"

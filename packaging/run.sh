@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what is not installed yet, then protects this machine until ctrl-C.
+# Installs bustd unless it is installed already, then protects this machine until ctrl-C.
 set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 sh "$here/install.sh"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes .venv in the tree, with bustd in it (editable) and everything that the tests need. Root or not.
+# Makes .venv in the tree, with bustd in it (editable) and everything that the tests need. Works with and without root.
 set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 tree=$(dirname -- "$here")
@@ -9,7 +9,7 @@ cd "$tree"
 unset PYTHONHOME PYTHONPATH PYTHONSTARTUP || :
 export PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1
 
-# For the checks of man pages, shell scripts and the RPM spec; what is missing in the end is left out, and that is said.
+# Tools for the checks of man pages, shell scripts and the RPM spec. A check without its tool is skipped, and says so.
 missing=""
 for tool in scdoc:scdoc man:man-db shellcheck:shellcheck rpmspec:rpm; do
     command -v "${tool%:*}" >/dev/null || missing="$missing ${tool#*:}"
@@ -25,7 +25,7 @@ if [ -n "$missing" ] && command -v apt-get >/dev/null && [ "$(id -u)" -eq 0 ]; t
 fi
 
 stamp=.venv/.installed-from
-# The path too: a virtual environment does not survive a move.
+# The path is part of it, because a virtual environment does not survive a move.
 wanted=$({
     printf '%s\n' "$tree" "${PYTHON:-}"
     cat pyproject.toml
@@ -43,7 +43,8 @@ if [ -e .venv ] && [ ! -w .venv ]; then
 fi
 sh "$here/build-requirements.sh" "$python"
 say "preparing the tests' own virtual environment in .venv with $python"
-# One without a stamp is somebody's own and is only completed; one of another place or Python is made anew.
+# An environment without a stamp was made by the user and is only completed. One that belongs to another place or Python
+# is made again.
 if [ -e "$stamp" ] || ! works 'import pip'; then
     rm -rf .venv
     quietly "making a virtual environment" "$python" -I -m venv .venv

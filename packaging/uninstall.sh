@@ -1,5 +1,5 @@
 #!/bin/sh
-# Takes back what packaging/install.sh and the standalone bustd put on this machine.
+# Removes what packaging/install.sh and the standalone bustd put on this machine.
 set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 . "$here/functions.sh"
@@ -11,7 +11,7 @@ if [ -e "$prefix" ] && { [ -h "$prefix" ] || [ ! -e "$record" ]; }; then
     die 73 "$prefix was not made by install.sh; nothing was removed"
 fi
 
-# A program of ours was started from there, or has one of our modules mapped.
+# Processes that were started from there, or that have a module from there mapped.
 running=$({
     grep -ls "^$prefix/" /proc/[0-9]*/cmdline || :
     grep -ls " $prefix/" /proc/[0-9]*/maps || :
@@ -28,7 +28,7 @@ if [ -e "$record" ] && command -v dpkg-query >/dev/null; then
     done <"$record"
 fi
 
-# A package of the distribution's has the same configuration, user and /run, and they are its own.
+# A package of the distribution uses the same configuration, user and /run, and owns them.
 packaged=no
 for unit in /usr/lib/systemd/system/bustd-killer.service /lib/systemd/system/bustd-killer.service; do
     if [ -e "$unit" ]; then packaged=yes; fi
@@ -82,7 +82,7 @@ if [ "$packaged" = no ] && ! getent passwd bustd >/dev/null && getent group bust
     removed="$removed group:bustd"
 fi
 
-if [ -d "$prefix" ]; then # last, so that an uninstall that was interrupted can be run again
+if [ -d "$prefix" ]; then # last, so that an interrupted uninstall can be run again
     rm -rf "$prefix"
     removed="$removed $prefix"
 fi

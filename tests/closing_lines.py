@@ -1,4 +1,4 @@
-"""The last lines of `make test`: what was left out for lack of root, and how many tests passed, failed, were skipped.
+"""The last lines of `make test`: what was left out for lack of root, and how many tests passed, failed or were skipped.
 
 Usage: closing_lines.py RESULTS, the file that pytest --junitxml wrote.
 """
@@ -11,7 +11,7 @@ NEEDS_ROOT = "needs root"  # what tests/conftest.py says when it skips a test
 
 
 def main(results: Path) -> int:
-    """Always 0: whether the run failed is for tests/run.sh to say."""
+    """Print the lines. Returns 0 always, because tests/run.sh says whether the run failed."""
     if not results.exists():
         print("pytest ended before it could write its results\n0 passed, 1 failed, 0 skipped")
         return 0

@@ -32,27 +32,30 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def open_descriptors() -> set[tuple[int, str]]:
-    """Each open descriptor of this process with what it refers to, so that one that was closed and used anew shows."""
+    """Each open descriptor of this process with what it refers to, so that a number that was reused shows."""
     descriptors = set()
     for entry in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # the one that lists the folder
+        with contextlib.suppress(FileNotFoundError):  # the descriptor that lists this directory
             descriptors.add((int(entry.name), str(entry.readlink())))
     return descriptors
 
 
 def children() -> set[int]:
-    """The children of this process and of no other, those included that ended and that nobody waited for."""
+    """The children of this process and of no other, including those that have ended and were not waited for."""
     lists = list(Path("/proc/self/task").glob("*/children"))
     if not lists:  # a kernel without CONFIG_PROC_CHILDREN
         return {child.pid for child in psutil.Process().children()}
-    return {int(pid) for path in lists for pid in path.read_text().split()}
+    try:
+        return {int(pid) for path in lists for pid in path.read_text().split()}
+    except (FileNotFoundError, ProcessLookupError):  # a thread has ended meanwhile: its children are another's now
+        return children()
 
 
 def what_remains(descriptors: set[tuple[int, str]], processes: set[int]) -> str:
-    """What there is now and was not before, in words; '' if nothing. Ends the children: they may be eating memory."""
+    """What exists now and did not before, in words; '' if nothing. Ends the children, which may be filling memory."""
     left_open = open_descriptors() - descriptors
     if left_open:
-        gc.collect()  # a cycle that nobody holds any more is no leak; if it held a file, ResourceWarning speaks up
+        gc.collect()  # an unreachable cycle is no leak; if it held a file, there is a ResourceWarning
         left_open = open_descriptors() - descriptors
     found = [f"descriptor {number} is still open: {target}" for number, target in sorted(left_open)]
     for pid in sorted(children() - processes):

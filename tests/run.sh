@@ -16,7 +16,7 @@ fi
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-# A cache that somebody else (root, by sudo make test) left here is not ours to write.
+# A cache that another user left here (root, by sudo make test) is not used, because this user can't write to it.
 cache() {
     if [ -w "$1" ] || { [ ! -e "$1" ] && [ -w . ]; }; then printf '%s\n' "$1"; else printf '%s\n' "$scratch/$1"; fi
 }
@@ -45,7 +45,7 @@ if command -v shellcheck >/dev/null; then
 else
     echo "== shellcheck is not installed: the shell scripts were not checked"
 fi
-# Otherwise the first daemon started by a test compiles its modules, and its memory is not what a user's would be.
+# Otherwise the first daemon that a test starts compiles its modules, and needs more memory than it does for a user.
 "$bin/python" -m compileall -q protocol killer monitor || :
 check "pytest" "$bin/pytest" -p no:cacheprovider --junitxml="$scratch/results.xml" \
     --cov=bustd_protocol --cov=bustd_shared --cov=bustd_killer --cov=bustd_monitor \

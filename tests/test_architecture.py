@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from bustd_monitor.conditions.table import BY_NAME
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {name: ROOT / part / name for part, name in (
     ("protocol", "bustd_protocol"),
@@ -91,7 +93,8 @@ FLOORS = {
     "bustd_shared": ("daemon", "kernel", "rules"),
     "bustd_monitor": (
         *("amounts", "sensing", "ranking", "conditions", "config", "deciding", "reporting"),
-        *("arguments", "client", "inherited", "sleeper", "loop", "start", "traces", "cli", "__main__"),
+        *("arguments", "deadlines", "client", "inherited", "sleeper", "calm", "driver", "dialogue", "loop", "start"),
+        *("traces", "cli", "__main__"),
     ),
 }
 """The rooms (folders, and modules beside them) of a package, the lowest first: each imports only what is below it."""
@@ -151,6 +154,47 @@ def test_no_daemon_imports_what_records_and_replays():
             assert not [name for name in imports(path) if f"{name}.".startswith("bustd_monitor.traces.")], path
 
 
+def test_nothing_but_a_connection_codes_messages_or_advances_a_session():
+    """Whoever could do one without the other would forget it one day."""
+    outside = [path for path in SOURCES if module_of(path) != "bustd_protocol.connection"]
+    assert [module_of(path) for path in outside if "bustd_protocol.codec" in imports(path)] == []
+    for path in outside:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").endswith("session"):
+                assert {alias.name for alias in node.names} == {"Role"}, path
+            elif isinstance(node, ast.ImportFrom) and node.module in ("bustd_protocol", None):
+                assert "session" not in {alias.name for alias in node.names}, path
+
+
+NOT_OF_A_CONDITION = {
+    ("bustd_monitor.arguments", "conditions.pressure.psi_some_avg10"): "the key that the option --psi sets",
+    ("bustd_monitor.traces.records", "pressure"): "a field of Reading",
+}
+
+
+def names_of_conditions_in(path: Path) -> list[str]:
+    """The literals of a file that are the name of a condition, or lead to one of its keys."""
+    literals = [node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)]
+    texts = [literal.decode() if isinstance(literal, bytes) else literal for literal in literals]
+    return [text for text in texts if isinstance(text, str) and is_of_a_condition(text)]
+
+
+def is_of_a_condition(text: str) -> bool:
+    return text in BY_NAME or (" " not in text and any(f"conditions.{name}" in text for name in BY_NAME))
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if "bustd_monitor" in path.parts], ids=module_of)
+def test_the_name_of_a_condition_stands_in_its_own_file_and_nowhere_else(path):
+    module = module_of(path)
+    for text in names_of_conditions_in(path):
+        assert module == f"bustd_monitor.conditions.{text}" or (module, text) in NOT_OF_A_CONDITION, text
+
+
+def test_the_search_for_names_of_conditions_finds_those_in_their_own_files():
+    for name in BY_NAME:
+        assert names_of_conditions_in(path_of(f"bustd_monitor.conditions.{name}")) == [name]
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=module_of)
 def test_a_file_fits_in_a_head(path):
     assert len(path.read_text().splitlines()) <= 300
@@ -185,6 +229,25 @@ def test_how_long_the_killer_is(capsys):
     with capsys.disabled():
         parts = ", ".join(f"{name} {count}" for name, count in lines.items() if count)
         print(f"\nkiller: {sum(lines.values())} lines of code, {statements} statements ({parts})")
+
+
+# --- the source: a class name exists once in a program
+
+PROGRAMS = {
+    "the killer": ("bustd_protocol", "bustd_shared", "bustd_killer"),
+    "the monitor": ("bustd_protocol", "bustd_shared", "bustd_monitor"),
+}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_class_name_exists_once_in_a_program(program):
+    places: dict[str, list[str]] = {}
+    for path in (path for package in PROGRAMS[program] for path in SOURCES if package in path.parts):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(module_of(path))
+    assert len(places) > 40
+    assert {name: modules for name, modules in places.items() if len(modules) > 1} == {}
 
 
 # --- the source: the monitor has no call that could signal anything

@@ -1,7 +1,7 @@
-"""The killer's program: kept so small because a program, unlike a module, is compiled anew at every start.
+"""The killer's program. It is this small because a program, unlike a module, is compiled again at every start.
 
-Run as a file with `python3 -I -S`: what -m and site import would be resident for ever (0.6 MB), and the code of other
-packages' .pth files would run in the daemon. Without site the packages beside this one must be found by their place.
+It is run as a file with `python3 -I -S`: what -m and site import would stay resident (0.6 MB), and the code of other
+packages' .pth files would run in the daemon. Without site, the packages beside this one are found by their path.
 """
 
 import sys

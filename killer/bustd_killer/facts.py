@@ -1,4 +1,4 @@
-"""What the kernel says about one process and about the machine's memory: read anew for every request."""
+"""What the kernel says about one process and about the machine's memory: read again for every request."""
 
 from __future__ import annotations
 
@@ -8,20 +8,16 @@ import select
 
 from bustd_protocol.messages import Reason
 from bustd_shared.daemon.record import NamedTuple
-from bustd_shared.kernel import cgroups, procfs
+from bustd_shared.kernel import process, procfs
 from bustd_shared.kernel.cgroup_memory import GroupFiles
 
 _MOST_BYTES = 16384
-_DEEPEST_TREE = 128
 _ERRNOS_OF_A_THREAD = (errno.EINVAL, errno.ENOENT)
 """What pidfd_open(2) says of an id that is a thread's: ENOENT on recent kernels (seen on 6.18), EINVAL before."""
 
 
 class Facts(NamedTuple):
-    """One process. Its bytes, unit and control group are of the first living thread when the leader is a zombie.
-
-    `membership` is its /proc/PID/cgroup as it is.
-    """
+    """One process, with the values of process.ProcEntry. `held_bytes` is 0 if it has no memory."""
 
     stat: procfs.Stat
     uid: int
@@ -41,7 +37,7 @@ class Victim(NamedTuple):
 
 
 class Machine(NamedTuple):
-    """Memory of the whole machine, or of the control group that is watched, in bytes.
+    """The memory of the machine, or of the control group that is watched instead, in bytes.
 
     `some_avg10`: pressure (PSI some avg10) in percent, 0 where PSI is off.
     """
@@ -51,9 +47,9 @@ class Machine(NamedTuple):
 
 
 def open_victim(pid: int, proc: str = "/proc") -> Victim | Reason:
-    """Check 4: take hold of `pid`, then read its facts. The caller closes the pidfd.
+    """Check 4: hold `pid` by a pidfd, then read its facts. The caller closes the pidfd.
 
-    Reason.GONE, HIDDEN (it lives, but /proc does not show it) or NOT_LEADER (the id of a thread).
+    Reason.GONE, HIDDEN (it is alive, but /proc does not show it) or NOT_LEADER (the id of a thread).
     """
     try:
         pidfd = os.pidfd_open(pid)
@@ -65,7 +61,7 @@ def open_victim(pid: int, proc: str = "/proc") -> Victim | Reason:
         raise
     try:
         facts = _read_facts(pid, proc)
-        # Only now: a pidfd that is still alive proves that every read was about this process and no successor.
+        # Only now: if the process is still alive, every read was about it and not about a successor with the same PID.
         if has_exited(pidfd):
             facts, missing = None, Reason.GONE
         else:
@@ -91,7 +87,7 @@ def group_members(group: int, proc: str = "/proc") -> list[int]:
     members = []
     for name in os.listdir(proc):
         if name.isdigit():
-            stat = procfs.parse_stat(_read(f"{proc}/{name}/stat") or b"")
+            stat = process.read_stat(int(name), proc)
             if stat is not None and stat.group == group and not stat.is_dead:
                 members.append(int(name))
     return members
@@ -99,21 +95,14 @@ def group_members(group: int, proc: str = "/proc") -> list[int]:
 
 def descends_from(stat: procfs.Stat, ancestor: int, proc: str = "/proc") -> bool:
     """Whether `ancestor` is a parent, a parent's parent, and so on, of the process with this stat; not if in doubt."""
-    for _ in range(_DEEPEST_TREE):
-        if stat.parent == ancestor:
-            return True
-        try:
-            above = procfs.parse_stat(_read(f"{proc}/{stat.parent}/stat") or b"")
-        except OSError:
-            return False
-        if above is None or stat.parent <= 1:
-            return False
-        stat = above
-    return False
+    try:
+        return ancestor in process.ancestors(stat, proc)
+    except OSError:
+        return False
 
 
 class MachineFiles:
-    """/proc/meminfo and /proc/pressure/memory, kept open: there may be no descriptor to be had in a crisis."""
+    """/proc/meminfo and /proc/pressure/memory, kept open: in a crisis there may be no free descriptor."""
 
     def __init__(self, proc: str = "/proc") -> None:
         self._meminfo = os.open(f"{proc}/meminfo", os.O_RDONLY | os.O_CLOEXEC)
@@ -123,7 +112,7 @@ class MachineFiles:
             self._pressure = -1
 
     def read(self) -> Machine | None:
-        """A reading of this moment; None where /proc/meminfo makes no sense."""
+        """The memory as it is now; None where /proc/meminfo makes no sense."""
         meminfo = procfs.parse_meminfo(os.pread(self._meminfo, _MOST_BYTES, 0))
         return None if meminfo is None else Machine(meminfo, self._some_avg10())
 
@@ -138,13 +127,13 @@ class MachineFiles:
 
 
 class CgroupFiles:
-    """The same of a control group, by its own files and those of the groups above it (see cgroup_memory)."""
+    """The same for a control group, from its files and those of the groups above it (see cgroup_memory)."""
 
     def __init__(self, hierarchy: str, group: str, proc: str = "/proc") -> None:
         self._files = GroupFiles(hierarchy, group, proc)
 
     def read(self) -> Machine | None:
-        """A reading of this moment; None where it makes no sense, or there is no such group."""
+        """The memory as it is now; None where the files make no sense, or the group does not exist."""
         memory = self._files.read()
         if memory is None:
             return None
@@ -153,48 +142,8 @@ class CgroupFiles:
 
 def _read_facts(pid: int, proc: str) -> Facts | None:
     """The facts of a process, None if any of them can't be read or understood."""
-    root = f"{proc}/{pid}"
-    stat = procfs.parse_stat(_read(f"{root}/stat") or b"")
-    adj = _read(f"{root}/oom_score_adj")
-    if stat is None or adj is None or not adj.strip().lstrip(b"-").isdigit():
+    entry = process.read_process(pid, proc)
+    if entry is None or entry.membership is None:
         return None
-    if stat.state == b"Z" and not stat.is_dead:
-        root = _living_thread(root)
-    status = procfs.parse_status(_read(f"{root}/status") or b"")
-    cgroup = _read(f"{root}/cgroup")
-    if status is None or cgroup is None:
-        return None
-    unit, path = procfs.parse_unit(cgroup), cgroups.parse_path(cgroup)
-    return Facts(stat, status.uid, status.held_bytes or 0, int(adj), unit, path, cgroup)
-
-
-def _living_thread(root: str) -> str:
-    """The directory of the first thread that still has memory; the process's own if none is left."""
-    try:
-        threads = os.listdir(f"{root}/task")
-    except OSError:
-        return root
-    for thread in threads:
-        status = procfs.parse_status(_read(f"{root}/task/{thread}/status") or b"")
-        if status is not None and status.held_bytes is not None:
-            return f"{root}/task/{thread}"
-    return root
-
-
-def _read(path: str) -> bytes | None:
-    """A whole small file, None if it can't be read: a vanished or hidden process is a value, not an exception.
-
-    b"" for a control group whose path is too long for the kernel to tell (older ones): nobody may hide behind that.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno in (errno.EMFILE, errno.ENFILE):  # this says nothing about the process
-            raise
-        return None
-    try:
-        return os.read(descriptor, _MOST_BYTES)
-    except OSError as error:
-        return b"" if error.errno == errno.ENAMETOOLONG else None
-    finally:
-        os.close(descriptor)
+    uid, held_bytes = entry.status.uid, entry.status.held_bytes or 0
+    return Facts(entry.stat, uid, held_bytes, entry.oom_score_adj, entry.unit, entry.cgroup, entry.membership)

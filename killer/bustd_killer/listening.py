@@ -1,4 +1,4 @@
-"""Where the killer's listening socket comes from: systemd, or a path of its own."""
+"""Where the killer's listening socket comes from: systemd passes it, or the killer binds it to a path."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _BACKLOG = 4
 
 
 class SocketError(Exception):
-    """There is no socket to serve, with the reason as one sentence."""
+    """There is no socket to serve; the text is one sentence that says why."""
 
 
 def from_systemd() -> Socket:
@@ -38,7 +38,10 @@ def from_systemd() -> Socket:
 
 
 def at_path(path: str, owner_uid: int) -> Socket:
-    """A new socket at `path`, mode 0600, owned by the monitor's uid. A stale one is replaced, a served one is not."""
+    """A new socket at `path`, mode 0600, owned by the monitor's uid. It replaces one that no process serves.
+
+    Raises SocketError, also where a process serves it.
+    """
     _clear_stale(path)
     listener = Socket(AF_UNIX, SOCK_SEQPACKET)
     mask = os.umask(0o177)
@@ -57,7 +60,7 @@ def at_path(path: str, owner_uid: int) -> Socket:
 
 
 def _clear_stale(path: str) -> None:
-    """Remove a socket that nobody serves. Raises SocketError if somebody does."""
+    """Remove a socket that no process serves. Raises SocketError if one does."""
     probe = Socket(AF_UNIX, SOCK_SEQPACKET)
     try:
         if stat.S_ISSOCK(os.stat(path, follow_symlinks=False).st_mode):

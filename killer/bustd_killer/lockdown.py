@@ -1,4 +1,4 @@
-"""The order in which the killer gives up everything but the one power that it needs."""
+"""The killer gives up every privilege except the one that it needs, in the one order that works."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from . import sysapi
 
 
 class Unable(Exception):
-    """The kernel or the sandbox refuses what a kill needs: fatal, and said by name."""
+    """The kernel or the sandbox refuses what a kill needs: fatal. The text names what was refused."""
 
 
 def lock_down(log: Log) -> None:
-    """Lock memory, then cut capabilities, then no new privileges, then no writes. Raises Unable.
+    """Lock memory, then drop capabilities, then rule out new privileges, then deny writes. Raises Unable.
 
-    Memory first, because raising its limit takes a capability; Landlock last, because it needs no_new_privs. What this
-    machine does not have (a higher limit, Landlock) is only said.
+    Memory comes first, because raising its limit takes a capability; Landlock comes last, because it needs
+    no_new_privs. What this machine does not have (a higher limit, Landlock) is only logged.
     """
     gc.collect()
     gc.freeze()
@@ -45,7 +45,7 @@ def lock_down(log: Log) -> None:
 
 
 def shield_from_the_kernel(log: Log) -> None:
-    """oom_score_adj -1000 and nice -20, which the monitor inherits: neither dies first nor waits for a processor."""
+    """Set oom_score_adj -1000 and nice -20, which the monitor inherits: neither dies first or waits for a processor."""
     try:
         with open("/proc/self/oom_score_adj", "w", encoding="ascii") as adj:
             adj.write("-1000")

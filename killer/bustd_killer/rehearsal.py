@@ -1,4 +1,4 @@
-"""Showing, before anything is served, that a kill works inside the very sandbox that will be there when it counts."""
+"""Before the killer serves a monitor, it shows that a kill works inside the sandbox in which it will kill."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import signal
 
 from bustd_protocol.messages import KillRequest, Reason, Scope, Signal
 
-from . import aim, facts, flight, sysapi
-from .aim import Guard
+from . import aim, checks, facts, flight, sysapi
+from .checks import Guard
 from .lockdown import Unable
 
 _PATIENCE_MS = 2000
-_POLICY = (Reason.NONE, Reason.OUTSIDE, Reason.ADJ, Reason.PROTECTED, Reason.SHRUNK, Reason.NOT_SHORT)
+_POLICY = {reason for check in checks.TABLE if check.number >= 7 for reason in check.reasons}
 
 
 def start_subject() -> int:
-    """Fork the process to rehearse on; before the lockdown, because after it nothing is forked. Returns its PID."""
+    """Fork the process to rehearse on, before the lockdown: after it, nothing is forked. Returns its PID."""
     ready, said_ready = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if pid == 0:
@@ -30,25 +30,26 @@ def start_subject() -> int:
             signal.pause()
             os._exit(0)
     os.close(said_ready)
-    os.read(ready, 1)  # end of file: it is as it will be
+    os.read(ready, 1)  # end of file: its set-up is done
     os.close(ready)
     return pid
 
 
 def rehearse(pid: int, guard: Guard) -> None:
-    """Checks 4 to 9 on the subject, policy (7 to 9) left aside, then kill and reap it. Raises Unable."""
+    """Make checks 4 to 9 on the subject, ignore what policy (7 to 9) says, then kill and reap it. Raises Unable."""
     try:
         victim = facts.open_victim(pid)
         if isinstance(victim, Reason):
             raise Unable(f"/proc does not show the killer its own child {pid} ({victim.name.lower()}): is it hidepid?")
         stat = victim.facts.stat
-        who, what = (pid, stat.start_ticks, victim.facts.uid, stat.comm, 0), (Signal.KILL, Scope.PROCESS)
-        request = KillRequest(0, *who, *what, b"rehearsal", 0)
-        ruling = aim.first_refusal(victim, request, guard)
-        if ruling.reason not in _POLICY:
+        named, asked = (pid, stat.start_ticks, victim.facts.uid, stat.comm, 0), (Signal.KILL, Scope.PROCESS)
+        request = KillRequest(0, *named, *asked, b"rehearsal", 0)
+        case = aim.case_of(victim, request, guard)
+        ruling = aim.first_refusal(case)
+        if ruling.reason and ruling.reason not in _POLICY:
             raise Unable(f"the facts of its own child {pid} make no sense: {ruling.reason.name.lower()} {ruling.why}")
-        if guard.machine.read() is None:
-            raise Unable(aim.senseless(guard))
+        if case.machine is None:
+            raise Unable(checks.unreadable(guard))
         for number in (0, Signal.KILL):
             ruling = flight.send_signal(victim.pidfd, number)
             if ruling.reason:
@@ -56,7 +57,7 @@ def rehearse(pid: int, guard: Guard) -> None:
         try:
             sysapi.release_memory(victim.pidfd)
         except OSError:
-            pass  # a help, not a need
+            pass  # a kill works without it
         poll = select.poll()
         poll.register(victim.pidfd, select.POLLIN)
         if not poll.poll(_PATIENCE_MS):
@@ -68,7 +69,7 @@ def rehearse(pid: int, guard: Guard) -> None:
 
 
 def prove_on(pid: int) -> str:
-    """The proof on the one process of another user that the killer knows, its monitor: what is wrong, or ""."""
+    """The same proof on the monitor, the one process of another user that the killer knows: what is wrong, or ""."""
     try:
         monitor = facts.open_victim(pid)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The killer's one loop: one peer, one request at a time. It never guesses and it waits for nobody."""
+"""The killer's one loop: one peer, one request at a time. It never guesses, and never waits for its peer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bustd_shared.daemon.packets import Socket
 from bustd_shared.rules.killer_toml import minimum_bytes
 
 from . import rehearsal
-from .aim import Guard
+from .checks import Guard
 from .flight import Kills
 from .lockdown import Unable
 from .peer import Disconnected, Peer, credentials
@@ -24,7 +24,7 @@ EXIT_STOPPED, EXIT_MONITOR_GONE = 0, 70
 
 
 class Server:
-    """Serves one monitor after the other from `listener`, or the one `peer` of a socketpair."""
+    """Serves one monitor after another from `listener`, or the one `peer` of a socketpair."""
 
     def __init__(self, guard: Guard, log: Log, listener: Socket | None, peer: Peer | None) -> None:
         self._guard = guard
@@ -43,7 +43,7 @@ class Server:
         """Run until told to stop (0), or until the monitor of a socketpair is gone and the kill in flight over (70)."""
         while True:
             ready = self._wait()
-            # The flag, not the wake-up: ctrl-C ends the monitor too, and its end of file may be what woke us.
+            # Ask the flag, not the descriptor: ctrl-C ends the monitor too, and its end of file may have woken us.
             if self._stopping:
                 self._say_goodbye()
                 return EXIT_STOPPED
@@ -60,7 +60,7 @@ class Server:
         self._stopping = True
 
     def _wait(self) -> set[int]:
-        """Sleep until a descriptor is ready or a deadline has come. Nothing is due: no wake-up."""
+        """Sleep until a descriptor is ready or a deadline has come; without a deadline there is no other wake-up."""
         poll = select.poll()
         poll.register(self._wakeup[0], select.POLLIN)
         deadlines = []
@@ -99,7 +99,7 @@ class Server:
             self._kills.release_memory()
 
     def _accept(self, listener: Socket) -> None:
-        """Check 1: the peer's uid. A second monitor waits in the backlog for as long as the first is served."""
+        """Check 1: the peer's uid. A second monitor waits in the backlog while the first is served."""
         try:
             link = listener.accept()
         except OSError as error:
@@ -113,7 +113,7 @@ class Server:
         self._peer = Peer(link, pid, uid, _now_ms())
 
     def _hear(self, peer: Peer) -> None:
-        """One packet. A violation ends the connection, and only the connection."""
+        """Receive and answer one packet. A violation ends the connection, and only the connection."""
         try:
             received_ns = time.monotonic_ns()
             message = peer.receive(received_ns // 1_000_000)
@@ -146,7 +146,7 @@ class Server:
             self._hang_up(f"violation by pid {peer.pid}: no Hello within {limits.HELLO_DEADLINE_MS} ms")
 
     def _greet(self, peer: Peer, hello: MonitorHello) -> None:
-        """Answer Hello, once the killer has shown on the monitor itself that it can reach another user's process."""
+        """Answer Hello, after the killer has shown on the monitor itself that it can signal another user's process."""
         self._guard = self._guard._replace(own=self._guard.own._replace(monitor=peer.pid))
         inability = rehearsal.prove_on(peer.pid)
         if inability:

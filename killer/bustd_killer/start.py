@@ -11,6 +11,9 @@ import os
 import sys
 import time
 
+from bustd_shared import __version__
+from bustd_shared.daemon import command_line
+from bustd_shared.daemon.command_line import Option, UsageError
 from bustd_shared.daemon.forked import ChildFailed
 from bustd_shared.daemon.log import Log, where
 from bustd_shared.daemon.packets import Socket
@@ -20,8 +23,7 @@ from bustd_shared.rules import killer_toml
 from bustd_shared.rules.protection import Protection
 
 from . import launcher, listening, lockdown, rehearsal, sysapi
-from .aim import Guard
-from .checks import Own
+from .checks import Guard, OwnPids
 from .facts import CgroupFiles, MachineFiles
 from .launcher import MonitorPlan
 from .peer import Peer
@@ -29,14 +31,13 @@ from .server import Server
 
 EX_OK, EX_USAGE, EX_UNAVAILABLE, EX_SOFTWARE, EX_OSERR, EX_CONFIG = 0, 64, 69, 70, 71, 78
 DEFAULT_CONFIG = "/etc/bustd/killer.toml"
-_OPTIONS = ("--config", "--socket", "--only-descendants-of", "--cgroup", "--protect-name", "--monitor", "--psi")
 _USAGE = """usage: python3 -I bustd_killer [--config PATH] [--socket PATH] [--only-descendants-of PID]
            [--cgroup PATH] [--protect-name GLOB]... [--syslog]
            [--monitor UID:GID [--psi NAME:FD]... -- MONITOR-PROGRAM ARGUMENT...]"""
 
 
 class Arguments(NamedTuple):
-    """The command line. `plan` None: serve a listening socket."""
+    """The command line. `plan` None: the killer serves a listening socket, without a monitor of its own."""
 
     config: str | None = None
     socket_path: str = ""
@@ -47,65 +48,52 @@ class Arguments(NamedTuple):
     cgroup: str = ""
 
 
-class UsageError(Exception):
-    """The command line makes no sense, with the reason."""
-
-
-def parse_arguments(words: list[str]) -> Arguments:
-    """Read the command line, without argparse: its memory would be resident for ever. Raises UsageError."""
-    arguments, identity, psi = Arguments(), "", list[tuple[str, int]]()
-    while words and words[0] != "--":
-        option, *words = words
-        if option == "--syslog":
-            arguments = arguments._replace(syslog=True)
-            continue
-        if not words or option not in _OPTIONS:
-            raise UsageError(f"{option} {'lacks its value' if option in _OPTIONS else 'is unknown'}")
-        value, *words = words
-        name, _, number = value.rpartition(":")
-        if option == "--monitor":
-            identity = value
-        elif option == "--psi":
-            psi.append((name, _number(option, number)))
-        elif option == "--protect-name":
-            arguments = arguments._replace(protect_names=(*arguments.protect_names, os.fsencode(value)))
-        elif option == "--only-descendants-of":
-            arguments = arguments._replace(only_descendants_of=_number(option, value))
-        elif option == "--cgroup":
-            arguments = arguments._replace(cgroup=_group(value))
-        elif option == "--config":
-            arguments = arguments._replace(config=value)
-        else:
-            arguments = arguments._replace(socket_path=value)
-    if bool(identity) != (len(words) > 1) or (psi and not identity):
-        raise UsageError("--monitor, --psi and the monitor's program after -- go together")
-    if not identity:
-        return arguments
-    uid, _, gid = identity.partition(":")
-    plan = MonitorPlan(_number("--monitor", uid, -1), _number("--monitor", gid, -1), tuple(words[1:]), tuple(psi))
-    return arguments._replace(plan=plan)
-
-
-def _number(option: str, text: str, least: int = 1) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        raise UsageError(f"{option}: {text!r} is not a number") from None
-    if number < least:
-        raise UsageError(f"{option}: {text} is below {least}")
-    return number
-
-
 def _group(text: str) -> str:
     """An empty one must not come to mean the whole machine."""
     group = watched_group.plain(text)
     if not group:
-        raise UsageError(f"--cgroup: {text!r} is not the path of a control group")
+        raise ValueError(f"{text!r} is not the path of a control group")
     return group
 
 
+def _identity(text: str) -> tuple[int, int]:
+    """UID:GID; -1 leaves one as it is."""
+    uid, _, gid = text.partition(":")
+    return command_line.whole_number(uid, -1), command_line.whole_number(gid, -1)
+
+
+def _descriptor(text: str) -> tuple[str, int]:
+    """NAME:FD, of a file that is open."""
+    name, _, number = text.rpartition(":")
+    return name, command_line.whole_number(number, 1)
+
+
+OPTIONS = {
+    "--config": Option("config", str),
+    "--socket": Option("socket_path", str),
+    "--only-descendants-of": Option("only_descendants_of", command_line.pid),
+    "--cgroup": Option("cgroup", _group),
+    "--protect-name": Option("protect_names", os.fsencode, repeats=True),
+    "--syslog": Option("syslog"),
+    "--monitor": Option("monitor", _identity),
+    "--psi": Option("psi", _descriptor, repeats=True),
+}
+
+
+def parse_arguments(words: list[str]) -> Arguments:
+    """Read the command line. Raises UsageError."""
+    values, rest = command_line.read(words, OPTIONS)
+    identity, psi, program = values.pop("monitor", None), values.pop("psi", ()), tuple(rest[1:])
+    if (identity is not None) != bool(program) or (psi and identity is None):
+        raise UsageError("--monitor, --psi and the monitor's program after -- go together")
+    if identity is None:
+        return Arguments(**values)
+    uid, gid = identity
+    return Arguments(**values, plan=MonitorPlan(uid, gid, program, psi))
+
+
 def main() -> int:
-    """Start in the one order that works: configuration, monitor, lockdown, rehearsal, and only then the loop."""
+    """Start in the one order that works: configuration, monitor, lockdown, rehearsal, then the loop."""
     try:
         arguments = parse_arguments(sys.argv[1:])
     except UsageError as error:
@@ -118,6 +106,7 @@ def main() -> int:
         return EX_UNAVAILABLE
     try:
         config = _configuration(arguments)
+        log(in_force(config))
         guard = _guard(arguments, config, log)
         lockdown.shield_from_the_kernel(log)
         if arguments.plan is None:
@@ -141,6 +130,17 @@ def main() -> int:
         return EX_SOFTWARE
 
 
+def in_force(config: killer_toml.KillerConfig) -> str:
+    """The first line of the log: the version, and the limits that the killer holds to."""
+    return (
+        f"bustd {__version__} kills at {config.available_percent} % of available memory or less, and at "
+        f"{config.pressured_available_percent} % while PSI some avg10 is {config.pressure_some_avg10} % or more; "
+        f"a victim holds at least {config.minimum_mib} MiB, or {config.minimum_percent} % of memory if that is less, "
+        f"and {config.claimed_percent} % of what the monitor claims; at most {config.burst} kills at once, then one "
+        f"every {config.interval_ms} ms, and {config.per_minute} a minute"
+    )
+
+
 def _configuration(arguments: Arguments) -> killer_toml.KillerConfig:
     path, required = arguments.config or DEFAULT_CONFIG, arguments.config is not None
     config = killer_toml.load(path, required=required)
@@ -152,7 +152,7 @@ def _configuration(arguments: Arguments) -> killer_toml.KillerConfig:
 def _guard(arguments: Arguments, config: killer_toml.KillerConfig, log: Log) -> Guard:
     names = config.protect_names + arguments.protect_names
     protection = Protection(config.protect_units, config.protect_uids, names)
-    own = Own(os.getpid(), os.getppid(), 0)
+    own = OwnPids(os.getpid(), os.getppid(), 0)
     hierarchy = cgroups.hierarchy()
     group, why = watched_group.find(arguments.cgroup or config.cgroup, hierarchy)
     if group:
@@ -179,7 +179,7 @@ def _run(guard: Guard, log: Log, listener: Socket | None, peer: Peer | None) -> 
 
 
 def _run_pair(guard: Guard, log: Log, plan: MonitorPlan) -> int:
-    """The privileged parent with its unprivileged child. Whatever ends the parent takes the child with it."""
+    """Run as the privileged parent of the monitor. The monitor ends with its parent, for whatever reason that ends."""
     link, pid = launcher.spawn_monitor(plan, log.fileno)
     pidfd = os.pidfd_open(pid)
     uid = plan.uid if plan.uid >= 0 else os.geteuid()

@@ -1,4 +1,4 @@
-"""System calls that the standard library lacks, and what python-prctl does: the only module with ctypes or prctl."""
+"""System calls that the standard library lacks, and those of python-prctl: the only module with ctypes or prctl."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def _syscall(number: int, *arguments: object) -> int:
 
 
 def release_memory(pidfd: int) -> None:
-    """process_mrelease(2): give back the memory of a process that has its SIGKILL, before it gets round to dying.
+    """process_mrelease(2): free the memory of a process that was sent SIGKILL, before it exits.
 
-    Raises OSError: EINVAL before the SIGKILL, ESRCH after the exit, ENOSYS before Linux 5.15: all ordinary.
+    Raises OSError: EINVAL before the SIGKILL, ESRCH after the exit, ENOSYS before Linux 5.15. All are ordinary.
     """
     _syscall(_SYS_PROCESS_MRELEASE, ctypes.c_int(pidfd), ctypes.c_uint(0))
 
 
 def deny_writes() -> None:
-    """landlock(7): from now on this process opens, makes and removes no file for writing, and executes none.
+    """landlock(7): from now on this process can't open a file for writing, make or remove one, or execute one.
 
-    Needs no_new_privs. Raises OSError: ENOSYS or EOPNOTSUPP where the kernel (5.13 and later) has no Landlock.
+    Needs no_new_privs. Raises OSError: ENOSYS or EOPNOTSUPP where the kernel has no Landlock (Linux 5.13 and later).
     """
     abi = _syscall(
         _SYS_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint(_LANDLOCK_CREATE_RULESET_VERSION)
@@ -62,9 +62,9 @@ def deny_writes() -> None:
 
 
 def empty_bounding_set(*kept: int) -> None:
-    """No execution will ever give a capability, but for those `kept`.
+    """Make sure that no execution gives a capability except those `kept`.
 
-    Without CAP_SETPCAP it stays as it is: systemd has cut it already, and an ordinary user can't use it.
+    Without CAP_SETPCAP the set stays as it is: systemd has reduced it already, and an ordinary user can't use it.
     """
     try:
         prctl.capbset.limit(*kept)
@@ -73,9 +73,9 @@ def empty_bounding_set(*kept: int) -> None:
 
 
 def keep_only_cap_kill() -> None:
-    """Give up every capability but CAP_KILL; `capabilities_beyond_kill` tells what became of it. Raises OSError.
+    """Give up every capability except CAP_KILL; `capabilities_beyond_kill` tells the result. Raises OSError.
 
-    Where the unit has left no other, nothing is called, so that its filter need not permit capset(2).
+    Where the unit leaves no other capability, nothing is called, so that its filter need not permit capset(2).
     """
     if not capabilities_beyond_kill():
         return
@@ -87,28 +87,28 @@ def keep_only_cap_kill() -> None:
 
 
 def capabilities_beyond_kill() -> dict[str, int]:
-    """Each set of this process that has more than CAP_KILL in it, with its mask."""
+    """Each capability set of this process that has more than CAP_KILL in it, with its mask."""
     return {name: mask for name, mask in capability_sets().items() if mask & ~_CAP_KILL}
 
 
 def capability_sets() -> dict[str, int]:
-    """The masks of this process as the kernel shows them: CapInh, CapPrm, CapEff, CapBnd, CapAmb (capabilities(7))."""
+    """The capability sets of this process: CapInh, CapPrm, CapEff, CapBnd, CapAmb, each a mask (capabilities(7))."""
     with open("/proc/self/status", "rb") as status:
         lines = [line.split() for line in status if line.startswith(b"Cap")]
     return {name.decode().rstrip(":"): int(mask, 16) for name, mask in lines}
 
 
 def gain_no_privileges() -> None:
-    """no_new_privs and not dumpable: nobody of the same user can trace this process or read its memory."""
+    """Set no_new_privs, and not dumpable: no process of the same user can trace this one or read its memory."""
     prctl.set_no_new_privs(1)
     prctl.set_dumpable(0)
 
 
 def name_process(name: str) -> None:
-    """comm, as ps shows it; at most 15 bytes."""
+    """Set comm, the name that ps shows; at most 15 bytes."""
     prctl.set_name(name)
 
 
 def die_with_parent(signal: int) -> None:
-    """Get `signal` when the parent dies. Cleared by a change of credentials, so call it after that."""
+    """Get `signal` when the parent dies. A change of credentials clears this, so call it after that."""
     prctl.set_pdeathsig(signal)

@@ -5,19 +5,14 @@ from __future__ import annotations
 import os
 import select
 
-from bustd_protocol import codec, limits, session
+from bustd_protocol import limits
+from bustd_protocol.connection import Connection
 from bustd_protocol.errors import RemoteProtocolError
-from bustd_protocol.messages import KillerHello, Message, MonitorHello
-from bustd_protocol.session import Phase, Role, Session
-from bustd_shared.daemon.packets import (
-    AF_UNIX,
-    MSG_CTRUNC,
-    MSG_DONTWAIT,
-    MSG_NOSIGNAL,
-    MSG_TRUNC,
-    SOCK_SEQPACKET,
-    Socket,
-)
+from bustd_protocol.messages import KillerHello, KillRequest, Message, MonitorHello, Ping
+from bustd_protocol.session import Role
+from bustd_shared.daemon.packets import AF_UNIX, MSG_DONTWAIT, MSG_NOSIGNAL, SOCK_SEQPACKET, Socket
+
+from .deadlines import Deadlines
 
 _FIRST_DELAY_MS, _LONGEST_DELAY_MS = 100, 10_000
 _HELLO_PATIENCE_MS = 30_000
@@ -38,7 +33,7 @@ class Client:
         """Why the last connection ended or failed: of no interest while there is one that `is_ready`."""
         self._path = path
         self._link: Socket | None = None
-        self._session = Session()
+        self._connection = Connection(Role.MONITOR)
         self._last_id = 0
         self._delay_ms = 0
         self._connected_ms = 0
@@ -46,21 +41,17 @@ class Client:
         self._next_try_ms = 0
         self._hello_due_ms: int | None = None
         self._inherited = link
+        self._deadlines = Deadlines(limits.PAIR_DEADLINE_MS if self.is_pair else limits.VERDICT_DEADLINE_MS)
 
     @property
     def is_ready(self) -> bool:
         """Whether the killer has said Hello and a request may be sent."""
-        return self._link is not None and self._session.phase not in (Phase.START, Phase.GREETED, Phase.CLOSED)
-
-    @property
-    def deadline_ms(self) -> int:
-        """How long an answer may take before the killer counts as gone."""
-        return limits.PAIR_DEADLINE_MS if self.is_pair else limits.VERDICT_DEADLINE_MS
+        return self._link is not None and self._connection.is_open
 
     @property
     def may_ask(self) -> bool:
         """Whether no verdict is due. An escalation's may be, although the kill in flight is over: they crossed."""
-        return self._link is not None and self._session.phase in (Phase.IDLE, Phase.FLYING)
+        return self._link is not None and self._connection.may_ask
 
     def fileno(self) -> int:
         """The descriptor to poll, -1 while there is no connection."""
@@ -77,7 +68,33 @@ class Client:
         """When `keep` must be called again (monotonic milliseconds), None while nothing is due."""
         if self._link is None:
             return self._next_try_ms
-        return None if self.is_ready else self._hello_due_ms
+        return self._deadlines.due_ms() if self.is_ready else self._hello_due_ms
+
+    def ping_due_ms(self, every_ms: int) -> int | None:
+        """When `ping` will ask the killer (monotonic milliseconds), None while that is not known."""
+        return self._deadlines.ping_due_ms(every_ms) if self.is_ready else None
+
+    def is_overdue(self, now_ms: int) -> bool:
+        """Whether the killer has not answered in time: it counts as gone."""
+        return self._deadlines.are_over(now_ms)
+
+    def ask(self, request: KillRequest, now_ms: int) -> None:
+        """Send a request, which must be answered in time. Raises Lost."""
+        self.send(request)
+        self._deadlines.asked(now_ms)
+
+    def ping(self, now_ms: int, every_ms: int) -> None:
+        """Ask the killer whether it is alive, if it was not asked for so long. Raises Lost."""
+        if self.is_ready and self._deadlines.must_ping(now_ms, every_ms):
+            self.send(Ping(self.next_id()))
+            self._deadlines.pinged(now_ms)
+
+    def hear(self, now_ms: int) -> Message | None:
+        """The next message, None if there is none; what it answers is no longer due. Raises Lost."""
+        message = self.receive()
+        if message is not None:
+            self._deadlines.heard(message, now_ms, owes_verdict=not self.may_ask)
+        return message
 
     def keep(self, now_ms: int) -> str:
         """Connect and say Hello if it is time to. Returns what went wrong, "" if nothing did. Raises Lost: give up."""
@@ -94,7 +111,7 @@ class Client:
         else:
             self._link = Socket(AF_UNIX, SOCK_SEQPACKET)
         self._link.setblocking(False)
-        self._session = Session()
+        self._connection = Connection(Role.MONITOR)
         self._connected_ms, self._has_met = now_ms, False
         # A monitor that executed itself anew speaks on its former self's socket: no id may be one of that one's.
         self._last_id = self._last_id or now_ms % limits.ID_MAX
@@ -120,9 +137,9 @@ class Client:
         """Send without blocking. Raises Lost: a killer that does not read for so long is as good as gone."""
         if self._link is None:
             raise Lost("there is no connection to the killer")
-        self._session = session.sent(self._session, Role.MONITOR, message)
+        packet = self._connection.send(message)
         try:
-            self._link.send(codec.encode(message), MSG_DONTWAIT | MSG_NOSIGNAL)
+            self._link.send(packet, MSG_DONTWAIT | MSG_NOSIGNAL)
         except OSError as error:
             raise Lost(str(error.strerror)) from None
 
@@ -131,22 +148,17 @@ class Client:
         if self._link is None:
             return None
         try:
-            packet, ancillary, flags, _ = self._link.recvmsg(limits.PACKET_BYTES)
+            packet, is_truncated, has_ancillary = self._link.receive_packet(limits.PACKET_BYTES)
         except BlockingIOError:
             return None
         except OSError as error:
             raise Lost(str(error.strerror)) from None
-        if not packet:
+        if not packet and not has_ancillary:
             raise Lost("the killer has closed the connection")
         try:
-            if ancillary or flags & (MSG_TRUNC | MSG_CTRUNC):
-                raise RemoteProtocolError("an oversized packet, or descriptors attached")
-            message = codec.decode(packet)
-            self._session = session.received(self._session, Role.KILLER, message)
+            message = self._connection.receive(packet, is_truncated, has_ancillary)
         except RemoteProtocolError as error:
             raise Lost(f"the killer violates the protocol: {error}") from None
-        if self._session.phase is Phase.GREETED:
-            return None  # it was meant for our former self
         if isinstance(message, KillerHello):
             self._has_met, self.killer_pid = True, message.pid
         return message
@@ -158,10 +170,11 @@ class Client:
         a pause for ever.
         """
         self.trouble = why
+        self._deadlines.forget()
         if self._link is not None:
             self._link.close()
             self._link = None
-        self._session = Session()
+        self._connection = Connection(Role.MONITOR)
         if self._has_met and now_ms >= self._connected_ms + _LONGEST_DELAY_MS:
             self._delay_ms = 0
         self._next_try_ms = now_ms + self._delay_ms

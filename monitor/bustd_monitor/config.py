@@ -8,8 +8,8 @@ from bustd_shared.rules.loading import values_in_child
 from bustd_shared.rules.schema import ConfigError as ConfigError
 from bustd_shared.rules.schema import Key, Problem, Schema, Values, with_defaults
 
+from .conditions.table import CONDITIONS, Conditions, settings_of
 from .conditions.table import SCHEMA as CONDITIONS_SCHEMA
-from .conditions.table import Conditions, settings_of
 from .ranking.settings import VICTIMS_SCHEMA, Victims, victims_of
 
 TYPE_CHECKING = False
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 COMMAND_LINE = "command line"
 """The file name in a problem with what the command line gave."""
-
-LONGEST_PSI_WINDOW_MS = 1200
-"""The growth of PSI full is judged over readings no further apart than this."""
 
 
 class Sleep(NamedTuple):
@@ -56,21 +53,31 @@ class MonitorConfig(NamedTuple):
 
 SCHEMA: Schema = {
     "dry_run": Key("bool", False, "Decide and log, but never ask for a kill."),
-    "verbose": Key("bool", False, "Log the readings as well."),
-    "cgroup": Key("cgroup", "", "Watch this control group instead of the machine, and ask for nobody outside of it."),
+    "verbose": Key("bool", False, "Log every reading, every sleep and every change of state."),
+    "cgroup": Key("cgroup", "", "Watch this control group instead of the machine, and ask for no process outside it."),
     "conditions": CONDITIONS_SCHEMA,
     "sleep": {
-        "fill_mib_per_second": Key("int", 6144, "How fast this machine can fill memory (MiB a second).", 1, 2**20),
-        "shortest_ms": Key(
-            "int", 20, "Two readings are at least so far apart, unless something happens in between.", 1, 10_000
+        "fill_mib_per_second": Key(
+            "int", 6144, "Programs fill memory no faster than this many MiB a second.", 1, 2**20
         ),
-        "longest_ms": Key("int", 10_000, "No sleep is longer than this.", 1, 600_000),
-        "watch_longest_ms": Key("int", 1000, "No sleep is longer than this when memory may soon be short.", 1, 600_000),
+        "shortest_ms": Key(
+            "int",
+            20,
+            "Two readings are at least this many milliseconds apart, unless an event wakes the monitor in between.",
+            1,
+            10_000,
+        ),
+        "longest_ms": Key("int", 10_000, "No sleep is longer than this many milliseconds.", 1, 600_000),
+        "watch_longest_ms": Key(
+            "int", 1000, "No sleep is longer than this many milliseconds while memory may soon be short.", 1, 600_000
+        ),
     },
     "victims": VICTIMS_SCHEMA,
     "killer": {
-        "socket": Key("path", "/run/bustd/killer.sock", "Where the killer listens."),
-        "ping_seconds": Key("int", 120, "How often the killer is asked whether it is alive.", 1, 86_400),
+        "socket": Key("path", "/run/bustd/killer.sock", "The killer listens on this socket."),
+        "ping_seconds": Key(
+            "int", 120, "The monitor asks the killer at intervals of this many seconds whether it is alive.", 1, 86_400
+        ),
     },
 }
 
@@ -117,10 +124,12 @@ def _contradictions(reading: Loaded) -> list[Problem]:
     problems += above(values, origins, "sleep.shortest_ms", "sleep.watch_longest_ms")
     conditions = values["conditions"]
     watch_ms = values["sleep"]["watch_longest_ms"]
-    if conditions["stall"]["enabled"] and watch_ms > LONGEST_PSI_WINDOW_MS:
-        expected = f"at most {LONGEST_PSI_WINDOW_MS} while conditions.stall is enabled"
-        problems.append(Problem(origins["sleep.watch_longest_ms"], "sleep.watch_longest_ms", str(watch_ms), expected))
+    for one in CONDITIONS:
+        longest_ms = one.longest_apart_ms
+        if longest_ms is not None and conditions[one.name]["enabled"] and watch_ms > longest_ms:
+            expected, key = f"at most {longest_ms} while conditions.{one.name} is enabled", "sleep.watch_longest_ms"
+            problems.append(Problem(origins[key], key, str(watch_ms), expected))
     if not any(condition["enabled"] for condition in conditions.values()):
-        file = origins["conditions.floor.enabled"]
+        file = origins[f"conditions.{CONDITIONS[0].name}.enabled"]
         problems.append(Problem(file, "conditions", "all of them switched off", "one that is enabled"))
     return problems

@@ -22,25 +22,41 @@ class Sleeper:
         signal.set_wakeup_fd(self._pipe[1], warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda received, _frame: self._received.add(received))
+        self._poll = select.poll()  # kept: what is polled changes with the connection alone
+        self._poll.register(self._pipe[0], select.POLLIN)
+        for descriptor in self._triggers:
+            self._poll.register(descriptor, select.POLLPRI)
+        self._killer = -1
+        self.killer_speaks = False
+        """Whether the killer has something to say, or is gone: so the last sleep has found."""
 
-    def sleep(self, wait_ms: int, killer: int) -> bool:
-        """Whether the killer has something to say; `killer` is the descriptor of its connection, -1 for none.
+    def listen(self, killer: int) -> None:
+        """The descriptor of the connection to the killer, -1 for none. It holds for each sleep from now on."""
+        if killer != self._killer:
+            if self._killer >= 0:
+                self._poll.unregister(self._killer)
+            if killer >= 0:
+                self._poll.register(killer, select.POLLIN)
+            self._killer = killer
+
+    def sleep(self, wait_ms: int) -> bool:
+        """Sleep for this time, or until something ends it. Whether something did.
 
         A PSI descriptor without a working trigger returns at once for ever: it is dropped.
         """
-        poll = select.poll()
-        poll.register(self._pipe[0], select.POLLIN)
-        for descriptor in self._triggers:
-            poll.register(descriptor, select.POLLPRI)
-        if killer >= 0:
-            poll.register(killer, select.POLLIN)
-        ready = dict(poll.poll(wait_ms))
+        events = self._poll.poll(wait_ms)
+        if not events:
+            self.killer_speaks = False
+            return False
+        ready = dict(events)
         for broken in [fd for fd in self._triggers if ready.get(fd, 0) & select.POLLERR]:
             self._log("a PSI trigger has stopped working: polling instead")
             self._triggers = tuple(fd for fd in self._triggers if fd != broken)
+            self._poll.unregister(broken)
         if self._pipe[0] in ready:
             os.read(self._pipe[0], 64)
-        return killer in ready
+        self.killer_speaks = self._killer in ready
+        return True
 
     def received(self, *numbers: int) -> bool:
         """Whether one of these signals has come since the last time that this was asked."""

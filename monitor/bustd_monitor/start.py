@@ -20,12 +20,14 @@ from bustd_shared.rules.protection import Protection
 from bustd_shared.rules.schema import ConfigError
 
 from . import config
-from .arguments import Arguments, UsageError, overrides, parse_arguments
+from .arguments import DEFAULT_CONFIG, DEFAULT_KILLER_CONFIG, Arguments, UsageError, overrides, parse_arguments
 from .client import Client
-from .deciding.killer_limits import watching_apart
+from .conditions.table import CONDITIONS
 from .inherited import inherited_descriptors
 from .loop import Loop
 from .ranking.search import CandidateSearch
+from .reporting import sentences
+from .reporting.sentences import watching_apart
 from .reporting.service_manager import ServiceManager
 from .sensing import visibility
 from .sensing.cgroup_sensor import watch
@@ -72,10 +74,21 @@ def _name_process() -> None:
         return
 
 
+def _configuration(arguments: Arguments) -> config.MonitorConfig:
+    """bustd.toml with the command line on top. Raises ConfigError and ChildFailed."""
+    path = DEFAULT_CONFIG if arguments.config is None else arguments.config
+    return config.load(path, required=arguments.config is not None, overrides=overrides(arguments))
+
+
+def _rules(arguments: Arguments) -> killer_toml.KillerConfig:
+    """killer.toml, as advice. Raises ConfigError and ChildFailed."""
+    path = DEFAULT_KILLER_CONFIG if arguments.killer_config is None else arguments.killer_config
+    return killer_toml.load(path, required=arguments.killer_config is not None)
+
+
 def _run(arguments: Arguments, log: Log) -> int:
     """Start in the one order that works: everything is read, opened and said, then memory is locked, then the loop."""
-    settings = config.load(arguments.config, required=arguments.config_required, overrides=overrides(arguments))
-    rules = killer_toml.load(arguments.killer_config, required=arguments.killer_config_required)
+    settings, rules = _configuration(arguments), _rules(arguments)
     advice = Protection(rules.protect_units, rules.protect_uids, rules.protect_names)
     blindness = visibility.hidden_processes(own_only=arguments.only_uid != -1) or visibility.unreadable_processes()
     if blindness:
@@ -84,13 +97,15 @@ def _run(arguments: Arguments, log: Log) -> int:
     sensor, passed = place.sensor, inherited_descriptors()
     triggers = arm_triggers(of_file(passed, place.psi) if place.group else passed, place.psi)
     link = Socket(fileno=passed["killer"]) if "killer" in passed else None
+    log(sentences.in_force(sensor.read(), settings.conditions))
     log(place.why)
     apart = "" if arguments.cgroup else watching_apart(settings.cgroup, rules.cgroup)
     if apart:
         log(apart)
     log(triggers.how)
     if sensor.pressure_trouble:
-        log(f"no PSI, only floor and forecast protect this machine: {sensor.pressure_trouble}")
+        others = " and ".join(one.name for one in CONDITIONS if not one.needs_psi)
+        log(f"no PSI, only {others} protect this machine: {sensor.pressure_trouble}")
     if not sensor.sysinfo_is_usable and not place.group:
         log("sysinfo(2) and /proc/meminfo disagree (lxcfs): using /proc/meminfo alone")
     if settings.dry_run:
@@ -99,13 +114,14 @@ def _run(arguments: Arguments, log: Log) -> int:
     def reload() -> config.MonitorConfig | None:
         """SIGHUP. On an error the old configuration stays in force."""
         try:
-            again = config.load(arguments.config, required=arguments.config_required, overrides=overrides(arguments))
+            again = _configuration(arguments)
         except (ConfigError, ChildFailed) as error:
             problems = error.problems if isinstance(error, ConfigError) else [str(error)]
             for problem in problems:
                 log(f"{problem}: the old configuration stays in force")
             return None
         log("the configuration has been read again")
+        log(sentences.in_force(sensor.read(), again.conditions))
         if again.cgroup != settings.cgroup:
             log("cgroup has changed: that takes a restart")
         return again
@@ -114,7 +130,7 @@ def _run(arguments: Arguments, log: Log) -> int:
         settings,
         advice,
         sensor=sensor,
-        shortlist=CandidateSearch(
+        search=CandidateSearch(
             of_this_machine(
                 only_uid=arguments.only_uid, only_descendants_of=arguments.only_descendants_of, group=place.group
             )

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Makes the man pages. Usage: build.sh OUTDIR; PYTHON is the Python to use. What the code owns (keys, options, exit
-# codes) is filled in by render.py, and scdoc(1) makes the pages, dated SOURCE_DATE_EPOCH if that is set.
+# Makes the man pages. Usage: build.sh OUTDIR; PYTHON names the Python to use. render.py fills in what comes from the
+# code (keys, options, exit codes), and scdoc(1) makes the pages, dated SOURCE_DATE_EPOCH if that is set.
 set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 . "$here/../functions.sh"
-outdir=${1:?where the pages go}
+outdir=${1:?OUTDIR, where the pages go}
 umask 022
 
 command -v scdoc >/dev/null ||
@@ -13,7 +13,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 "${PYTHON:-python3}" -I "$here/render.py" "$scratch/source"
 mkdir "$scratch/pages"
-# Nothing is broken in two at a hyphen, and each is a minus: so a command can be copied, and an option searched for.
+# No word is broken at a hyphen, and each hyphen is a minus, so that a command can be copied and an option searched for.
 as_typed() {
     sed -e '/^\.TH /i\
 .nr HY 0' -e '/^\./b' -e '/^\\h/b' -e 's/\\-/-/g' -e 's/-/\\-/g'

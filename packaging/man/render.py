@@ -1,9 +1,10 @@
-"""Fills into the man pages what the code already owns: keys, options, commands, exit codes and single values.
+"""Fill in what the man pages take from the code: keys, options, commands, exit codes and single values.
 
 Usage: render.py DIRECTORY. Each *.scd beside this file is written there, complete, for scdoc(1). A line `@WORD@` or
-`@WORD TABLE...@` is replaced by lines, `@bustd.toml:KEY@` within a line by a default, `@WORD@` there by a short text.
+`@WORD TABLE...@` is replaced by lines. Within a line, `@bustd.toml:KEY@` is replaced by the key's default, and `@WORD@`
+by a short text.
 
-Any Python 3.11 will do: msgpack, python-prctl and psutil need not be there, because nothing that uses them is called.
+Any Python from 3.11 on will do. It needs no msgpack, python-prctl or psutil, because nothing that uses them is called.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from types import ModuleType
 
 HERE = Path(__file__).resolve().parent
 TREE = HERE.parents[1]
-sys.dont_write_bytecode = True  # the tree may be read-only, and a package must not find anything new in it
+sys.dont_write_bytecode = True  # the tree may be read-only, and rendering must not add files to a package
 sys.path[:0] = [str(TREE / part) for part in ("protocol", "killer", "monitor")]
 if find_spec("msgpack") is None:
     sys.modules["msgpack"] = ModuleType("msgpack")  # imported on the way to the schemas, and not used by them
 
 from bustd_monitor import config  # noqa: E402
-from bustd_monitor.cli.main import parser  # noqa: E402
+from bustd_monitor.cli.commands import COMMANDS, EXIT_CODES  # noqa: E402
+from bustd_monitor.conditions.stalled_seconds import LONGEST_APART_MS  # noqa: E402
 from bustd_shared.rules import killer_toml  # noqa: E402
 from bustd_shared.rules.schema import Key, keys_of  # noqa: E402
 from bustd_shared.rules.validation import COMM_BYTES, validate  # noqa: E402
@@ -36,16 +38,16 @@ KILLER, MONITOR = TREE / "killer/bustd_killer/start.py", TREE / "monitor/bustd_m
 
 
 class CannotRender(Exception):
-    """A page asks for what the code does not have, or keeps silent about what it has."""
+    """A page names something that the code does not have, or leaves out a table that it has."""
 
 
 def escaped(text: str) -> str:
-    """The text as scdoc shows it unchanged; `words` in backquotes become bold."""
+    """The text, escaped so that scdoc shows it unchanged; `words` in backquotes become bold."""
     return re.sub(r"`([^`]+)`", r"*\1*", re.sub(r"([\\*_])", r"\\\1", text))
 
 
 def definitions(items: list[tuple[str, str]]) -> list[str]:
-    """scdoc's list of terms, which are scdoc already, and of what they mean."""
+    """A list of terms and meanings for scdoc. The terms are scdoc's markup already; the meanings are escaped here."""
     return [line for term, meaning in items for line in (term, f"\t{escaped(meaning)}", "")]
 
 
@@ -53,10 +55,10 @@ def definitions(items: list[tuple[str, str]]) -> list[str]:
 
 
 def keys(file: str, *tables: str) -> list[str]:
-    """The keys of a table; "" is what stands above all tables. Several tables have the same keys, given once."""
+    """The keys of a table, or those above all tables if none is named. Several tables share one list of equal keys."""
     found = [table_keys(file, table) for table in tables or ("",)]
     if not found[0] or found.count(found[0]) != len(found):
-        raise CannotRender(f"{file} has not the same keys in each of these, or none: {', '.join(tables)}")
+        raise CannotRender(f"{file} has no keys in these tables, or different ones: {', '.join(tables)}")
     heading = ["## " + ", ".join(f"[{table}]" for table in tables), ""] if tables else []
     dotted = [f"{table}.{name}".strip(".") for table in tables[:1] or ("",) for name, _ in found[0]]
     meanings = [with_reason(file, whole, key.meaning) for whole, (_, key) in zip(dotted, found[0], strict=True)]
@@ -72,7 +74,7 @@ def with_reason(file: str, dotted: str, meaning: str) -> str:
 
 
 def without_reason() -> list[str]:
-    """Numbers of bustd.toml whose default nobody has explained, and explanations of what is no such key."""
+    """The numbers of bustd.toml without a reason for their default, and the reasons for keys that do not exist."""
     kinds = {name: key.kind for name, key in keys_of(SCHEMAS["bustd.toml"])}
     numbers = {name for name, kind in kinds.items() if kind in ("int", "number")}
     return sorted((numbers - REASONS["bustd.toml"].keys()) | (REASONS["bustd.toml"].keys() - kinds.keys()))
@@ -85,13 +87,13 @@ def table_keys(file: str, table: str) -> list[tuple[str, Key]]:
 
 
 def term(file: str, name: str, key: Key) -> str:
-    """The key, its default and what it may be, which is what `bustd check` says of a value that is wrong."""
+    """The key, its default and the values that it accepts, in the words of `bustd check` about a wrong value."""
     _, (problem,) = validate({name: {}}, {name: key}, file)
     return f"*{name}* = {escaped(json.dumps(key.default))}++\n_{escaped(problem.expected)}_"
 
 
 def default(file: str, dotted: str) -> str:
-    """A default for prose: 25 and not 25.0."""
+    """A default as prose writes it: 25 and not 25.0."""
     found = dict(keys_of(SCHEMAS[file]))
     if dotted not in found:
         raise CannotRender(f"{file} has no key {dotted}")
@@ -99,8 +101,8 @@ def default(file: str, dotted: str) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def silent_about(sources: dict[Path, str]) -> list[str]:
-    """Tables of which no page gives the keys."""
+def unlisted_tables(sources: dict[Path, str]) -> list[str]:
+    """The tables whose keys no page lists."""
     words = {"bustd.toml": "BUSTD_TOML", "killer.toml": "KILLER_TOML"}
     asked = {
         (word, table)
@@ -113,7 +115,7 @@ def silent_about(sources: dict[Path, str]) -> list[str]:
 
 
 def shipped(patterns: tuple[str, ...] | tuple[bytes, ...]) -> list[str]:
-    """Patterns as one paragraph."""
+    """The patterns as one paragraph."""
     texts = [pattern.decode() if isinstance(pattern, bytes) else pattern for pattern in patterns]
     return [escaped(", ".join(texts)) + "."]
 
@@ -121,30 +123,29 @@ def shipped(patterns: tuple[str, ...] | tuple[bytes, ...]) -> list[str]:
 # --- the command
 
 
-def options() -> list[str]:
-    """The options of bustd(1), as its parser has them."""
+def commands() -> list[str]:
+    """The commands of bustd(1), each as it is typed, with what it does."""
     items = []
-    for action in parser()._actions:
-        if action.option_strings:
-            value = f" _{action.metavar}_" if action.metavar else ""
-            names = ", ".join(f"*{name}*{value}" for name in action.option_strings)
-            items.append((names, (action.help or "").replace("%%", "%")))
+    for command in COMMANDS:
+        file = " _FILE_" if command.file else ""
+        items.append((f"*{command.name}* [_OPTION_]...{file}", command.description))
     return definitions(items)
 
 
-def epilog(title: str) -> list[str]:
-    """The items of the part of `bustd --help` that begins with `title`."""
-    part = re.search(rf"^{title}.*:\n((?: .*(?:\n|$))+)", parser().epilog or "", re.MULTILINE)
-    if part is None:
-        raise CannotRender(f"the epilog of bustd --help has no part that begins with {title!r}")
-    items: list[tuple[str, str]] = []
-    for line in part[1].splitlines():
-        item = re.fullmatch(r"  (\S+) +(.*)", line)
-        if item:
-            items.append((f"*{item[1]}*", item[2]))
-        else:
-            items[-1] = items[-1][0], f"{items[-1][1]} {line.strip()}"
+def options() -> list[str]:
+    """The options of bustd(1), each once, with the commands that take it."""
+    items = [("*-h*, *--help*", "show this help message and exit"), ("*--version*", "print the version")]
+    for option in dict.fromkeys(option for command in COMMANDS for option in command.options):
+        value = f" _{option.value.metavar}_" if option.value else ""
+        names = ", ".join(f"*{name}*{value}" for name in option.names)
+        owners = ", ".join(command.name for command in COMMANDS if option in command.options)
+        items.append((names, f"{option.help} ({owners})"))
     return definitions(items)
+
+
+def command_exit_codes() -> list[str]:
+    """The exit codes of bustd(1)."""
+    return definitions([(f"*{code}*", meaning) for code, meaning in EXIT_CODES])
 
 
 # --- the daemons
@@ -161,7 +162,7 @@ def exit_codes(path: Path) -> list[str]:
 
 
 def killer_usage() -> list[str]:
-    """The usage that the killer prints. Taken from its source: to import it takes python-prctl."""
+    """The usage that the killer prints. It is taken from the source, because importing it would need python-prctl."""
     for node in ast.parse(KILLER.read_text()).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_USAGE":
             usage: str = ast.literal_eval(node.value)
@@ -177,8 +178,8 @@ LINES = {
     "SHIPPED_UNITS": lambda: shipped(killer_toml.SHIPPED_UNITS),
     "SHIPPED_NAMES": lambda: shipped(killer_toml.SHIPPED_NAMES),
     "BUSTD_OPTIONS": options,
-    "BUSTD_COMMANDS": lambda: epilog("commands"),
-    "BUSTD_EXIT_CODES": lambda: epilog("exit codes"),
+    "BUSTD_COMMANDS": commands,
+    "BUSTD_EXIT_CODES": command_exit_codes,
     "KILLER_EXIT_CODES": lambda: exit_codes(KILLER),
     "MONITOR_EXIT_CODES": lambda: exit_codes(MONITOR),
     "KILLER_USAGE": killer_usage,
@@ -186,12 +187,12 @@ LINES = {
 WORDS = {
     "VERSION": tomllib.loads((TREE / "pyproject.toml").read_text())["project"]["version"],
     "COMM_BYTES": str(COMM_BYTES),
-    "LONGEST_PSI_WINDOW_MS": str(config.LONGEST_PSI_WINDOW_MS),
+    "LONGEST_PSI_WINDOW_MS": str(LONGEST_APART_MS),
 }
 
 
 def page(source: str) -> str:
-    """The source with everything filled in."""
+    """The source of a page with everything filled in."""
     lines = []
     for line in source.splitlines():
         request = re.fullmatch(r"@([A-Z_]+)((?: [a-z_.]+)*)@", line)
@@ -206,13 +207,13 @@ def page(source: str) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Render every page; EX_DATAERR if one of them and the code do not fit."""
+    """Render every page. Returns EX_DATAERR if a page does not fit the code."""
     (directory,) = map(Path, arguments)
     sources = {path: path.read_text() for path in sorted(HERE.glob("*.scd"))}
     directory.mkdir(parents=True, exist_ok=True)
     try:
-        if missing := silent_about(sources):
-            raise CannotRender(f"no page has the keys of {', '.join(missing)}")
+        if missing := unlisted_tables(sources):
+            raise CannotRender(f"no page lists the keys of {', '.join(missing)}")
         if unexplained := without_reason():
             raise CannotRender(f"reasons.toml does not explain the default of {', '.join(unexplained)}")
         for path, source in sources.items():

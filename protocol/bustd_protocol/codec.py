@@ -1,7 +1,7 @@
 """Bytes to messages and back: the one module that knows msgpack.
 
-A message is a msgpack array `[type, version, id, ...fields]` of fixed length whose elements are integers and byte
-strings and nothing else; SPEC.md has the whole of it.
+A message is a msgpack array `[type, version, id, ...fields]` of fixed length. Its elements are integers and byte
+strings and nothing else (SPEC.md, section 2).
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import msgpack
 
 from . import limits
 from .errors import LocalProtocolError, RemoteProtocolError
-from .messages import LAYOUT, Choice, FieldKind, Int, Message, Verdict, outcome_of
+from .messages import LAYOUT, EnumField, FieldKind, IntField, Message, Verdict, outcome_of
 
 _BY_NUMBER = {number: (kind, fields) for kind, (number, fields) in LAYOUT.items()}
 _LONGEST_ARRAY = 2 + max(len(fields) for _, fields in LAYOUT.values())
 
 
-class _Unfit(Exception):
-    """A value that its field can't hold; turned into the error of whoever is at fault."""
+class _UnfitField(Exception):
+    """A value that its field can't hold. It becomes a LocalProtocolError or a RemoteProtocolError."""
 
 
 def encode(message: Message) -> bytes:
@@ -26,14 +26,14 @@ def encode(message: Message) -> bytes:
     try:
         values = [_checked(kind, value) for kind, value in zip(fields, message, strict=True)]
         _check_whole(message)
-    except _Unfit as unfit:
+    except _UnfitField as unfit:
         raise LocalProtocolError(f"{type(message).__name__}: {unfit}") from None
     packed: bytes = msgpack.packb([number, limits.VERSION, *values])
     return packed
 
 
 def decode(packet: bytes) -> Message:
-    """The message in `packet`. Raises RemoteProtocolError, and nothing else, for anything that is not exactly one."""
+    """The message in `packet`. Raises RemoteProtocolError, and nothing else, for anything that is not one message."""
     if not 0 < len(packet) <= limits.PACKET_BYTES:
         raise RemoteProtocolError(f"a packet of {len(packet)} bytes")
     try:
@@ -62,7 +62,7 @@ def decode(packet: bytes) -> Message:
     try:
         message = kind._make(_restored(field, value) for field, value in zip(fields, array[2:], strict=True))
         _check_whole(message)
-    except _Unfit as unfit:
+    except _UnfitField as unfit:
         raise RemoteProtocolError(f"{kind.__name__}: {unfit}") from None
     return message
 
@@ -72,37 +72,37 @@ def _no_extension(_code: int, _data: bytes) -> None:
 
 
 def _checked(kind: FieldKind, value: object) -> int | bytes:
-    """The value as it goes on the wire. `type(x) is`, because True is an int to isinstance."""
-    if isinstance(kind, Choice):
+    """The value as it goes on the wire. It asks `type(x) is`, because True is an int to isinstance."""
+    if isinstance(kind, EnumField):
         if type(value) is not kind.members:
-            raise _Unfit(f"{value!r} is no {kind.members.__name__}")
+            raise _UnfitField(f"{value!r} is no {kind.members.__name__}")
         return int(value)
-    if isinstance(kind, Int):
+    if isinstance(kind, IntField):
         if type(value) is not int:
-            raise _Unfit(f"{type(value).__name__} where an int belongs")
+            raise _UnfitField(f"{type(value).__name__} where an int belongs")
         if not kind.low <= value <= kind.high:
-            raise _Unfit(f"{value} is not within {kind.low} to {kind.high}")
+            raise _UnfitField(f"{value} is not within {kind.low} to {kind.high}")
         return value
     if type(value) is not bytes:
-        raise _Unfit(f"{type(value).__name__} where bytes belong")
+        raise _UnfitField(f"{type(value).__name__} where bytes belong")
     if len(value) > kind.longest:
-        raise _Unfit(f"{len(value)} bytes where {kind.longest} are the most")
+        raise _UnfitField(f"{len(value)} bytes where {kind.longest} are the most")
     return value
 
 
 def _restored(kind: FieldKind, value: object) -> object:
-    """The value as the message holds it, from what came off the wire."""
-    if not isinstance(kind, Choice):
+    """The value as the message holds it, from the value on the wire."""
+    if not isinstance(kind, EnumField):
         return _checked(kind, value)
     if type(value) is not int:
-        raise _Unfit(f"{type(value).__name__} where an int belongs")
+        raise _UnfitField(f"{type(value).__name__} where an int belongs")
     try:
         return kind.members(value)
     except ValueError:
-        raise _Unfit(f"{value} is no {kind.members.__name__}") from None
+        raise _UnfitField(f"{value} is no {kind.members.__name__}") from None
 
 
 def _check_whole(message: Message) -> None:
-    """What no field can say alone: the reason of a verdict fixes its outcome."""
+    """Check what no field says alone: the reason of a verdict fixes its outcome."""
     if isinstance(message, Verdict) and message.outcome is not outcome_of(message.reason):
-        raise _Unfit(f"outcome {message.outcome.name} with reason {message.reason.name}")
+        raise _UnfitField(f"outcome {message.outcome.name} with reason {message.reason.name}")

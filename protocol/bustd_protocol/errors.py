@@ -1,15 +1,15 @@
-"""Two errors, and nothing else comes out of this package: our mistake, and the peer's."""
+"""The two errors of this package, which raises no others: our own mistake, and the peer's."""
 
 from __future__ import annotations
 
 
 class ProtocolError(Exception):
-    """A message that the protocol does not allow, by whoever's fault."""
+    """A message that the protocol does not allow."""
 
 
 class LocalProtocolError(ProtocolError):
-    """We were about to break the rules: a bug on this side."""
+    """This end was about to break the rules: it has a bug."""
 
 
 class RemoteProtocolError(ProtocolError):
-    """The peer broke the rules: hang up on it, never guess what it meant."""
+    """The peer broke the rules: close the connection, and never guess what it meant."""

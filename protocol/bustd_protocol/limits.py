@@ -1,4 +1,4 @@
-"""The numbers that both ends of the protocol hold each other to."""
+"""The limits that both ends of the protocol must keep, and check of each other."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ VERSION = 1
 """The only protocol version there is."""
 
 PACKET_BYTES = 4096
-"""The largest packet; a longer one is a violation."""
+"""The most bytes of a packet; a longer one is a violation."""
 
 MESSAGES_PER_SECOND = 50
-"""What the killer accepts from one connection in any second."""
+"""The most packets that the killer accepts from one connection in any second."""
 
 HELLO_DEADLINE_MS = 2000
-"""A peer that has not said Hello by then is disconnected."""
+"""The killer disconnects a peer that has not said Hello by then."""
 
 VERDICT_DEADLINE_MS = 1000
-"""How long the monitor waits for a Verdict or Pong before it takes the connection for lost."""
+"""How long the monitor waits for a Verdict or Pong before it considers the connection lost."""
 
 PAIR_DEADLINE_MS = 30_000
-"""The same on a socket pair, whose loss is the end of both: a killer that is slow in a crisis is better than none."""
+"""The same on a socket pair, whose loss ends both daemons: a killer that is slow in a crisis is better than none."""
 
 COMM_BYTES = 64
-"""comm is at most 15 bytes for a program (proc_pid_comm(5)); kernel threads show up to 63."""
+"""The longest comm. That of a program has at most 15 bytes (proc_pid_comm(5)), that of a kernel thread up to 63."""
 
 CONDITION_BYTES = 16
 

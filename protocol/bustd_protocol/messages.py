@@ -1,4 +1,4 @@
-"""The messages, their fields, and what each field may hold. Immutable; the codec checks them in both directions."""
+"""The messages, their fields, and what each field may hold. They are immutable; the codec checks them both ways."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from . import limits
 
 
 class Signal(IntEnum):
-    """The two signals that can be asked for; the numbers are signal(7)'s."""
+    """The two signals that a request can name, with their numbers from signal(7)."""
 
     KILL = 9
     TERM = 15
 
 
 class Scope(IntEnum):
-    """What dies with the victim: itself, its process group, or its control group."""
+    """What a request is about: the victim alone, its process group, or its control group."""
 
     PROCESS = 0
     GROUP = 1
@@ -25,7 +25,7 @@ class Scope(IntEnum):
 
 
 class Outcome(IntEnum):
-    """What became of a request."""
+    """The result of a request."""
 
     SIGNALLED = 0
     GONE = 1
@@ -34,7 +34,7 @@ class Outcome(IntEnum):
 
 
 class Reason(IntEnum):
-    """Why a request ended as it did. Closed: SPEC.md says what the monitor does on each."""
+    """Why a request ended as it did. No other reason is valid; SPEC.md says what the monitor does on each."""
 
     NONE = 0
     GONE = 1
@@ -59,14 +59,14 @@ class Reason(IntEnum):
 
 
 class Fate(IntEnum):
-    """How a kill ended: the victim is gone, or it would not die within the deadline."""
+    """How a kill ended: the victim has exited, or it had not exited by the deadline."""
 
     GONE = 0
     STUCK = 1
 
 
 class Farewell(IntEnum):
-    """Why a side says Bye."""
+    """Why an end says Bye."""
 
     SHUTDOWN = 0
     UNABLE = 1
@@ -77,7 +77,7 @@ DIFFERS_COMM = 2
 
 
 class MonitorHello(NamedTuple):
-    """The monitor's first message. `pid` is for the record: the killer knows its peer from the socket."""
+    """The monitor's first message. `pid` is for the log: the killer knows its peer from the socket."""
 
     id: int
     lowest_version: int
@@ -106,7 +106,7 @@ class KillerHello(NamedTuple):
 
 
 class Ping(NamedTuple):
-    """Is the killer alive? Sent by the monitor."""
+    """The monitor asks whether the killer is alive."""
 
     id: int
 
@@ -118,9 +118,9 @@ class Pong(NamedTuple):
 
 
 class KillRequest(NamedTuple):
-    """Kill this process.
+    """The monitor asks for a process to be killed.
 
-    Identity is `pid` with `start_ticks` (field 22 of proc_pid_stat(5)); uid and comm are for the record.
+    It is identified by `pid` with `start_ticks` (field 22 of proc_pid_stat(5)); uid and comm are for the log.
     """
 
     id: int
@@ -136,7 +136,7 @@ class KillRequest(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What the killer did with the request of this id. `latency_us` runs from its receipt to the signal."""
+    """What the killer did on the request with this id. `latency_us` counts from its receipt to the signal."""
 
     id: int
     outcome: Outcome
@@ -150,7 +150,7 @@ class Verdict(NamedTuple):
 
 
 class Exited(NamedTuple):
-    """The kill of this id is over: the victim is gone after `elapsed_ms`, or stuck."""
+    """The kill with this id is over: after `elapsed_ms` the victim has exited, or is stuck."""
 
     id: int
     fate: Fate
@@ -158,7 +158,7 @@ class Exited(NamedTuple):
 
 
 class Bye(NamedTuple):
-    """The sender is about to leave."""
+    """The sender is about to close the connection."""
 
     id: int
     farewell: Farewell
@@ -167,34 +167,34 @@ class Bye(NamedTuple):
 Message = MonitorHello | KillerHello | Ping | Pong | KillRequest | Verdict | Exited | Bye
 
 
-class Int(NamedTuple):
+class IntField(NamedTuple):
     """A field that holds an int of `low` to `high`, both included."""
 
     low: int
     high: int
 
 
-class Octets(NamedTuple):
+class BytesField(NamedTuple):
     """A field that holds up to `longest` bytes."""
 
     longest: int
 
 
-class Choice(NamedTuple):
+class EnumField(NamedTuple):
     """A field that holds a member of one closed enumeration."""
 
     members: type[IntEnum]
 
 
-FieldKind = Int | Octets | Choice
+FieldKind = IntField | BytesField | EnumField
 
-_ID = Int(1, limits.ID_MAX)
-_ID_OR_NONE = Int(0, limits.ID_MAX)
-_PID = Int(1, limits.PID_MAX)
-_BYTE = Int(0, 255)
-_PERCENT = Int(0, 100)
-_UINT32 = Int(0, limits.UINT32_MAX)
-_UINT63 = Int(0, limits.UINT63_MAX)
+_ID = IntField(1, limits.ID_MAX)
+_ID_OR_NONE = IntField(0, limits.ID_MAX)
+_PID = IntField(1, limits.PID_MAX)
+_BYTE = IntField(0, 255)
+_PERCENT = IntField(0, 100)
+_UINT32 = IntField(0, limits.UINT32_MAX)
+_UINT63 = IntField(0, limits.UINT63_MAX)
 
 LAYOUT: dict[type[Message], tuple[int, tuple[FieldKind, ...]]] = {
     MonitorHello: (1, (_ID, _BYTE, _BYTE, _PID)),
@@ -212,9 +212,9 @@ LAYOUT: dict[type[Message], tuple[int, tuple[FieldKind, ...]]] = {
             _UINT32,
             _UINT32,
             _ID_OR_NONE,
-            Int(0, limits.PID_MAX),
+            IntField(0, limits.PID_MAX),
             _UINT63,
-            Int(0, 64),
+            IntField(0, 64),
             _UINT32,
         ),
     ),
@@ -227,17 +227,30 @@ LAYOUT: dict[type[Message], tuple[int, tuple[FieldKind, ...]]] = {
             _PID,
             _UINT63,
             _UINT32,
-            Octets(limits.COMM_BYTES),
+            BytesField(limits.COMM_BYTES),
             _UINT63,
-            Choice(Signal),
-            Choice(Scope),
-            Octets(limits.CONDITION_BYTES),
+            EnumField(Signal),
+            EnumField(Scope),
+            BytesField(limits.CONDITION_BYTES),
             _UINT63,
         ),
     ),
-    Verdict: (6, (_ID, Choice(Outcome), Choice(Reason), Int(0, 3), _UINT63, _UINT32, _UINT32, Int(0, 4095), _UINT32)),
-    Exited: (7, (_ID, Choice(Fate), _UINT32)),
-    Bye: (8, (Int(0, 0), Choice(Farewell))),
+    Verdict: (
+        6,
+        (
+            _ID,
+            EnumField(Outcome),
+            EnumField(Reason),
+            IntField(0, 3),
+            _UINT63,
+            _UINT32,
+            _UINT32,
+            IntField(0, 4095),
+            _UINT32,
+        ),
+    ),
+    Exited: (7, (_ID, EnumField(Fate), _UINT32)),
+    Bye: (8, (IntField(0, 0), EnumField(Farewell))),
 }
 """The type number of each message and the kind of each field, in the order of the message's own fields."""
 

@@ -1,4 +1,7 @@
-"""What the monitor does on each reason in a Verdict. The next candidate for any other reason would kill an innocent."""
+"""What the monitor does on each reason of a Verdict.
+
+Asking for the next candidate where this table does not say so would kill an innocent process (SPEC.md, section 5).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ class Reaction(Enum):
 
     AWAIT_EXIT = "wait for Exited"
     NEXT_CANDIDATE = "ask for the next candidate"
-    RANK_AGAIN = "take a fresh reading and rank anew"
+    RANK_AGAIN = "take a fresh reading and rank again"
     AWAIT_RATE = "wait the time given"
     STAND_DOWN = "go back to watch"
     ALARM = "say loudly that bustd can't protect this machine, and go back to watch"

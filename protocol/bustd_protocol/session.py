@@ -1,8 +1,8 @@
-"""The state of one connection: a transition table that both ends walk alike. What is not in it is a violation.
+"""The state of one connection: a table of transitions that both ends follow. What is not in it is a violation.
 
 The killer answers requests one at a time and in order. `Exited` may cross a request on the wire, so both orders are in
-the table. A MonitorHello starts the session anew at any time: a monitor that re-executed itself speaks on a socket that
-its former self has used, and what the killer had sent to that former self is discarded until its KillerHello.
+the table. A MonitorHello restarts the session at any time: a monitor that has executed itself again uses the same
+socket, and discards what the killer had sent before the KillerHello that answers this MonitorHello.
 """
 
 from __future__ import annotations
@@ -107,11 +107,11 @@ TRANSITIONS: dict[Phase, dict[Cue, Phase]] = {
     },
     Phase.CLOSED: {},
 }
-"""The whole of it. Verdict, Exited and Pong must also carry the id of what they answer, except while GREETED."""
+"""Every transition. Verdict, Exited and Pong must also carry the id of what they answer, except while GREETED."""
 
 
 class Session(NamedTuple):
-    """One connection's state: the phase, and the ids that the next answers must carry (0: none is due)."""
+    """The state of one connection: the phase, and the ids that the next answers must carry (0: none is due)."""
 
     phase: Phase = Phase.START
     hello_id: int = 0
@@ -121,7 +121,7 @@ class Session(NamedTuple):
 
 
 def sent(session: Session, role: Role, message: Message) -> Session:
-    """The session after `role`, which is this side, sends `message`. Raises LocalProtocolError if it must not."""
+    """The session after this end, which is `role`, sends `message`. Raises LocalProtocolError if it must not."""
     after = _advanced(session, role, message)
     if isinstance(after, str):
         raise LocalProtocolError(after)
@@ -129,7 +129,7 @@ def sent(session: Session, role: Role, message: Message) -> Session:
 
 
 def received(session: Session, role: Role, message: Message) -> Session:
-    """The session after `role`, the peer, has sent `message`. Raises RemoteProtocolError if it must not have."""
+    """The session after the peer, which is `role`, sent `message`. Raises RemoteProtocolError if it must not have."""
     after = _advanced(session, role, message)
     if isinstance(after, str):
         raise RemoteProtocolError(after)
@@ -154,12 +154,12 @@ def _advanced(session: Session, sender: Role, message: Message) -> Session | str
 
 
 def _is_stale(session: Session, message: Message) -> bool:
-    """Whether the killer sent this to a former self of the monitor: anything but the answer to the last Hello."""
+    """Whether the killer sent this before it saw the last MonitorHello: anything except the answer to that."""
     return not (isinstance(message, KillerHello) and message.id == session.hello_id)
 
 
 def _with_ids(session: Session, message: Message, phase: Phase) -> Session | str:
-    """Check the id of an answer against what is due, and note the id of what will have to be answered."""
+    """Check the id of an answer against the one that is due, and keep the id of a message that needs an answer."""
     if isinstance(message, KillerHello):
         if message.spoken_version != limits.VERSION:
             return f"the killer would speak version {message.spoken_version} instead of {limits.VERSION}"
@@ -184,7 +184,7 @@ def _with_ids(session: Session, message: Message, phase: Phase) -> Session | str
 
 
 def _cue(sender: Role, message: Message) -> Cue | None:
-    """What `message` means when `sender` sends it; None if it is not the sender's to send."""
+    """What `message` means when `sender` sends it; None if the sender must not send it."""
     if isinstance(message, Bye):
         return Cue.BYE
     if sender is Role.MONITOR:

@@ -17,8 +17,10 @@ from typing import NamedTuple
 
 from bustd_monitor import config
 from bustd_monitor.deciding import states
+from bustd_monitor.deciding.actions import Ask
 from bustd_monitor.deciding.requests import kill_request
-from bustd_monitor.deciding.states import Ask, Phase, State
+from bustd_monitor.deciding.stages import Stage
+from bustd_monitor.deciding.states import State
 from bustd_monitor.ranking.order import Terms
 from bustd_monitor.ranking.search import CandidateSearch
 from bustd_monitor.sensing.process_table import ProcessTable
@@ -122,12 +124,12 @@ def _costs(proc: str, runs: int) -> Costs:
     with closing(ProcessTable(proc)) as table:
         shortlist = CandidateSearch(table)
         now_ms, watch = _now_ms(), []
-        while len(watch) < _SECONDS_OF_WATCH or (not shortlist.has_met_everybody and len(watch) < _LONGEST_ROUND_S):
+        while len(watch) < _SECONDS_OF_WATCH or (not shortlist.has_finished_a_round and len(watch) < _LONGEST_ROUND_S):
             now_ms += 1000  # the clock is ours: a second of watch costs what it costs, however short it is made
             started_ns = time.process_time_ns()
             shortlist.watch(terms, now_ms)
             watch.append((time.process_time_ns() - started_ns) / 1e6)
-        assert shortlist.has_met_everybody, "the walk has not come round"
+        assert shortlist.has_finished_a_round, "the walk has not come round"
         return Costs(_decisions(shortlist, terms, runs, now_ms), watch, first)
 
 
@@ -143,7 +145,7 @@ def _decisions(shortlist: CandidateSearch, terms: Terms, runs: int, now_ms: int 
             reading = sensor.read()
             assert reading is not None, "/proc/meminfo makes no sense"
             _, actions = states.on_ranking(
-                State(phase=Phase.ACT), ranking.candidates, reading, now_ms, settings.conditions
+                State(stage=Stage.ACT), ranking.candidates, reading, now_ms, settings.conditions
             )
             asks = [action for action in actions if isinstance(action, Ask)]
             assert asks, f"nobody to ask for: {actions}"

@@ -8,7 +8,8 @@ from bustd_monitor import config
 from bustd_monitor.conditions import table
 from bustd_monitor.config import MonitorConfig
 from bustd_monitor.deciding import pace, states
-from bustd_monitor.deciding.states import Phase, State
+from bustd_monitor.deciding.stages import Stage
+from bustd_monitor.deciding.states import State
 from bustd_monitor.sensing.sensor import Sensor
 
 from . import quiet
@@ -27,10 +28,10 @@ def measure(count: int, cold_count: int) -> list[Figure]:
     sensor = Sensor()
     try:
         with quiet.no_collection():
-            calm = _ticks(sensor, config.config_of({}), Phase.CALM, count)
-            watch = _ticks(sensor, _always_scarce(), Phase.WATCH, count)
-            cold = _ticks(sensor, config.config_of({}), Phase.CALM, cold_count, _COLD_APART_S)
-        cheap = sensor.read(table.enough_available_percent(config.config_of({}).conditions))
+            calm = _ticks(sensor, config.config_of({}), Stage.CALM, count)
+            watch = _ticks(sensor, _always_scarce(), Stage.WATCH, count)
+            cold = _ticks(sensor, config.config_of({}), Stage.CALM, cold_count, _COLD_APART_S)
+        cheap = sensor.read(table.enough_free_percent(config.config_of({}).conditions))
     finally:
         sensor.close()
     # With a full page cache little is free, and a calm machine is read as closely as any other.
@@ -60,21 +61,21 @@ def _always_scarce() -> MonitorConfig:
     )
 
 
-def _ticks(sensor: Sensor, settings: MonitorConfig, phase: Phase, count: int, apart_s: float = 0) -> list[float]:
+def _ticks(sensor: Sensor, settings: MonitorConfig, stage: Stage, count: int, apart_s: float = 0) -> list[float]:
     """Microseconds of each tick: reading, decision, length of the next sleep. What bustd_monitor.loop does in one."""
     samples = []
-    state, now_ms = State(phase=phase), 0
+    state, now_ms = State(stage=stage), 0
     for _ in range(count):
         if apart_s:
             time.sleep(apart_s)
         started_ns = time.perf_counter_ns()
-        is_calm = state.phase is Phase.CALM
-        reading = sensor.read(table.enough_available_percent(settings.conditions) if is_calm else 100)
+        is_calm = state.stage is Stage.CALM
+        reading = sensor.read(table.enough_free_percent(settings.conditions) if is_calm else 100)
         assert reading is not None, "/proc/meminfo makes no sense"
         state, actions = states.on_reading(state, reading, now_ms, settings.conditions)
         pace.sleep_ms(state.found, settings.sleep)
         samples.append((time.perf_counter_ns() - started_ns) / 1000)
         now_ms += _APART_MS
-        if state.phase is not phase or actions:
-            raise RuntimeError(f"memory is too short here: {state.phase.value} instead of {phase.value}")
+        if state.stage is not stage or actions:
+            raise RuntimeError(f"memory is too short here: {state.stage.value} instead of {stage.value}")
     return samples

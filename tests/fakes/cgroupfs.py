@@ -1,4 +1,4 @@
-"""A tree of files in place of a unified hierarchy, where no real one has what the test needs (memory.oom.group)."""
+"""A tree of files in place of a unified hierarchy, for tests that need what no real one here has (memory.oom.group)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class FakeHierarchy:
         (self.directory / "cgroup.controllers").write_text("memory\n")
 
     def group(self, path: str, *pids: int, oom_group: bool | None = None) -> Path:
-        """Make it, with what is above it; `oom_group` None: its memory controller is off, and there is no such file."""
+        """Make the group and those above it. `oom_group` None: its memory controller is off, and has no such file."""
         folder = self.directory / path.lstrip("/")
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "cgroup.procs").write_text("".join(f"{pid}\n" for pid in pids))
@@ -36,7 +36,7 @@ class FakeHierarchy:
         some_us: int = 0,
         **stat: int,
     ) -> None:
-        """Its memory controller, in bytes; `stat` are lines of memory.stat, which has many more."""
+        """Write the files of its memory controller, in bytes. `stat` are lines of memory.stat, among many others."""
         folder = self.directory / path.lstrip("/")
         folder.mkdir(parents=True, exist_ok=True)
         lines = {"anon": 0, "file": 0, "anon_thp": 12345, "inactive_anon": 0, "active_anon": 0} | stat

@@ -1,4 +1,4 @@
-"""A /proc tree in a directory: what a test puts there is what the readers see, however odd."""
+"""A /proc tree in a directory. The readers see what a test puts there, however odd it is."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def stat_line(
     threads: int = 1,
     start_ticks: int = 1000,
 ) -> bytes:
-    """/proc/PID/stat with the fields of proc_pid_stat(5); those that nobody reads are 0."""
+    """/proc/PID/stat with the fields of proc_pid_stat(5); those that no reader uses are 0."""
     of_group = pid if group is None else group
     fields = (state, parent, of_group, of_group, 0, -1, flags, *(0,) * 8, 20, 0, threads, 0, start_ticks, *(0,) * 30)
     words = (field if isinstance(field, bytes) else b"%d" % field for field in fields)
@@ -28,11 +28,20 @@ def stat_line(
 
 
 def status_text(
-    comm: bytes = b"leak", *, uid: int = 1000, anonymous_kib: int | None = 102_400, swap_kib: int = 0
+    comm: bytes = b"leak",
+    *,
+    tgid: int | None = None,
+    uid: int = 1000,
+    groups: tuple[int, ...] = (4, 24),
+    anonymous_kib: int | None = 102_400,
+    swap_kib: int = 0,
 ) -> bytes:
     """/proc/PID/status, in the order of the kernel. anonymous_kib None: no memory (a zombie, a kernel thread)."""
     lines = [b"Name:\t" + comm.replace(b"\\", b"\\\\").replace(b"\n", b"\\n"), b"Umask:\t0022", b"State:\tS (sleeping)"]
-    lines += [b"Uid:\t%d\t%d\t%d\t%d" % ((uid,) * 4), b"Gid:\t%d\t%d\t%d\t%d" % ((uid,) * 4), b"Groups:\t4 24 "]
+    if tgid is not None:
+        lines.append(b"Tgid:\t%d" % tgid)
+    lines += [b"Uid:\t%d\t%d\t%d\t%d" % ((uid,) * 4), b"Gid:\t%d\t%d\t%d\t%d" % ((uid,) * 4)]
+    lines.append(b"Groups:\t" + b"".join(b"%d " % group for group in groups))
     if anonymous_kib is not None:
         lines += [b"VmRSS:\t%8d kB" % (anonymous_kib + 4), b"RssAnon:\t%8d kB" % anonymous_kib]
         lines += [b"RssFile:\t       4 kB", b"RssShmem:\t       0 kB", b"VmSwap:\t%8d kB" % swap_kib]
@@ -48,13 +57,13 @@ class FakeProc:
         self.path = str(self.directory)
 
     def write(self, name: str, data: bytes) -> None:
-        """Any file, whatever it says."""
+        """Write any file with any content."""
         path = self.directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
 
     def remove(self, name: str) -> None:
-        """A file, or a process with all of its files, is gone."""
+        """Remove a file, or a process with all of its files."""
         path = self.directory / name
         if path.is_dir():
             shutil.rmtree(path)
@@ -78,7 +87,7 @@ class FakeProc:
     ) -> None:
         """A process with every file that bustd reads of one. `stat` goes to `stat_line`."""
         self.write(f"{pid}/stat", stat_line(pid, comm, **stat))  # type: ignore[arg-type]
-        status = status_text(comm, uid=uid, anonymous_kib=anonymous_kib, swap_kib=swap_kib)
+        status = status_text(comm, tgid=pid, uid=uid, anonymous_kib=anonymous_kib, swap_kib=swap_kib)
         self.write(f"{pid}/status", status)
         self.write(f"{pid}/oom_score", b"%d\n" % oom_score)
         self.write(f"{pid}/oom_score_adj", b"%d\n" % oom_score_adj)
@@ -89,7 +98,7 @@ class FakeProc:
         self.write(f"{pid}/task/{pid}/cgroup", cgroup)
 
     def last_pid(self, pid: int) -> None:
-        """/proc/loadavg, whose last field is the PID that was given out last."""
+        """Write /proc/loadavg, whose last field is the PID that was given out last."""
         self.write("loadavg", b"0.52 0.16 0.05 5/5076 %d\n" % pid)
 
     def thread(
@@ -101,8 +110,9 @@ class FakeProc:
         swap_kib: int = 0,
         cgroup: bytes = UNIFIED,
     ) -> None:
-        """One more thread of a process, with the memory that it shows."""
-        self.write(f"{pid}/task/{tid}/status", status_text(anonymous_kib=anonymous_kib, swap_kib=swap_kib))
+        """Add a thread to a process, with the memory that it shows."""
+        status = status_text(tgid=pid, anonymous_kib=anonymous_kib, swap_kib=swap_kib)
+        self.write(f"{pid}/task/{tid}/status", status)
         self.write(f"{pid}/task/{tid}/cgroup", cgroup)
 
     def meminfo(
@@ -115,7 +125,7 @@ class FakeProc:
         swap_total_kib: int = 0,
         swap_free_kib: int = 0,
     ) -> None:
-        """/proc/meminfo in the order of the kernel; available_kib None leaves the line out."""
+        """Write /proc/meminfo in the order of the kernel. With available_kib None the line is missing."""
         lines = [b"MemTotal:       %8d kB" % total_kib, b"MemFree:        %8d kB" % free_kib]
         if available_kib is not None:
             lines.append(b"MemAvailable:   %8d kB" % available_kib)
@@ -125,7 +135,7 @@ class FakeProc:
         self.write("meminfo", b"\n".join(lines))
 
     def pressure(self, some_avg10: float = 0.0, full_avg10: float = 0.0, some_us: int = 0, full_us: int = 0) -> None:
-        """/proc/pressure/memory with both lines."""
+        """Write /proc/pressure/memory with both lines."""
         lines = (
             b"some avg10=%.2f avg60=0.00 avg300=0.00 total=%d\n" % (some_avg10, some_us),
             b"full avg10=%.2f avg60=0.00 avg300=0.00 total=%d\n" % (full_avg10, full_us),

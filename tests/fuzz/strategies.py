@@ -1,4 +1,4 @@
-"""What hypothesis draws from: honest messages by LAYOUT, and packets that are wrong in every way we could think of."""
+"""What hypothesis draws from: valid messages by LAYOUT, and packets that are wrong in as many ways as possible."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from bustd_protocol.codec import encode
 from bustd_protocol.messages import (
     LAYOUT,
     Bye,
-    Choice,
+    EnumField,
     FieldKind,
-    Int,
+    IntField,
     KillerHello,
     KillRequest,
     Message,
@@ -28,7 +28,7 @@ from bustd_protocol.messages import (
 from bustd_protocol.session import Role
 
 LONGEST_INPUT = 8192
-"""Twice the largest packet: what decode has to survive."""
+"""Twice the largest packet, which decode must survive."""
 
 # Without a database every failure prints the seed that repeats it (`pytest --hypothesis-seed=N`).
 FUZZ = settings(max_examples=300, deadline=None, database=None, print_blob=True)
@@ -36,10 +36,10 @@ DEEP = settings(FUZZ, max_examples=800)
 
 
 def values_of(kind: FieldKind) -> st.SearchStrategy[int | bytes]:
-    """What a field of this kind may hold; the ends of its range come up often."""
-    if isinstance(kind, Choice):
+    """The values that a field of this kind may hold; the ends of its range are drawn often."""
+    if isinstance(kind, EnumField):
         return st.sampled_from(list(kind.members))
-    if isinstance(kind, Int):
+    if isinstance(kind, IntField):
         return st.sampled_from([kind.low, kind.high]) | st.integers(kind.low, kind.high)
     return st.sampled_from([b"", b"\xff" * kind.longest]) | st.binary(max_size=kind.longest)
 
@@ -58,12 +58,12 @@ def messages() -> st.SearchStrategy[Message]:
 
 
 def unfit_values(kind: FieldKind) -> st.SearchStrategy[object]:
-    """What a field of this kind must never hold, on either side of the codec."""
+    """Values that a field of this kind must never hold, on either side of the codec."""
     wrong_type = st.sampled_from([None, True, False, 0.0, 1.0, float("nan"), "", "x", [], [0], {}, (1,)])
-    if isinstance(kind, Choice):
+    if isinstance(kind, EnumField):
         known = {int(member) for member in kind.members}
         return wrong_type | st.binary(max_size=3) | st.integers(-(2**63), 2**64 - 1).filter(lambda n: n not in known)
-    if isinstance(kind, Int):
+    if isinstance(kind, IntField):
         near = st.sampled_from([kind.low - 1, kind.high + 1, -(2**63), 2**64 - 1])
         below = st.integers(-(2**63), kind.low - 1)
         return wrong_type | st.binary(max_size=3) | near | below | st.integers(kind.high + 1, 2**64 - 1)
@@ -72,7 +72,7 @@ def unfit_values(kind: FieldKind) -> st.SearchStrategy[object]:
 
 
 def wire_list(message: Message) -> list[int | bytes]:
-    """The elements of the message's array, built here and not by the codec under test."""
+    """The elements of the message's array, made here and not by the codec under test."""
     number, _ = LAYOUT[type(message)]
     plain = [int(value) if isinstance(value, IntEnum) else value for value in message]
     return [number, limits.VERSION, *plain]
@@ -98,7 +98,7 @@ def elements() -> st.SearchStrategy[object]:
 
 @st.composite
 def rebuilt_packets(draw: st.DrawFn) -> bytes:
-    """A valid message's array with some elements replaced, added or taken away; all of it is sound msgpack."""
+    """A valid message's array with some elements replaced, added or removed; all of it is valid msgpack."""
     array: list[object] = list(wire_list(draw(messages())))
     for _ in range(draw(st.integers(1, 3))):
         at = draw(st.integers(0, max(0, len(array) - 1)))
@@ -115,7 +115,7 @@ def rebuilt_packets(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def damaged_packets(draw: st.DrawFn) -> bytes:
-    """A valid packet with bytes flipped, cut off, put in, doubled, or followed by more."""
+    """A valid packet with bytes flipped, cut off, inserted, doubled, or followed by more."""
     packet = bytearray(encode(draw(messages())))
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, max(0, len(packet) - 1)))
@@ -135,7 +135,7 @@ def damaged_packets(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def boastful_packets(draw: st.DrawFn) -> bytes:
-    """Headers that promise far more than follows: strings, arrays, maps and extensions of up to 4 GiB, and nesting."""
+    """Headers that announce far more than follows: strings, arrays, maps and extensions of up to 4 GiB, and nesting."""
     headers = {8: [0xC4, 0xC7, 0xD9], 16: [0xC5, 0xC8, 0xDA, 0xDC, 0xDE], 32: [0xC6, 0xC9, 0xDB, 0xDD, 0xDF]}
     width = draw(st.sampled_from([8, 16, 32]))
     length = draw(st.sampled_from([0, 1, 65, 2 ** (width - 1), 2**width - 1]) | st.integers(0, 2**width - 1))
@@ -147,7 +147,7 @@ def boastful_packets(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def marked_packets(draw: st.DrawFn) -> bytes:
-    """A short array of raw pieces, each opened by any byte that msgpack gives a meaning to (fixext, floats, 0xc1)."""
+    """A short array of raw pieces, each beginning with a byte that has a meaning in msgpack (fixext, floats, 0xc1)."""
     pieces = draw(st.lists(st.tuples(st.integers(0, 255), st.binary(max_size=17)), min_size=1, max_size=16))
     body = b"".join(bytes([mark]) + rest for mark, rest in pieces)
     start = draw(st.sampled_from([b"", bytes([0x90 | min(15, len(pieces))]), b"\x93\x03\x01", b"\x94\x08\x01"]))
@@ -155,15 +155,15 @@ def marked_packets(draw: st.DrawFn) -> bytes:
 
 
 def plainest(kind: type[Message]) -> Message:
-    """The message of this type with the least that each field may hold."""
+    """The message of this type with the lowest value of each field."""
     return kind._make(
-        next(iter(field.members)) if isinstance(field, Choice) else field.low if isinstance(field, Int) else b""
+        next(iter(field.members)) if isinstance(field, EnumField) else field.low if isinstance(field, IntField) else b""
         for field in LAYOUT[kind][1]
     )
 
 
 def small_id_messages() -> dict[type[Message], list[Message]]:
-    """Messages of every type as the session sees them: what differs is the id (few, so that answers often meet their
+    """Messages of every type as the session sees them. They differ in the id (few, so that answers often meet their
     questions), the kill in flight, the outcome and the versions."""
     few, few_or_none = range(1, 4), range(4)
     hello, answer, verdict = plainest(MonitorHello), plainest(KillerHello), plainest(Verdict)

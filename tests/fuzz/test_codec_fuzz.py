@@ -1,4 +1,4 @@
-"""The promise of the codec: what decode is given is one message or a RemoteProtocolError, and never anything else."""
+"""The promise of the codec: decode returns a message or raises RemoteProtocolError, and nothing else."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.fuzz.strategies import (
 
 
 def decoded(packet: bytes) -> Message | None:
-    """The message, or None for a violation. Any other exception fails the test; so does an error unfit for a log."""
+    """The message, or None for a violation. Another exception fails the test; so does an error unfit for a log."""
     try:
         return decode(packet)
     except RemoteProtocolError as error:
@@ -35,7 +35,7 @@ def decoded(packet: bytes) -> Message | None:
 
 
 def check_acceptance(packet: bytes) -> None:
-    """If decode takes the packet, then the packet said exactly that and the message is one we could have sent."""
+    """If decode accepts the packet, the packet said exactly that, and encode could have made it."""
     message = decoded(packet)
     if message is None:
         return

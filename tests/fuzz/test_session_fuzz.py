@@ -13,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bustd_protocol import limits
+from bustd_protocol.codec import encode
+from bustd_protocol.connection import Connection
 from bustd_protocol.errors import LocalProtocolError, RemoteProtocolError
 from bustd_protocol.messages import (
     Bye,
@@ -128,6 +130,60 @@ def test_an_id_is_due_exactly_in_the_phases_that_wait_for_its_answer(exchange: l
             assert session.ping_id == 0
 
 
+@FUZZ
+@given(
+    role=st.sampled_from(Role),
+    exchange=exchanges(),
+    cut=st.sets(st.integers(0, 40), max_size=3),
+    truncated=st.sets(st.integers(0, 40), max_size=3),
+    with_descriptors=st.sets(st.integers(0, 40), max_size=3),
+)
+def test_a_connection_advances_with_each_message_and_stays_where_it_was_with_each_violation(
+    role: Role, exchange: list[tuple[Role, Message]], cut: set[int], truncated: set[int], with_descriptors: set[int]
+) -> None:
+    end = Connection(role)
+    for at, (sender, message) in enumerate(exchange):
+        before = end.session
+        if sender is role:
+            try:
+                assert end.send(message) == encode(message)
+            except LocalProtocolError:
+                assert end.session == before
+            else:
+                assert end.session == sent(before, role, message)
+            continue
+        packet = encode(message)[:-1] if at in cut else encode(message)
+        try:
+            heard = end.receive(packet, at in truncated, at in with_descriptors)
+        except RemoteProtocolError as error:
+            assert str(error).isprintable() and len(str(error)) < 200
+            assert end.session == before
+            continue
+        assert at not in cut | truncated | with_descriptors
+        assert end.session == received(before, sender, message)
+        if heard is None:
+            assert role is Role.MONITOR and before == end.session and before.phase is Phase.GREETED
+        else:
+            assert type(heard) is type(message) and heard == message
+
+
+@FUZZ
+@given(exchange=exchanges())
+def test_what_one_end_may_send_the_other_may_receive(exchange: list[tuple[Role, Message]]) -> None:
+    ends = {role: Connection(role) for role in Role}
+    monitor, killer = ends[Role.MONITOR], ends[Role.KILLER]
+    for sender, drawn in exchange:
+        hello_id = monitor.session.hello_id
+        message = drawn._replace(id=hello_id) if isinstance(drawn, KillerHello) and hello_id else drawn
+        try:
+            packet = ends[sender].send(message)
+        except LocalProtocolError:
+            continue
+        heard = (killer if sender is Role.MONITOR else monitor).receive(packet, False, False)
+        assert heard in (message, None)
+        assert monitor.session == killer.session
+
+
 Move = Callable[["Wire"], None]
 
 
@@ -135,10 +191,10 @@ class Wire:
     """Two honest ends and what is under way between them. Whatever accuses either end raises, and so fails the test."""
 
     def __init__(self) -> None:
-        self.monitor = Session()
-        self.killer = Session()
-        self.to_killer: deque[Message] = deque()
-        self.to_monitor: deque[Message] = deque()
+        self.monitor = Connection(Role.MONITOR)
+        self.killer = Connection(Role.KILLER)
+        self.to_killer: deque[bytes] = deque()
+        self.to_monitor: deque[bytes] = deque()
         self.in_flight = 0  # the killer's slot: it outlives sessions and connections
         self.taken: Message | None = None  # what the killer has received and not yet answered
         self.last_id = 0
@@ -148,52 +204,49 @@ class Wire:
         return self.last_id
 
     def monitor_sends(self, message: Message) -> None:
-        self.monitor = sent(self.monitor, Role.MONITOR, message)
-        self.to_killer.append(message)
+        self.to_killer.append(self.monitor.send(message))
 
     def killer_sends(self, message: Message) -> None:
-        self.killer = sent(self.killer, Role.KILLER, message)
-        self.to_monitor.append(message)
+        self.to_monitor.append(self.killer.send(message))
 
     def greet(self) -> None:
-        if self.monitor.phase is Phase.START:
+        if self.monitor.session.phase is Phase.START:
             self.monitor_sends(monitor_hello(self.fresh_id()))
 
     def ping(self) -> None:
-        if self.monitor.phase in TALKING and not self.monitor.ping_id:
+        if self.monitor.is_open and not self.monitor.session.ping_id:
             self.monitor_sends(Ping(self.fresh_id()))
 
     def ask(self) -> None:
-        if self.monitor.phase in (Phase.IDLE, Phase.FLYING):
+        if self.monitor.may_ask:
             self.monitor_sends(kill_request(self.fresh_id()))
 
     def monitor_reads(self) -> None:
-        if self.to_monitor and self.monitor.phase is not Phase.CLOSED:  # who has said or heard Bye reads no more
-            self.monitor = received(self.monitor, Role.KILLER, self.to_monitor.popleft())
+        if self.to_monitor and self.monitor.session.phase is not Phase.CLOSED:  # after Bye an end reads no more
+            self.monitor.receive(self.to_monitor.popleft(), False, False)
 
     def monitor_reexecutes(self) -> None:
-        if self.monitor.phase in (*TALKING, Phase.GREETED):
-            self.monitor = Session()
+        if self.monitor.is_open or self.monitor.session.phase is Phase.GREETED:
+            self.monitor = Connection(Role.MONITOR)
             self.greet()  # what the former self has not read is still under way
 
     def reconnect(self) -> None:
-        self.monitor, self.killer, self.taken = Session(), Session(), None
+        self.monitor, self.killer, self.taken = Connection(Role.MONITOR), Connection(Role.KILLER), None
         self.to_killer.clear()
         self.to_monitor.clear()
 
     def monitor_leaves(self) -> None:
-        if self.monitor.phase is not Phase.CLOSED:
+        if self.monitor.session.phase is not Phase.CLOSED:
             self.monitor_sends(Bye(0, Farewell.SHUTDOWN))
 
     def killer_leaves(self) -> None:
-        if self.killer.phase is not Phase.CLOSED:
+        if self.killer.session.phase is not Phase.CLOSED:
             self.killer_sends(Bye(0, Farewell.SHUTDOWN))
             self.taken = None
 
     def killer_takes(self) -> None:
-        if self.taken is None and self.to_killer and self.killer.phase is not Phase.CLOSED:
-            message = self.to_killer.popleft()
-            self.killer = received(self.killer, Role.MONITOR, message)
+        if self.taken is None and self.to_killer and self.killer.session.phase is not Phase.CLOSED:
+            message = self.killer.receive(self.to_killer.popleft(), False, False)
             self.taken = None if isinstance(message, Bye) else message
 
     def killer_signals(self) -> None:
@@ -211,7 +264,7 @@ class Wire:
         self.taken = None
 
     def victim_exits(self) -> None:
-        if self.in_flight and self.killer.phase not in (Phase.START, Phase.CLOSED):
+        if self.in_flight and self.killer.session.phase not in (Phase.START, Phase.CLOSED):
             self.killer_sends(Exited(self.in_flight, Fate.GONE, 7))
         self.in_flight = 0
 
@@ -238,9 +291,6 @@ class Wire:
     rare_moves = (monitor_reexecutes, reconnect, monitor_leaves, killer_leaves)
 
 
-TALKING = (Phase.IDLE, Phase.ASKED, Phase.FLYING, Phase.FLYING_ASKED)
-
-
 def monitor_hello(new_id: int) -> MonitorHello:
     return MonitorHello(new_id, limits.VERSION, limits.VERSION, 100)
 
@@ -263,11 +313,11 @@ def test_honest_ends_never_accuse_one_another_and_agree_when_all_has_arrived(mov
     for move in moves:
         move(wire)
     wire.settle()
-    if Phase.CLOSED in (wire.monitor.phase, wire.killer.phase):
+    if Phase.CLOSED in (wire.monitor.session.phase, wire.killer.session.phase):
         return
-    assert wire.monitor == wire.killer
-    if wire.monitor.phase in TALKING:
-        assert wire.monitor.flight_id == wire.in_flight
+    assert wire.monitor.session == wire.killer.session
+    if wire.monitor.is_open:
+        assert wire.monitor.session.flight_id == wire.in_flight
 
 
 @FUZZ
@@ -285,12 +335,12 @@ def test_no_monitor_can_make_an_honest_killer_break_the_rules(said: list[Message
     wire = Wire()
     todo = deque(deeds)
     for message in said:
-        wire.to_killer.append(message)
+        wire.to_killer.append(encode(message))
         try:
             wire.killer_takes()
         except RemoteProtocolError:
             wire.reconnect()
-        if wire.killer.phase is Phase.CLOSED:
+        if wire.killer.session.phase is Phase.CLOSED:
             wire.reconnect()
         for _ in range(min(3, len(todo))):
             todo.popleft()(wire)

@@ -1,4 +1,4 @@
-"""A place that every user may enter, and two processes that could be killed: one to ask for, one that happens by."""
+"""A place that every user may enter, and two processes that could be killed: one to ask for, and a bystander."""
 
 import shutil
 import subprocess

@@ -13,10 +13,10 @@ from bustd_killer import facts, flight
 from bustd_killer.checks import Ruling
 from bustd_killer.facts import Victim
 from bustd_protocol.messages import Bye, Farewell, MonitorHello, Outcome, Reason
-from bustd_shared.kernel import procfs
+from bustd_shared.kernel import process, procfs
 from tests.support import pid_namespace, victims
 from tests.support.dialogue import peer
-from tests.support.honest import kill, nobody_dies, refused, request_for
+from tests.support.honest import all_survive, kill, refused, request_for
 from tests.support.in_process import guard, kills
 from tests.support.killer import killer
 
@@ -29,7 +29,7 @@ def scenario(function: Callable[[Path], None]) -> Callable[[Path], None]:
 
 
 def succeed(old: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
-    """End the process and give its PID to a new one, which has started at another clock tick."""
+    """End the process and give its PID to a new one, which starts at a different clock tick."""
     ticks = victims.start_ticks(old.pid)
     victims.end(old)
     successor = pid_namespace.start_as(old.pid, name=b"successor")
@@ -38,13 +38,13 @@ def succeed(old: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
 
 
 def hide_processes(level: int = 2) -> None:
-    """Only group 4242, and whoever may trace them, sees the processes of others (proc(5), hidepid)."""
+    """Only group 4242, and processes that may trace them, see the processes of other users (proc(5), hidepid)."""
     subprocess.run(["mount", "-o", f"remount,hidepid={level},gid=4242", "/proc"], check=True)
 
 
 @scenario
 def between_reading_and_asking(place: Path) -> None:
-    """First there is nobody with that PID, then somebody else."""
+    """First there is no process with that PID, then another one."""
     old = victims.start()
     with killer(place) as daemon, peer(daemon.socket_path) as monitor:
         request = request_for(old.pid)
@@ -52,7 +52,7 @@ def between_reading_and_asking(place: Path) -> None:
         assert monitor.ask(request).outcome is Outcome.GONE
         successor = pid_namespace.start_as(old.pid)
         assert victims.start_ticks(successor.pid) != request.start_ticks
-        with nobody_dies(successor):
+        with all_survive(successor):
             assert refused(monitor.ask(request._replace(id=1)), Reason.START_TIME)
             assert refused(monitor.ask(request._replace(id=2, comm=b"leak", uid=0)), Reason.START_TIME)
         kill(monitor, successor)
@@ -60,7 +60,7 @@ def between_reading_and_asking(place: Path) -> None:
 
 @scenario
 def before_the_pidfd(place: Path) -> None:
-    """The facts are those of whoever the pidfd holds: were they read before it, they would be another's."""
+    """The facts are those of the process that the pidfd holds. Read before it, they would be those of another one."""
     old = victims.start()
     really_open, started = os.pidfd_open, []
 
@@ -79,28 +79,28 @@ def before_the_pidfd(place: Path) -> None:
 
 @scenario
 def while_the_facts_are_read(place: Path) -> None:
-    """After any of the reads: what was read is then of two processes, and of no use."""
-    really_read = facts._read
+    """It is reused after any of the reads. What was read then belongs to two processes, and is discarded."""
+    really_read = process.read_file
     for last in range(4):
         old = victims.start(20)
         reads, started = iter(range(100)), []
 
-        def read(path: str) -> bytes | None:
-            data = really_read(path)
+        def read(path: str, most_bytes: int = process.MOST_BYTES) -> bytes | None:
+            data = really_read(path, most_bytes)
             if next(reads) == last:  # noqa: B023
                 started.append(succeed(old))  # noqa: B023
             return data
 
-        facts._read = read
+        process.read_file = read
         assert facts.open_victim(old.pid) is Reason.GONE
-        facts._read = really_read
+        process.read_file = really_read
         (successor,) = started
         assert victims.is_alive(successor)
 
 
 @scenario
 def between_the_facts_and_the_signal(place: Path) -> None:
-    """The signal goes to the process that was judged, or to nobody."""
+    """The signal goes to the process that was judged, or to none."""
     old = victims.start()
     really_send, started = flight.send_signal, []
 
@@ -116,10 +116,10 @@ def between_the_facts_and_the_signal(place: Path) -> None:
 
 @scenario
 def hidden_after_the_start(place: Path) -> None:
-    """A process that lives and is not to be seen is neither gone nor anybody's victim."""
+    """A process that lives and can't be seen is not gone, and no process is killed."""
     with victims.victim(as_nobody=True) as hidden, killer(place) as daemon, peer(daemon.socket_path) as monitor:
         request = request_for(hidden.pid)
-        with nobody_dies(hidden):
+        with all_survive(hidden):
             hide_processes()
             assert refused(monitor.ask(request), Reason.HIDDEN)
             assert daemon.has_said("for floor: hidden\n")
@@ -131,7 +131,7 @@ def hidden_after_the_start(place: Path) -> None:
 def hidden_before_hello(place: Path) -> None:
     """The killer sees at Hello that it is blind, says so, and stops."""
     with victims.victim(as_nobody=True) as hidden, killer(place, peer_uid=victims.NOBODY.pw_uid) as daemon:
-        with nobody_dies(hidden), peer(daemon.socket_path, as_nobody=True) as monitor:  # greeted: it serves
+        with all_survive(hidden), peer(daemon.socket_path, as_nobody=True) as monitor:  # greeted, so it serves
             hide_processes()
             monitor.say(MonitorHello(monitor.next_id(), 1, 1, monitor.pid))
             assert monitor.hear() == Bye(0, Farewell.UNABLE)

@@ -1,4 +1,4 @@
-"""Whole control groups, in the kernel's own hierarchy: what dies with a process, what does not, and who cheats."""
+"""Whole control groups, in the kernel's own hierarchy: what dies with a process, what does not, and who can cheat."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ from bustd_shared.rules.protection import Protection
 from tests.support import victims
 from tests.support.cgroups import groups_at, put, writable_hierarchy
 from tests.support.dialogue import peer
-from tests.support.honest import dies_of, is_served, nobody_dies, refused, request_for
+from tests.support.honest import all_survive, dies_of, is_served, refused, request_for
 from tests.support.in_process import guard, kills
 from tests.support.killer import killer
 
@@ -35,7 +35,7 @@ def hierarchy() -> Path:
 
 @pytest.fixture
 def member() -> Iterator[Process]:
-    """Of another process group than the victim's."""
+    """A process in a different process group from the victim's."""
     with victims.victim(0, name=b"member", own_group=True) as process:
         yield process
 
@@ -56,7 +56,7 @@ def test_a_whole_unit_dies_with_what_is_below_it_and_nothing_beside_it(
         put(member.pid, unit)
         put(below.pid, deeper)
         put(bystander.pid, beside)
-        with nobody_dies(bystander), peer(daemon.socket_path) as monitor:
+        with all_survive(bystander), peer(daemon.socket_path) as monitor:
             request = request_for((victim if named == "victim" else below).pid, scope=Scope.CGROUP)
             verdict = monitor.ask(request)
             assert verdict[1:3] == (Outcome.SIGNALLED, Reason.NONE)
@@ -72,7 +72,7 @@ def test_a_whole_unit_dies_with_what_is_below_it_and_nothing_beside_it(
 def test_of_a_unit_only_the_process_dies_if_only_the_process_was_asked_for(
     place: Path, hierarchy: Path, victim: Process, member: Process
 ) -> None:
-    with groups_at(hierarchy, UNIT) as (unit,), killer(place) as daemon, nobody_dies(member):
+    with groups_at(hierarchy, UNIT) as (unit,), killer(place) as daemon, all_survive(member):
         put(victim.pid, unit)
         put(member.pid, unit)
         assert is_served(daemon, victim)
@@ -97,10 +97,10 @@ def test_of_a_unit_only_the_process_dies_if_only_the_process_was_asked_for(
 def test_what_is_no_unit_that_may_die_whole_is_refused_and_its_process_may_die_alone(
     place: Path, hierarchy: Path, victim: Process, member: Process, path: str
 ) -> None:
-    with groups_at(hierarchy, path) as (group,), killer(place) as daemon, nobody_dies(member):
+    with groups_at(hierarchy, path) as (group,), killer(place) as daemon, all_survive(member):
         put(victim.pid, group)
         put(member.pid, group)
-        with nobody_dies(victim), peer(daemon.socket_path) as monitor:
+        with all_survive(victim), peer(daemon.socket_path) as monitor:
             for number in Signal:
                 request = request_for(victim.pid, scope=Scope.CGROUP, signal=number)
                 assert refused(monitor.ask(request), Reason.PROTECTED)
@@ -111,7 +111,7 @@ def test_what_is_no_unit_that_may_die_whole_is_refused_and_its_process_may_die_a
 def test_a_process_in_no_control_group_of_its_own_is_refused(place: Path, hierarchy: Path, victim: Process) -> None:
     with killer(place) as daemon:
         put(victim.pid, hierarchy)
-        with nobody_dies(victim), peer(daemon.socket_path) as monitor:
+        with all_survive(victim), peer(daemon.socket_path) as monitor:
             assert refused(monitor.ask(request_for(victim.pid, scope=Scope.CGROUP)), Reason.PROTECTED)
         assert is_served(daemon, victim)
 
@@ -123,10 +123,10 @@ def test_a_unit_with_units_of_its_own_is_refused(
     with groups_at(hierarchy, *paths) as (inner,), killer(place) as daemon:
         put(victim.pid, inner.parents[1])
         put(member.pid, inner)
-        with nobody_dies(victim, member), peer(daemon.socket_path) as monitor:
+        with all_survive(victim, member), peer(daemon.socket_path) as monitor:
             assert refused(monitor.ask(request_for(victim.pid, scope=Scope.CGROUP)), Reason.PROTECTED)
         assert daemon.has_said("systemd-nspawn@c.service holds further units or more than it should\n")
-        with nobody_dies(member):
+        with all_survive(member):
             assert is_served(daemon, victim)
 
 
@@ -141,7 +141,7 @@ def test_one_protected_member_protects_the_whole_unit(
     ):
         put(victim.pid, sub.parent)
         put(protected.pid, sub)
-        with nobody_dies(victim, protected, bystander), peer(daemon.socket_path) as monitor:
+        with all_survive(victim, protected, bystander), peer(daemon.socket_path) as monitor:
             assert refused(monitor.ask(request_for(victim.pid, scope=Scope.CGROUP)), Reason.PROTECTED)
         path = sub.parent.relative_to(hierarchy)
         assert daemon.has_said(f"for floor: protected {protected.pid} of /{path}: name {comm.decode()}\n")
@@ -153,7 +153,7 @@ def test_the_unit_of_the_monitor_or_the_killer_is_refused(
     place: Path, hierarchy: Path, victim: Process, bystander: Process, whose: str
 ) -> None:
     with groups_at(hierarchy, UNIT) as (unit,), killer(place) as daemon:
-        with nobody_dies(victim, bystander, daemon.process), peer(daemon.socket_path) as monitor:
+        with all_survive(victim, bystander, daemon.process), peer(daemon.socket_path) as monitor:
             put(victim.pid, unit)
             put(monitor.pid if whose == "monitor" else daemon.pid, unit)
             expected = Reason.MONITOR if whose == "monitor" else Reason.SELF
@@ -176,13 +176,13 @@ def test_members_of_other_users_die_with_the_rest(place: Path, hierarchy: Path, 
 def test_a_list_that_its_owner_has_closed_spares_those_in_it_and_not_the_one_that_was_asked_for(
     place: Path, hierarchy: Path, victim: Process, member: Process
 ) -> None:
-    """A killer with CAP_KILL alone may not read what a user forbids. Nobody is signalled who has not been checked."""
+    """A killer with CAP_KILL alone may not read what a user forbids. No process is signalled without the checks."""
     with groups_at(hierarchy, UNIT) as (unit,), killer(place) as daemon:
         os.chown(unit / "cgroup.procs", victims.NOBODY.pw_uid, -1)
         put(victim.pid, unit)
         put(member.pid, unit)
         (unit / "cgroup.procs").chmod(0)
-        with nobody_dies(member), peer(daemon.socket_path) as monitor:
+        with all_survive(member), peer(daemon.socket_path) as monitor:
             assert monitor.ask(request_for(victim.pid, scope=Scope.CGROUP)).signalled_count == 1
             assert dies_of(victim)
             assert isinstance(monitor.hear(), Exited)
@@ -191,7 +191,7 @@ def test_a_list_that_its_owner_has_closed_spares_those_in_it_and_not_the_one_tha
 def test_threads_in_groups_of_their_own_are_one_process(
     place: Path, hierarchy: Path, victim: Process, member: Process
 ) -> None:
-    """A threaded group has no list of processes: those are in that of the domain above it."""
+    """A threaded group has no list of processes: they are in the list of the domain above it."""
     with groups_at(hierarchy, f"{UNIT}/threads") as (threads,), killer(place) as daemon:
         put(victim.pid, threads.parent)
         put(member.pid, threads.parent)
@@ -249,7 +249,7 @@ def test_a_member_that_comes_while_the_unit_is_killed_dies_unless_it_is_protecte
 def test_what_is_moved_out_between_the_list_and_the_check_lives(
     hierarchy: Path, victim: Process, member: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Moved to where it would be protected, or not: it is not of the unit any more."""
+    """Whether it is protected at its new place or not, it no longer belongs to the unit."""
     listed = cgroups.members
     with groups_at(hierarchy, UNIT, "user.slice/user-1000.slice/session-3.scope") as (unit, session), kills() as slot:
 

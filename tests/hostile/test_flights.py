@@ -1,4 +1,4 @@
-"""One kill in flight: what else is asked meanwhile, who asks, and victims that do not want to die."""
+"""One kill in flight: other requests meanwhile, requests from another connection, and victims that do not exit."""
 
 import signal
 import subprocess
@@ -12,7 +12,7 @@ from bustd_killer.checks import PASSED
 from bustd_protocol.messages import Exited, Fate, Outcome, Ping, Pong, Reason, Signal
 from tests.support import victims
 from tests.support.dialogue import Heard, peer
-from tests.support.honest import dies_of, is_served, kill, nobody_dies, refused, request_for
+from tests.support.honest import all_survive, dies_of, is_served, kill, refused, request_for
 from tests.support.in_process import guard, kills
 from tests.support.killer import killer
 
@@ -45,7 +45,7 @@ def test_while_a_kill_is_in_flight_another_is_refused(
 ) -> None:
     with killer(place, grace="term_ms = 60_000") as daemon, peer(daemon.socket_path) as monitor:
         first = request_for(stubborn.pid, signal=Signal.TERM)
-        with nobody_dies(stubborn, bystander):
+        with all_survive(stubborn, bystander):
             assert monitor.ask(first).outcome is Outcome.SIGNALLED
             assert refused(monitor.ask(request_for(bystander.pid)), Reason.BUSY)
             assert refused(monitor.ask(request_for(bystander.pid, signal=Signal.TERM)), Reason.BUSY)
@@ -66,7 +66,7 @@ def test_sigkill_for_the_one_in_flight_is_an_escalation_and_free_of_the_rate(
     with (
         killer(place, rate=rate, grace="term_ms = 60_000") as daemon,
         peer(daemon.socket_path) as monitor,
-        nobody_dies(bystander),
+        all_survive(bystander),
     ):
         first = request_for(stubborn.pid, signal=Signal.TERM)
         assert monitor.ask(first).outcome is Outcome.SIGNALLED
@@ -80,7 +80,7 @@ def test_sigkill_for_the_one_in_flight_is_an_escalation_and_free_of_the_rate(
         assert daemon.has_said(f"signalled SIGKILL to {stubborn.pid} (stubborn) for floor: an escalation\n")
         refusal = monitor.ask(request_for(bystander.pid))
         assert refused(refusal, Reason.RATE)
-        assert refusal.retry_after_ms <= 60_000  # for two kills it would be more
+        assert refusal.retry_after_ms <= 60_000  # after two kills it would be longer
     with killer(place) as daemon:
         assert is_served(daemon, bystander)
 
@@ -96,7 +96,7 @@ def test_sigterm_that_is_not_obeyed_becomes_sigkill_by_itself(
     ):
         if stopped:
             stubborn.send_signal(signal.SIGSTOP)
-        with peer(daemon.socket_path) as monitor, nobody_dies(bystander):
+        with peer(daemon.socket_path) as monitor, all_survive(bystander):
             request = request_for(stubborn.pid, signal=Signal.TERM)
             assert monitor.ask(request).outcome is Outcome.SIGNALLED
             if not stays:
@@ -122,10 +122,10 @@ def test_a_victim_that_obeys_gets_no_sigkill(place: Path, victim: subprocess.Pop
 def test_the_slot_outlives_the_connection(
     place: Path, stubborn: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes], parting: str
 ) -> None:
-    """The next Hello tells of the kill in flight, and its end is reported to whoever is there then."""
+    """The next KillerHello reports the kill in flight, and its end is reported to the peer that is connected then."""
     with killer(place, grace="term_ms = 60_000") as daemon:
         request = request_for(stubborn.pid, signal=Signal.TERM)
-        with nobody_dies(stubborn, bystander):
+        with all_survive(stubborn, bystander):
             with peer(daemon.socket_path) as first:
                 assert first.ask(request).outcome is Outcome.SIGNALLED
                 if parting == "a violation":
@@ -137,7 +137,7 @@ def test_the_slot_outlives_the_connection(
                 assert told == (request.id, stubborn.pid, request.start_ticks, Signal.TERM)
                 assert refused(second.ask(request_for(bystander.pid)), Reason.BUSY)
         with peer(daemon.socket_path) as third:
-            stubborn.kill()  # of whatever: an exit is an exit
+            stubborn.kill()  # any exit counts
             exited = third.hear()
             assert isinstance(exited, Exited)
             assert exited[:2] == (request.id, Fate.GONE)
@@ -147,7 +147,7 @@ def test_the_slot_outlives_the_connection(
 def test_another_connection_may_escalate(
     place: Path, stubborn: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes]
 ) -> None:
-    with killer(place, rate="burst = 1", grace="term_ms = 60_000") as daemon, nobody_dies(bystander):
+    with killer(place, rate="burst = 1", grace="term_ms = 60_000") as daemon, all_survive(bystander):
         request = request_for(stubborn.pid, signal=Signal.TERM)
         with peer(daemon.socket_path) as first:
             assert first.ask(request).outcome is Outcome.SIGNALLED
@@ -159,7 +159,7 @@ def test_another_connection_may_escalate(
             assert exited[:2] == (request.id, Fate.GONE)
 
 
-def test_an_exit_that_nobody_heard_of_frees_the_slot(
+def test_an_exit_without_a_peer_to_report_it_to_frees_the_slot(
     place: Path, victim: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes]
 ) -> None:
     with killer(place) as daemon:
@@ -173,7 +173,7 @@ def test_an_exit_that_nobody_heard_of_frees_the_slot(
 
 
 def test_a_hello_in_the_middle_of_a_kill_tells_of_it(place: Path, stubborn: subprocess.Popen[bytes]) -> None:
-    """As a monitor does that has executed itself anew on the same connection."""
+    """Like a monitor that has executed itself again on the same connection."""
     with killer(place, grace="term_ms = 60_000") as daemon, peer(daemon.socket_path) as monitor:
         request = request_for(stubborn.pid, signal=Signal.TERM)
         assert monitor.ask(request).outcome is Outcome.SIGNALLED
@@ -186,7 +186,7 @@ def test_a_hello_in_the_middle_of_a_kill_tells_of_it(place: Path, stubborn: subp
 
 @pytest.fixture
 def undying() -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """A process that stops for ever on its way out, and not even SIGKILL helps: a tracer holds it there."""
+    """A process that stops for ever while it exits, in spite of SIGKILL, because a tracer holds it there."""
     command = [victims.install.python(), "-I", "-c", STUCK]
     tracer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
@@ -205,17 +205,17 @@ def undying() -> Iterator[tuple[subprocess.Popen[bytes], int]]:
 def test_a_victim_that_will_not_die_is_stuck_and_the_next_may_die(
     place: Path, undying: tuple[subprocess.Popen[bytes], int], bystander: subprocess.Popen[bytes]
 ) -> None:
-    """And its memory comes back all the same."""
+    """Its memory comes back all the same."""
     tracer, stuck = undying
     with killer(place, grace="stuck_ms = 1200") as daemon, peer(daemon.socket_path) as monitor:
-        with nobody_dies(tracer, bystander):
+        with all_survive(tracer, bystander):
             request = request_for(stuck)
             assert monitor.ask(request).outcome is Outcome.SIGNALLED
             monitor.say(Ping(request.id + 1))
-            assert monitor.hear() == Pong(request.id + 1)  # so that it has let go of the memory
+            assert monitor.hear() == Pong(request.id + 1)  # by now it has released its memory
             assert "VmRSS:\t       0 kB" in Path(f"/proc/{stuck}/status").read_text()
             assert refused(monitor.ask(request_for(bystander.pid)), Reason.BUSY)
-            again = monitor.ask(request_for(stuck))  # it does not hold the slot for longer
+            again = monitor.ask(request_for(stuck))  # the slot is not held for longer
             assert again.outcome is Outcome.SIGNALLED
             exited = monitor.hear()
             assert isinstance(exited, Exited)
@@ -229,11 +229,11 @@ def test_a_victim_that_will_not_die_is_stuck_and_the_next_may_die(
 def test_the_deadlines_of_a_kill_that_never_ends(
     victim: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, number: Signal
 ) -> None:
-    """SIGTERM, SIGKILL after 2 s, stuck 5 s after that; escalations in between postpone nothing."""
+    """SIGTERM, SIGKILL after 2 s, stuck 5 s after that. Escalations in between postpone nothing."""
     sent: list[int] = []
     monkeypatch.setattr(flight, "send_signal", lambda _, signal_number: sent.append(signal_number) or PASSED)
     rules = guard(rate={"burst": 1})
-    with kills() as slot, nobody_dies(victim):
+    with kills() as slot, all_survive(victim):
         request = request_for(victim.pid, signal=number)
         assert slot.answer(request, rules, 0).verdict.outcome is Outcome.SIGNALLED
         killed_ms = 0

@@ -1,4 +1,4 @@
-"""Whole process groups, and what may not be among them."""
+"""Whole process groups, and processes that may not be among them."""
 
 import errno
 import os
@@ -16,7 +16,7 @@ from bustd_protocol.messages import Exited, Fate, Outcome, Reason, Scope, Signal
 from bustd_shared.rules.protection import Protection
 from tests.support import victims
 from tests.support.dialogue import peer
-from tests.support.honest import dies_of, is_served, nobody_dies, refused, request_for
+from tests.support.honest import all_survive, dies_of, is_served, refused, request_for
 from tests.support.in_process import guard, kills
 from tests.support.killer import killer
 
@@ -41,7 +41,7 @@ def member(leader: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]
 
 
 @pytest.mark.parametrize("named", ["leader", "member"])
-def test_a_whole_group_dies_whoever_of_it_was_named(
+def test_a_whole_group_dies_whichever_member_was_named(
     place: Path,
     leader: subprocess.Popen[bytes],
     member: subprocess.Popen[bytes],
@@ -50,7 +50,7 @@ def test_a_whole_group_dies_whoever_of_it_was_named(
 ) -> None:
     pid = leader.pid if named == "leader" else member.pid
     with killer(place, limits="minimum_mib = 0") as daemon:
-        with nobody_dies(bystander), peer(daemon.socket_path) as monitor:
+        with all_survive(bystander), peer(daemon.socket_path) as monitor:
             request = request_for(pid, scope=Scope.GROUP)
             verdict = monitor.ask(request)
             assert verdict[1:3] == (Outcome.SIGNALLED, Reason.NONE)
@@ -66,7 +66,7 @@ def test_a_whole_group_dies_whoever_of_it_was_named(
 def test_of_a_group_only_the_process_dies_if_only_the_process_was_asked_for(
     place: Path, leader: subprocess.Popen[bytes], member: subprocess.Popen[bytes]
 ) -> None:
-    with killer(place) as daemon, nobody_dies(member):
+    with killer(place) as daemon, all_survive(member):
         assert is_served(daemon, leader)
 
 
@@ -77,7 +77,7 @@ def test_a_member_that_ignores_sigterm_gets_sigkill(
         victims.victim(0, ignore_term=True, group=leader.pid) as stubborn,
         killer(place, grace="term_ms = 300") as daemon,
     ):
-        with nobody_dies(bystander), peer(daemon.socket_path) as monitor:
+        with all_survive(bystander), peer(daemon.socket_path) as monitor:
             verdict = monitor.ask(request_for(leader.pid, scope=Scope.GROUP, signal=Signal.TERM))
             assert verdict.signalled_count == 2
             assert dies_of(leader, Signal.TERM)
@@ -93,7 +93,7 @@ def test_one_protected_member_protects_the_whole_group(
         victims.victim(0, name=comm, group=leader.pid) as member,
         killer(place, protect='names = ["database"]') as daemon,
     ):
-        with nobody_dies(leader, member, bystander), peer(daemon.socket_path) as monitor:
+        with all_survive(leader, member, bystander), peer(daemon.socket_path) as monitor:
             for number in Signal:
                 request = request_for(leader.pid, scope=Scope.GROUP, signal=number)
                 assert refused(monitor.ask(request), Reason.PROTECTED)
@@ -106,7 +106,7 @@ def test_the_monitors_own_group_is_refused(
     place: Path, leader: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes]
 ) -> None:
     with killer(place) as daemon:
-        with nobody_dies(leader, bystander), peer(daemon.socket_path) as monitor:
+        with all_survive(leader, bystander), peer(daemon.socket_path) as monitor:
             monitor.step("join_group", group=leader.pid)
             assert refused(monitor.ask(request_for(leader.pid, scope=Scope.GROUP)), Reason.MONITOR)
             assert victims.is_alive(monitor.process)  # type: ignore[arg-type]
@@ -118,7 +118,7 @@ def test_the_killers_own_group_is_refused(
     place: Path, leader: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes]
 ) -> None:
     with killer(place, process_group=leader.pid) as daemon:
-        with nobody_dies(leader, bystander, daemon.process), peer(daemon.socket_path) as monitor:
+        with all_survive(leader, bystander, daemon.process), peer(daemon.socket_path) as monitor:
             assert refused(monitor.ask(request_for(leader.pid, scope=Scope.GROUP)), Reason.SELF)
         assert daemon.has_said(f"for floor: self {daemon.pid} of its group: self\n")
         assert is_served(daemon, bystander)
@@ -129,7 +129,7 @@ def test_the_group_of_the_killers_parent_is_refused(
 ) -> None:
     parent = [sys.executable, "-I", "-c", STARTS_A_KILLER]
     with killer(place, through=parent, process_group=leader.pid) as daemon:
-        with nobody_dies(leader, bystander, daemon.process), peer(daemon.socket_path) as monitor:
+        with all_survive(leader, bystander, daemon.process), peer(daemon.socket_path) as monitor:
             assert refused(monitor.ask(request_for(leader.pid, scope=Scope.GROUP)), Reason.PARENT)
         assert daemon.has_said(f"for floor: parent {daemon.pid} of its group: parent\n")
         assert is_served(daemon, bystander)
@@ -138,13 +138,13 @@ def test_the_group_of_the_killers_parent_is_refused(
 def test_a_member_outside_of_the_tree_refuses_the_whole_group(
     place: Path, leader: subprocess.Popen[bytes], member: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes]
 ) -> None:
-    """The leader's child is in the tree that the killer was told, and the leader itself is not."""
+    """The leader's child is in the tree that the killer was given, and the leader itself is not."""
     forks = "import os, time\nkept = bytes([1]) * (32 << 20)\nif os.fork(): print('ready', flush=True)\ntime.sleep(9)\n"
     parent = victims.start_program(forks, own_group=True)
     try:
         child = int(Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text())
         with killer(place, only_descendants_of=parent.pid) as daemon:
-            with nobody_dies(parent, leader, member, bystander), peer(daemon.socket_path) as monitor:
+            with all_survive(parent, leader, member, bystander), peer(daemon.socket_path) as monitor:
                 assert refused(monitor.ask(request_for(child, scope=Scope.GROUP)), Reason.OUTSIDE)
             assert daemon.has_said(f"outside {parent.pid} of its group: not a descendant of {parent.pid}\n")
             with peer(daemon.socket_path) as monitor:
@@ -162,7 +162,7 @@ def test_a_group_larger_than_the_table_of_descriptors_is_refused_and_nothing_lea
     try:
         with killer(place) as daemon, peer(daemon.socket_path) as monitor:
             resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (limit, limit))
-            with nobody_dies(crowd, bystander):
+            with all_survive(crowd, bystander):
                 for _ in range(2):
                     verdict = monitor.ask(request_for(crowd.pid, scope=Scope.GROUP))
                     assert verdict[1:3] == (Outcome.FAILED, Reason.KERNEL)
@@ -179,7 +179,7 @@ def test_a_group_that_just_fits_into_the_table_of_descriptors_dies_whole(
 ) -> None:
     crowd = victims.start_program(victims.crowd_program(60, kept_mib=32), own_group=True)
     try:
-        with killer(place) as daemon, nobody_dies(bystander), peer(daemon.socket_path) as monitor:
+        with killer(place) as daemon, all_survive(bystander), peer(daemon.socket_path) as monitor:
             for limit in range(64, 100):
                 resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (limit, 100))
                 verdict = monitor.ask(request_for(crowd.pid, scope=Scope.GROUP))
@@ -199,10 +199,10 @@ def test_a_group_that_just_fits_into_the_table_of_descriptors_dies_whole(
 def test_a_member_that_cannot_be_seen_refuses_the_whole_group(
     leader: subprocess.Popen[bytes], member: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whether it is protected, nobody can tell."""
+    """The killer can't tell whether it is protected."""
     open_victim = facts.open_victim
     monkeypatch.setattr(facts, "open_victim", lambda pid: Reason.HIDDEN if pid == member.pid else open_victim(pid))
-    with kills() as slot, nobody_dies(leader, member):
+    with kills() as slot, all_survive(leader, member):
         verdict = slot.answer(request_for(leader.pid, scope=Scope.GROUP), guard(), 0).verdict
         assert refused(verdict, Reason.HIDDEN)
         assert slot.flight is None

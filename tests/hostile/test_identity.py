@@ -1,4 +1,4 @@
-"""Processes that must never be asked for, processes that are not what the request says, and processes that are dead."""
+"""Processes that must never be asked for, processes that differ from the request, and dead processes."""
 
 import os
 import signal
@@ -10,10 +10,10 @@ import pytest
 
 from bustd_killer import facts
 from bustd_protocol.messages import DIFFERS_COMM, DIFFERS_UID, Outcome, Reason, Signal
-from bustd_shared.kernel import procfs
+from bustd_shared.kernel import process, procfs
 from tests.support import victims
 from tests.support.dialogue import peer
-from tests.support.honest import dies_of, is_served, nobody_dies, refused, request_for
+from tests.support.honest import all_survive, dies_of, is_served, refused, request_for
 from tests.support.killer import killer
 
 KTHREADD = 2
@@ -46,7 +46,7 @@ ctypes.CDLL(None).syscall({"x86_64": 60}.get(platform.machine(), 93), 0)
 
 @pytest.fixture
 def undead() -> Iterator[subprocess.Popen[bytes]]:
-    """A process whose first thread has exited, while another one lives and holds the memory."""
+    """A process whose first thread has exited, while another thread lives and holds the memory."""
     process = victims.start_program(LEADER_EXITS)
     yield process
     victims.end(process)
@@ -58,7 +58,7 @@ def test_what_must_never_be_asked_for_is_refused(
     place: Path, victim: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes], who: str, number: Signal
 ) -> None:
     with killer(place) as daemon:
-        with nobody_dies(victim, bystander, daemon.process), peer(daemon.socket_path) as liar:
+        with all_survive(victim, bystander, daemon.process), peer(daemon.socket_path) as liar:
             pid = {"pid1": 1, "self": daemon.pid, "parent": os.getpid(), "monitor": liar.pid}[who]
             verdict = liar.ask(request_for(pid, signal=number, claimed_bytes=0))
             assert refused(verdict, Reason[who.upper()])
@@ -76,7 +76,7 @@ def test_a_kernel_thread_is_refused(
     if stat is None or not stat.is_kernel_thread:
         pytest.skip("process 2 is no kernel thread here")
     with killer(place) as daemon:
-        with nobody_dies(victim, bystander), peer(daemon.socket_path) as liar:
+        with all_survive(victim, bystander), peer(daemon.socket_path) as liar:
             assert refused(liar.ask(request_for(KTHREADD)), Reason.KERNEL_THREAD)
         assert daemon.has_said("to 2 (kthreadd) for floor: kernel_thread\n")
         assert is_served(daemon, victim)
@@ -87,7 +87,7 @@ def test_the_id_of_a_thread_is_refused(place: Path, bystander: subprocess.Popen[
     try:
         (thread,) = {int(task.name) for task in Path(f"/proc/{process.pid}/task").iterdir()} - {process.pid}
         with killer(place) as daemon:
-            with nobody_dies(process, bystander), peer(daemon.socket_path) as liar:
+            with all_survive(process, bystander), peer(daemon.socket_path) as liar:
                 verdict = liar.ask(request_for(process.pid, pid=thread, start_ticks=victims.start_ticks(thread)))
                 assert refused(verdict, Reason.NOT_LEADER)
             assert daemon.has_said(f"to {thread} (python3) for floor: not_leader\n")
@@ -103,7 +103,7 @@ def test_another_start_time_is_another_process(
     true = victims.start_ticks(victim.pid)
     told = max(true + stale, 0)
     with killer(place) as daemon:
-        with nobody_dies(victim, bystander), peer(daemon.socket_path) as liar:
+        with all_survive(victim, bystander), peer(daemon.socket_path) as liar:
             assert refused(liar.ask(request_for(victim.pid, start_ticks=told)), Reason.START_TIME)
         assert daemon.has_said(f"for floor: start_time started at {true}, not {told}\n")
         assert is_served(daemon, victim)
@@ -125,8 +125,8 @@ def test_another_uid_or_name_is_reported_and_no_excuse(
     changes: dict[str, object],
     differs: int,
 ) -> None:
-    with killer(place) as daemon, nobody_dies(daemon.process):
-        with nobody_dies(bystander), peer(daemon.socket_path) as monitor:
+    with killer(place) as daemon, all_survive(daemon.process):
+        with all_survive(bystander), peer(daemon.socket_path) as monitor:
             verdict = monitor.ask(request_for(victim.pid, **changes))
             assert verdict[1:4] == (Outcome.SIGNALLED, Reason.NONE, differs)
             assert dies_of(victim)
@@ -138,7 +138,7 @@ def test_a_name_forges_no_line_of_the_log(
     place: Path, victim: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes]
 ) -> None:
     with killer(place) as daemon:
-        with nobody_dies(victim, bystander), peer(daemon.socket_path) as liar:
+        with all_survive(victim, bystander), peer(daemon.socket_path) as liar:
             name = b"x\n2026-01-01 bustd-killer: stopping\x1b[2J\xff"
             liar.ask(request_for(victim.pid, start_ticks=0, comm=name, condition=b"a\nb\r\x00"))
         forged = "(x\\n2026-01-01 bustd-killer: stopping\\x1b[2J\\xff) for a\\nb\\r\\x00: start_time"
@@ -152,7 +152,7 @@ def test_a_process_that_renames_itself_all_the_time_dies(place: Path, bystander:
     worm = victims.start_program(RENAMES_ITSELF)
     try:
         with killer(place) as daemon:
-            with nobody_dies(bystander), peer(daemon.socket_path) as monitor:
+            with all_survive(bystander), peer(daemon.socket_path) as monitor:
                 verdict = monitor.ask(request_for(worm.pid, comm=b"worm -1"))
                 assert verdict[1:4] == (Outcome.SIGNALLED, Reason.NONE, DIFFERS_COMM)
                 assert dies_of(worm)
@@ -168,7 +168,7 @@ def test_a_zombie_leader_with_a_living_thread_dies_and_its_bytes_are_seen(
     assert stat is not None
     assert (stat.state, stat.threads) == (b"Z", 2)
     with killer(place) as daemon:
-        with nobody_dies(bystander), peer(daemon.socket_path) as monitor:
+        with all_survive(bystander), peer(daemon.socket_path) as monitor:
             verdict = monitor.ask(request_for(undead.pid, claimed_bytes=48 << 20))
             assert verdict[1:3] == (Outcome.SIGNALLED, Reason.NONE)
             assert verdict.held_bytes >= 48 << 20
@@ -187,7 +187,7 @@ def test_a_dead_process_is_gone(
     if reaped:
         victim.wait()
     with killer(place) as daemon:
-        with nobody_dies(bystander), peer(daemon.socket_path) as liar:
+        with all_survive(bystander), peer(daemon.socket_path) as liar:
             verdict = liar.ask(request)
             assert verdict[1:3] == (Outcome.GONE, Reason.GONE)
             assert verdict.signalled_count == 0
@@ -196,12 +196,12 @@ def test_a_dead_process_is_gone(
 
 
 def test_a_dead_process_whose_group_lives_on_is_gone(place: Path, bystander: subprocess.Popen[bytes]) -> None:
-    """The kernel still knows the number, as that of the group."""
+    """The kernel still knows the number, as that of the process group."""
     with victims.victim(0, own_group=True) as leader, victims.victim(0, group=leader.pid) as member:
         request = request_for(leader.pid)
         victims.end(leader)
         with killer(place) as daemon:
-            with nobody_dies(member, bystander), peer(daemon.socket_path) as liar:
+            with all_survive(member, bystander), peer(daemon.socket_path) as liar:
                 assert liar.ask(request).outcome is Outcome.GONE
             assert is_served(daemon, bystander)
 
@@ -210,15 +210,15 @@ def test_a_dead_process_whose_group_lives_on_is_gone(place: Path, bystander: sub
 def test_a_process_that_ends_while_its_facts_are_read_is_gone(
     victim: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, last_read: int
 ) -> None:
-    """Whichever file was the last that could be read: that it lives is asked after all of them."""
-    read, reads = facts._read, iter(range(100))
+    """It may end after any of the reads: whether it lives is checked after all of them."""
+    read, reads = process.read_file, iter(range(100))
 
-    def read_and_end(path: str) -> bytes | None:
-        data = read(path)
+    def read_and_end(path: str, most_bytes: int = process.MOST_BYTES) -> bytes | None:
+        data = read(path, most_bytes)
         if next(reads) == last_read:
             victim.send_signal(signal.SIGKILL)
             victim.wait()
         return data
 
-    monkeypatch.setattr(facts, "_read", read_and_end)
+    monkeypatch.setattr(process, "read_file", read_and_end)
     assert facts.open_victim(victim.pid) is Reason.GONE

@@ -1,11 +1,11 @@
-"""A request that is wrong in every way is refused for the first of them: the next step rests on the reason."""
+"""A request that is wrong in every way is refused for the first fault: the monitor's next step rests on the reason."""
 
 import subprocess
 
-from bustd_killer.checks import Own
+from bustd_killer.checks import OwnPids
 from bustd_protocol.messages import Reason
 from bustd_shared.rules.protection import Protection
-from tests.support.honest import dies_of, nobody_dies, request_for
+from tests.support.honest import all_survive, dies_of, request_for
 from tests.support.in_process import guard, kills
 
 ELSEWHERE = 2**22
@@ -14,15 +14,15 @@ ELSEWHERE = 2**22
 def test_the_checks_are_made_in_their_order(
     victim: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes]
 ) -> None:
-    """Once one of its faults after the other is mended, the next one shows, and at last it is granted."""
+    """As one fault after the other is corrected, the next one shows, and at last the request is granted."""
     honest = request_for(victim.pid)
     request = honest._replace(start_ticks=0, claimed_bytes=2**60)
     rules = guard(available_percent=100, protection=Protection(names=(b"leak",)), rate={"burst": 1})
-    rules = rules._replace(own=Own(victim.pid, ELSEWHERE, ELSEWHERE))
-    with kills() as slot, nobody_dies(bystander):
+    rules = rules._replace(own=OwnPids(victim.pid, ELSEWHERE, ELSEWHERE))
+    with kills() as slot, all_survive(bystander):
         assert slot.answer(request._replace(pid=ELSEWHERE), rules, 0).verdict.reason is Reason.GONE
         assert slot.answer(request, rules, 0).verdict.reason is Reason.SELF
-        rules = rules._replace(own=Own(ELSEWHERE, ELSEWHERE, ELSEWHERE))
+        rules = rules._replace(own=OwnPids(ELSEWHERE, ELSEWHERE, ELSEWHERE))
         assert slot.answer(request, rules, 0).verdict.reason is Reason.START_TIME
         request = request._replace(start_ticks=honest.start_ticks)
         assert slot.answer(request, rules._replace(only_descendants_of=victim.pid), 0).verdict.reason is Reason.OUTSIDE
@@ -34,7 +34,7 @@ def test_the_checks_are_made_in_their_order(
         short = guard(rate={"burst": 1})
         assert slot.answer(request, short, 0).verdict.reason is Reason.NONE
         assert dies_of(victim)
-        # And what is in flight, or owed to the rate, comes before any look at the process.
+        # The kill in flight and the rate are checked before the process.
         other = request_for(bystander.pid, start_ticks=0)
         assert slot.answer(other, short, 1).verdict.reason is Reason.BUSY
         slot.follow(2, short.config)

@@ -1,4 +1,4 @@
-"""Packets that are no message: each would kill the victim if the killer guessed what was meant."""
+"""Packets that are not messages: each would kill the victim if the killer guessed what was meant."""
 
 import subprocess
 from collections.abc import Callable
@@ -10,14 +10,14 @@ import pytest
 from bustd_protocol import codec, limits
 from bustd_protocol.messages import KillRequest
 from tests.support.dialogue import Heard, peer
-from tests.support.honest import is_served, nobody_dies, request_for
+from tests.support.honest import all_survive, is_served, request_for
 from tests.support.killer import killer
 
 FIELDS = ("type", "version", *KillRequest._fields)
 
 
 def with_(**values: object) -> Callable[[list[object]], bytes]:
-    """The request with other values on the wire."""
+    """The request with different values on the wire."""
 
     def altered(request: list[object]) -> bytes:
         return msgpack.packb([values.get(name, value) for name, value in zip(FIELDS, request, strict=True)])
@@ -82,7 +82,7 @@ def test_a_malformed_packet_ends_the_connection_and_nothing_else(
     spoil, sentence = CASES[case]
     request: list[object] = list(msgpack.unpackb(codec.encode(request_for(victim.pid))))
     with killer(place) as daemon:
-        with nobody_dies(victim, bystander), peer(daemon.socket_path) as liar:
+        with all_survive(victim, bystander), peer(daemon.socket_path) as liar:
             liar.send(spoil(request))
             assert liar.hear() is Heard.END
         assert daemon.has_said(f"violation by pid {liar.pid}: {sentence}")
@@ -93,7 +93,7 @@ def test_an_empty_packet_is_the_end_of_the_connection(
     place: Path, victim: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes]
 ) -> None:
     with killer(place) as daemon:
-        with nobody_dies(victim, bystander), peer(daemon.socket_path) as liar:
+        with all_survive(victim, bystander), peer(daemon.socket_path) as liar:
             liar.send(b"", codec.encode(request_for(victim.pid)))
             assert liar.hear() is Heard.END
         assert daemon.has_said(f"the monitor {liar.pid} is gone: end of file")
@@ -103,8 +103,8 @@ def test_an_empty_packet_is_the_end_of_the_connection(
 def test_a_request_of_which_nothing_was_spoiled_would_have_killed(
     place: Path, victim: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes]
 ) -> None:
-    """The counter-check of every case above."""
+    """The counterpart of every case above."""
     unspoiled = with_()(list(msgpack.unpackb(codec.encode(request_for(victim.pid)))))
-    with killer(place) as daemon, nobody_dies(bystander), peer(daemon.socket_path) as honest:
+    with killer(place) as daemon, all_survive(bystander), peer(daemon.socket_path) as honest:
         honest.send(unspoiled)
         assert victim.wait(5) == -9

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from bustd_killer import facts
 from bustd_protocol.messages import Outcome, Reason
+from bustd_shared.kernel import process
 from tests.hostile.test_identity import LEADER_EXITS
 from tests.support import victims
 from tests.support.cgroups import counts_for_units, group_at, mount_point, put
 from tests.support.dialogue import peer
-from tests.support.honest import dies_of, is_served, nobody_dies, refused, request_for
+from tests.support.honest import all_survive, dies_of, is_served, refused, request_for
 from tests.support.in_process import guard, kills
 from tests.support.killer import killer
 
@@ -51,12 +51,12 @@ def hierarchy(request: pytest.FixtureRequest) -> Path:
         f"{USER}/user@1000.service/a\r1:name=systemd:/system.slice/postgresql.service",
     ],
 )
-def test_a_unit_forged_below_a_users_own_protects_nobody(
+def test_a_unit_forged_below_a_users_own_protects_nothing(
     place: Path, victim: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes], hierarchy: Path, path: str
 ) -> None:
     with group_at(hierarchy, path) as group, killer(place, protect='units = ["postgresql.service"]') as daemon:
         put(victim.pid, group)
-        with nobody_dies(bystander):
+        with all_survive(bystander):
             assert is_served(daemon, victim)
         unit = "session-3.scope" if "session-3" in path else "user@1000.service"
         assert daemon.has_said(f"signalled SIGKILL to {victim.pid} (leak, unit {unit}, holding ")
@@ -83,7 +83,7 @@ def test_a_protected_unit_is_refused(
 ) -> None:
     with group_at(hierarchy, path) as group, killer(place, protect=f'units = ["{rule}"]') as daemon:
         put(victim.pid, group)
-        with nobody_dies(victim, bystander), peer(daemon.socket_path) as liar:
+        with all_survive(victim, bystander), peer(daemon.socket_path) as liar:
             assert refused(liar.ask(request_for(victim.pid)), Reason.PROTECTED)
         assert daemon.has_said(f"to {victim.pid} (leak) for floor: protected unit {rule}\n")
         assert is_served(daemon, bystander)
@@ -93,13 +93,13 @@ def test_a_protected_unit_is_refused(
 def test_a_unit_protects_a_process_whose_leader_has_exited(
     place: Path, bystander: subprocess.Popen[bytes], hierarchy: Path
 ) -> None:
-    """The kernel shows an exited leader in no group at all; its living threads are where they were."""
+    """The kernel shows an exited leader in no group at all. Its living threads are where they were."""
     with group_at(hierarchy, "system.slice/postgresql.service") as group:
         enter = f"import os; open({str(group / 'cgroup.procs')!r}, 'w').write(str(os.getpid()))\n"
         undead = victims.start_program(enter + LEADER_EXITS)
         try:
             with killer(place, protect='units = ["postgresql.service"]') as daemon:
-                with nobody_dies(undead, bystander), peer(daemon.socket_path) as liar:
+                with all_survive(undead, bystander), peer(daemon.socket_path) as liar:
                     assert refused(liar.ask(request_for(undead.pid)), Reason.PROTECTED)
                 assert daemon.has_said("protected unit postgresql.service\n")
                 assert is_served(daemon, bystander)
@@ -111,7 +111,7 @@ def test_a_unit_protects_a_process_whose_leader_has_exited(
 def test_a_protected_user_is_refused_whatever_the_request_says(place: Path, bystander: subprocess.Popen[bytes]) -> None:
     uid = victims.NOBODY.pw_uid
     with victims.victim(as_nobody=True) as victim, killer(place, protect='users = ["nobody"]') as daemon:
-        with nobody_dies(victim, bystander), peer(daemon.socket_path) as liar:
+        with all_survive(victim, bystander), peer(daemon.socket_path) as liar:
             for told in (uid, 0, 4711):
                 assert refused(liar.ask(request_for(victim.pid, uid=told)), Reason.PROTECTED)
         assert daemon.has_said(f"to {victim.pid} (leak) for floor: protected uid {uid}\n")
@@ -123,7 +123,7 @@ def test_a_protected_name_is_refused_whatever_the_request_says(
     place: Path, victim: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes], told: bytes
 ) -> None:
     with killer(place, protect='names = ["le?k"]') as daemon:
-        with nobody_dies(victim, bystander), peer(daemon.socket_path) as liar:
+        with all_survive(victim, bystander), peer(daemon.socket_path) as liar:
             assert refused(liar.ask(request_for(victim.pid, comm=told)), Reason.PROTECTED)
         assert daemon.has_said(f"to {victim.pid} ({told.decode()}) for floor: protected name le?k\n")
         assert is_served(daemon, bystander)
@@ -133,7 +133,7 @@ def test_a_name_given_on_the_command_line_is_protected_too(
     place: Path, victim: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes]
 ) -> None:
     with killer(place, "--protect-name", "lea*", "--protect-name", "other") as daemon:
-        with nobody_dies(victim, bystander), peer(daemon.socket_path) as liar:
+        with all_survive(victim, bystander), peer(daemon.socket_path) as liar:
             assert refused(liar.ask(request_for(victim.pid)), Reason.PROTECTED)
         assert is_served(daemon, bystander)
 
@@ -141,7 +141,7 @@ def test_a_name_given_on_the_command_line_is_protected_too(
 def test_what_a_machine_needs_is_protected_unless_root_says_otherwise(place: Path) -> None:
     with victims.victim(name=b"sshd") as sshd, victims.victim() as other:
         with killer(place) as daemon:
-            with nobody_dies(sshd, other), peer(daemon.socket_path) as liar:
+            with all_survive(sshd, other), peer(daemon.socket_path) as liar:
                 assert refused(liar.ask(request_for(sshd.pid)), Reason.PROTECTED)
             assert daemon.has_said("protected name sshd\n")
             assert is_served(daemon, other)
@@ -149,12 +149,12 @@ def test_what_a_machine_needs_is_protected_unless_root_says_otherwise(place: Pat
             assert is_served(daemon, sshd)
 
 
-def test_a_claimed_name_protects_nobody(
+def test_a_claimed_name_protects_nothing(
     place: Path, victim: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes]
 ) -> None:
     """The name that counts is the one that the killer reads."""
     with killer(place, protect='names = ["database"]') as daemon:
-        with nobody_dies(bystander), peer(daemon.socket_path) as monitor:
+        with all_survive(bystander), peer(daemon.socket_path) as monitor:
             assert monitor.ask(request_for(victim.pid, comm=b"database")).outcome is Outcome.SIGNALLED
             assert dies_of(victim)
         assert is_served(daemon, bystander)
@@ -168,12 +168,12 @@ def test_a_process_that_the_kernel_may_not_take_is_refused(
     adj: int,
     reason: Reason,
 ) -> None:
-    """By a fake of the one file, because the machine's root may not be allowed to lower it."""
-    read = facts._read
+    """With a fake of this one file, because the machine's root may not be allowed to lower it."""
+    read = process.read_file
     lying = Path(f"/proc/{victim.pid}/oom_score_adj")
-    monkeypatch.setattr(facts, "_read", lambda path: f"{adj}\n".encode() if Path(path) == lying else read(path))
+    monkeypatch.setattr(process, "read_file", lambda path: f"{adj}\n".encode() if Path(path) == lying else read(path))
     with kills() as slot:
-        with nobody_dies(bystander):
+        with all_survive(bystander):
             assert slot.answer(request_for(victim.pid), guard(), 0).verdict.reason is reason
             assert victims.exits_within(victim, 5 if reason is Reason.NONE else 0) == (reason is Reason.NONE)
         monkeypatch.undo()
@@ -191,7 +191,7 @@ def test_a_process_that_the_kernel_really_may_not_take_is_refused(
     except PermissionError:
         pytest.skip("this machine's root may not lower oom_score_adj (no CAP_SYS_RESOURCE)")
     with killer(place) as daemon:
-        with nobody_dies(victim, bystander), peer(daemon.socket_path) as liar:
+        with all_survive(victim, bystander), peer(daemon.socket_path) as liar:
             assert refused(liar.ask(request_for(victim.pid)), Reason.ADJ)
         assert daemon.has_said(f"to {victim.pid} (leak) for floor: adj\n")
         assert is_served(daemon, bystander)
@@ -199,7 +199,7 @@ def test_a_process_that_the_kernel_really_may_not_take_is_refused(
 
 @pytest.fixture
 def family() -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """A process and the PID of its child, which dies with it; both hold enough to be killed."""
+    """A process and the PID of its child, which dies with it. Both hold enough memory to be killed."""
     parent = victims.start_program(FAMILY)
     (child,) = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()
     yield parent, int(child)
@@ -212,7 +212,7 @@ def test_outside_of_the_tree_that_it_was_told_nothing_dies(
     parent, child = family
     with (
         killer(place, only_descendants_of=parent.pid) as daemon,
-        nobody_dies(parent, bystander),
+        all_survive(parent, bystander),
         peer(daemon.socket_path) as monitor,
     ):
         for pid in (parent.pid, bystander.pid):

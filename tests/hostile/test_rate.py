@@ -1,4 +1,4 @@
-"""A monitor that wants more deaths than it may have."""
+"""A monitor that asks for more kills than the rate permits."""
 
 import subprocess
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from bustd_killer.checks import PASSED
 from bustd_protocol.messages import Fate, Outcome, Reason
 from tests.support import victims
 from tests.support.dialogue import Heard, peer
-from tests.support.honest import is_served, kill, nobody_dies, refused, request_for
+from tests.support.honest import all_survive, is_served, kill, refused, request_for
 from tests.support.in_process import guard, kills
 from tests.support.killer import killer
 
@@ -31,16 +31,16 @@ def test_the_fourth_of_a_burst_waits_and_a_reconnect_does_not_help(
         with peer(daemon.socket_path) as monitor:
             for process in dead:
                 kill(monitor, process)
-            with nobody_dies(fourth, last):
+            with all_survive(fourth, last):
                 refusal = monitor.ask(request_for(fourth.pid))
                 assert refused(refusal, Reason.RATE)
                 assert 0 < refusal.retry_after_ms <= 60_000
                 assert daemon.has_said(f"(leak) for floor: rate for {refusal.retry_after_ms} ms\n")
-        with peer(daemon.socket_path, greeted=False) as monitor, nobody_dies(fourth, last):
+        with peer(daemon.socket_path, greeted=False) as monitor, all_survive(fourth, last):
             assert 0 < monitor.greet().retry_after_ms <= refusal.retry_after_ms
             later = monitor.ask(request_for(fourth.pid))
             assert refused(later, Reason.RATE)
-            assert later.retry_after_ms <= refusal.retry_after_ms  # refusals use nothing up
+            assert later.retry_after_ms <= refusal.retry_after_ms  # refusals do not count
 
 
 def test_after_the_time_that_the_killer_gave_the_next_is_served(
@@ -52,12 +52,12 @@ def test_after_the_time_that_the_killer_gave_the_next_is_served(
         peer(daemon.socket_path) as monitor,
     ):
         kill(monitor, first)
-        with nobody_dies(second, third):
+        with all_survive(second, third):
             refusal = monitor.ask(request_for(second.pid))
             assert refused(refusal, Reason.RATE)
             assert monitor.hear(refusal.retry_after_ms / 1000) is Heard.NOTHING
         kill(monitor, second)
-        with nobody_dies(third):
+        with all_survive(third):
             assert refused(monitor.ask(request_for(third.pid)), Reason.RATE)
 
 
@@ -66,7 +66,7 @@ def test_no_minute_sees_more_than_its_share(place: Path, crowd: list[subprocess.
     with (
         killer(place, rate="burst = 2\ninterval_ms = 0\nper_minute = 2") as daemon,
         peer(daemon.socket_path) as monitor,
-        nobody_dies(*others),
+        all_survive(*others),
     ):
         kill(monitor, first)
         kill(monitor, second)
@@ -80,7 +80,7 @@ def test_refusals_and_failures_use_nothing_up(place: Path, crowd: list[subproces
     gone = request_for(dead.pid)
     victims.end(dead)
     with killer(place, rate="burst = 1\ninterval_ms = 60_000") as daemon:
-        with nobody_dies(alive, *others), peer(daemon.socket_path) as monitor:
+        with all_survive(alive, *others), peer(daemon.socket_path) as monitor:
             assert monitor.ask(gone).outcome is Outcome.GONE
             assert refused(monitor.ask(request_for(1)), Reason.PID1)
             assert refused(monitor.ask(request_for(alive.pid, start_ticks=0)), Reason.START_TIME)
@@ -93,7 +93,7 @@ def test_the_rate_over_time(victim: subprocess.Popen[bytes], monkeypatch: pytest
     monkeypatch.setattr(flight, "send_signal", lambda *_: PASSED)
     monkeypatch.setattr(facts, "has_exited", lambda _: False)
     rules, request, granted = guard(), request_for(victim.pid), []
-    with kills() as slot, nobody_dies(victim):
+    with kills() as slot, all_survive(victim):
         for now_ms in range(0, 90_000, 100):
             verdict = slot.answer(request, rules, now_ms).verdict
             if verdict.reason is Reason.RATE:

@@ -1,4 +1,4 @@
-"""PIDs that are given out again at the worst moment, and processes that are hidden: in namespaces of the test's own."""
+"""PIDs that are reused at the worst moment, and hidden processes, in namespaces of the test's own."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Messages that are well made and out of place, peers that say nothing or too much, and peers of the wrong user."""
+"""Valid messages at the wrong point, peers that send nothing or too much, and peers of the wrong user."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ from bustd_protocol.messages import (
 )
 from tests.support import victims
 from tests.support.dialogue import Dialogue, Heard, peer, stranger
-from tests.support.honest import is_served, kill, nobody_dies, request_for
+from tests.support.honest import all_survive, is_served, kill, request_for
 from tests.support.killer import Killer, killer
 
 PUT_OUT_OF_PLACE: dict[str, tuple[Callable[[KillRequest], Message], str]] = {
@@ -43,12 +43,12 @@ PUT_OUT_OF_PLACE: dict[str, tuple[Callable[[KillRequest], Message], str]] = {
 
 
 def descriptors_of(daemon: Killer) -> int:
-    """How many descriptors the killer has open; the kernel tells nobody but root."""
+    """How many descriptors the killer has open. The kernel tells only root."""
     return len(list(Path(f"/proc/{daemon.pid}/fd").iterdir()))
 
 
 def is_cut_off(liar: Dialogue) -> bool:
-    """Whether the connection ends without a further word from the killer."""
+    """Whether the connection ends without another message from the killer."""
     return liar.hear() is Heard.END
 
 
@@ -60,7 +60,7 @@ def test_the_killers_own_messages_are_not_the_monitors_to_send(
     make, sentence = PUT_OUT_OF_PLACE[case]
     request = request_for(victim.pid)
     with killer(place) as daemon:
-        with nobody_dies(victim, bystander), peer(daemon.socket_path, greeted=greeted) as liar:
+        with all_survive(victim, bystander), peer(daemon.socket_path, greeted=greeted) as liar:
             liar.say(make(request), request)
             assert is_cut_off(liar)
         assert daemon.has_said(f"violation by pid {liar.pid}: {sentence}")
@@ -72,7 +72,7 @@ def test_before_hello_nothing_is_answered(
     place: Path, victim: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes], word: str, sentence: str
 ) -> None:
     with killer(place) as daemon:
-        with nobody_dies(victim, bystander), peer(daemon.socket_path, greeted=False) as liar:
+        with all_survive(victim, bystander), peer(daemon.socket_path, greeted=False) as liar:
             liar.say(request_for(victim.pid) if word == "request" else Ping(1))
             assert is_cut_off(liar)
         assert daemon.has_said(f"violation by pid {liar.pid}: {sentence}")
@@ -84,7 +84,7 @@ def test_a_hello_without_version_1_is_no_hello(
     place: Path, victim: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes], lowest: int, highest: int
 ) -> None:
     with killer(place) as daemon:
-        with nobody_dies(victim, bystander), peer(daemon.socket_path, greeted=False) as liar:
+        with all_survive(victim, bystander), peer(daemon.socket_path, greeted=False) as liar:
             liar.say(MonitorHello(1, lowest, highest, liar.pid), request_for(victim.pid))
             assert is_cut_off(liar)
         assert daemon.has_said(f"violation by pid {liar.pid}: versions {lowest} to {highest}, without 1")
@@ -95,7 +95,7 @@ def test_after_bye_nothing_is_carried_out(
     place: Path, victim: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes]
 ) -> None:
     with killer(place) as daemon:
-        with nobody_dies(victim, bystander), peer(daemon.socket_path) as liar:
+        with all_survive(victim, bystander), peer(daemon.socket_path) as liar:
             liar.say(Bye(0, Farewell.SHUTDOWN), request_for(victim.pid))
             assert is_cut_off(liar)
         assert daemon.has_said(f"the monitor {liar.pid} is gone: it said Bye")
@@ -105,9 +105,9 @@ def test_after_bye_nothing_is_carried_out(
 def test_a_pid_in_hello_is_only_for_the_record(
     place: Path, victim: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes]
 ) -> None:
-    """Who the monitor is, the socket says: it can't make another process unkillable, nor itself killable."""
+    """The socket identifies the monitor, so it can't make another process unkillable, nor itself killable."""
     with killer(place) as daemon, peer(daemon.socket_path, greeted=False) as liar:
-        with nobody_dies(bystander):
+        with all_survive(bystander):
             liar.say(MonitorHello(1, 1, 1, victim.pid))
             assert isinstance(liar.hear(), KillerHello)
             assert liar.ask(request_for(liar.pid)).reason is Reason.MONITOR
@@ -119,9 +119,9 @@ def test_a_flood_ends_the_connection(
     place: Path, victim: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes]
 ) -> None:
     with killer(place) as daemon:
-        with nobody_dies(victim, bystander), peer(daemon.socket_path, greeted=False) as flooder:
+        with all_survive(victim, bystander), peer(daemon.socket_path, greeted=False) as flooder:
             most = limits.MESSAGES_PER_SECOND
-            pings = range(2, most + 2)  # Hello is the first message, so that the last of these is one too many
+            pings = range(2, most + 2)  # MonitorHello is the first message, so the last of these is one too many
             flooder.say(MonitorHello(1, 1, 1, flooder.pid), *map(Ping, pings))
             assert isinstance(flooder.hear(), KillerHello)
             assert [flooder.hear() for _ in range(most)] == [*map(Pong, pings[:-1]), Heard.END]
@@ -131,7 +131,7 @@ def test_a_flood_ends_the_connection(
 
 def test_fifty_messages_in_a_second_are_no_flood(place: Path, victim: subprocess.Popen[bytes]) -> None:
     with killer(place) as daemon, peer(daemon.socket_path) as eager:
-        pings = range(2, limits.MESSAGES_PER_SECOND)  # with Hello and the request: just as many as allowed
+        pings = range(2, limits.MESSAGES_PER_SECOND)  # with MonitorHello and the request, exactly as many as permitted
         eager.say(*map(Ping, pings))
         assert [eager.hear() for _ in pings] == [Pong(number) for number in pings]
         kill(eager, victim)
@@ -144,7 +144,7 @@ def test_a_silent_peer_is_dropped_and_the_monitor_behind_it_is_served(
 ) -> None:
     with (
         killer(place) as daemon,
-        nobody_dies(bystander),
+        all_survive(bystander),
         peer(daemon.socket_path, greeted=False) as silent,
         peer(daemon.socket_path, greeted=False) as honest,
     ):
@@ -181,7 +181,7 @@ def test_descriptors_are_a_violation_and_the_killer_keeps_none(
             before = descriptors_of(daemon) if os.geteuid() == 0 else 0
             first.say(Bye(0, Farewell.SHUTDOWN))
             assert is_cut_off(first)
-        with nobody_dies(victim, bystander), peer(daemon.socket_path) as liar:
+        with all_survive(victim, bystander), peer(daemon.socket_path) as liar:
             liar.step("send_descriptors", packet=body.hex(), count=count)
             assert is_cut_off(liar)
             assert liar.step("await_pipe_end", seconds=10)["ended"], "the killer has kept a descriptor"
@@ -196,14 +196,14 @@ def test_descriptors_are_a_violation_and_the_killer_keeps_none(
 def test_a_peer_of_another_user_is_not_heard(
     place: Path, victim: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes], liar_is_nobody: bool
 ) -> None:
-    """Not even root: the uid is the one that killer.toml names, and no other."""
+    """Not even root is served: the uid must be the one that killer.toml names."""
     served, turned_away = (0, victims.NOBODY.pw_uid) if liar_is_nobody else (victims.NOBODY.pw_uid, 0)
     with killer(place, peer_uid=served) as daemon:
         assert daemon.socket_path.stat().st_uid == served
         assert daemon.socket_path.stat().st_mode & 0o777 == 0o600
-        daemon.socket_path.chmod(0o666)  # as if somebody had opened it: the second look is at SO_PEERCRED
+        daemon.socket_path.chmod(0o666)  # open it to every user: SO_PEERCRED is still checked
         with (
-            nobody_dies(victim, bystander),
+            all_survive(victim, bystander),
             peer(daemon.socket_path, greeted=False, as_nobody=liar_is_nobody) as liar,
         ):
             liar.say(MonitorHello(1, 1, 1, liar.pid), request_for(victim.pid))
@@ -225,9 +225,9 @@ def test_another_user_cannot_even_connect(place: Path, victim: subprocess.Popen[
 def test_a_peer_that_does_not_listen_is_hung_up_on(
     place: Path, victim: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes]
 ) -> None:
-    """It sends and closes at once: the answers go nowhere, and the killer minds neither."""
+    """It sends and closes at once. The answers go nowhere, and the killer is not disturbed."""
     with killer(place) as daemon:
-        with nobody_dies(victim, bystander), stranger() as rude:
+        with all_survive(victim, bystander), stranger() as rude:
             for _ in range(5):
                 rude.connect(daemon.socket_path)
                 rude.say(MonitorHello(1, 1, 1, rude.pid), *map(Ping, range(2, 20)))

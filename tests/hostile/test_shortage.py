@@ -1,4 +1,4 @@
-"""Claims that are not true: of bytes that a process does not hold, and of a shortage that is none."""
+"""False claims: of bytes that a process does not hold, and of a shortage that does not exist."""
 
 import os
 import re
@@ -13,13 +13,13 @@ from bustd_protocol.messages import Outcome, Reason
 from tests.support import victims
 from tests.support.cgroups import group_at, mount_point
 from tests.support.dialogue import peer
-from tests.support.honest import dies_of, is_served, nobody_dies, refused, request_for
+from tests.support.honest import all_survive, dies_of, is_served, refused, request_for
 from tests.support.in_process import guard, kills
 from tests.support.killer import killer
 
 MIB = 2**20
 DEFAULTS = "[peer]\nuser = {uid}\n"
-"""killer.toml of a machine whose root has changed nothing."""
+"""killer.toml of a machine on which root has changed nothing."""
 
 SHRINKS = """
 import mmap
@@ -66,7 +66,7 @@ def test_a_victim_that_has_shrunk_since_the_claim_is_refused(place: Path, bystan
         process.stdin.flush()
         assert process.stdout.readline() == b"small\n"
         with killer(place, limits="minimum_mib = 1") as daemon:
-            with nobody_dies(process, bystander), peer(daemon.socket_path) as monitor:
+            with all_survive(process, bystander), peer(daemon.socket_path) as monitor:
                 assert refused(monitor.ask(request), Reason.SHRUNK)
             assert daemon.has_said(f"KiB, not {request.claimed_bytes // 2 >> 10} KiB\n")
             assert is_served(daemon, bystander)
@@ -79,7 +79,7 @@ def test_a_claim_of_more_than_twice_the_truth_is_refused(
 ) -> None:
     held = request_for(victim.pid).claimed_bytes
     with killer(place) as daemon:
-        with nobody_dies(victim, bystander), peer(daemon.socket_path) as liar:
+        with all_survive(victim, bystander), peer(daemon.socket_path) as liar:
             for claim in (2 * held + 4 * MIB, 2**63 - 1):
                 assert refused(liar.ask(request_for(victim.pid, claimed_bytes=claim)), Reason.SHRUNK)
                 assert daemon.has_said(f"KiB, not {claim // 2 >> 10} KiB\n")
@@ -92,7 +92,7 @@ def test_a_claim_of_almost_twice_the_truth_may_be_growth(
 ) -> None:
     claim = 2 * request_for(victim.pid).claimed_bytes - 4 * MIB
     with killer(place) as daemon:
-        with nobody_dies(bystander), peer(daemon.socket_path) as monitor:
+        with all_survive(bystander), peer(daemon.socket_path) as monitor:
             assert monitor.ask(request_for(victim.pid, claimed_bytes=claim)).outcome is Outcome.SIGNALLED
             assert dies_of(victim)
         assert is_served(daemon, bystander)
@@ -102,7 +102,7 @@ def test_a_process_too_small_to_help_is_refused_whatever_is_claimed(
     place: Path, bystander: subprocess.Popen[bytes]
 ) -> None:
     with victims.victim(0, name=b"tiny") as tiny, killer(place) as daemon:
-        with nobody_dies(tiny, bystander), peer(daemon.socket_path, greeted=False) as liar:
+        with all_survive(tiny, bystander), peer(daemon.socket_path, greeted=False) as liar:
             least = liar.greet().minimum_bytes
             held = request_for(tiny.pid).claimed_bytes
             assert 0 < held < least <= 16 * MIB
@@ -115,11 +115,11 @@ def test_a_process_too_small_to_help_is_refused_whatever_is_claimed(
 
 
 def test_shared_memory_is_not_held(place: Path, bystander: subprocess.Popen[bytes]) -> None:
-    """It would not come back: killing for it is no help."""
+    """It would not come back, so killing for it does not help."""
     sharer = victims.start_program(SHARES)
     try:
         with killer(place) as daemon:
-            with nobody_dies(sharer, bystander), peer(daemon.socket_path) as liar:
+            with all_survive(sharer, bystander), peer(daemon.socket_path) as liar:
                 assert refused(liar.ask(request_for(sharer.pid, claimed_bytes=64 * MIB)), Reason.SHRUNK)
             assert is_served(daemon, bystander)
     finally:
@@ -127,16 +127,16 @@ def test_shared_memory_is_not_held(place: Path, bystander: subprocess.Popen[byte
 
 
 def require_plenty() -> None:
-    """These tests say what happens on a machine that is not short; on one that is, they would say nothing."""
+    """These tests need a machine that is not short of memory. On one that is, they would prove nothing."""
     meminfo = {line.split()[0]: int(line.split()[1]) for line in Path("/proc/meminfo").read_text().splitlines()}
     if meminfo["MemAvailable:"] < 0.5 * meminfo["MemTotal:"]:
         pytest.skip("this machine is short of memory")
 
 
 def refused_for_no_shortage(place: Path, victim: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes]) -> float:
-    """A killer with root's defaults refuses; the pressure that it read, in percent."""
+    """Check that a killer with root's defaults refuses. Returns the pressure that it read, in percent."""
     with killer(place, config=DEFAULTS.format(uid=os.geteuid())) as daemon:
-        with nobody_dies(victim, bystander), peer(daemon.socket_path) as liar:
+        with all_survive(victim, bystander), peer(daemon.socket_path) as liar:
             assert refused(liar.ask(request_for(victim.pid)), Reason.NOT_SHORT)
         assert daemon.has_said("% available, pressure ")
         said = re.search(r"for floor: not_short (\d+\.\d) % available, pressure (\d+\.\d) %\n", daemon.log())
@@ -150,7 +150,7 @@ def test_on_a_healthy_machine_nothing_dies(
 ) -> None:
     require_plenty()
     refused_for_no_shortage(place, victim, bystander)
-    with killer(place) as daemon:  # any machine counts as short: the next honest request is served
+    with killer(place) as daemon:  # now any machine counts as short, so an honest request is served
         assert is_served(daemon, victim)
 
 
@@ -181,7 +181,7 @@ def test_pressure_made_in_a_small_memory_cgroup_is_no_shortage(
     if root is None or not os.access(root, os.W_OK):
         pytest.skip("no memory controller of version 1 here")
     with group_at(root, "thrash") as group, thrashing(group, place) as thrashers:
-        for _ in range(8):  # at most 4 s: PSI averages every 2 s, and on some machines never
+        for _ in range(8):  # at most 4 s: PSI is averaged every 2 s, and on some machines never
             if some_avg10() >= 10 or victims.exits_within(thrashers[0], 0.5):
                 break
         record_property("the pressure that the killer read", refused_for_no_shortage(place, victim, bystander))
@@ -190,7 +190,7 @@ def test_pressure_made_in_a_small_memory_cgroup_is_no_shortage(
 
 
 def some_avg10() -> float:
-    """PSI of the machine's memory, 0 where there is none."""
+    """PSI some avg10 of the machine's memory, 0 if there is no PSI."""
     with suppress(OSError):
         return float(Path("/proc/pressure/memory").read_text().split()[1].removeprefix("avg10="))
     return 0.0
@@ -215,8 +215,8 @@ def test_pressure_alone_is_never_enough(
     some_avg10: float,
     reason: Reason,
 ) -> None:
-    """On readings that are made up, because a test must not exhaust the machine's memory."""
+    """With fake readings, because a test must not exhaust the machine's memory."""
     machine = guard(available_percent=available_percent, some_avg10=some_avg10)
-    with kills() as slot, nobody_dies(bystander):
+    with kills() as slot, all_survive(bystander):
         assert slot.answer(request_for(victim.pid), machine, 0).verdict.reason is reason
         assert victims.exits_within(victim, 5 if reason is Reason.NONE else 0) == (reason is Reason.NONE)

@@ -1,4 +1,4 @@
-"""A killer that watches one control group, and a monitor that asks for somebody outside of it, or too early."""
+"""A killer that watches one control group, and a monitor that asks for a process outside it, or too early."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 from bustd_protocol.messages import Outcome, Reason, Scope
 from tests.support.cgroups import put
 from tests.support.dialogue import peer
-from tests.support.honest import dies_of, is_served, nobody_dies, refused, request_for
+from tests.support.honest import all_survive, dies_of, is_served, refused, request_for
 from tests.support.killer import killer
 from tests.support.watched import WatchedGroup, watched_group
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.root
 Process = subprocess.Popen[bytes]
 
 CONFIG = f"[peer]\nuser = {os.geteuid()}\n"
-"""Nobody dies while more than a quarter is available, as by default."""
+"""Nothing is killed while more than a quarter is available, as by default."""
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def watched(place: Path) -> Iterator[WatchedGroup]:
 
 
 @pytest.mark.parametrize("scope", list(Scope))
-def test_whoever_is_outside_of_the_group_is_refused_however_short_it_is(
+def test_a_process_outside_the_group_is_refused_however_short_the_group_is(
     place: Path, watched: WatchedGroup, victim: Process, bystander: Process, scope: Scope
 ) -> None:
     watched.fills(99)
@@ -37,9 +37,9 @@ def test_whoever_is_outside_of_the_group_is_refused_however_short_it_is(
     put(bystander.pid, watched.beside)
     with (
         killer(place, "--cgroup", watched.path, config=CONFIG, through=watched.through) as daemon,
-        nobody_dies(bystander),
+        all_survive(bystander),
     ):
-        with nobody_dies(victim), peer(daemon.socket_path) as monitor:
+        with all_survive(victim), peer(daemon.socket_path) as monitor:
             assert refused(monitor.ask(request_for(bystander.pid, scope=scope)), Reason.OUTSIDE)
         assert is_served(daemon, victim)
 
@@ -53,7 +53,7 @@ def test_one_that_was_moved_out_since_the_monitor_looked_is_refused(
     put(victim.pid, watched.beside)
     with (
         killer(place, "--cgroup", watched.path, config=CONFIG, through=watched.through) as daemon,
-        nobody_dies(victim),
+        all_survive(victim),
         peer(daemon.socket_path) as monitor,
     ):
         assert refused(monitor.ask(request), Reason.OUTSIDE)
@@ -67,7 +67,7 @@ def test_the_shortage_is_that_of_the_group_by_the_killers_own_reading(
         killer(place, "--cgroup", watched.path, config=CONFIG, through=watched.through) as daemon,
         peer(daemon.socket_path) as monitor,
     ):
-        with nobody_dies(victim):
+        with all_survive(victim):
             assert refused(monitor.ask(request_for(victim.pid)), Reason.NOT_SHORT)
         watched.fills(99)
         assert monitor.ask(request_for(victim.pid, id=2)).outcome is Outcome.SIGNALLED

@@ -8,13 +8,13 @@ from tests.support import install, pair
 
 @pytest.fixture(params=pair.VARIANTS)
 def crew(request: pytest.FixtureRequest) -> pair.Crew:
-    """Root's killer with nobody's monitor; and the whole pair as one ordinary user, who may kill his own only."""
+    """Root's killer with the monitor of `nobody`; and the whole pair as one ordinary user, which kills its own only."""
     return pair.CREWS[request.param]
 
 
 @pytest.fixture
 def place(crew: pair.Crew) -> Iterator[Path]:
-    """A directory of the crew's."""
+    """A directory for the crew."""
     with pair.place_for(crew) as path:
         yield path
 

@@ -1,4 +1,4 @@
-"""The killer with a socket that its parent passes as systemd does: the right one is served, any other is an error."""
+"""The killer with a socket that its parent passes as systemd does. The right one is served; any other is an error."""
 
 import os
 import socket
@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
+from bustd_shared import __version__
 from tests.support import install, pair, victims
 from tests.support.pair import PERMISSIVE
 
@@ -26,7 +27,7 @@ os.execv(command[0], command)
 
 @contextmanager
 def activated(crew, place, descriptors: list[int], *, pid: str = "own", count: str | None = None, options=()):
-    """A killer whose parent has put the descriptors at 3 and above, and said so."""
+    """A killer whose parent has put the descriptors at 3 and above, and announced them."""
     config = pair.write_policy(place / "killer.toml", {"peer.user": crew.monitor_uid, **PERMISSIVE})
     killer = [*pair.daemon("bustd_killer"), "--config", str(config), *pair.scope(), *options]
     listed = ",".join(str(number) for number in descriptors)
@@ -160,7 +161,7 @@ def test_anything_but_one_listening_seqpacket_socket_is_an_error(crew, place, pa
         ({"count": "-1"}, NOT_ONE.format("-1")),
     ],
 )
-def test_what_is_meant_for_somebody_else_or_makes_no_sense_is_not_taken(crew, place, how, sentence):
+def test_a_socket_meant_for_another_process_or_announced_wrongly_is_not_taken(crew, place, how, sentence):
     with listener(place) as passed:
         refuses(crew, place, [passed.fileno()], sentence, **how)
 
@@ -185,9 +186,10 @@ def test_a_socket_path_that_another_killer_serves_is_an_error(crew, place):
 
 
 def refuses(crew, place, descriptors: list[int], sentence: str, **how) -> None:
-    """The killer ends with 78 and says why, and nothing else but what it says on any start."""
+    """Check that the killer exits with 78 and says why, and nothing else except the lines of every start."""
     with activated(crew, place, descriptors, **how) as killer:
         assert killer.ends() == 78, killer.log()
-    lines = [line for line in killer.log().splitlines() if "oom_score_adj stays as it is" not in line]
+    first, *lines = [line for line in killer.log().splitlines() if "oom_score_adj stays as it is" not in line]
+    assert f"bustd-killer: bustd {__version__} kills at " in first
     assert len(lines) == 1, lines
     assert sentence in lines[0]

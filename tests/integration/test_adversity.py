@@ -1,4 +1,4 @@
-"""What a machine in trouble, or its processes, can put in the way: the kill comes in time, and hits the right one."""
+"""Obstacles that a machine in trouble, or its processes, can create: the kill comes in time, and hits the leak."""
 
 import os
 import re
@@ -73,7 +73,7 @@ def full_terminal():
     reader, writer = os.openpty()
     os.set_blocking(writer, False)
     try:
-        while select.select([], [writer], [], 0.1)[1]:  # the kernel makes room for some time
+        while select.select([], [writer], [], 0.1)[1]:  # the kernel goes on making room for a while
             with suppress(BlockingIOError):
                 os.write(writer, b"x" * 64)
         os.set_blocking(writer, True)
@@ -84,7 +84,7 @@ def full_terminal():
 
 
 @pytest.mark.parametrize("full", [full_pipe, full_socket, full_terminal])
-def test_a_log_that_nobody_reads_holds_nothing_up(crew, place, full):
+def test_a_log_without_a_reader_delays_nothing(crew, place, full):
     with full() as stderr, crew.victim(48) as leak, pair.pair(crew, place, stderr=stderr) as bustd:
         started = time.monotonic()
         assert victims.exits_within(leak, 15), "the pair is stuck in its log"
@@ -93,8 +93,8 @@ def test_a_log_that_nobody_reads_holds_nothing_up(crew, place, full):
 
 
 @pytest.mark.parametrize("full", [full_pipe, full_socket, full_terminal])
-def test_separate_daemons_are_not_held_up_either(crew, place, full):
-    """Here the monitor has no killer to open its log anew for it."""
+def test_separate_daemons_are_not_delayed_either(crew, place, full):
+    """Here the monitor has no killer that opens its log again for it."""
     rules, policy = PERMISSIVE, {**pair.ALWAYS, "killer.socket": f"{place}/killer.sock"}
     command = [*pair.daemon("bustd_monitor"), *pair.scope()]
     config = pair.write_policy(place / "monitor.toml", policy)

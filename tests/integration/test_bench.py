@@ -29,7 +29,7 @@ ALONE = {
     *("memory_pair_alone", "memory_nohang_alone", "earlyoom_100", "share_100", "idle_share_empty"),
     *(f"idle_{kind}_empty_{name}" for kind in ("each", "wake_ups") for name in ("earlyoom", "nohang")),
 }
-"""Left out where they can't be measured."""
+"""Figures that are left out where they can't be measured."""
 MAY_BE_MISSING = ("earlyoom", "nohang", "memory_", "undisturbed", "full")
 """A peer that is not installed; as an ordinary user, the memory of a killer that is not dumpable; a busy machine; the
 full page cache, which a quick bench has not.

@@ -1,4 +1,4 @@
-"""`--cgroup`: the pair looks after one control group, and the commands say which."""
+"""`--cgroup`: the pair watches one control group, and the commands say which."""
 
 import os
 import signal
@@ -31,7 +31,7 @@ def watched(place: Path) -> Iterator[WatchedGroup]:
 
 
 def bustd(watched: WatchedGroup, place: Path, *words: str, monitor: pair.Policy | None = None) -> list[str]:
-    """The command line, with the defaults of both files but for what the test says."""
+    """The command line, with the defaults of both files except for the test's own settings."""
     return [*watched.through, *install.bustd(*words, *pair.files(place, monitor or {}, {}), *scope())]
 
 
@@ -72,13 +72,13 @@ def test_a_pair_whose_group_goes_ends_with_69_and_a_sentence(place: Path, watche
     )
     with started(command, {}, place / "pair.log") as running:
         running.await_ready()
-        for name in ("memory.current", "memory.max"):  # what is opened reads as nothing, and there is nothing to open
+        for name in ("memory.current", "memory.max"):  # an open file reads as empty, and no file can be opened
             (watched.tree.directory / watched.path[1:] / name).write_text("")
         assert running.ends() == 69
         assert f"bustd-monitor: the control group {watched.path} is gone" in running.log()
 
 
-def test_a_monitor_whose_killer_was_told_of_no_group_says_so_and_nobody_dies(
+def test_a_monitor_whose_killer_was_told_of_no_group_says_so_and_nothing_dies(
     place: Path, watched: WatchedGroup
 ) -> None:
     with CREW.victim(60, name=b"leak") as leak:
@@ -94,7 +94,9 @@ def test_a_monitor_whose_killer_was_told_of_no_group_says_so_and_nobody_dies(
 @pytest.mark.parametrize("command", ["run", "explain", "record"])
 def test_a_group_that_is_not_there_is_said_with_69(place: Path, watched: WatchedGroup, command: str) -> None:
     words = {"run": ["-n", "--user", "nobody"], "explain": [], "record": [f"{place}/x.trace"]}[command]
-    result = run(bustd(watched, place, command, *words, "--cgroup", "/nowhere"))
+    whole = [command, *words, "--cgroup", "/nowhere"]
+    recorder = [*watched.through, *install.bustd(*whole)]
+    result = run(recorder if command == "record" else bustd(watched, place, *whole))
     assert result.returncode == 69
     assert result.stderr == "bustd: there is no control group /nowhere in /sys/fs/cgroup\n"
 
@@ -103,10 +105,10 @@ def test_a_group_that_is_not_there_is_said_with_69(place: Path, watched: Watched
 def test_what_names_no_group_is_a_wrong_argument(place: Path, watched: WatchedGroup, path: str) -> None:
     result = run(bustd(watched, place, "explain", "--cgroup", path))
     assert result.returncode == 64
-    assert f"{path!r} is not the path of a control group" in result.stderr
+    assert f"--cgroup: expected the path of a control group, found {path!r}" in result.stderr
 
 
-def test_explain_tells_the_group_and_ranks_nobody_else(place: Path, watched: WatchedGroup) -> None:
+def test_explain_names_the_group_and_ranks_no_process_outside_it(place: Path, watched: WatchedGroup) -> None:
     with CREW.victim(60, name=b"inside") as inside, CREW.victim(90, name=b"outside") as outside:
         watched.holds(inside.pid)
         put(outside.pid, watched.beside)

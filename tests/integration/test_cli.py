@@ -1,4 +1,4 @@
-"""The commands that people type: what they say and how they end."""
+"""The commands that people type: what they print, and their exit codes."""
 
 import os
 import re
@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-from bustd_monitor.cli import main as cli_main
 from bustd_monitor.cli import run as cli_run
+from bustd_monitor.cli.parser import parsed
 from bustd_shared.kernel import version
 from tests.support import install, pair, victims
 from tests.support.pair import ALWAYS, PERMISSIVE
@@ -26,24 +26,21 @@ def lines_of(text: str) -> list[str]:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["nonsense"], "invalid choice: 'nonsense'"),
-        (["--nonsense"], "unrecognized arguments: --nonsense"),
-        (["-p", "much"], "invalid float value: 'much'"),
-        (["-p"], "expected one argument"),
-        (["run", "explain"], "unrecognized arguments: explain"),
-        (["-n", "--only-descendants-of", "0"], "'0' is not a PID"),
-        (["-n", "--only-descendants-of=-5"], "'-5' is not a PID"),
-        (["-n", "--only-descendants-of="], "'' is not a PID"),
-        (["-n", "--config="], "the name of a file is missing"),
+        (["nonsense"], "there is no command 'nonsense'; there are run, check, explain, selftest, record, replay"),
+        ([""], "there is no command ''; there are run, check, explain, selftest, record, replay"),
+        (["--nonsense"], "--nonsense is unknown"),
+        (["-p", "much"], "-p/--psi: expected a number from 0 to 100, found 'much'"),
+        (["-p"], "-p/--psi: expected a number from 0 to 100, found nothing"),
+        (["-n", "--only-descendants-of", "0"], "--only-descendants-of: expected the PID of a process, found '0'"),
+        (["-n", "--only-descendants-of=-5"], "--only-descendants-of: expected the PID of a process, found '-5'"),
+        (["-n", "--only-descendants-of="], "--only-descendants-of: expected the PID of a process, found ''"),
+        (["-n", "--config="], "--config: expected the name of a file, found ''"),
+        (["-n", "--cgroup", "a/../b"], "--cgroup: expected the path of a control group, found 'a/../b'"),
     ],
 )
 def test_wrong_arguments_are_one_sentence_and_64(monkeypatch, capfd, words, sentence):
-    code, out, err = typed(monkeypatch, capfd, *words)
-    assert (code, out) == (64, "")
-    assert err.startswith("bustd: ")
-    assert err.endswith("(bustd --help shows what there is)\n")
-    assert sentence in err
-    assert len(lines_of(err)) == 1
+    line = f"bustd: {sentence} (bustd --help shows what there is)\n"
+    assert typed(monkeypatch, capfd, *words) == (64, "", line)
 
 
 @pytest.mark.parametrize("command", [["run", "-n"], ["explain"], ["check"]])
@@ -59,24 +56,27 @@ def test_wrong_arguments_are_one_sentence_and_64(monkeypatch, capfd, words, sent
 def test_an_impossible_value_on_the_command_line_is_named(
     monkeypatch, capfd, tmp_path, command, option, value, sentence
 ):
-    words = [*command, *pair.files(tmp_path, {}, {}), *pair.scope(), option, value]
+    scope = [] if command == ["check"] else pair.scope()
+    words = [*command, *pair.files(tmp_path, {}, {}), *scope, option, value]
     code, out, err = typed(monkeypatch, capfd, *words)
     assert code == (1 if command == ["check"] else 78)
-    assert f"command line: {sentence}" in lines_of(out if command == ["check"] else err)[0]
+    name = {"-p": "-p/--psi", "-u": "-u/--unkillables"}[option]
+    assert f"command line, {name}: {sentence}" in lines_of(out if command == ["check"] else err)[0]
 
 
 def test_the_options_of_the_original_have_its_long_and_short_names():
-    short = cli_main.parser().parse_args(["-V", "-n", "-g", "-p", "40", "-u", "a|b"])
+    short = parsed(["-V", "-n", "-g", "-p", "40", "-u", "a|b"])
     long = ["--verbose", "--no-daemon", "--kill-pgroup", "--psi", "40", "--unkillables", "a|b"]
-    assert cli_main.parser().parse_args(long) == short
-    assert cli_main.parser().parse_args([]).command == "run"
+    assert parsed(long) == parsed(["run", *long]) == short
+    assert parsed([]).command == short.command == "run"
+    assert (short.verbose, short.no_daemon, short.psi) == (True, True, 40)
 
 
 def test_help_names_every_command_and_every_exit_code(monkeypatch, capfd):
     code, out, _ = typed(monkeypatch, capfd, "--help")
     assert code == 0
-    for word in ("run", "check", "explain", "selftest"):
-        assert re.search(rf"^  {word} +\w", out, re.MULTILINE)
+    for word in ("run", "check", "explain", "selftest", "record", "replay"):
+        assert re.search(rf"^    {word} +\w", out, re.MULTILINE)
     for number in (0, 1, 64, 69, 70, 71, 73, 78):
         assert re.search(rf"^  {number} +\w", out, re.MULTILINE)
 
@@ -92,15 +92,15 @@ def test_help_names_every_command_and_every_exit_code(monkeypatch, capfd):
         ("root", 64, "bustd: the monitor must not run as root: choose another --user"),
     ],
 )
-@pytest.mark.parametrize("command", [["run", "-n"], ["selftest"]])
+@pytest.mark.parametrize("command", [["run", "-n", *pair.scope()], ["selftest"]])
 def test_the_monitor_needs_a_user_of_its_own(command, user, code, sentence):
-    result = pair.run(pair.CREWS["root"], *command, *pair.scope(), "--user", user)
+    result = pair.run(pair.CREWS["root"], *command, "--user", user)
     assert (result.returncode, result.stdout) == (code, "")
     assert result.stderr.startswith(sentence)
     assert len(lines_of(result.stderr)) == 1
 
 
-def test_it_says_the_kernel_and_whom_it_can_kill(crew, place):
+def test_it_says_the_kernel_and_which_processes_it_can_kill(crew, place):
     words = ["-n", *pair.files(place, pair.NEVER, PERMISSIVE), *pair.scope(), "--user", "nobody"]
     command = install.bustd(*words)
     with pair.started(command, crew.identity, place / "log", stdout=subprocess.PIPE) as bustd:
@@ -132,8 +132,7 @@ def test_linux_before_5_4_is_too_old(release, is_too_old):
 
 def test_an_old_kernel_is_refused_before_anything_else(monkeypatch, capfd):
     monkeypatch.setattr(cli_run.os, "uname", lambda: os.uname_result(("Linux", "x", "4.19.0", "#1", "x86_64")))
-    options = cli_main.parser().parse_args(["-n", "--config", "/nonexistent"])
-    assert cli_run.run(options) == 69
+    assert cli_run.run(parsed(["-n", "--config", "/nonexistent"])) == 69
     assert capfd.readouterr() == ("", "bustd: Linux 4.19.0 is too old: bustd needs Linux 5.4 or later\n")
 
 
@@ -191,7 +190,7 @@ def test_check_of_a_file_without_permission(crew, place):
 
 @pytest.mark.parametrize("command", ["check", "--help"])
 def test_a_reader_that_has_gone_is_no_error(crew, place, command):
-    words = install.bustd(command, *pair.files(place, ALWAYS, PERMISSIVE), *pair.scope())
+    words = install.bustd(command, *pair.files(place, ALWAYS, PERMISSIVE))
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "wb") as stdout:

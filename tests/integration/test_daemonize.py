@@ -1,4 +1,4 @@
-"""`bustd` without -n: into the background, with a pid file that tells the truth, and a log."""
+"""`bustd` without -n: it goes into the background, with a PID file that is true, and a log."""
 
 import os
 import re
@@ -19,7 +19,7 @@ MOUNTS = 'mount --bind "$0/run" /run && mount --bind "$0/log" /var/log'
 
 @contextmanager
 def background(crew, place, *, monitor=ALWAYS, apart=()) -> Iterator[tuple[subprocess.CompletedProcess[str], int]]:
-    """`bustd` as it was typed, and the PID of the daemon; ended by that PID at the end, with its monitor."""
+    """`bustd` as a user types it, and the PID of the daemon. At the end that daemon and its monitor are ended."""
     result = start(crew, place, monitor=monitor, apart=apart)
     match = re.search(r"bustd runs in the background as process (\d+); its log is (\S+)\n$", result.stdout)
     assert match is not None, result
@@ -50,7 +50,7 @@ def start(crew, place, *, monitor=ALWAYS, runtime: str | None = None, apart=()) 
 
 @pytest.fixture(params=["nobody" if os.geteuid() == 0 else "own"])
 def crew(request):
-    """An ordinary user, unless the test says otherwise: root's pid file and log are in places of the machine."""
+    """An ordinary user, unless the test says otherwise: root's PID file and log have fixed places on the machine."""
     return pair.CREWS[request.param]
 
 
@@ -84,7 +84,7 @@ def test_a_stale_pid_file_is_no_obstacle_even_when_that_pid_runs(crew, place):
 
 
 def test_the_monitor_does_not_have_the_pid_file_open(crew, place):
-    """The lock is the killer's: a monitor could unlock it, or write another PID for root to kill."""
+    """The lock belongs to the killer. A monitor could unlock it, or write another PID for root to kill."""
     with background(crew, place, monitor=NEVER) as (_, pid):
         (monitor,) = set(pair.session_members(os.getsid(pid))) - {pid}
         opened = [str(entry.readlink()) for entry in Path(f"/proc/{monitor}/fd").iterdir()]
@@ -144,7 +144,7 @@ def test_a_daemon_that_does_not_come_up_is_said_where_it_was_started(crew, place
 @pytest.mark.root
 @pytest.mark.parametrize("crew", ["root"], indirect=True)
 def test_as_root_the_pid_file_is_in_run_and_the_log_in_var_log(crew, place):
-    """In a mount namespace with a /run and a /var/log of its own: those of the machine may be in use."""
+    """In a mount namespace with a /run and a /var/log of its own, because those of the machine may be in use."""
     for directory in ("run", "log"):
         (place / directory).mkdir()
     apart = ["unshare", "--mount", "sh", "-c", f'{MOUNTS} && exec "$@"', str(place)]

@@ -1,4 +1,4 @@
-"""`bustd explain` and `bustd selftest`: what would die, and the proof on a leak of its own."""
+"""`bustd explain` shows what would die, and `bustd selftest` proves a kill on a leak of its own."""
 
 import os
 import pwd
@@ -33,7 +33,7 @@ def test_explain_shows_each_condition_with_its_present_values(crew, place):
     assert re.search(forecast + r" +memory (is not filling up|and swap fill at .*)$", result.stdout, re.M)
     assert re.search(r"^ +\d+\.?\d* [GM]iB away$", result.stdout, re.M)
     assert re.search(r"the next look would be in \d+ ms", result.stdout)
-    assert "nobody: no process may be killed whose death would help" in result.stdout
+    assert "none: no process may be killed whose death would help" in result.stdout
 
 
 def test_explain_shows_the_ten_most_likely_victims_and_the_reason_for_each_place(crew, place):
@@ -94,7 +94,7 @@ def test_a_selftest_that_is_stopped_leaves_nothing(crew, place, number):
     with pair.planted({"bustd_killer/start.py": "\nimport signal\nsignal.pause()\n"}) as python:
         command = [python, *install.bustd(*selftest_words(crew))[1:]]
         with pair.started(command, crew.identity, place / "log") as selftest:
-            while len(pair.session_members(selftest.pid)) < 4:  # itself, the leak, the bystander, and a pair that waits
+            while len(pair.session_members(selftest.pid)) < 4:  # itself, the leak, a bystander, a pair that waits
                 assert not victims.exits_within(selftest.process, 0.02)
             os.kill(selftest.pid, number)
             assert selftest.ends() == 128 + number

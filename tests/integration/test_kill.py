@@ -1,4 +1,4 @@
-"""The pair, whole: a leak dies in time and as it should, and nobody else does."""
+"""The whole pair: a leak dies in time and by the right signal, and no other process dies."""
 
 import os
 import re
@@ -29,11 +29,11 @@ def grow(limit, past, most):
         time.sleep(0.005)
 with open("/proc/self/comm", "wb") as comm: comm.write(b"leak")
 """
-"""A leak that goes on until available memory is `past` below `limit`, or it holds `most` chunks of 8 MiB."""
+"""A leak that grows until available memory is `past` below `limit`, or until it holds `most` chunks of 8 MiB."""
 
 
 def floor_at(limit: int) -> pair.Policy:
-    """The policy under which `floor` fires when available memory falls to `limit` bytes."""
+    """The configuration with which `floor` fires when available memory falls to `limit` bytes."""
     return {**ALWAYS, "conditions.floor.available_mib": limit // MIB}
 
 
@@ -43,7 +43,7 @@ def died_by(child, seconds: float = 15) -> int:
     return -child.wait()
 
 
-def test_a_leak_dies_within_a_second_of_crossing_the_floor_and_nobody_else_does(crew, place):
+def test_a_leak_dies_within_a_second_of_crossing_the_floor_and_no_other_process_does(crew, place):
     for attempt in range(ATTEMPTS):
         limit = (steadily_available_bytes() - MARGIN) // MIB * MIB
         with (
@@ -65,7 +65,7 @@ def test_a_leak_dies_within_a_second_of_crossing_the_floor_and_nobody_else_does(
                 and not (is_in_time and others_live)
                 and attempt < ATTEMPTS - 1
             ):
-                continue  # somebody else takes the memory or the processors of this machine: nothing can be said
+                continue  # other programs take the memory or the processors of this machine: the result means nothing
             assert is_in_time, f"{leak.returncode} after {seconds} s:\n{bustd.log()}"
             assert others_live, bustd.log()
             line = bustd.await_line(rf"bustd-monitor: floor fires: .* for {leak.pid} ")[0]
@@ -79,7 +79,7 @@ def test_a_leak_dies_within_a_second_of_crossing_the_floor_and_nobody_else_does(
 
 
 def seconds_from_crossing_to_death(leak, limit: int) -> float:
-    """Measured from here: a leak may die before it has noticed itself."""
+    """Measured in the test, because a leak may die before it notices the crossing itself."""
     crossed = None
     for _ in range(5000):
         is_over = victims.exits_within(leak, 0.002)
@@ -91,11 +91,11 @@ def seconds_from_crossing_to_death(leak, limit: int) -> float:
 
 
 NEVER_CROSSED = -1.0
-"""Somebody has given back as much memory as the leak has taken: there was nothing to be killed for."""
+"""Other programs gave back as much memory as the leak took, so there was no reason to kill it."""
 
 
 def steadily_available_bytes() -> int:
-    """What is available once the memory of those who died before has come back, which takes the kernel a while."""
+    """Available memory, once that of processes that died before has come back, which takes the kernel a while."""
     before, now = -1, available_bytes()
     for _ in range(50):
         if abs(now - before) < 4 * MIB:
@@ -134,7 +134,7 @@ def test_of_two_the_larger_dies_and_the_other_is_the_runner_up(crew, place):
         assert victims.is_alive(tiny)
 
 
-def test_whoever_ignores_sigterm_gets_sigkill_after_the_grace(crew, place):
+def test_a_process_that_ignores_sigterm_gets_sigkill_after_the_grace(crew, place):
     with crew.victim(ignore_term=True) as leak:
         with pair.pair(crew, place, killer={**PERMISSIVE, "grace.term_ms": 300}) as bustd:
             bustd.await_line(r"the killer: signalled 1 in")
@@ -152,8 +152,8 @@ def test_below_the_second_threshold_it_is_sigkill_at_once(crew, place):
         bustd.await_line(rf"SIGKILL for {leak.pid} \(leak\)")
 
 
-def test_whoever_goes_on_filling_memory_in_its_grace_gets_sigkill_for_it(crew, place):
-    """It answers SIGTERM by crossing the second threshold, with the kill in flight: the monitor escalates."""
+def test_a_process_that_goes_on_filling_memory_during_its_grace_gets_sigkill(crew, place):
+    """After SIGTERM it crosses the second threshold while the kill is in flight, so the monitor escalates."""
     for attempt in range(ATTEMPTS):
         second = available_bytes() - MARGIN
         text = f"{GROWING}\nimport signal\nkept = bytes([1]) * (48 << 20)\n"
@@ -168,7 +168,7 @@ def test_whoever_goes_on_filling_memory_in_its_grace_gets_sigkill_for_it(crew, p
             died = victims.exits_within(leak, 15)
             if f"SIGTERM for {leak.pid} (leak)" not in bustd.log() or not died:
                 assert attempt < ATTEMPTS - 1, bustd.log()
-                continue  # others on this machine have taken, or freed, as much as this is about
+                continue  # other programs have taken or freed as much memory as this test is about
             assert leak.wait() == -signal.SIGKILL
             bustd.await_line(rf"floor is urgent now: SIGKILL for {leak.pid}, which is in flight")
             bustd.await_line("the victim is gone after")
@@ -209,7 +209,7 @@ def test_the_process_group_dies_only_when_it_is_told_to(crew, place, options):
             os.close(pidfd)
 
 
-def test_a_dry_run_decides_and_says_so_and_kills_nobody(crew, place):
+def test_a_dry_run_decides_and_says_so_and_kills_nothing(crew, place):
     with crew.victim() as leak, pair.pair(crew, place, "--dry-run") as bustd:
         bustd.await_line("dry run: everything is decided and logged, nothing is ever killed")
         bustd.await_line(rf"floor fires: .* SIGTERM for {leak.pid} \(leak\).* decided in \d+ us")

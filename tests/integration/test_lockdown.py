@@ -1,4 +1,4 @@
-"""What is left to the killer after its lockdown: all the memory that it needs, and no file to write."""
+"""After its lockdown the killer can still get all the memory that it needs, and can write no file."""
 
 import os
 import re
@@ -9,7 +9,7 @@ import pytest
 from tests.support import install
 
 MB = 1024
-"""In kB, as /proc has it."""
+"""In kB, as in /proc."""
 
 LOCKED = """
 import os, sys

@@ -1,13 +1,20 @@
-"""The pair as one: it starts whole or not at all, and when one half goes the other does not stay."""
+"""The pair as one: it starts whole or not at all, and when one half ends, the other ends too."""
 
 import os
+import re
 import signal
 import time
 
 import pytest
 
+from bustd_monitor.conditions.table import CONDITIONS
+from bustd_shared import __version__
 from tests.support import pair, victims
 from tests.support.pair import ALWAYS, NEVER, PERMISSIVE
+
+ALL = {f"conditions.{one.name}.available_percent": 0.1 for one in CONDITIONS}
+ALL |= {"conditions.floor.available_percent": 100, "conditions.floor.available_mib": 77}
+"""bustd.toml: every condition is on, and none of them fires while the machine can run a test."""
 
 BROKEN = [
     ("bustd.toml", "[conditions.flor]\n", "conditions.flor: unknown key; nearest known key: conditions.floor"),
@@ -47,6 +54,25 @@ def test_nor_does_the_daemon_that_the_file_is_for(crew, place, file, text, probl
         assert f"{place}/{file}: {problem}" in daemon.log()
 
 
+def test_the_first_line_of_each_daemon_has_its_version_and_the_thresholds_in_force(crew, place):
+    rules = {"limits.available_percent": 33, "limits.minimum_mib": 17}
+    with pair.pair(crew, place, "-p", "41", monitor=ALL, killer=rules) as bustd:
+        bustd.await_ready()
+        monitor = bustd.monitor_pid()
+        lines = bustd.log().splitlines()
+        of_killer, of_monitor = (next(line for line in lines if name in line) for name in ("-killer: ", "-monitor: "))
+        assert f"bustd-killer: bustd {__version__} kills at 33 % of available memory or less, " in of_killer
+        assert "a victim holds at least 17 MiB" in of_killer
+        found = re.match(rf".* bustd-monitor: bustd {__version__} acts when one of these is true: (.*)$", of_monitor)
+        assert [demand.partition(": ")[0] for demand in found[1].split(" | ")] == [one.name for one in CONDITIONS]
+        assert "floor: available at most 77 MiB" in of_monitor
+        assert "PSI some avg10 at least 41, " in of_monitor
+        pair.write_policy(place / "bustd.toml", NEVER | {"conditions.floor.available_mib": 2})
+        os.kill(monitor, signal.SIGHUP)
+        again = bustd.await_line("the configuration has been read again")
+        bustd.await_line(r"acts when one of these is true: floor: available at most 2 MiB[^|]*$", after=again.end())
+
+
 def test_every_problem_of_both_files_has_a_line(crew, place):
     options = pair.files(place, {"a": 1, "sleep.longest_ms": 0}, {"b": 1})
     result = pair.run(crew, "-n", *options, *pair.scope())
@@ -55,7 +81,7 @@ def test_every_problem_of_both_files_has_a_line(crew, place):
     assert "Traceback" not in result.stderr
 
 
-def test_a_file_that_somebody_else_could_write_is_not_the_killers(crew, place):
+def test_a_file_that_another_user_could_write_is_refused_by_the_killer(crew, place):
     options = pair.files(place, ALWAYS, PERMISSIVE)
     (place / "killer.toml").chmod(0o666)
     result = pair.run(crew, "-n", *options, *pair.scope())
@@ -118,7 +144,7 @@ def test_on_sighup_the_monitor_reads_its_file_again_and_keeps_the_old_one_if_the
         )
         assert victims.is_alive(leak)
         pair.write_policy(place / "bustd.toml", ALWAYS)
-        os.kill(bustd.pid, signal.SIGHUP)  # the killer takes no notice of it
+        os.kill(bustd.pid, signal.SIGHUP)  # the killer ignores it
         os.kill(monitor, signal.SIGHUP)
         bustd.await_line("the configuration has been read again")
         assert victims.exits_within(leak, 15), bustd.log()

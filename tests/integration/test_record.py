@@ -1,4 +1,4 @@
-"""`bustd record` on this machine, with processes that the test starts, and what `bustd replay` makes of it."""
+"""`bustd record` on this machine, with processes that the test starts, and `bustd replay` of the recording."""
 
 import io
 import re
@@ -24,12 +24,12 @@ PRESSURED = {
     "conditions.pressure.available_percent": 100,
     "conditions.floor.available_mib": 1,
 }
-"""bustd.toml: memory is always short, and to end that takes next to nothing."""
+"""bustd.toml: memory is always short, and next to no memory ends the shortage."""
 
 
 @contextmanager
 def recording(crew, place, *options):
-    """`bustd record`, its output in a log; it is ended unless it has ended by then."""
+    """`bustd record`, with its output in a log. It is ended at the end unless it has ended by then."""
     command = install.bustd("record", f"{place}/it.trace", *pair.scope(), *options)
     with (place / "log").open("wb") as log:
         recorder = subprocess.Popen(command, stdout=log, stderr=log, cwd="/", **crew.identity)
@@ -48,7 +48,7 @@ def pids_of(table):
 
 
 def await_tables(place, process, count, wanted=lambda _table: True):
-    """Until there are so many tables of that kind in the file."""
+    """Wait until there are this many tables of that kind in the file."""
     path = place / "it.trace"
     for _ in range(1000):
         assert not victims.exits_within(process, 0.02), (place / "log").read_text()
@@ -126,7 +126,7 @@ def test_a_place_that_can_not_be_written_is_one_sentence_and_73(crew, place):
 
 @pytest.mark.parametrize("size", [0, 700])
 def test_a_disk_that_is_full_is_one_sentence_and_73_and_what_was_written_can_be_replayed(crew, place, size):
-    """A file that may not grow beyond a size, since nothing else can be filled up here."""
+    """The limit on the size of a file stands in for a full disk, which a test must not make."""
 
     def small_files():
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))

@@ -1,4 +1,4 @@
-"""The running daemons: what they have loaded, how much memory they hold, which power they have, what they keep open."""
+"""The running daemons: their modules, their memory, their power, and the files that they keep open."""
 
 import os
 import re
@@ -15,11 +15,11 @@ from tests.support.pair import PERMISSIVE
 from tests.test_architecture import path_of, signalling_calls
 
 MB = 1024
-"""In kB, as the budgets have it."""
+"""In kB, like the budgets."""
 KILLER_RESIDENT, KILLER_PRIVATE, MONITOR_RESIDENT = 13 * MB, 5.5 * MB, 15 * MB
 
 HOSTILE = b"a) R 1\n\xff\x1b"
-"""The name of the one that has been killed: whatever it takes to log it has been done by then."""
+"""The name of the process that was killed: a name that needs escaping, so that the log has loaded what it needs."""
 
 STDLIB = {
     *("__future__", "__main__", "abc", "builtins", "codecs", "collections", "collections.abc", "ctypes"),
@@ -30,12 +30,14 @@ STDLIB = {
 }
 MSGPACK = {"msgpack", "msgpack._cmsgpack", "msgpack.exceptions", "msgpack.ext", "cython_runtime"}
 SHARED = {
-    *("bustd_protocol", "bustd_protocol.codec", "bustd_protocol.errors", "bustd_protocol.limits"),
-    *("bustd_protocol.messages", "bustd_protocol.session"),
-    *("bustd_shared", "bustd_shared.daemon", "bustd_shared.daemon.forked", "bustd_shared.daemon.log"),
+    *("bustd_protocol", "bustd_protocol.codec", "bustd_protocol.connection", "bustd_protocol.errors"),
+    *("bustd_protocol.limits", "bustd_protocol.messages", "bustd_protocol.session"),
+    *("bustd_shared", "bustd_shared.daemon", "bustd_shared.daemon.command_line", "bustd_shared.daemon.forked"),
+    "bustd_shared.daemon.log",
     *("bustd_shared.daemon.memory_lock", "bustd_shared.daemon.packets", "bustd_shared.daemon.record"),
     *("bustd_shared.kernel", "bustd_shared.kernel.bounds", "bustd_shared.kernel.cgroup_memory"),
-    *("bustd_shared.kernel.cgroups", "bustd_shared.kernel.procfs", "bustd_shared.kernel.watched_group"),
+    *("bustd_shared.kernel.cgroups", "bustd_shared.kernel.process", "bustd_shared.kernel.procfs"),
+    "bustd_shared.kernel.watched_group",
     *("bustd_shared.rules", "bustd_shared.rules.killer_toml", "bustd_shared.rules.loading"),
     *("bustd_shared.rules.protection", "bustd_shared.rules.schema"),
 }
@@ -43,7 +45,7 @@ ALLOWED = {
     "killer": STDLIB | MSGPACK | SHARED | {"prctl", "bustd_shared.kernel.version"},
     "monitor": STDLIB | MSGPACK | SHARED | {"bustd_protocol.reactions"},
 }
-"""Beside each daemon's own package, and what begins with an underscore: the interpreter's own modules in C."""
+"""In addition to each daemon's own package, and to the interpreter's own C modules, which begin with an underscore."""
 HEAVY = {
     *("argparse", "asyncio", "dataclasses", "difflib", "fnmatch", "logging", "multiprocessing", "pathlib", "psutil"),
     *("pwd", "re", "runpy", "socket", "subprocess", "threading", "tomllib", "typing", "bustd_monitor.cli"),
@@ -99,7 +101,7 @@ def monitor(bustd) -> int:
 
 @pytest.fixture(scope="module")
 def modules(crew) -> dict[tuple[str, str], set[str]]:
-    """By daemon, and "before" or "after" it has served: taken by each of the two in its own process."""
+    """By daemon, and "before" or "after" it has served. Each daemon reports from its own process."""
     with pair.place_for(crew) as place, pair.planted(TELLING) as python:
         with crew.victim(name=HOSTILE) as leak, pair.pair(crew, place, python=python) as running:
             assert victims.exits_within(leak, 15), running.log()
@@ -119,7 +121,7 @@ def test_a_running_daemon_has_loaded_nothing_but_what_it_may(modules, who):
 
 @pytest.mark.parametrize("who", ["killer", "monitor"])
 def test_a_daemon_imports_nothing_after_its_start(modules, who):
-    """An import reads files, which may take for ever in a crisis."""
+    """An import reads files, which may block for ever in a crisis."""
     assert modules[who, "after"] - modules[who, "before"] == set()
 
 
@@ -140,7 +142,7 @@ def test_what_the_killer_has_mapped_is_what_its_modules_need(bustd):
 
 
 def memory(pid: int) -> dict[str, int]:
-    """Resident and private memory in kB, of smaps_rollup."""
+    """Resident and private memory in kB, from smaps_rollup."""
     lines = re.findall(r"^(\w+): +(\d+) kB$", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
     kib = {name: int(amount) for name, amount in lines}
     return {"resident": kib["Rss"], "private": kib["Private_Clean"] + kib["Private_Dirty"], "proportional": kib["Pss"]}
@@ -166,7 +168,7 @@ def in_mb(amounts: dict[str, int]) -> str:
     return ", ".join(f"{kind} {kib / MB:.2f} MB" for kind, kib in amounts.items())
 
 
-# --- what is open, and who was started
+# --- open files, and child processes
 
 
 @pytest.mark.root
@@ -190,7 +192,7 @@ def test_the_monitor_has_nothing_open_but_what_it_needs(bustd, monitor):
     found = opened(monitor)
     triggers = found.pop("/proc/pressure/memory", 0)
     assert found == Counter(expected)
-    assert triggers in (range(1, 6) if HAS_PSI else [0])  # one to read, two handed over, two armed of its own
+    assert triggers in (range(1, 6) if HAS_PSI else [0])  # one to read, two passed to it, two of its own
 
 
 HAS_PSI = Path("/proc/pressure/memory").exists()
@@ -212,7 +214,7 @@ def flags(pid: int, number: int) -> int:
 
 
 def test_what_bustd_itself_was_given_open_does_not_come_to_the_monitor(crew):
-    """A shell can leave anything open, as root: the monitor must not find it."""
+    """A root shell can leave any file open. The monitor must not inherit it."""
     with pair.place_for(crew) as place, (place / "secret").open("w") as secret:
         high = os.dup(secret.fileno())
         try:
@@ -224,13 +226,13 @@ def test_what_bustd_itself_was_given_open_does_not_come_to_the_monitor(crew):
             os.close(high)
 
 
-def test_nobody_was_started_but_the_monitor(bustd, monitor):
+def test_the_killer_has_started_the_monitor_and_the_monitor_nothing(bustd, monitor):
     assert children(bustd.pid) == [monitor]
     assert children(monitor) == []
 
 
 def children(parent: int) -> list[int]:
-    """Those that have ended and that nobody has waited for among them."""
+    """The children, including those that have ended and were not waited for."""
     return [child.pid for child in psutil.Process(parent).children()]
 
 
@@ -284,7 +286,7 @@ for name in sys.argv[1:]:
 
 
 def test_no_process_of_the_same_user_and_power_can_look_into_the_killer(crew, bustd):
-    """It is not dumpable (ptrace(2), PTRACE_MODE_READ): beside it another one that is."""
+    """It is not dumpable (ptrace(2), PTRACE_MODE_READ). A process that is dumpable serves as the comparison."""
     other = victims.start_program(
         f"{AS_THE_KILLER}\nprint('ready', flush=True)\ntime.sleep(60)", as_nobody=crew.name == "nobody"
     )

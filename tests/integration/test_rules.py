@@ -1,4 +1,4 @@
-"""Who may die: the user's rules in the monitor, root's in the killer, and the next candidate on a refusal."""
+"""What may die: the user's rules in the monitor, root's in the killer, and the next candidate after a refusal."""
 
 import re
 
@@ -19,7 +19,7 @@ MATCHERS = {"names": ["small*"], "commands": ["*# small*"]}
 
 
 def holder(crew, mark: str, mib: int, **how):
-    """A victim that can be told by its name and by its command line."""
+    """A victim that can be recognised by its name and by its command line."""
     return crew.program(HOLDER.format(mark=mark, mib=mib), **how)
 
 
@@ -48,7 +48,7 @@ def test_the_avoided_goes_last(crew, place, how):
 
 
 @pytest.mark.parametrize("how", ["names", "commands"])
-def test_whom_never_names_is_not_even_asked_for(crew, place, how):
+def test_a_process_that_victims_never_matches_is_not_even_asked_for(crew, place, how):
     policy = {**ALWAYS, f"victims.never.{how}": MATCHERS[how]}
     with holder(crew, "small", 48) as small, holder(crew, "other", 24) as other:
         with pair.pair(crew, place, monitor=policy) as bustd:
@@ -61,7 +61,7 @@ def test_whom_never_names_is_not_even_asked_for(crew, place, how):
 @pytest.mark.root
 @pytest.mark.parametrize("rule", ["prefer", "avoid", "never"])
 def test_rules_by_user(place, rule):
-    """The larger is root's: each rule that names root, or nobody, turns the order of the two around."""
+    """The larger one belongs to root. Each rule that names root, or the user `nobody`, reverses their order."""
     crew = pair.CREWS["root"]
     named = "nobody" if rule == "prefer" else "root"
     policy = {**ALWAYS, f"victims.{rule}.users": [named]}
@@ -108,12 +108,12 @@ def test_the_killer_itself_refuses_what_a_monitor_without_the_option_asks_for(cr
 
 
 DEAF = """
-_why_protected = why_protected
+_protection = protection
 
 
-def why_protected(process, terms):
-    why = _why_protected(process, terms)
-    return "" if why.startswith("never") else why
+def protection(process, terms):
+    spared = _protection(process, terms)
+    return None if spared is not None and spared.shield is Shield.NEVER else spared
 """
 
 

@@ -1,4 +1,4 @@
-"""Killer and monitor as services of their own: either may go and come back without the other."""
+"""Killer and monitor as separate services: either may stop and start again without the other."""
 
 import os
 import re

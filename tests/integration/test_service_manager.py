@@ -1,4 +1,4 @@
-"""The real monitor under a service manager that the test plays: what it says, when, and what it does not say."""
+"""The real monitor under a fake service manager: what it reports, when, and what it does not report."""
 
 import os
 import select
@@ -14,14 +14,14 @@ from tests.support.pair import NEVER
 
 INTERVAL_S = 0.8
 SLEEPY = {**NEVER, "sleep.longest_ms": 600_000, "sleep.fill_mib_per_second": 1}
-"""bustd.toml: nothing is ever to be done, and no sleep is shorter than minutes."""
+"""bustd.toml: no condition ever fires, and every sleep lasts for minutes."""
 
 WRAPPER = "import os, sys; os.environ['WATCHDOG_PID'] = str(os.getpid()); os.execv(sys.argv[1], sys.argv[1:])"
 PATIENCE_S = 20
 
 
 class Manager:
-    """Where the monitor's datagrams arrive."""
+    """The socket that receives the monitor's datagrams."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -30,13 +30,13 @@ class Manager:
         path.chmod(0o666)
 
     def hears(self, seconds: float = PATIENCE_S) -> list[str]:
-        """The lines of the next datagram; none if there is none for so long."""
+        """The lines of the next datagram; none if none arrives in time."""
         if not select.select([self.socket], [], [], seconds)[0]:
             return []
         return self.socket.recv(4096).decode().split("\n")
 
     def hears_news(self) -> list[str]:
-        """The lines of the next one that says more than that the monitor lives."""
+        """The lines of the next datagram that is more than a sign of life."""
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             if news := [line for line in self.hears() if line != "WATCHDOG=1"]:
@@ -46,7 +46,7 @@ class Manager:
 
 @contextmanager
 def managed(crew, place) -> Iterator[tuple[Manager, pair.Running]]:
-    """A monitor for `lone_killer` that was started as systemd starts it, with a watchdog."""
+    """A monitor for `lone_killer`, started as systemd would start it, with a watchdog."""
     manager = Manager(place / "notify")
     policy = {"killer.socket": f"{place}/killer.sock", **SLEEPY}
     words = ["--config", str(pair.write_policy(place / "monitor.toml", policy)), *pair.scope()]

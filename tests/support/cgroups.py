@@ -26,7 +26,7 @@ def mount_point(kind: str) -> Path | None:
 
 
 def writable_hierarchy() -> Path:
-    """Where bustd finds the unified hierarchy; the test is skipped where it can make no control groups in it."""
+    """Where bustd finds the unified hierarchy. Skips the test if it can't make control groups there."""
     root = Path(cgroups.hierarchy())
     if root == Path() or not os.access(root / "cgroup.procs", os.W_OK):
         pytest.skip("no unified hierarchy here in which a test can make control groups")
@@ -34,14 +34,14 @@ def writable_hierarchy() -> Path:
 
 
 def counts_for_units(kind: str) -> bool:
-    """Whether a test can put a process in a unit there: systemd's own hierarchy says nothing beside a unified one."""
+    """Whether a unit made there counts: where a unified hierarchy exists too, bustd ignores systemd's named one."""
     unified = [line for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::")]
     return mount_point(kind) is not None and (kind == "unified" or unified in ([], ["0::/"]))
 
 
 @contextmanager
 def group_at(root: Path, path: str) -> Iterator[Path]:
-    """The control group `path` below a top slice of our own; removed at the end, whoever is still in it."""
+    """The control group `path` below a slice of the test's own. It is removed at the end, even if it has processes."""
     top = root / f"bustd-test-{os.getpid()}.slice"
     leaf = top / path
     leaf.mkdir(parents=True)
@@ -57,7 +57,7 @@ def group_at(root: Path, path: str) -> Iterator[Path]:
 
 @contextmanager
 def groups_at(root: Path, *paths: str) -> Iterator[list[Path]]:
-    """Several of them, with the control groups that a test makes below; all are removed at the end."""
+    """Several of them, with the control groups that a test makes below them. All are removed at the end."""
     top = root / f"bustd-test-{os.getpid()}.slice"
     try:
         for path in paths:
@@ -65,7 +65,7 @@ def groups_at(root: Path, *paths: str) -> Iterator[list[Path]]:
         yield [top / path for path in paths]
     finally:
         for group in sorted(map(Path, (folder for folder, _, _ in os.walk(top))), reverse=True):
-            if (group / "cgroup.type").read_text() != "threaded\n":  # its threads leave with their process
+            if (group / "cgroup.type").read_text() != "threaded\n":  # the threads leave together with their process
                 for pid in (group / "cgroup.procs").read_text().split():
                     with suppress(ProcessLookupError):
                         put(int(pid), root)

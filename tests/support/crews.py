@@ -1,4 +1,4 @@
-"""Who runs what in a scenario: root's killer with nobody's monitor, or the whole pair as one ordinary user."""
+"""Which user runs what in a scenario: root the killer and `nobody` the monitor, or one ordinary user the whole pair."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from . import victims
 
 
 class Crew(NamedTuple):
-    """Who runs what. `identity` is that of `bustd` and of the killer, `monitor_identity` that of a lone monitor."""
+    """Which user runs what: `identity` runs `bustd` and the killer, `monitor_identity` a lone monitor."""
 
     name: str
     identity: dict[str, Any]
@@ -26,16 +26,16 @@ class Crew(NamedTuple):
 
     @property
     def is_root(self) -> bool:
-        """Whether the killer is root's and the monitor somebody else's."""
+        """Whether root runs the killer and another user the monitor."""
         return self.name == "root"
 
     def victim(self, mib: int = 48, **how: Any) -> Any:
-        """`victims.victim`, of a user whose processes this crew may kill: for root's crew, not root itself."""
+        """`victims.victim`, of a user whose processes this crew may kill; for root's crew that is not root."""
         return victims.victim(mib, **{"as_nobody": self.victims_as_nobody, **how})
 
     @contextmanager
     def program(self, text: str, **how: Any) -> Iterator[subprocess.Popen[bytes]]:
-        """`victims.start_program`, of the same user, until the end of the block."""
+        """`victims.start_program` as the same user, until the end of the block."""
         child = victims.start_program(text, **{"as_nobody": self.victims_as_nobody, **how})
         try:
             yield child
@@ -50,12 +50,12 @@ CREWS = {
     "own": Crew("own", {}, {}, os.geteuid(), False),
 }
 VARIANTS = ["root", "nobody"] if os.geteuid() == 0 else [pytest.param("root", marks=pytest.mark.root), "own"]
-"""The names of the crews that every scenario runs with: the parameters of a fixture."""
+"""The names of the crews with which every scenario runs; they are the parameters of a fixture."""
 
 
 @contextmanager
 def place_for(crew: Crew) -> Iterator[Path]:
-    """A directory that everybody may enter and the killer's user may write to."""
+    """A directory that every user may enter and the killer's user may write to."""
     with tempfile.TemporaryDirectory(prefix="bustd-test-") as name:
         path = Path(name)
         path.chmod(0o755)

@@ -1,4 +1,4 @@
-"""Both hands on a peer process (tests/support/peer.py): what it sends, and what the killer answers it."""
+"""Control of a peer process (tests/support/peer.py): what it sends, and what the killer answers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PATIENCE_SECONDS = 20
 
 
 class Heard(Enum):
-    """What is no message."""
+    """What was received in place of a message."""
 
     END = "the killer has closed the connection"
     NOTHING = "the killer has said nothing"
@@ -38,7 +38,7 @@ class Dialogue:
         return self.process.pid
 
     def step(self, do: str, **details: object) -> dict[str, object]:
-        """Have the peer do one thing; what it reports."""
+        """Let the peer do one thing. Returns its report."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps({"do": do, **details}) + "\n")
@@ -53,15 +53,15 @@ class Dialogue:
         return self.step("connect", path=str(path))
 
     def send(self, *packets: bytes) -> dict[str, object]:
-        """Any bytes at all, a packet each."""
+        """Send any bytes, one packet for each."""
         return self.step("send", packets=[packet.hex() for packet in packets])
 
     def say(self, *messages: Message) -> dict[str, object]:
-        """Messages that the protocol knows; whether they are in place is another matter."""
+        """Send messages of the protocol, whether it permits them at this point or not."""
         return self.send(*(codec.encode(message) for message in messages))
 
     def hear(self, seconds: float = 10.0) -> Message | Heard:
-        """The next message from the killer, decoded as strictly as any other."""
+        """The next message from the killer, decoded as strictly as in production."""
         report = self.step("receive", seconds=seconds)
         if "packet" in report:
             return codec.decode(bytes.fromhex(str(report["packet"])))
@@ -72,14 +72,14 @@ class Dialogue:
         return self._last_id
 
     def greet(self) -> KillerHello:
-        """Say Hello; the killer's own."""
+        """Send MonitorHello. Returns the killer's answer."""
         self.say(MonitorHello(self.next_id(), 1, 1, self.pid))
         hello = self.hear()
         assert isinstance(hello, KillerHello), hello
         return hello
 
     def ask(self, request: KillRequest) -> Verdict:
-        """Ask for a kill; the verdict on this very request."""
+        """Ask for a kill. Returns the Verdict on this request."""
         self.say(request)
         verdict = self.hear()
         assert isinstance(verdict, Verdict), verdict
@@ -117,7 +117,7 @@ def stranger(*, as_nobody: bool = False) -> Iterator[Dialogue]:
 
 @contextmanager
 def peer(socket_path: Path, *, greeted: bool = True, as_nobody: bool = False) -> Iterator[Dialogue]:
-    """A peer process that is connected and, unless `greeted` is false, has said Hello."""
+    """A peer process that is connected and, unless `greeted` is false, has sent MonitorHello."""
     with stranger(as_nobody=as_nobody) as dialogue:
         report = dialogue.connect(socket_path)
         assert "error" not in report, report

@@ -16,13 +16,13 @@ from .dialogue import Dialogue, peer
 from .killer import Killer
 
 _OF_THIS_TEST = 4000
-"""Ids from here on, so that they are not those of an earlier Hello."""
+"""Ids start here, so that they differ from those of an earlier MonitorHello."""
 
 _ids = iter(range(_OF_THIS_TEST, 2**32))
 
 
 def request_for(pid: int, /, **changes: object) -> KillRequest:
-    """A request that says what /proc says of the process, with `changes`."""
+    """A request with what /proc shows of the process, and with `changes`."""
     root = Path(f"/proc/{pid}")
     stat = procfs.parse_stat((root / "stat").read_bytes())
     status = procfs.parse_status((root / "status").read_bytes())
@@ -44,17 +44,17 @@ def request_for(pid: int, /, **changes: object) -> KillRequest:
 
 
 def refused(verdict: Verdict, reason: Reason) -> bool:
-    """Whether it is a refusal for this reason in which nothing was signalled."""
+    """Whether the Verdict is a refusal for this reason, with nothing signalled."""
     return verdict[1:3] == (Outcome.REFUSED, reason) and verdict.signalled_count == 0 and verdict.latency_us >= 0
 
 
 def dies_of(process: subprocess.Popen[bytes], number: int = signal.SIGKILL) -> bool:
-    """Whether it ends, soon, of this signal and nothing else."""
+    """Whether the process ends soon, by this signal and no other."""
     return victims.exits_within(process, 10) and process.wait() == -number
 
 
 def kill(monitor: Dialogue, process: subprocess.Popen[bytes], **changes: object) -> Verdict:
-    """An honest request of which the process dies; nothing about it differs."""
+    """Send an honest request, by which the process dies, and in which nothing differs from /proc."""
     request = request_for(process.pid, **changes)
     verdict = monitor.ask(request)
     assert verdict[1:3] == (Outcome.SIGNALLED, Reason.NONE), verdict
@@ -66,15 +66,15 @@ def kill(monitor: Dialogue, process: subprocess.Popen[bytes], **changes: object)
 
 
 def is_served(killer: Killer, process: subprocess.Popen[bytes]) -> bool:
-    """A monitor that does nothing wrong connects, says Hello, and the process dies at its request."""
+    """A correct monitor connects, sends MonitorHello, and the process dies at its request."""
     with peer(killer.socket_path) as monitor:
         verdict = kill(monitor, process)
     return verdict.differs == 0 and verdict.signalled_count == 1 and killer.process.poll() is None
 
 
 @contextmanager
-def nobody_dies(*processes: subprocess.Popen[bytes]) -> Iterator[None]:
-    """The processes are alive at the end of the block: the kernel says so."""
+def all_survive(*processes: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Check that the processes are alive at the end of the block, by asking the kernel."""
     yield
     dead = [process.pid for process in processes if not victims.is_alive(process)]
     assert not dead, f"dead: {dead}"

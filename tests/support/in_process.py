@@ -1,4 +1,4 @@
-"""The killer's slot and checks in the test's own process, where time, the machine and the kernel can be made to lie."""
+"""The killer's slot and checks in the test's own process, where a test can fake time, the machine and the kernel."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bustd_killer.aim import Guard
-from bustd_killer.checks import Own
+from bustd_killer.checks import Guard, OwnPids
 from bustd_killer.facts import Machine
 from bustd_killer.flight import Kills
 from bustd_shared.kernel import procfs
@@ -19,7 +18,7 @@ _NOBODYS = 2**22
 
 
 class FixedMachine:
-    """A machine of 1 GiB whose readings the test makes up."""
+    """A machine of 1 GiB whose readings the test chooses."""
 
     def __init__(self, available_percent: int, some_avg10: float) -> None:
         available = 2**30 * available_percent // 100
@@ -40,17 +39,17 @@ def guard(
     grace: dict[str, int] | None = None,
     hierarchy: str = "",
 ) -> Guard:
-    """What decides who may die; only the test's own descendants, as with every killer in a test."""
+    """What the checks rest on. Only descendants of the test may die, as with every killer in a test."""
     tables = {"peer": {"user": os.geteuid()}, "limits": limits or {}, "rate": rate or {}, "grace": grace or {}}
     config = killer_toml.config_of(tables)
     machine = FixedMachine(available_percent, some_avg10)
-    own = Own(_NOBODYS, _NOBODYS, _NOBODYS)
+    own = OwnPids(_NOBODYS, _NOBODYS, _NOBODYS)
     return Guard(config, protection, machine, own, os.getpid(), hierarchy)  # type: ignore[arg-type]
 
 
 @contextmanager
 def kills() -> Iterator[Kills]:
-    """The slot and the rate of a killer; what is still in flight at the end is let go."""
+    """The slot and the rate of a killer. A kill that is still in flight at the end is released."""
     made = Kills()
     try:
         yield made

@@ -1,6 +1,6 @@
 """A root-owned installation of bustd that every user may execute, as `make run` would make it, in a temporary place.
 
-A checkout is often in a directory that other users can't enter, and so is a Python in somebody's home.
+A checkout is often in a directory that other users can't enter, and so is a Python in a home directory.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _make() -> Path:
 
 @functools.cache
 def home() -> Path:
-    """The installation, made once a run. `remove` takes it away at the end of the session (tests/conftest.py)."""
+    """The installation, made once per run. `remove` deletes it at the end of the session (tests/conftest.py)."""
     return _make()
 
 
@@ -65,7 +65,7 @@ def bustd(*words: str) -> list[str]:
 
 
 def remove() -> None:
-    """Take the installation away if there is one."""
+    """Delete the installation if there is one."""
     if home.cache_info().currsize:
         shutil.rmtree(home())
         home.cache_clear()

@@ -27,7 +27,7 @@ pressured_available_percent = 100
 [protect]
 {protect}
 """
-"""Any machine counts as short of memory: what the other checks do can be seen on a healthy one."""
+"""Any machine counts as short of memory, so that the other checks can be tested on a healthy one."""
 
 _ACCEPTS = 1 << 16
 """__SO_ACCEPTCON, the flag of a listening socket."""
@@ -49,7 +49,7 @@ class Killer:
         return self.log_path.read_text(errors="replace")
 
     def has_said(self, sentence: str, seconds: float = 10.0) -> bool:
-        """Whether the log has it, soon: the killer answers first and logs then."""
+        """Whether the log soon has it: the killer answers before it logs."""
         deadline = time.monotonic() + seconds
         pidfd = os.pidfd_open(self.pid)
         try:
@@ -78,8 +78,8 @@ def killer(
 ) -> Iterator[Killer]:
     """Start it, wait until it listens, and stop it at the end. Victims are restricted to the test's own processes.
 
-    `through` is a command that starts the killer as its child: then the process group is that parent's. One that is
-    not expected to come up is not waited for.
+    `through` is a command that starts the killer as its child; then the process group is that of this parent. A killer
+    that is not expected to come up is not waited for.
     """
     directory.mkdir(exist_ok=True)
     directory.chmod(0o755)
@@ -114,7 +114,7 @@ def killer(
 
 
 def _await_socket(process: subprocess.Popen[bytes], socket_path: Path, log_path: Path) -> None:
-    """Until connections are queued: the killer listens before its lockdown, and serves after it."""
+    """Wait until connections are queued: the killer listens before its lockdown, and serves after it."""
     pidfd = os.pidfd_open(process.pid)
     try:
         for _ in range(500):
@@ -128,6 +128,6 @@ def _await_socket(process: subprocess.Popen[bytes], socket_path: Path, log_path:
 
 
 def _listens(socket_path: Path) -> bool:
-    """Whether somebody listens there (proc_net_unix(5)), found out without a connection that the killer would see."""
+    """Whether a process listens there (proc_net_unix(5)), without a connection that the killer would see."""
     sockets = [line.split() for line in Path("/proc/self/net/unix").read_text().splitlines()]
     return any(words[-1] == str(socket_path) and int(words[3], 16) & _ACCEPTS for words in sockets[1:])

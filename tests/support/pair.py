@@ -1,7 +1,7 @@
 """The real daemons as a test runs them: the pair that `bustd` starts, or a killer and a monitor of their own.
 
-Thresholds are the test's, every process that may die descends from the test, and what a test starts is gone when its
-block ends: if it is not, the test fails, and what is left is ended by its PID.
+The test sets the thresholds, and every process that may die descends from it. What a test starts must be gone when its
+block ends: otherwise the test fails, and what is left is ended by its PID.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ PERMISSIVE: Policy = {"limits.available_percent": 100, "limits.pressured_availab
 """killer.toml: the machine always counts as short."""
 
 ONE_KILL: Policy = PERMISSIVE | {"rate.burst": 1, "rate.per_minute": 1}
-"""killer.toml: the same, for one kill: whoever the second would be lives."""
+"""killer.toml: the same, but for one kill only: the second candidate lives."""
 
 _PATIENCE_S = 20.0
 
@@ -75,18 +75,18 @@ class Running(NamedTuple):
         return int(self.await_line(r"serving the monitor (\d+)")[1])
 
     def await_ready(self) -> None:
-        """Until the killer has said Hello to the monitor of the pair."""
+        """Wait until the killer has sent KillerHello to the monitor of the pair."""
         self.await_line("bustd-monitor: connected to the killer")
 
     def ends(self, seconds: float = _PATIENCE_S) -> int:
-        """Its exit code, once it has ended and with it everything that it started."""
+        """Its exit code, once it and everything that it started have ended."""
         code = self.process.wait(seconds)
         left = end_session(self.pid)
         assert not left, f"processes {left} are left:\n{self.log()}"
         return code
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """Send the signal to the process, as soon as it handles it; its exit code."""
+        """Send the signal to the process as soon as it handles that signal. Returns its exit code."""
         pidfd = os.pidfd_open(self.pid)
         try:
             while not _catches_sigterm(self.pid) and not select.select([pidfd], [], [], 0.01)[0]:
@@ -98,7 +98,7 @@ class Running(NamedTuple):
 
 
 def write_policy(path: Path, policy: Policy) -> Path:
-    """The file in TOML, readable for everybody."""
+    """Write the file in TOML, readable by every user."""
     path.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in policy.items()))
     path.chmod(0o644)
     return path
@@ -114,7 +114,7 @@ def pair(
     stderr: int | None = None,
     python: str | None = None,
 ) -> Iterator[Running]:
-    """`bustd -n OPTION...`, stopped at the end unless it has ended by then; `python`: that of another installation."""
+    """`bustd -n OPTION...`, stopped at the end unless it has ended. `python` is that of another installation."""
     words = ["--no-daemon", *files(place, monitor, killer), *scope(), *options]
     if crew.is_root:
         words += ["--user", "nobody"]
@@ -137,7 +137,7 @@ def lone_killer(crew: Crew, place: Path, *options: str, rules: Policy = PERMISSI
 def lone_monitor(
     crew: Crew, place: Path, *options: str, policy: Policy = ALWAYS, advice: Policy | None = None, log: str = "monitor"
 ) -> Iterator[Running]:
-    """A monitor for `lone_killer`. `advice` is the killer.toml that it reads: by default, one without any rule."""
+    """A monitor for `lone_killer`. `advice` is the killer.toml that it reads, by default one without any rule."""
     policy = {"killer.socket": f"{place}/killer.sock", **policy}
     words = ["--config", str(write_policy(place / f"{log}.toml", policy)), *scope()]
     words += ["--killer-config", str(write_policy(place / f"{log}-advice.toml", advice or {}))]
@@ -151,7 +151,7 @@ def lone_monitor(
 def started(
     command: list[str], identity: dict[str, Any], log_path: Path, *, stderr: int | None = None, **how: Any
 ) -> Iterator[Running]:
-    """The command in a session of its own. At the end it is stopped, and must have left nothing and ended with 0."""
+    """The command in a session of its own. At the end it is stopped; it must exit with 0 and leave nothing behind."""
     with log_path.open("ab") as log:
         process = _popen(command, identity, log if stderr is None else stderr, **how)
     running = Running(process, log_path)
@@ -177,23 +177,23 @@ def _popen(
 
 
 def daemon(package: str) -> list[str]:
-    """The command line of a daemon, as `bustd` has it."""
+    """The command line of a daemon, as `bustd` would make it."""
     return [install.python(), "-I", "-S", install.program(package)]
 
 
 def files(place: Path, monitor: Policy, killer: Policy) -> list[str]:
-    """The two files, written, and the options of `bustd` that name them."""
+    """Write the two files. Returns the options of `bustd` that name them."""
     config, rules = write_policy(place / "bustd.toml", monitor), write_policy(place / "killer.toml", killer)
     return ["--config", str(config), "--killer-config", str(rules)]
 
 
 def scope() -> list[str]:
-    """The option that keeps everybody but this test's own processes alive."""
+    """The option by which only this test's own processes may die."""
     return ["--only-descendants-of", str(os.getpid())]
 
 
 def run(crew: Crew, *words: str, seconds: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`bustd WORD...` to its end, with what it printed."""
+    """Run `bustd WORD...` to its end. Returns what it printed."""
     variables = {"PATH": os.defpath, **environment}
     return subprocess.run(
         install.bustd(*words), capture_output=True, text=True, timeout=seconds, env=variables, cwd="/", **crew.identity
@@ -201,9 +201,9 @@ def run(crew: Crew, *words: str, seconds: float = 60, **environment: str) -> sub
 
 
 def await_line(log_path: Path, pid: int, pattern: str, *, after: int = 0) -> re.Match[str]:
-    """The first line that `pattern` (a regular expression) is in, from the character `after` of the log on.
+    """The first line in which `pattern` (a regular expression) occurs, from the character `after` of the log on.
 
-    Waits for it as long as the process `pid` lives, and not for ever.
+    Waits for it while the process `pid` lives, and not for ever.
     """
     expression = re.compile(rf"^.*(?:{pattern}).*$", re.MULTILINE)
     for _ in range(int(_PATIENCE_S / 0.01)):
@@ -217,7 +217,7 @@ def await_line(log_path: Path, pid: int, pattern: str, *, after: int = 0) -> re.
 
 
 def session_members(session: int) -> list[int]:
-    """The PIDs in a session, zombies left out."""
+    """The PIDs in a session, without zombies."""
     members = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -231,7 +231,7 @@ def session_members(session: int) -> list[int]:
 
 
 def end_session(session: int) -> list[int]:
-    """Those in the session that do not go by themselves; they are killed."""
+    """Kill the processes of the session that do not end by themselves. Returns their PIDs."""
     left = [pid for pid in session_members(session) if not _is_gone_within(pid, 3)]
     for pid in left:
         os.kill(pid, signal.SIGKILL)
@@ -246,7 +246,7 @@ def available_bytes() -> int:
 
 
 def _catches_sigterm(pid: int) -> bool:
-    """Whether it has a handler for it (proc_pid_status(5), SigCgt): before that it dies of a stop, as any program."""
+    """Whether it handles SIGTERM (proc_pid_status(5), SigCgt). Before that, SIGTERM ends it like any program."""
     match = re.search(r"^SigCgt:\t(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     return match is not None and bool(int(match[1], 16) >> (signal.SIGTERM - 1) & 1)
 
@@ -264,7 +264,7 @@ def _is_gone_within(pid: int, seconds: float) -> bool:
 
 @contextmanager
 def planted(additions: dict[str, str]) -> Iterator[str]:
-    """The interpreter of an installation of its own, whose modules have these lines at their ends."""
+    """The interpreter of a separate installation, with these lines added at the end of its modules."""
     with tempfile.TemporaryDirectory(prefix="bustd-test-planted-") as name:
         home = Path(name) / "install"
         Path(name).chmod(0o755)

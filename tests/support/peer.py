@@ -1,7 +1,7 @@
-"""A peer of the killer in a process of its own, which does what it is told, right or wrong.
+"""A peer of the killer in a process of its own. It does what it is told, right or wrong.
 
-A script for the installation's Python (tests/support/dialogue.py runs it): each line on stdin is one step in JSON, and
-one line in JSON on stdout says what came of it. It knows nothing of the protocol: packets are bytes, in hexadecimal.
+A script for the installation's Python, run by tests/support/dialogue.py. Each line on stdin is one step in JSON, and
+one line in JSON on stdout gives its result. It knows nothing of the protocol: packets are bytes, in hexadecimal.
 """
 
 import array
@@ -26,7 +26,7 @@ def connect(step, state):
 
 
 def send(step, state):
-    """Each packet in one call; how many the kernel took before it said that nobody is there."""
+    """Send each packet in one call. Returns how many the kernel took before the peer was gone."""
     for count, packet in enumerate(step["packets"]):
         try:
             state["link"].send(bytes.fromhex(packet), socket.MSG_NOSIGNAL)
@@ -36,7 +36,7 @@ def send(step, state):
 
 
 def send_descriptors(step, state):
-    """One packet with `count` copies of the writing end of a pipe; whoever keeps one keeps the pipe open."""
+    """Send one packet with `count` copies of a pipe's writing end. A receiver that keeps one keeps the pipe open."""
     reader, writer = os.pipe()
     rights = array.array("i", [writer] * step["count"])
     try:
@@ -53,14 +53,14 @@ def await_pipe_end(step, state):
 
 
 def receive(step, state):
-    """The next packet; `closed` at the end of the connection, `silent` if nothing came."""
+    """The next packet, `closed` at the end of the connection, or `silent` if nothing came."""
     link = state["link"]
     if not select.select([link], [], [], step["seconds"])[0]:
         return {"silent": True}
     try:
         packet = link.recv(_LONGEST_ANSWER)
     except ConnectionError:
-        return {"closed": True}  # what this side had sent was still unread
+        return {"closed": True}  # the killer had not read everything that this side sent
     return {"packet": packet.hex()} if packet else {"closed": True}
 
 

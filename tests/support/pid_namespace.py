@@ -1,4 +1,4 @@
-"""A PID namespace with a /proc of its own, in which a PID can be given again to whom the test likes."""
+"""A PID namespace with a /proc of its own, in which a test can give a PID to a process that it chooses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
 
 @functools.cache
 def what_is_missing() -> str:
-    """Why there can be no such namespace here; "" if there can."""
+    """Why such a namespace is not possible here; "" if it is."""
     probe = "import pathlib; p = pathlib.Path('/proc/sys/kernel/ns_last_pid'); p.write_text(p.read_text())"
     try:
         subprocess.run([*_ENTER, sys.executable, "-c", probe], check=True, capture_output=True, timeout=20)
@@ -29,7 +29,7 @@ def what_is_missing() -> str:
 
 
 def run_inside(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a module of the tests as process 1 of a namespace; whatever it has started ends with it."""
+    """Run a module of the tests as process 1 of a namespace. Everything that it has started ends with it."""
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(install.ROOT), *filter(None, sys.path)]),
@@ -48,13 +48,13 @@ def run_inside(module: str, *arguments: str) -> subprocess.CompletedProcess[str]
 
 
 def use_the_installation_outside() -> None:
-    """Inside: no second installation."""
+    """Inside the namespace, use the installation that exists already."""
     home = Path(os.environ[_HOME])
     install.home = functools.cache(lambda: home)
 
 
 def start_as(pid: int, **how: object) -> subprocess.Popen[bytes]:
-    """Inside: a victim with just this PID, which must be free."""
+    """Inside the namespace, start a victim with exactly this PID, which must be free."""
     _LAST_PID.write_text(str(pid - 1))
     process = victims.start(**how)  # type: ignore[arg-type]
     assert process.pid == pid, f"the kernel has given out {process.pid} instead of {pid}"

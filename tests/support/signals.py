@@ -1,4 +1,4 @@
-"""The signal handlers of the test's own process, which a daemon's code that runs in it takes for itself."""
+"""The signal handlers of the test's own process, which a daemon's code replaces when it runs there."""
 
 import signal
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def handlers_restored() -> Iterator[None]:
-    """At the end of the block, the handlers of SIGTERM, SIGINT and SIGHUP are as before, and nothing wakes a poll."""
+    """At the end of the block the handlers of SIGTERM, SIGINT and SIGHUP are restored, and no signal wakes a poll."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     yield
     signal.set_wakeup_fd(-1)

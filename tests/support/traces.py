@@ -1,4 +1,4 @@
-"""Traces as the tests need them: of a machine that a test makes up, a tick at a time."""
+"""Traces for tests: of a machine that a test invents, one reading at a time."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+from bustd_monitor import config as monitor_config
 from bustd_monitor.sensing.processes import Process
 from bustd_monitor.sensing.reading import Reading
 from bustd_monitor.traces.format import Decoder, Encoder, Frame, Header
 from bustd_monitor.traces.records import Entry
-from bustd_shared.kernel.procfs import Pressure
+from bustd_monitor.traces.replaying import KillerRules, Replay
+from bustd_shared.kernel.procfs import MemoryPressure
+from bustd_shared.rules import killer_toml
+from bustd_shared.rules.protection import Protection
 
 MIB, GIB = 2**20, 2**30
 
@@ -26,7 +30,7 @@ HEADER = Header(
 
 
 def process(pid: int, held: float, comm: bytes = b"idle", *, age_s: float = 900, **changed: object) -> Process:
-    """A process of the first user's; `age_s` at the start of the trace."""
+    """A process of the first user; `age_s` is its age at the start of the trace."""
     ordinary = Process(
         pid=pid,
         start_ticks=int((HEADER.boot_ms / 1000 - age_s) * HEADER.ticks_per_second),
@@ -41,7 +45,7 @@ def process(pid: int, held: float, comm: bytes = b"idle", *, age_s: float = 900,
 
 
 def reading(available: float, *, swap: tuple[float, float] = (0, 0), some: float = 0, full_ms: int = 0) -> Reading:
-    """A machine of 2 GiB; `swap` is (total, free), `some` is avg10, `full_ms` the full stall since boot."""
+    """One of a machine of 2 GiB; `swap` is (total, free), `some` is avg10, `full_ms` the full stall since boot."""
     return Reading(
         ram=HEADER.ram,
         free=int(available),
@@ -49,7 +53,7 @@ def reading(available: float, *, swap: tuple[float, float] = (0, 0), some: float
         available=int(available),
         swap_total=int(swap[0]),
         swap_free=int(swap[1]),
-        pressure=Pressure(float(some), full_ms * 2000, some / 2, full_ms * 1000),
+        pressure=MemoryPressure(float(some), full_ms * 2000, some / 2, full_ms * 1000),
         swap_usable=int(swap[1]),
     )
 
@@ -60,7 +64,7 @@ def trace(
     processes_at: Callable[[int], list[Process]] | None,
     header: Header = HEADER,
 ) -> bytes:
-    """Readings every 100 ms and a table every second, as functions of the milliseconds since the start have them."""
+    """Readings every 100 ms and a table every second, from functions of the milliseconds since the start."""
     encoder = Encoder()
     parts = [encoder.header(header)]
     for at_ms in range(0, int(seconds * 1000) + 1, 100):
@@ -74,6 +78,19 @@ def decoded(data: bytes) -> tuple[Header, list[Frame]]:
     """Everything in a trace."""
     decoder = Decoder(io.BytesIO(data))
     return decoder.header, list(decoder.frames())
+
+
+def replay_of(path: Path, config: str, killer_config: str) -> Replay:
+    """The replay of a trace in a file at its end, with these two configurations; what it says is not looked at."""
+    rules = killer_toml.load(killer_config, required=True)
+    protection = Protection(rules.protect_units, rules.protect_uids, rules.protect_names)
+    header, frames = decoded(path.read_bytes())
+    least = killer_toml.minimum_bytes(header.ram, rules)
+    killer = KillerRules(protection, least, rules.term_ms, rules.stuck_ms)
+    run = Replay(header, monitor_config.load(config, required=True), killer, lambda _at_ms, _sentence: None)
+    for frame in frames:
+        run.feed(frame)
+    return run
 
 
 # --- the made-up machines among the recorded traces in tests/data/traces
@@ -94,9 +111,9 @@ def leak_beside_an_older() -> bytes:
 
 
 def moves_its_working_set_to_swap() -> bytes:
-    """2 GiB and as much swap: ten seconds of pressure while 600 MiB go out, then quiet. Nobody should die.
+    """2 GiB and as much swap: ten seconds of pressure while 600 MiB are swapped out, then quiet. Nothing should die.
 
-    Programs wait for memory for 35 % of the time, all of them at once for 20 %, and little of it comes back.
+    Programs wait for memory for 35 % of the time, all of them at once for 20 %, and there are few refaults.
     """
     idle, other = process(100, 700 * MIB, b"idle"), process(200, 600 * MIB, b"other", age_s=1)
 
@@ -118,7 +135,7 @@ SYNTHETIC: dict[str, Callable[[], bytes]] = {
 
 
 def main() -> None:
-    """Write those that are not there yet: what is there stays as an older bustd wrote it."""
+    """Write the traces that do not exist yet. Existing ones stay as an older bustd wrote them."""
     for name, make in SYNTHETIC.items():
         path = Path(__file__).parents[1] / "data/traces" / f"{name}.trace"
         if not path.exists():

@@ -1,4 +1,4 @@
-"""`bustd` as it is typed, in this process: for what ends before it starts anything, or starts nothing."""
+"""`bustd` as a user types it, run in this process: for commands that start nothing, or end before they do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bustd_monitor.cli import main as cli_main
 
 
 def typed(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], *words: str) -> tuple[object, str, str]:
-    """Its exit code, and what it printed to standard output and to standard error."""
+    """Its exit code, its standard output and its standard error."""
     monkeypatch.setattr("sys.argv", ["bustd", *words])
     try:
         code: object = cli_main.main()

@@ -1,4 +1,4 @@
-"""Real processes that a test starts to be killed, and that it ends itself if nobody did."""
+"""Real processes that a test starts to be killed. The test ends them itself if bustd did not."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def start(
     own_group: bool = False,
     group: int | None = None,
 ) -> subprocess.Popen[bytes]:
-    """A process that holds `mib` MiB of its own memory; returns once it does."""
+    """Start a process that holds `mib` MiB of its own memory. Returns once it holds them."""
     program = _EATER.format(mib=mib, name=name, adj=adj, ignore_term=ignore_term)
     return start_program(program, as_nobody=as_nobody, own_group=own_group, group=group)
 
 
 def crowd_program(count: int, kept_mib: int = 0) -> str:
-    """For `start_program`: it forks so many, which wait, and end when it does."""
+    """For `start_program`: a program that forks this many children, which wait, and end when it does."""
     return f"""
 import os, time
 kept = bytes([1]) * ({kept_mib} << 20)
@@ -60,7 +60,7 @@ time.sleep(120)
 def start_program(
     program: str, *, as_nobody: bool = False, own_group: bool = False, group: int | None = None
 ) -> subprocess.Popen[bytes]:
-    """A Python program of the test's own, in the process group `group`; returns when it has printed a line."""
+    """Start a Python program that the test gives, in the process group `group`. Returns when it has printed a line."""
     child = subprocess.Popen(
         [install.python(), "-I", "-c", program],
         stdin=subprocess.DEVNULL,
@@ -77,7 +77,7 @@ def start_program(
 
 
 def end(child: subprocess.Popen[bytes]) -> None:
-    """End and reap it, whatever became of it."""
+    """End and reap the process, whatever its state is."""
     if child.poll() is None:
         child.kill()
     child.wait()
@@ -97,7 +97,7 @@ def victim(mib: int = 32, **how: object) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def exits_within(child: subprocess.Popen[bytes], seconds: float) -> bool:
-    """Wait on the pidfd, not on the clock."""
+    """Whether it exits within this time. Waits on the pidfd, and does not poll."""
     pidfd = os.pidfd_open(child.pid)
     try:
         return bool(select.select([pidfd], [], [], seconds)[0])
@@ -106,7 +106,7 @@ def exits_within(child: subprocess.Popen[bytes], seconds: float) -> bool:
 
 
 def is_alive(child: subprocess.Popen[bytes]) -> bool:
-    """Whether it runs: asked of the kernel, now."""
+    """Whether it runs now, by the kernel's answer."""
     return not exits_within(child, 0)
 
 

@@ -1,7 +1,7 @@
-"""A control group with limits that a test makes up, for daemons that run for real.
+"""A control group with limits that a test invents, for real daemons.
 
-Who is in it the kernel tells (/proc/PID/cgroup), in a unified hierarchy with or without a memory controller. Its memory
-is in a tree of files, which lies over /sys/fs/cgroup in a mount namespace of the daemon's own.
+Its members are real: the kernel shows them in /proc/PID/cgroup, in a unified hierarchy with or without a memory
+controller. Its memory is faked in a tree of files, mounted over /sys/fs/cgroup in a mount namespace of the daemon.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _COVER = 'mount --make-rprivate / && mount --bind "$0" /sys/fs/cgroup && exec "$
 
 
 class WatchedGroup(NamedTuple):
-    """`path` is its name in the hierarchy, `folder` the real one, `beside` another that is not in it."""
+    """`path` is its path in the hierarchy, `folder` its real directory, `beside` another group outside it."""
 
     path: str
     folder: Path
@@ -29,23 +29,23 @@ class WatchedGroup(NamedTuple):
 
     @property
     def through(self) -> list[str]:
-        """The command that starts another, with the tree in its place. It becomes that command."""
+        """A command that mounts the tree and then executes the command after it."""
         return ["unshare", "--mount", "sh", "-c", _COVER, self.tree.path]
 
     def holds(self, pid: int) -> None:
-        """Put a process into it."""
+        """Move a process into it."""
         put(pid, self.folder)
         self.tree.group(self.path, *map(int, (self.folder / "cgroup.procs").read_text().split()))
 
     def fills(self, percent: int) -> None:
-        """So much of its 1 GiB is anonymous memory."""
+        """Let this much of its 1 GiB be anonymous memory."""
         used = GIB * percent // 100
         self.tree.memory(self.path, limit=GIB, current=used, anon=used)
 
 
 @contextmanager
 def watched_group(place: Path) -> Iterator[WatchedGroup]:
-    """An empty one below a slice of the test's own; `place` has its made-up files. May skip the test."""
+    """An empty group below a slice of the test's own, with its fake files in `place`. May skip the test."""
     root = writable_hierarchy()
     with groups_at(root, "job.service", "other.service") as (folder, beside):
         tree = FakeHierarchy(place)

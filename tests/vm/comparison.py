@@ -1,4 +1,4 @@
-"""docs/comparison.md: what each daemon made of the same scenarios, from the results of one run."""
+"""docs/comparison.md: how each daemon did in the same scenarios, from the results of one run."""
 
 from __future__ import annotations
 
@@ -12,28 +12,31 @@ from .scenarios import Scenario
 DAEMONS = ("bustd", "earlyoom", "nohang", "systemd-oomd", "kernel")
 _NOTICEABLE_MS = 50
 STOOD_STILL = "stood still"
-"""The verdict on what was performed once more, because it failed while the machine itself stood still."""
+"""The verdict on a run that failed while the machine itself stood still, and that was therefore repeated."""
 PAGE = Path(__file__).parents[2] / "docs" / "comparison.md"
 
 _HEAD = """# bustd beside earlyoom, nohang, systemd-oomd and the bare kernel
 
-Made by `make vm-compare`: every daemon under the same scenarios (those of `tests/vm/scenarios` that show something of
-the others too), in a Debian 13 with two processors and mostly 1 GiB, booted anew for each daemon. The processors are
-emulated (QEMU without KVM), so everything takes several times as long as on a machine: **compare the rows of one
-scenario, not the milliseconds with your own**. One run each; none is an average. What a daemon failed while the machine
-itself stood still (the probe, locked and SCHED_FIFO, did not run for a second or more) was performed once more, and
-that counts.
+Made by `make vm-compare`. Every daemon went through the same scenarios: those of `tests/vm/scenarios` that also say
+something about the other daemons. They run in a Debian 13 with two processors and mostly 1 GiB, which is booted again
+for each daemon. The processors are emulated (QEMU without KVM), so everything takes several times as long as on a
+real machine: **compare the rows of one scenario, not the milliseconds with those of your machine**. Each row is one
+run, and none is an average. If a daemon failed while the machine itself stood still (the probe, locked and
+SCHED_FIFO, did not run for a second or more), the scenario was run once more, and the second result counts.
 
-earlyoom and nohang run as Debian 13 configures them. systemd-oomd has what Fedora ships: `ManagedOOMSwap=kill` and
-`ManagedOOMMemoryPressure=kill` at 50 % for 20 s, on the slice with all programs of a scenario. It kills control groups,
-and looks at pressure and swap alone. `kernel` is no daemon at all.
+earlyoom and nohang run as Debian 13 configures them. systemd-oomd has Fedora's configuration: `ManagedOOMSwap=kill`
+and `ManagedOOMMemoryPressure=kill` at 50 % for 20 s, on the slice with all programs of a scenario. It kills control
+groups, and looks at pressure and swap alone. `kernel` is no daemon at all.
 
-- **verdict**: `pass` if exactly those died who should, the kernel killed nobody, and the user's program lived
-- **who died**: units or processes, with the seconds since the leak began
-- **kernel**: how many the kernel's own OOM killer took
-- **< 10 %**, **< 2 %**: seconds with so little memory available; **lowest**: the least that was available, in MiB
-- **stall**: the longest that a program of the user's waited beyond its pause of 50 ms (24 MiB of memory and 8 MiB of a
-  file, not locked) from when the leak began until the scenario was over, and the 99th percentile of its rounds, in ms
+- **verdict**: `pass` if exactly the intended programs died, the kernel killed nothing, and the user's program
+  survived
+- **died**: units or processes, with the seconds since the leak began
+- **kernel**: the number of processes that the kernel's own OOM killer killed
+- **< 10 %**, **< 2 %**: the seconds with less than this much memory available; **lowest**: the least that was
+  available, in MiB
+- **stall**: the longest time that a program of the user waited beyond its pause of 50 ms (24 MiB of memory and 8 MiB
+  of a file, not locked), from the moment the leak began until the scenario was over, in ms; **p99**: the 99th
+  percentile of its rounds, in ms
 """
 
 
@@ -45,7 +48,7 @@ class Results(NamedTuple):
 
 
 def sorted_out(lines: list[dict[str, Any]], scenarios: dict[str, Scenario]) -> Results:
-    """Of the scenarios that are known, and without what was set aside."""
+    """The results of known scenarios, without the runs that were repeated because the machine stood still."""
     results = Results({}, {})
     for line in lines:
         if line["name"] not in scenarios or line["verdict"] == STOOD_STILL:
@@ -58,7 +61,7 @@ def sorted_out(lines: list[dict[str, Any]], scenarios: dict[str, Scenario]) -> R
 
 
 def lacking(results: Results, scenarios: dict[str, Scenario]) -> list[str]:
-    """What a whole run would have."""
+    """The results that a complete run has and this one lacks."""
     compared = [name for name, scenario in scenarios.items() if scenario.compared]
     pairs = ((name, daemon) for daemon in DAEMONS for name in compared)
     return [f"{name} under {daemon}" for name, daemon in pairs if daemon not in results.first.get(name, {})]
@@ -70,7 +73,7 @@ def read(results: Path) -> list[dict[str, Any]]:
 
 
 def write(results: Path, scenarios: dict[str, Scenario]) -> None:
-    """From lines of JSON to the page."""
+    """Write the page from lines of JSON."""
     PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text(page(sorted_out(read(results), scenarios), scenarios))
 
@@ -81,7 +84,7 @@ def page(results: Results, scenarios: dict[str, Scenario]) -> str:
     for name, rows in first:
         scenario = scenarios[name]
         parts.append(f"\n## {name}: {scenario.title}\n\n{scenario.why[0].upper()}{scenario.why[1:]}.\n")
-        parts.append("| daemon | verdict | who died | kernel | < 10 % | < 2 % | lowest | stall | p99 |")
+        parts.append("| daemon | verdict | died | kernel | < 10 % | < 2 % | lowest | stall | p99 |")
         parts.append("| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
         parts += [row(daemon, rows[daemon]) for daemon in DAEMONS if daemon in rows]
     parts.append("\n## Totals\n\n| daemon | passed | of | kernel OOM kills |\n| --- | ---: | ---: | ---: |")
@@ -90,7 +93,7 @@ def page(results: Results, scenarios: dict[str, Scenario]) -> str:
         passed = sum(line["verdict"] == "pass" for line in mine)
         kernel = sum((line["report"].get("probe") or {}).get("kernel_oom_kills", 0) for line in mine)
         parts.append(f"| {daemon} | {passed} | {len(mine)} | {kernel} |")
-    parts.append("\n## What bustd loses\n")
+    parts.append("\n## Where bustd does worse\n")
     for name, rows in first:
         if "bustd" in rows and rows["bustd"]["verdict"] != "pass":
             reason = scenarios[name].lost
@@ -126,7 +129,7 @@ def to_repeat(results: Results) -> dict[str, list[str]]:
 
 
 def _longer_stall(name: str, best: str, results: Results) -> str:
-    """The two figures, and what the repetitions say: one stall may be the emulation's."""
+    """The two figures, and those of the repetitions: a single stall may come from the emulation."""
     rows, again = results.first[name], results.again.get(name, {})
     stalls = (f"{_stall_ms(rows['bustd']):.0f} ms under bustd", f"{_stall_ms(rows[best]):.0f} ms under {best}")
     sentence = f"- **{name}**: the user's program waited {stalls[0]}, {stalls[1]}."
@@ -149,7 +152,7 @@ def _stall_ms(line: dict[str, Any]) -> float:
 
 
 def row(daemon: str, line: dict[str, Any]) -> str:
-    """One daemon in one scenario; a machine that hung has no figures."""
+    """The row of one daemon in one scenario. A machine that hung has no figures."""
     report = line["report"]
     verdict = "pass" if line["verdict"] == "pass" else f"**{'; '.join(line['faults'])}**"
     if not report.get("probe"):
@@ -164,7 +167,7 @@ def row(daemon: str, line: dict[str, Any]) -> str:
         f"{program.get('longest_stall_ms') or 0:.0f}",
         f"{program.get('p99_ms') or 0:.0f}",
     )
-    return f"| {daemon} | {_cell(verdict)} | {', '.join(deaths) or 'nobody'} | {' | '.join(map(str, figures))} |"
+    return f"| {daemon} | {_cell(verdict)} | {', '.join(deaths) or 'none'} | {' | '.join(map(str, figures))} |"
 
 
 def _few(dead: list[dict[str, Any]]) -> list[tuple[str, float]]:

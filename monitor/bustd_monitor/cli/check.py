@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import os
-
-from bustd_monitor import config
-from bustd_monitor.deciding.killer_limits import watching_apart, with_killer_toml
 from bustd_shared.daemon.log import printable
 from bustd_shared.rules import killer_toml
-from bustd_shared.rules.schema import Values
+
+from .. import config
+from ..arguments import Arguments
+from ..conditions.killer_limits import limits_in
+from ..conditions.table import killer_warnings
+from ..reporting.sentences import watching_apart
+from .options import examine, paths_of
 
 
-def check(
-    config_path: str | os.PathLike[str],
-    killer_path: str | os.PathLike[str],
-    *,
-    required: bool = False,
-    killer_required: bool | None = None,
-    overrides: Values | None = None,
-) -> int:
-    """Print each problem, or that there is none, and what the killer would refuse. 1 if there are problems, else 0.
-
-    A file that is missing means the defaults, unless it is `required` (`killer_required`: where that differs for the
-    second). `overrides` come from the command line. It needs no privilege, but the files have to be readable for
-    whoever calls it.
-    """
-    monitor = config.examine(config_path, required=required, overrides=overrides)
-    killer = killer_toml.examine(killer_path, required=required if killer_required is None else killer_required)
+def check(arguments: Arguments) -> int:
+    """Print each problem, or that there is none, and what the killer would refuse. 1 if there are problems, else 0."""
+    monitor, killer = examine(arguments)
     problems = monitor.problems + killer.problems
     for problem in problems:
         print(problem.line())
@@ -35,12 +24,12 @@ def check(
         return 1
     settings, rules = config.config_of(monitor.values), killer_toml.config_of(killer.values)
     # With --cgroup the command that starts the pair tells both.
-    apart = "" if overrides and "cgroup" in overrides else watching_apart(settings.cgroup, rules.cgroup)
+    apart = "" if arguments.cgroup else watching_apart(settings.cgroup, rules.cgroup)
     warnings = [apart] if apart else []
-    warnings += with_killer_toml(settings, rules)
+    warnings += killer_warnings(settings.conditions, limits_in(rules))
     for sentence in warnings:
         print(f"warning: {sentence}")
     files = ", ".join(monitor.files + killer.files) or "none, so that everything has its default"
-    names = " and ".join(os.fspath(path).rpartition("/")[2] for path in (config_path, killer_path))
+    names = " and ".join(path.rpartition("/")[2] for path in paths_of(arguments))
     print(printable(f"{names} are in order (files read: {files})"))
     return 0

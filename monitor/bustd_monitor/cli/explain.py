@@ -10,17 +10,15 @@ import time
 from bustd_shared.daemon.log import printable
 from bustd_shared.rules.killer_toml import minimum_bytes
 
-from ..conditions import filling, stalled_seconds
-from ..conditions.filling import Filling
 from ..conditions.finding import Seen
-from ..conditions.stalled_seconds import Stalls
-from ..conditions.table import demands, findings, rests_on
-from ..deciding import killer_limits
+from ..conditions.killer_limits import limits_in
+from ..conditions.table import Conditions, advanced, demands, findings, killer_warnings, rests_on
+from ..conditions.trends import Trends
 from ..deciding.pace import sleep_ms
 from ..ranking.order import Ranking
 from ..ranking.search import CandidateSearch
 from ..ranking.terms import Rules, terms_at
-from ..reporting import sentences
+from ..reporting import reasons, sentences
 from ..reporting.describe import describe
 from ..sensing.cgroup_sensor import AnySensor, watch
 from ..sensing.process_table import of_this_machine
@@ -44,17 +42,17 @@ def explain(options: argparse.Namespace) -> int:
         table = of_this_machine(
             only_uid=arguments.only_uid, only_descendants_of=arguments.only_descendants_of, group=place.group
         )
-        shortlist = CandidateSearch(table)
+        search = CandidateSearch(table)
         first = _read(sensor)
         minimum = minimum_bytes(first.ram, killer)
         rules = Rules(settings.monitor.victims, settings.protection, minimum, arguments.only_uid)
-        shortlist.watch(terms_at(first, rules), _now_ms())  # to see who grows in that second
-        stalled, filled, reading = _readings_of_a_second(sensor)
+        search.watch(terms_at(first, rules), _now_ms())  # to see what grows in that second
+        seen = _seen_in_a_second(sensor, settings.monitor.conditions)
         sensor.close()
     except Unreadable as error:
         sys.stderr.write(f"bustd: {error}\n")
         return os.EX_UNAVAILABLE
-    conditions = settings.monitor.conditions
+    conditions, reading = settings.monitor.conditions, seen.reading
     print(f"{place.why[0].upper()}{place.why[1:]}")
     print(f"Now: {sentences.readings(reading)}")
     print(
@@ -64,40 +62,40 @@ def explain(options: argparse.Namespace) -> int:
     if sensor.pressure_trouble:
         print(f"No PSI: {sensor.pressure_trouble}")
     print("\nConditions:")
-    found = findings(reading, stalled, conditions, filled)
+    found = findings(seen, conditions)
     for finding in found:
         state = f"FIRES, SIG{finding.signal.name}" if finding.fires else "scarce" if finding.is_scarce else "quiet"
-        print(f"  {finding.name:9} {state}: {demands(finding.name, reading, conditions)}")
+        print(f"  {finding.name:9} {state}: {demands(finding.condition, reading, conditions)}")
         if not finding.is_scarce:
             print(f"            {sentences.size(finding.headroom)} away")
-        grounds = rests_on(finding.name, Seen(reading, stalled, filled), conditions)
+        grounds = rests_on(finding.condition, seen, conditions)
         if grounds:
             print(f"            {grounds}")
     for name in conditions._fields:
         if name not in [finding.name for finding in found]:
             print(f"  {name:9} off")
-    warnings = killer_limits.with_killer_toml(settings.monitor, killer)
-    apart = "" if arguments.cgroup else killer_limits.watching_apart(settings.monitor.cgroup, killer.cgroup)
+    warnings = killer_warnings(conditions, limits_in(killer))
+    apart = "" if arguments.cgroup else sentences.watching_apart(settings.monitor.cgroup, killer.cgroup)
     for warning in [*warnings, *([apart] if apart else [])]:
         print(f"  warning: {warning}")
     print(f"  the next look would be in {sleep_ms(found, settings.monitor.sleep)} ms, or when PSI says so")
     terms = terms_at(reading, rules)
-    shortlist.watch(terms, _now_ms())
-    _show_ranking(shortlist.rank(terms, frozenset(), _now_ms()))
+    search.watch(terms, _now_ms())
+    _show_ranking(search.rank(terms, frozenset(), _now_ms()))
     table.close()
     return os.EX_OK
 
 
-def _readings_of_a_second(sensor: AnySensor) -> tuple[Stalls, Filling, Reading]:
+def _seen_in_a_second(sensor: AnySensor, conditions: Conditions) -> Seen:
     """Stalls are judged by their growth over a second, and the rate of filling over some readings."""
-    stalled, filled, reading = Stalls(), Filling(), None
-    for number in range(_READINGS):
-        if number:
-            time.sleep(_BETWEEN_READINGS_S)
-        reading, now_ms = _read(sensor), _now_ms()
-        stalled, filled = stalled_seconds.advanced(stalled, reading, now_ms), filling.advanced(filled, reading, now_ms)
-    assert reading is not None
-    return stalled, filled, reading
+    seen = Seen(_read(sensor))
+    trends = advanced(Trends(), seen.reading, _now_ms(), conditions)
+    for _ in range(_READINGS - 1):
+        time.sleep(_BETWEEN_READINGS_S)
+        reading = _read(sensor)
+        trends = advanced(trends, reading, _now_ms(), conditions)
+        seen = Seen(reading, trends)
+    return seen
 
 
 def _read(sensor: AnySensor) -> Reading:
@@ -117,14 +115,14 @@ def _show_ranking(ranking: Ranking) -> None:
         process = candidate.process
         print(
             f"  {place:2}. {process.pid} ({printable(process.comm)}) holding {sentences.size(process.held_bytes)}, "
-            f"unit {process.unit or 'none'}: {candidate.why}"
+            f"unit {process.unit or 'none'}: {reasons.place(candidate)}"
         )
         print(f"      {describe(process.pid)}")
     if not ranking.candidates:
-        print("  nobody: no process may be killed whose death would help")
+        print("  none: no process may be killed whose death would help")
     spared = [left for left in ranking.spared if left.process.held_bytes >= 2**20][:_SHOWN]
     if spared:
         print("\nLeft out:")
         for left in spared:
-            process = left.process
-            print(f"  {process.pid} ({printable(process.comm)}), {sentences.size(process.held_bytes)}: {left.why}")
+            process, held = left.process, sentences.size(left.process.held_bytes)
+            print(f"  {process.pid} ({printable(process.comm)}), {held}: {reasons.left_out(left)}")

@@ -1,4 +1,4 @@
-"""From the options of `bustd` to the configuration and to the daemons' own arguments."""
+"""From the options of a command to the configuration: both files, with the command line on top."""
 
 from __future__ import annotations
 
@@ -6,73 +6,65 @@ import argparse
 import os
 import sys
 
-from bustd_shared.daemon.forked import ChildFailed
 from bustd_shared.rules import killer_toml
+from bustd_shared.rules.config_files import Loaded
 from bustd_shared.rules.killer_toml import KillerConfig
 from bustd_shared.rules.protection import Protection
-from bustd_shared.rules.schema import ConfigError
+from bustd_shared.rules.schema import Problem
 
 from .. import config
-from ..arguments import Arguments, overrides, parse_arguments
+from ..arguments import DEFAULT_CONFIG, DEFAULT_KILLER_CONFIG, KEYS, Arguments, overrides
 from ..config import MonitorConfig
-
-
-def monitor_arguments(options: argparse.Namespace) -> list[str]:
-    """The monitor's command line."""
-    words: list[str] = []
-    for option, value in (
-        ("--config", options.config and os.path.abspath(options.config)),
-        ("--killer-config", options.killer_config and os.path.abspath(options.killer_config)),
-        ("--psi", options.psi),
-        ("--only-descendants-of", options.only_descendants_of),
-        ("--cgroup", options.cgroup),
-    ):
-        if value is not None:
-            words += [option, str(value)]
-    for glob in unkillables(options):
-        words += ["--unkillable", glob]
-    for switch, is_set in (
-        ("--verbose", options.verbose),
-        ("--kill-group", options.kill_pgroup),
-        ("--dry-run", options.dry_run),
-    ):
-        words += [switch] if is_set else []
-    if os.geteuid() != 0:
-        words += ["--only-uid", str(os.geteuid())]
-    return words
-
-
-def unkillables(options: argparse.Namespace) -> list[str]:
-    """The globs of all -u options: each may hold several, separated by `|`."""
-    return [glob for text in options.unkillables for glob in text.split("|") if glob]
+from .daemons import arguments_of
+from .option_table import PASSED_ON
 
 
 class Settings:
     """Both configurations, with the command line on top. Problems are printed; `load` then gives None."""
 
-    def __init__(self, monitor: MonitorConfig, killer: KillerConfig, arguments: Arguments, names: list[str]) -> None:
+    def __init__(self, monitor: MonitorConfig, killer: KillerConfig, arguments: Arguments) -> None:
         self.monitor = monitor
         self.killer = killer
         self.arguments = arguments
-        protected = killer.protect_names + tuple(os.fsencode(name) for name in names)
+        protected = killer.protect_names + tuple(os.fsencode(name) for name in arguments.unkillables)
         self.protection = Protection(killer.protect_units, killer.protect_uids, protected)
 
 
 def load(options: argparse.Namespace) -> Settings | None:
     """Read and check both files; every problem goes to standard error."""
-    arguments = parse_arguments(monitor_arguments(options))
-    problems: list[str] = []
-    monitor = killer = None
-    try:
-        monitor = config.load(arguments.config, required=arguments.config_required, overrides=overrides(arguments))
-    except (ConfigError, ChildFailed) as error:
-        problems += error.problems if isinstance(error, ConfigError) else [str(error)]
-    try:
-        killer = killer_toml.load(arguments.killer_config, required=arguments.killer_config_required)
-    except (ConfigError, ChildFailed) as error:
-        problems += error.problems if isinstance(error, ConfigError) else [str(error)]
+    arguments = arguments_of(options)
+    monitor, killer = examine(arguments)
+    problems = monitor.problems + killer.problems
     for problem in problems:
-        sys.stderr.write(f"bustd: {problem}\n")
-    if monitor is None or killer is None:
+        sys.stderr.write(f"bustd: {problem.line()}\n")
+    if problems:
         return None
-    return Settings(monitor, killer, arguments, unkillables(options))
+    return Settings(config.config_of(monitor.values), killer_toml.config_of(killer.values), arguments)
+
+
+def paths_of(arguments: Arguments) -> tuple[str, str]:
+    """bustd.toml and killer.toml."""
+    return (
+        DEFAULT_CONFIG if arguments.config is None else arguments.config,
+        DEFAULT_KILLER_CONFIG if arguments.killer_config is None else arguments.killer_config,
+    )
+
+
+def examine(arguments: Arguments) -> tuple[Loaded, Loaded]:
+    """Both files, with what is wrong in them. One that is missing means the defaults, unless it was named.
+
+    It needs no privilege, but the files have to be readable for the caller.
+    """
+    path, killer_path = paths_of(arguments)
+    monitor = config.examine(path, required=arguments.config is not None, overrides=overrides(arguments))
+    monitor = monitor._replace(problems=[_as_typed(problem) for problem in monitor.problems])
+    return monitor, killer_toml.examine(killer_path, required=arguments.killer_config is not None)
+
+
+def _as_typed(problem: Problem) -> Problem:
+    """The problem with what the command line gave, with the option by the name that people know."""
+    key = problem.key.partition("[")[0]
+    for option in PASSED_ON:
+        if problem.file == config.COMMAND_LINE and KEYS.get(option.monitor) == key:
+            return problem._replace(file=f"{problem.file}, {option.typed}")
+    return problem

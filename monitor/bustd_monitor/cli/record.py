@@ -9,27 +9,25 @@ import os
 import signal
 import sys
 import time
-from importlib import metadata
 
+from bustd_shared import __version__
 from bustd_shared.daemon.memory_lock import lock_memory
 
 from ..reporting.sentences import size
 from ..sensing.cgroup_sensor import AnySensor, watch
 from ..sensing.process_table import of_this_machine
 from ..sensing.sensor import Unreadable
-from ..sensing.watermarks import reserved_bytes
+from ..sensing.watermarks import watermark_bytes
 from ..traces.format import Header
-from ..traces.recording import Follower, Recorder
+from ..traces.recording import CensusTaker, Recorder
 from ..traces.writing import Full, TraceFile
 
-DEFAULT_LIMIT_MIB = 64
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 def record(options: argparse.Namespace) -> int:
     """Exit code 0; 69 where the machine can't be read, 73 where the file can't be written (to its end)."""
-    (path,) = options.files
-    limit_mib = options.limit or DEFAULT_LIMIT_MIB
+    path, limit_mib = options.file, options.limit
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)  # from here on `_stopped` looks for them
     try:
         place = watch(options.cgroup or "")
@@ -43,8 +41,8 @@ def record(options: argparse.Namespace) -> int:
         hint = ": a trace replaces no other file" if error.errno == errno.EEXIST else ""
         return _refuse(os.EX_CANTCREAT, f"{path}: {error.strerror}{hint}")
     table = of_this_machine(only_uid=-1, only_descendants_of=header.ancestor, group=place.group)
-    follower = Follower(table, with_commands=bool(header.has_commands))
-    recorder = Recorder(header, read=sensor.read, follower=follower, clock_ms=_clock_ms, write=file.write)
+    census_taker = CensusTaker(table, with_commands=bool(header.has_commands))
+    recorder = Recorder(header, read=sensor.read, census_taker=census_taker, clock_ms=_clock_ms, write=file.write)
     print(f"{place.why[0].upper()}{place.why[1:]}", flush=True)
     commands = "with" if header.has_commands else "without"
     print(f"recording to {path}, {commands} command lines; {_shielded()}; {_locked()}; Ctrl-C ends it", flush=True)
@@ -85,22 +83,15 @@ def _header(sensor: AnySensor, options: argparse.Namespace) -> Header:
     if reading is None:
         raise Unreadable("/proc/meminfo makes no sense")
     return Header(
-        writer=f"bustd {_version()}",
+        writer=f"bustd {__version__}",
         release=os.uname().release,
         ram=reading.ram,
-        reserve=reserved_bytes(reading.ram) if sensor.sysinfo_is_usable else -1,
+        reserve=watermark_bytes(reading.ram) if sensor.sysinfo_is_usable else -1,
         boot_ms=time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000,
         ticks_per_second=os.sysconf("SC_CLK_TCK"),
         has_commands=int(options.commands),
         ancestor=options.only_descendants_of or 0,
     )
-
-
-def _version() -> str:
-    try:
-        return metadata.version("bustd")
-    except metadata.PackageNotFoundError:
-        return "of a source tree"
 
 
 def _shielded() -> str:

@@ -1,4 +1,4 @@
-"""`bustd replay FILE`: who would have been killed, when and why, in a trace or a table. Kills nothing."""
+"""`bustd replay FILE`: what would have been killed, when and why, in a trace or a table. Kills nothing."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from bustd_shared.daemon.log import printable
 from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.rules.killer_toml import minimum_bytes
 
-from ..deciding import killer_limits
+from ..conditions.killer_limits import limits_in
+from ..conditions.table import killer_warnings
 from ..reporting.sentences import size
 from ..traces.format import Decoder, Frame, Header, Listed, Sensed, Truncated
 from ..traces.records import TraceError
-from ..traces.replaying import Kill, Replay, Rules
+from ..traces.replaying import Kill, KillerRules, Replay
 from ..traces.table_import import read_table
 from . import options as cli_options
 from .options import Settings
@@ -26,7 +27,7 @@ EX_DIFFERENT = 1
 _TIME_WIDTH = 9
 
 
-class Outcome(NamedTuple):
+class ReplayResult(NamedTuple):
     """What a replay with one configuration came to. `name`: that configuration's file, "" if it is the only one."""
 
     name: str
@@ -35,9 +36,9 @@ class Outcome(NamedTuple):
 
 def replay(options: argparse.Namespace) -> int:
     """Exit code 0; 1 where two configurations differ; 65 for what can't be read; 78 for a wrong configuration."""
-    (path,) = options.files
+    path = options.file
     every_settings = []
-    for config in options.configs or [options.config]:
+    for config in options.configs or [None]:
         settings = cli_options.load(argparse.Namespace(**{**vars(options), "config": config}))
         if settings is None:
             return os.EX_CONFIG
@@ -47,10 +48,10 @@ def replay(options: argparse.Namespace) -> int:
         for name, settings in every_settings:
             if len(every_settings) > 1:
                 print(f"With {printable(name)}:")
-            outcomes.append(Outcome(name, _replayed(path, settings, is_csv=options.csv)))
+            outcomes.append(ReplayResult(name, _replayed(path, settings, is_csv=options.csv)))
             if len(every_settings) > 1:
                 print()
-    except BrokenPipeError:  # whoever reads the output has seen enough
+    except BrokenPipeError:  # the reader of the output has seen enough
         raise
     except (TraceError, OSError) as error:
         sys.stdout.flush()
@@ -64,14 +65,14 @@ def replay(options: argparse.Namespace) -> int:
     return EX_DIFFERENT if lines else os.EX_OK
 
 
-def differences(one: Outcome, other: Outcome) -> list[str]:
+def differences(one: ReplayResult, other: ReplayResult) -> list[str]:
     """Lines for people on the kills that are not the same, in their order; none if all of them are."""
     lines = []
     for number, (left, right) in enumerate(zip_longest(one.kills, other.kills), 1):
         if left != right:
             lines.append(f"Kill {number} differs:")
             for name, kill in ((one.name, left), (other.name, right)):
-                what = f"{_time(kill.at_ms)}  {kill}" if kill else f"{'':{_TIME_WIDTH}}  nobody"
+                what = f"{_time(kill.at_ms)}  {kill}" if kill else f"{'':{_TIME_WIDTH}}  no kill"
                 lines.append(f"  {what}  ({printable(name)})")
     return lines
 
@@ -81,9 +82,9 @@ def _replayed(path: str, settings: Settings, *, is_csv: bool) -> tuple[Kill, ...
     killer = settings.killer
     with _opened(path, is_csv=is_csv) as (header, frames):
         minimum = minimum_bytes(header.ram, killer)
-        rules = Rules(settings.protection, minimum, killer.term_ms, killer.stuck_ms)
+        rules = KillerRules(settings.protection, minimum, killer.term_ms, killer.stuck_ms)
         _show_header(path, header)
-        for warning in killer_limits.with_killer_toml(settings.monitor, killer):
+        for warning in killer_warnings(settings.monitor.conditions, limits_in(killer)):
             print(f"warning: {warning}")
         run = Replay(header, settings.monitor, rules, _say)
         counts = {Sensed: 0, Listed: 0}
@@ -129,4 +130,4 @@ def _time(at_ms: int) -> str:
 
 
 def _amount(kills: list[Kill]) -> str:
-    return "Nobody would have been killed" if not kills else "1 kill" if len(kills) == 1 else f"{len(kills)} kills"
+    return "No process would have been killed" if not kills else "1 kill" if len(kills) == 1 else f"{len(kills)} kills"

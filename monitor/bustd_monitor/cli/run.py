@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import pwd
 import resource
@@ -15,6 +14,7 @@ from ..sensing.cgroup_sensor import watch
 from ..sensing.sensor import Unreadable
 from . import options as cli_options
 from .daemonize import CannotDaemonize, daemonize
+from .daemons import pair_command
 
 
 class CannotRun(Exception):
@@ -68,48 +68,8 @@ def run(options: argparse.Namespace) -> int:
         except CannotDaemonize as error:
             return _refuse(os.EX_CANTCREAT, str(error))
     raise_memory_lock_limit()
-    words = killer_arguments(options, identity, _open_psi(place.psi), syslog=not options.no_daemon)
-    os.execve(sys.executable, [sys.executable, "-I", *program("bustd_killer"), *words], {"PATH": os.defpath})
-
-
-def killer_arguments(
-    options: argparse.Namespace, identity: tuple[int, int], psi: list[tuple[str, int]], *, syslog: bool
-) -> list[str]:
-    """The killer's command line. It holds to `-u` and `--cgroup` too: the monitor is not to be trusted with them."""
-    words = ["--syslog"] if syslog else []
-    if options.killer_config:
-        words += ["--config", os.path.abspath(options.killer_config)]
-    if options.only_descendants_of:
-        words += ["--only-descendants-of", str(options.only_descendants_of)]
-    if options.cgroup:
-        words += ["--cgroup", options.cgroup]
-    for glob in cli_options.unkillables(options):
-        words += ["--protect-name", glob]
-    for name, descriptor in psi:
-        words += ["--psi", f"{name}:{descriptor}"]
-    return [
-        *words,
-        "--monitor",
-        f"{identity[0]}:{identity[1]}",
-        "--",
-        *program("bustd_monitor"),
-        *cli_options.monitor_arguments(options),
-    ]
-
-
-def program(package: str) -> list[str]:
-    """What Python is given to run a daemon: its file, and -S where all that it imports lies beside its package.
-
-    Without site no .pth file of other packages runs in a daemon, and 0.3 MB less are resident. In an editable
-    installation the packages are found through such files: there site is needed.
-    """
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError(f"{package} is not installed")
-    directory = spec.submodule_search_locations[0]
-    file, beside = os.path.join(directory, "__main__.py"), os.listdir(os.path.dirname(directory))
-    is_whole = {"bustd_shared", "bustd_protocol", "msgpack", "prctl.py"} <= set(beside)
-    return ["-S", file] if is_whole else [file]
+    command = pair_command(options, identity, _open_psi(place.psi), syslog=not options.no_daemon)
+    os.execve(command[0], command, {"PATH": os.defpath})
 
 
 def _open_psi(path: str) -> list[tuple[str, int]]:

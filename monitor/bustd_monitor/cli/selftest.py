@@ -13,12 +13,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from .run import CannotRun, identity_of, program, raise_memory_lock_limit
+from .daemons import pair_command
+from .run import CannotRun, identity_of, raise_memory_lock_limit
 
 PATIENCE_S = 20
 _LEAK_MIB = 64
@@ -71,7 +73,7 @@ class Subjects(NamedTuple):
 def selftest(user: str) -> int:
     """The standalone pair: 0 if exactly the leak died; 1 if not, with its log; 64 or 69 if the user won't do."""
     try:
-        identity = "{}:{}".format(*identity_of(user))
+        identity = identity_of(user)
     except CannotRun as error:
         sys.stderr.write(f"bustd: {error}\n")
         return error.code
@@ -121,24 +123,18 @@ def _child(program: str) -> Iterator[subprocess.Popen[str]]:
             child.kill()
 
 
-def scope() -> list[str]:
-    """The option of both daemons that lets nobody die but this command's own children."""
-    return ["--only-descendants-of", str(os.getpid())]
+def options(directory: Path | str) -> Namespace:
+    """What both daemons of a trial are told: its policies, and that nobody may die but this command's own children."""
+    config, killer_config = f"{directory}/bustd.toml", f"{directory}/killer.toml"
+    return Namespace(config=config, killer_config=killer_config, only_descendants_of=os.getpid())
 
 
-def _trial(directory: Path, identity: str, both: Subjects, told_to_stop: int) -> int:
+def _trial(directory: Path, identity: tuple[int, int], both: Subjects, told_to_stop: int) -> int:
     """Start the pair, see who dies, stop it."""
     raise_memory_lock_limit()
-    monitor = ["--config", f"{directory}/bustd.toml", "--killer-config", f"{directory}/killer.toml", *scope()]
-    if os.geteuid() != 0:
-        monitor += ["--only-uid", str(os.geteuid())]
-    command = [sys.executable, "-I", *program("bustd_killer"), "--config", f"{directory}/killer.toml", *scope()]
+    command = pair_command(options(directory), identity, [])
     with (directory / "log").open("wb") as log:
-        pair = subprocess.Popen(
-            [*command, "--monitor", identity, "--", *program("bustd_monitor"), *monitor],
-            stdin=subprocess.DEVNULL,
-            stderr=log,
-        )
+        pair = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log)
     wait_for_any(both.leak.pid, pair.pid, told_to_stop=told_to_stop)
     fates = f"{both.fates()}, pair {pair.poll()}"
     is_right = only_the_leak_died(both)

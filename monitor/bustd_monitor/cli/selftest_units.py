@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from . import selftest as trial
+from .daemons import arguments_of, killer_words, monitor_words
 from .unit_copies import (
     COPIES,
     KILLER,
@@ -105,13 +106,19 @@ def _selftest_inside(units: Mapping[str, Unit], host: Host) -> int:
         _clear_stale(host)
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bustd-selftest-", dir=host.run)))
         try:
-            files = copies({name: _texts(name, units[name]) for name in UNITS}, str(directory), trial.scope())
+            files = copies({name: _texts(name, units[name]) for name in UNITS}, str(directory), _told(directory))
             peer = f"[peer]\nuser = {peer_of(units[MONITOR].user)}\n"
         except Unusable as error:
             return trial.failed(f"({error})")
         trial.write_policies(directory, monitor=f'[killer]\nsocket = "{directory}/killer.sock"\n', killer=peer)
         both = stack.enter_context(trial.subjects())
         return _trial(files, both, told_to_stop, host)
+
+
+def _told(directory: Path) -> dict[str, list[str]]:
+    """What each service of a trial is told on top of its unit's command line."""
+    options = trial.options(directory)
+    return {KILLER: killer_words(options), MONITOR: monitor_words(arguments_of(options))}
 
 
 def _is_alone(path: Path, stack: ExitStack) -> bool:

@@ -65,13 +65,14 @@ def parse_units(text: str) -> dict[str, Unit]:
     return units
 
 
-def copies(units: Mapping[str, Mapping[str, str]], directory: str, scope: list[str]) -> dict[str, str]:
-    """The files of the copies, by their paths below /run/systemd/system. `units`: the texts of each, by path."""
-    policy = f"--config {directory}/killer.toml"
-    advice = f"--config {directory}/bustd.toml --killer-config {directory}/killer.toml"
+def copies(units: Mapping[str, Mapping[str, str]], directory: str, told: Mapping[str, list[str]]) -> dict[str, str]:
+    """The files of the copies, by their paths below /run/systemd/system. `units`: the texts of each, by path.
+
+    `directory`: where their socket is; `told`: the words that follow the command line of each service.
+    """
     own_drop_ins = {SOCKET: _SOCKET_DROP_IN % directory}
-    for name, options in ((KILLER, policy), (MONITOR, advice)):
-        command = f"{exec_start(name, list(units[name].values()))} {options} {shlex.join(scope)}"
+    for name, words in told.items():
+        command = f"{exec_start(name, list(units[name].values()))} {shlex.join(words)}"
         own_drop_ins[name] = _SERVICE_DROP_IN % command
     files = {}
     for name, texts in units.items():

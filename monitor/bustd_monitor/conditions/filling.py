@@ -17,7 +17,7 @@ _SHORT_MS = 600
 _LEAST_SAMPLES = 4
 _LEAST_SEEN_MS = 300
 _MOST_COMPARED = 12
-"""Each is compared with each: as many as are needed to bear an odd one, and no more."""
+"""Each is compared with each: this many bear an odd one, and more would only cost time."""
 
 Sample = tuple[int, int]
 """Milliseconds of the monotonic clock, and the bytes that were left."""
@@ -50,7 +50,7 @@ UNKNOWN = Filling()
 
 
 def advanced(filling: Filling, reading: Reading, now_ms: int) -> Filling:
-    """The filling after one more reading. While so much is free that only sysinfo was read, nothing need be known."""
+    """The filling after one more reading. Nothing is kept while only sysinfo was read: enough is free."""
     if not reading.is_whole:
         return UNKNOWN
     latest = (now_ms, reading.room_bytes)

@@ -8,7 +8,7 @@ from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.rules.schema import Key, Schema
 
 from ..sensing.reading import Reading
-from .finding import Condition, Finding, Seen, no_grounds
+from .finding import Condition, Finding, Seen
 
 
 class Floor(NamedTuple):
@@ -23,13 +23,31 @@ class Floor(NamedTuple):
 
 
 KEYS: Schema = {
-    "enabled": Key("bool", True, "Whether this condition can ask for a kill."),
-    "available_percent": Key("number", 10, "Available memory is at most this,", 0.1, 100),
-    "available_mib": Key("int", 1024, "and at most this (MiB),", 1, 2**30),
-    "swap_percent": Key("number", 10, "and usable swap, where there is any, is at most this.", 0, 100),
-    "kill_fraction_percent": Key("number", 50, "At this percentage of those limits: SIGKILL at once.", 0, 100),
+    "enabled": Key("bool", True, "This condition can ask for a kill."),
+    "available_percent": Key(
+        "number", 10, "Available memory is at most this percentage of what programs can use.", 0.1, 100
+    ),
+    "available_mib": Key("int", 1024, "Available memory is at most this many MiB.", 1, 2**30),
+    "swap_percent": Key(
+        "number",
+        10,
+        "Usable swap is at most this percentage of swap, or of RAM if that is smaller. Without swap this always holds.",
+        0,
+        100,
+    ),
+    "kill_fraction_percent": Key(
+        "number",
+        50,
+        "At or below this percentage of these three limits the signal is SIGKILL instead of SIGTERM.",
+        0,
+        100,
+    ),
     "relief_percent": Key(
-        "int", 25, "A victim holds this much of what is missing, whichever condition fires (percent).", 0, 100
+        "int",
+        25,
+        "A victim must hold at least this percentage of the missing memory, whichever condition fires.",
+        0,
+        100,
     ),
 }
 
@@ -56,7 +74,7 @@ def judge(seen: Seen, floor: Floor) -> Finding:
     kill_share = floor.kill_fraction_percent / 100
     very_short = available <= least * kill_share and swap <= least_swap * kill_share
     headroom = max(available - least, swap - least_swap, 0)
-    return Finding("floor", short, short, headroom, Signal.KILL if very_short else Signal.TERM, False)
+    return Finding(CONDITION, short, short, headroom, Signal.KILL if very_short else Signal.TERM)
 
 
 def demands(reading: Reading, floor: Floor) -> str:
@@ -67,4 +85,4 @@ def demands(reading: Reading, floor: Floor) -> str:
     return f"{text}; SIGKILL at {floor.kill_fraction_percent:g} % of that"
 
 
-CONDITION = Condition("floor", Floor, KEYS, judge, lambda floor: floor.available_percent, demands, no_grounds)
+CONDITION = Condition("floor", Floor, KEYS, judge, lambda floor: floor.available_percent, demands)

@@ -9,11 +9,7 @@ from bustd_shared.rules.schema import Key, Schema
 
 from ..sensing.reading import Reading
 from . import filling as fill
-from .filling import Filling
 from .finding import Condition, Finding, Seen
-
-MARGIN_PERCENT = 10
-"""So much earlier than it can be scarce the readings begin that its rate rests on."""
 
 
 class Forecast(NamedTuple):
@@ -25,23 +21,26 @@ class Forecast(NamedTuple):
 
 
 KEYS: Schema = {
-    "enabled": Key("bool", True, "Whether this condition can ask for a kill."),
+    "enabled": Key("bool", True, "This condition can ask for a kill."),
     "exhaustion_seconds": Key(
-        "number", 2, "At the present rate of filling, memory and swap are gone within this,", 0.1, 60
+        "number", 2, "At the present rate, memory and swap are used up within this many seconds.", 0.1, 60
     ),
-    "available_percent": Key("number", 20, "and available memory is at most this.", 0.1, 100),
+    "available_percent": Key(
+        "number", 20, "Available memory is at most this percentage of what programs can use.", 0.1, 100
+    ),
 }
 
 
 def judge(seen: Seen, forecast: Forecast) -> Finding:
     """At the rate at which memory and swap fill up they are about to be gone."""
-    reading, filling = seen.reading, seen.filling
+    reading, filling = seen.reading, seen.trends.filling
     least = int(reading.total * forecast.available_percent / 100)
     scarce = reading.available <= least
     foreseen = fill.foreseen_ms(filling, reading) if scarce else None
     fires = foreseen is not None and foreseen < forecast.exhaustion_seconds * 1000
     headroom = max(reading.available - least, 0)
-    return Finding("forecast", scarce, fires, headroom, Signal.TERM, True, fill.look_again_ms(filling))
+    filled_ahead = int(fill.rate(filling).per_second * forecast.exhaustion_seconds) if fires else 0
+    return Finding(CONDITION, scarce, fires, headroom, Signal.TERM, fill.look_again_ms(filling), filled_ahead)
 
 
 def demands(reading: Reading, forecast: Forecast) -> str:
@@ -53,10 +52,10 @@ def demands(reading: Reading, forecast: Forecast) -> str:
     )
 
 
-def of_filling(filling: Filling, reading: Reading) -> str:
+def of_filling(seen: Seen) -> str:
     """The rate of filling and the time until nothing is left."""
-    time_ms = fill.exhaustion_ms(filling, reading)
-    rate = fill.rate(filling)
+    time_ms = fill.exhaustion_ms(seen.trends.filling, seen.reading)
+    rate = fill.rate(seen.trends.filling)
     if time_ms is None:
         return "memory is not filling up" if rate.seen_ms else "too few readings to say how fast memory fills"
     return (
@@ -72,5 +71,7 @@ CONDITION = Condition(
     judge,
     lambda forecast: forecast.available_percent,
     demands,
-    lambda seen, _forecast: of_filling(seen.filling, seen.reading),
+    lambda seen, _forecast: of_filling(seen),
+    needs_time=True,
+    margin_percent=10,
 )

@@ -8,7 +8,8 @@ from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.rules.schema import Key, Schema
 
 from ..sensing.reading import Reading
-from .finding import Condition, Finding, Seen, no_grounds
+from .finding import Condition, Finding, Seen
+from .killer_limits import KillerLimits, refused_above
 
 
 class Pressure(NamedTuple):
@@ -22,14 +23,20 @@ class Pressure(NamedTuple):
 
 
 KEYS: Schema = {
-    "enabled": Key("bool", True, "Whether this condition can ask for a kill."),
-    "free_percent": Key("number", 15, "Free memory, without caches, is at most this.", 0, 100),
-    "psi_some_avg10": Key("number", 25.0, "PSI some avg10 is at least this (percent).", 0, 100),
-    "available_percent": Key("number", 40, "Available memory is at most this; 100 takes no notice of it.", 0.1, 100),
+    "enabled": Key("bool", True, "This condition can ask for a kill."),
+    "free_percent": Key("number", 15, "Free memory, without caches, is at most this percentage of RAM.", 0, 100),
+    "psi_some_avg10": Key("number", 25.0, "PSI some avg10 is at least this percentage.", 0, 100),
+    "available_percent": Key(
+        "number",
+        40,
+        "Available memory is at most this percentage of what programs can use. With 100 this always holds.",
+        0.1,
+        100,
+    ),
     "swap_percent": Key(
         "number",
         50,
-        "Free swap is at most this share of swap, or of RAM if that is larger; 100: any.",
+        "Free swap is at most this percentage of swap, or of RAM if that is larger. With 100 this always holds.",
         0,
         100,
     ),
@@ -49,7 +56,7 @@ def judge(seen: Seen, pressure: Pressure) -> Finding:
     scarce = reading.free <= least_free and reading.available <= least_available and reading.swap_free <= least_swap
     stalled = reading.pressure is not None and reading.pressure.some_avg10 >= pressure.psi_some_avg10
     headroom = max(reading.free - least_free, reading.available - least_available, reading.swap_free - least_swap, 0)
-    return Finding("pressure", scarce, scarce and stalled, headroom, Signal.TERM, True)
+    return Finding(CONDITION, scarce, scarce and stalled, headroom, Signal.TERM)
 
 
 def demands(reading: Reading, pressure: Pressure) -> str:
@@ -62,12 +69,31 @@ def demands(reading: Reading, pressure: Pressure) -> str:
     )
 
 
+def killer_warning(condition: Condition, pressure: Pressure, limits: KillerLimits) -> str:
+    """The killer accepts more available memory under pressure, if that is pressure by its own measure."""
+    pressured_limit = max(limits.available_percent, limits.pressured_available_percent)
+    if pressure.available_percent > pressured_limit:
+        return refused_above(condition.name, pressure.available_percent, pressured_limit, "pressured_available_percent")
+    is_less_pressed = pressure.psi_some_avg10 < limits.pressure_some_avg10
+    if is_less_pressed and pressure.available_percent > limits.available_percent:
+        return (
+            f"conditions.{condition.name} can fire at {pressure.psi_some_avg10:g} % PSI some avg10, where the killer "
+            f"still refuses: it needs {limits.pressure_some_avg10:g} % or more (limits.pressure_some_avg10 in "
+            "killer.toml)"
+        )
+    return ""
+
+
 CONDITION = Condition(
     "pressure",
     Pressure,
     KEYS,
     judge,
-    lambda pressure: min(pressure.free_percent, pressure.available_percent),
+    lambda pressure: pressure.available_percent,
     demands,
-    no_grounds,
+    killer_warning=killer_warning,
+    most_free_percent=lambda pressure: pressure.free_percent,
+    needs_psi=True,
+    needs_time=True,
+    rests_on_average=True,
 )

@@ -10,18 +10,18 @@ from bustd_shared.daemon.record import NamedTuple
 
 from ..sensing.reading import Reading, Refaults
 
-_SHORTEST_MS, _LONGEST_MS = 800, 1200
+_SHORTEST_MS, LONGEST_APART_MS = 800, 1200
 _MOST_SECONDS = 60
 _LONGEST_GAP_MS = 5000
 _MOST_BACK = 4
 BARELY_MS = 100
-"""Milliseconds of full stall per second from which on programs are felt to stand still, however well they do else."""
+"""From this many milliseconds of full stall per second on, programs are felt to stand still."""
 
 
 class Second(NamedTuple):
-    """Milliseconds per second in which all that would have run, or some of it, waited for memory.
+    """Milliseconds per second in which all tasks that would have run, or some of them, waited for memory.
 
-    `refaults`: what was reclaimed and wanted back in that second, in bytes; None where that was not read.
+    `refaults`: what was refaulted and reclaimed in that second, in bytes; None where that was not read.
     """
 
     full_ms: int
@@ -32,7 +32,7 @@ class Second(NamedTuple):
 class Stalls(NamedTuple):
     """`seconds` without a gap between them, newest last; the others are the running totals at the end of the newest.
 
-    `since_ms`: when it began that programs barely get on (BARELY_MS) without a second of rest, -1 if they do; and
+    `since_ms`: since when programs have stalled (BARELY_MS) without a second of rest, -1 if they do not; and
     `since_reclaimed`: how much the kernel had reclaimed until then.
     """
 
@@ -46,7 +46,7 @@ class Stalls(NamedTuple):
 
 
 def advanced(stalls: Stalls, reading: Reading, now_ms: int, *, is_short: bool = True) -> Stalls:
-    """The stalls after one more reading. `is_short`: so little is available that patience may come to its end."""
+    """The stalls after one more reading. `is_short`: so little is available that the stall counts for `since_ms`."""
     if reading.pressure is None:
         return _UNKNOWN
     elapsed_ms = now_ms - stalls.marked_ms
@@ -57,7 +57,7 @@ def advanced(stalls: Stalls, reading: Reading, now_ms: int, *, is_short: bool = 
     since_reclaimed = reading.refaults.reclaimed if reading.refaults else 0
     if since_ms >= 0 and stalls.since_ms >= 0:
         since_reclaimed = stalls.since_reclaimed
-    if stalls.marked_ms < 0 or elapsed_ms > _LONGEST_MS or elapsed_ms < 0:
+    if stalls.marked_ms < 0 or elapsed_ms > LONGEST_APART_MS or elapsed_ms < 0:
         return Stalls(now_ms, full_us, some_us, reading.refaults, (), since_ms, since_reclaimed)
     second = Second(
         max(full_us - stalls.full_us, 0) // elapsed_ms,
@@ -68,8 +68,8 @@ def advanced(stalls: Stalls, reading: Reading, now_ms: int, *, is_short: bool = 
     return Stalls(now_ms, full_us, some_us, reading.refaults, seconds, since_ms, since_reclaimed)
 
 
-def wanted_back_percent(seconds: tuple[Second, ...]) -> tuple[int, int] | None:
-    """How much of what was reclaimed in these seconds was wanted back: of all kinds, and of files alone.
+def refaulted_percent(seconds: tuple[Second, ...]) -> tuple[int, int] | None:
+    """How much of what was reclaimed in these seconds was refaulted: of all kinds, and of files alone.
 
     It can be more than 100: pages that went earlier come back too. None if it is not known of any of these seconds. 0
     where the kernel reclaims nothing, or hardly anything beside what comes back: that is a control group at its own

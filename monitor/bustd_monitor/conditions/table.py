@@ -1,4 +1,4 @@
-"""The named conditions under which somebody must die: one file for each, and here what is true of all of them.
+"""The named conditions under which a process must die: one file for each, and here what is true of all of them.
 
 To add one: a file with its CONDITION, its place in CONDITIONS, and its field in Conditions.
 """
@@ -10,25 +10,23 @@ from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.rules.schema import Schema, Values
 
 from ..sensing.reading import Reading
-from . import filling as fill
-from . import floor, forecast, pressure, stall
-from .filling import Filling
-from .finding import Condition, Seen
-from .finding import Finding as Finding
+from . import filling, floor, forecast, pressure, stall, trends
+from .finding import Condition, Finding, Seen
 from .floor import Floor
-from .floor import floor_bytes as floor_bytes
-from .floor import swap_floor_bytes as swap_floor_bytes
 from .forecast import Forecast
+from .killer_limits import KillerLimits
 from .pressure import Pressure
 from .stall import Stall
-from .stalled_seconds import Stalls
+from .trends import Trends
 
 CONDITIONS: tuple[Condition, ...] = (floor.CONDITION, forecast.CONDITION, stall.CONDITION, pressure.CONDITION)
 """The most urgent first."""
 
+BY_NAME: dict[str, Condition] = {one.name: one for one in CONDITIONS}
+
 TERM_GRACE_MS = 2000
-"""For so long the killer waits after SIGTERM by default. Where root makes it longer (grace.term_ms of killer.toml), the
-same finding asks for SIGKILL for whoever has had SIGTERM already, as soon as no more than this is left."""
+"""The killer waits for this time after SIGTERM by default. Where root makes it longer (grace.term_ms of killer.toml),
+the same finding asks for SIGKILL for a process that has had its SIGTERM, as soon as no more than this is left."""
 
 
 class Conditions(NamedTuple):
@@ -40,7 +38,7 @@ class Conditions(NamedTuple):
     forecast: Forecast
 
 
-SCHEMA: Schema = {name: next(one.keys for one in CONDITIONS if one.name == name) for name in Conditions._fields}
+SCHEMA: Schema = {name: BY_NAME[name].keys for name in Conditions._fields}
 """The tables below [conditions] of bustd.toml."""
 
 
@@ -49,61 +47,79 @@ def settings_of(tables: Values) -> Conditions:
     return Conditions(**{one.name: one.settings(**tables[one.name]) for one in CONDITIONS})
 
 
-def findings(
-    reading: Reading, stalls: Stalls, conditions: Conditions, filling: Filling = fill.UNKNOWN
-) -> tuple[Finding, ...]:
+def advanced(before: Trends, reading: Reading, now_ms: int, conditions: Conditions) -> Trends:
+    """The trends after one more reading."""
+    return trends.advanced(before, reading, now_ms, is_short=stall.is_short(reading, conditions.stall))
+
+
+def findings(seen: Seen, conditions: Conditions) -> tuple[Finding, ...]:
     """What every condition that is switched on says, the most urgent first.
 
     Whichever fires, the signal is SIGKILL where memory and swap would be gone before the grace of a SIGTERM is over.
     """
-    seen = Seen(reading, stalls, filling)
     found = [one.judge(seen, settings) for one in CONDITIONS if (settings := getattr(conditions, one.name)).enabled]
-    if any(finding.fires for finding in found) and would_not_survive_the_grace(reading, filling):
-        found = [finding._replace(signal=Signal.KILL) if finding.fires else finding for finding in found]
+    if seen.trends.is_after_death:
+        found = [one._replace(fires=False) if one.condition.rests_on_average else one for one in found]
+    if any(one.fires for one in found) and would_not_survive_the_grace(seen):
+        found = [one._replace(signal=Signal.KILL) if one.fires else one for one in found]
     return tuple(found)
 
 
-def would_not_survive_the_grace(reading: Reading, filling: Filling) -> bool:
+def would_not_survive_the_grace(seen: Seen) -> bool:
     """Memory and swap are foreseen to be gone before the grace of a SIGTERM is over.
 
     The rate of half a second says nothing of the next two: a program that takes memory in steps has fast moments. If it
-    goes on after all, that is foreseen later, or half of the floor is reached: both are SIGKILL for who had SIGTERM.
+    goes on after all, that is foreseen later, or half of the floor is reached: both are SIGKILL for a process that had
+    SIGTERM.
     """
-    foreseen = fill.foreseen_ms(filling, reading)
+    foreseen = filling.foreseen_ms(seen.trends.filling, seen.reading)
     return foreseen is not None and foreseen < TERM_GRACE_MS
 
 
+def enough_free_percent(conditions: Conditions) -> float:
+    """The share of RAM that, while it is free, rules every condition out without a look at anything else."""
+    return _enough_percent(conditions, is_free=True)
+
+
 def enough_available_percent(conditions: Conditions) -> float:
-    """The share of RAM that, while it is available, rules every condition out without a look at anything else."""
-    margin = forecast.MARGIN_PERCENT if conditions.forecast.enabled else 0
-    most = most_available_percents(conditions)
-    return max(*most.values(), most.get("forecast", 0) + margin) if most else 0
+    """The share of RAM that, while it is available, rules every condition out, however little is free."""
+    return _enough_percent(conditions, is_free=False)
 
 
-def most_available_percents(conditions: Conditions) -> dict[str, float]:
-    """For each that is switched on: with more available than this it never fires."""
-    return {
-        one.name: one.most_available_percent(settings)
+def _enough_percent(conditions: Conditions, *, is_free: bool) -> float:
+    """What is free is available as well."""
+    shares = []
+    for one in CONDITIONS:
+        settings = getattr(conditions, one.name)
+        if settings.enabled:
+            percent = one.most_available_percent(settings)
+            if is_free and one.most_free_percent is not None:
+                percent = min(percent, one.most_free_percent(settings))
+            shares.append(percent + one.margin_percent)
+    return max(shares, default=0)
+
+
+def killer_warnings(conditions: Conditions, limits: KillerLimits) -> list[str]:
+    """A sentence for each condition that is switched on and can fire while the killer would answer `not_short`."""
+    warnings = [
+        one.killer_warning(one, settings, limits)
         for one in CONDITIONS
         if (settings := getattr(conditions, one.name)).enabled
-    }
+    ]
+    return [warning for warning in warnings if warning]
 
 
-def demands(name: str, reading: Reading, conditions: Conditions) -> str:
+def demands(condition: Condition, reading: Reading, conditions: Conditions) -> str:
     """What the condition demands, in the units of this machine."""
-    return _named(name).demands(reading, getattr(conditions, name))
+    return condition.demands(reading, getattr(conditions, condition.name))
 
 
-def rests_on(name: str, seen: Seen, conditions: Conditions) -> str:
+def rests_on(condition: Condition, seen: Seen, conditions: Conditions) -> str:
     """What the condition rests on beyond the reading itself, in words; "" if nothing."""
-    return _named(name).grounds(seen, getattr(conditions, name))
+    return condition.grounds(seen, getattr(conditions, condition.name))
 
 
-def grounds(finding: Finding, stalls: Stalls, filling: Filling, reading: Reading, conditions: Conditions) -> str:
+def grounds(finding: Finding, seen: Seen, conditions: Conditions) -> str:
     """What the readings alone do not show of why this condition fires, and with this signal; "" if they show it all."""
-    words = rests_on(finding.name, Seen(reading, stalls, filling), conditions)
-    return words or (forecast.of_filling(filling, reading) if would_not_survive_the_grace(reading, filling) else "")
-
-
-def _named(name: str) -> Condition:
-    return next(one for one in CONDITIONS if one.name == name)
+    words = rests_on(finding.condition, seen, conditions)
+    return words or (forecast.of_filling(seen) if would_not_survive_the_grace(seen) else "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..conditions.table import Finding
+from ..conditions.finding import Finding
 from ..config import Sleep
 
 
@@ -11,12 +11,12 @@ def sleep_ms(findings: tuple[Finding, ...], sleep: Sleep) -> int:
 
     A condition that also needs time does not hurry: PSI takes a second to say anything, and its triggers wake the
     monitor; and how fast memory fills is judged over some readings. So on a machine that stays just above such a
-    threshold a reading a second is enough, but for one that fills up: there the condition itself asks for more.
+    threshold a reading a second is enough. Where memory fills up, the condition itself asks for more.
     """
     wait = sleep.longest_ms
     for finding in findings:
         fill_ms = finding.headroom * 1000 // (sleep.fill_mib_per_second * 2**20)
-        wait = min(wait, max(fill_ms, sleep.watch_longest_ms) if finding.needs_time else fill_ms)
+        wait = min(wait, max(fill_ms, sleep.watch_longest_ms) if finding.condition.needs_time else fill_ms)
         if finding.look_again_ms is not None:
             wait = min(wait, finding.look_again_ms)
     if any(finding.is_scarce for finding in findings):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from bustd_protocol import limits
 from bustd_protocol.messages import KillRequest, Scope, Signal
 
-from .states import Ask, Escalate
+from .actions import Ask, Escalate
 
 
 def kill_request(request_id: int, ask: Ask, now_ms: int) -> KillRequest:
-    """Kill this candidate, and with it whoever is in its scope."""
+    """Kill this candidate, and with it every process in its scope."""
     process, finding = ask.candidate.process, ask.finding
     identity = (process.pid, process.start_ticks, process.uid, process.comm[: limits.COMM_BYTES])
     how = (finding.signal, ask.candidate.scope, finding.name.encode())

@@ -1,31 +1,31 @@
-"""What a process has gained of late. Pure: it is told what was seen, and when.
+"""What a process gained over the last ten seconds. Pure: what was seen, and when, is passed in.
 
-A leak is known by its growth and not by its size: the old database beside it may well be larger.
+A leak is recognised by its growth and not by its size: the old database beside it may well be larger.
 """
 
 from __future__ import annotations
 
 WINDOW_MS = 10_000
-"""Growth counts over so long."""
+"""Growth is what was gained within this window."""
 
 _BETWEEN_SAMPLES_MS = 900
 
 Samples = tuple[tuple[int, int], ...]
-"""(monotonic milliseconds, bytes), oldest first: of what a process held, or of what was left of memory and swap."""
+"""(monotonic milliseconds, bytes), the oldest first: what a process held, or what was available of memory and swap."""
 
 
 def sampled(samples: Samples, now_ms: int, amount: int) -> Samples:
-    """The samples of the window with one more. One a second is enough: there are never more than a dozen."""
+    """The samples of the window and a new one, at most one a second, so that there are never more than a dozen."""
     if samples and now_ms < samples[-1][0] + _BETWEEN_SAMPLES_MS:
         return samples
     return (*_of_window(samples, now_ms), (now_ms, amount))
 
 
 def gained_bytes(samples: Samples, now_ms: int, held_bytes: int, age_ms: int) -> int:
-    """Bytes gained over the last ten seconds, never negative, as far as they were seen.
+    """Bytes that a process was seen to gain over the last ten seconds, never negative.
 
-    Who is younger than that and was not followed for a second yet has gained everything that he holds. After that only
-    what was seen counts: a program that took all of its memory when it started, and has been still since, is no leak.
+    A process younger than that has gained everything that it holds, until its samples span a second. After that only
+    what was seen counts: a program that allocated all of its memory at its start and nothing since is not a leak.
     """
     seen = _of_window(samples, now_ms)
     if age_ms <= WINDOW_MS and (not seen or now_ms < seen[0][0] + _BETWEEN_SAMPLES_MS):
@@ -34,7 +34,7 @@ def gained_bytes(samples: Samples, now_ms: int, held_bytes: int, age_ms: int) ->
 
 
 def lost_bytes(samples: Samples, now_ms: int, room_bytes: int) -> int:
-    """How much less is left than at the first of the samples within the last ten seconds, never negative."""
+    """By how much room has shrunk since the first sample within the last ten seconds, never negative."""
     seen = _of_window(samples, now_ms)
     return max(seen[0][1] - room_bytes, 0) if seen else 0
 

@@ -1,4 +1,4 @@
-"""Which processes are matched by rules: the user's own `prefer`, `avoid` and `never`, and root's as advice."""
+"""Which processes match a rule: `prefer`, `avoid` and `never` of bustd.toml, and killer.toml's rules as advice."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ..sensing.processes import Process
 from .settings import Matchers
 
 advised_by = lru_cache(maxsize=512)(protected_by)
-"""bustd_shared.rules.protection.protected_by, remembered: with the shipped rules that takes 70 us for each process."""
+"""bustd_shared.rules.protection.protected_by, cached: with the shipped rules it takes 70 us for each process."""
 
 
 def matched_by(matchers: Matchers, process: Process) -> str:
-    """The first matcher that fits, in words; "" if none does. Command lines count only as far as they are known."""
+    """The first pattern that matches, in words; "" if none does. A command line that is not known matches nothing."""
     simple = protected_by(
         Protection(matchers.units, matchers.uids, matchers.names), process.unit, process.uid, process.comm
     )

@@ -7,7 +7,8 @@ alone or with the others of his unit: what he holds counts three times, because 
 
 from __future__ import annotations
 
-from bustd_monitor.amounts import size
+from enum import Enum
+
 from bustd_protocol.messages import Scope
 from bustd_shared.daemon.record import NamedTuple
 
@@ -22,24 +23,57 @@ _NOTICEABLE_GROWTH = 16
 """Whose size was a sixteenth smaller ten seconds ago grows."""
 
 
+class Cause(Enum):
+    """What moves a badness away from the bytes that come back."""
+
+    RUNS_AWAY = "it has gained more than all others together"
+    RUNS_AWAY_WITH_UNIT = "its unit has gained more than all others together, and it grows"
+    GAINED = "what it has gained recently counts again"
+    OOM_SCORE_ADJ = "its oom_score_adj"
+    PREFERRED = "a rule says that it should rather die"
+    AVOIDED = "a rule, or systemd, says that it should rather live"
+
+
+class Move(NamedTuple):
+    """By how many bytes a cause moves a badness. `rule`: the one that asks for it, "" where none does."""
+
+    cause: Cause
+    moved_bytes: int
+    rule: str = ""
+
+
 class Candidate(NamedTuple):
     """A process that may die, and its place in the order: the greater its badness (bytes), the sooner it dies.
 
-    `held_bytes`: what comes back when it dies, and with it whoever is in its `scope`.
+    `held_bytes`: what comes back when it dies, and with it everything in its `scope`; of that, `known` processes are
+    known. `moves`: why its badness is not that.
     """
 
     process: Process
     badness: int
-    why: str
     held_bytes: int
     scope: Scope = Scope.PROCESS
+    known: int = 1
+    moves: tuple[Move, ...] = ()
+
+
+class Shield(Enum):
+    """What keeps a process from being a candidate."""
+
+    OOM_SCORE_ADJ = "oom_score_adj -1000"
+    OTHER_USER = "it is another user's, and an ordinary user's monitor leaves it alone"
+    KILLER_TOML = "the killer would refuse it"
+    NEVER = "a rule in victims.never"
+    OMIT = "ManagedOOMPreference=omit"
+    TOO_SMALL = "its death would not help"
 
 
 class Spared(NamedTuple):
-    """A process that is left out, and why."""
+    """A process that is left out, and what keeps it. `rule`: the rule that does, "" where none does."""
 
     process: Process
-    why: str
+    shield: Shield
+    rule: str = ""
 
 
 class Ranking(NamedTuple):
@@ -66,13 +100,14 @@ class _Company(NamedTuple):
 
 def rank(processes: list[Process], terms: Terms) -> Ranking:
     """Order the processes by what they hold, what they have gained and what the rules say."""
-    protected = {process.pid: why for process in processes if (why := why_protected(process, terms))}
+    protected = {process.pid: left for process in processes if (left := protection(process, terms)) is not None}
     eligible, spared = [], []
     for process in processes:
-        too_small = "its death would not help" if process.held_bytes < terms.minimum_bytes else ""
-        why_not = protected.get(process.pid) or too_small
-        if why_not:
-            spared.append(Spared(process, why_not))
+        left_out = protected.get(process.pid)
+        if left_out is not None:
+            spared.append(left_out)
+        elif process.held_bytes < terms.minimum_bytes:
+            spared.append(Spared(process, Shield.TOO_SMALL))
         else:
             eligible.append(process)
     companies = _companies(eligible, processes, protected, terms)
@@ -82,19 +117,19 @@ def rank(processes: list[Process], terms: Terms) -> Ranking:
     return Ranking(tuple(candidates), tuple(spared))
 
 
-def why_protected(process: Process, terms: Terms) -> str:
-    """Why this process must not die, however much it holds; "" if it may."""
+def protection(process: Process, terms: Terms) -> Spared | None:
+    """What keeps this process from dying, however much it holds; None if it may die."""
     if process.oom_score_adj <= OOM_SCORE_ADJ_MIN:
-        return "oom_score_adj -1000"
+        return Spared(process, Shield.OOM_SCORE_ADJ)
     if terms.only_uid not in (-1, process.uid):
-        return "another user's"
+        return Spared(process, Shield.OTHER_USER)
     advice = advised_by(terms.advice, process.unit, process.uid, process.comm)
     if advice:
-        return f"protected by killer.toml: {advice}"
+        return Spared(process, Shield.KILLER_TOML, advice)
     never = matched_by(terms.victims.never, process)
     if never:
-        return f"never: {never}"
-    return "ManagedOOMPreference=omit" if process.preference == OMIT else ""
+        return Spared(process, Shield.NEVER, never)
+    return Spared(process, Shield.OMIT) if process.preference == OMIT else None
 
 
 def grows(process: Process) -> bool:
@@ -103,7 +138,7 @@ def grows(process: Process) -> bool:
 
 
 def _companies(
-    eligible: list[Process], known: list[Process], protected: dict[int, str], terms: Terms
+    eligible: list[Process], known: list[Process], protected: dict[int, Spared], terms: Terms
 ) -> list[_Company]:
     """Who dies with whom. One who is protected breaks his company up: the killer would refuse the whole of it."""
     together: dict[str, list[Process]] = {}
@@ -150,40 +185,31 @@ def _runaway(companies: list[_Company], known: list[Process], terms: Terms) -> _
     return _Runaway(least, next((cgroup for cgroup, together in gained.items() if cgroup and together > least), ""))
 
 
-def _why_it_runs_away(company: _Company, runaway: _Runaway) -> str:
-    """In words, "" if it does not. Who hardly grows does not run away with the others of his unit."""
+def _how_it_runs_away(company: _Company, runaway: _Runaway) -> Cause | None:
+    """None if it does not. A process that hardly grows does not run away with the others of its unit."""
     if company.gained_bytes > runaway.least:
-        return "runs away"
+        return Cause.RUNS_AWAY
     first = company.members[0]
-    return "runs away with its unit" if grows(first) and runaway.cgroup == first.cgroup != "" else ""
+    return Cause.RUNS_AWAY_WITH_UNIT if grows(first) and runaway.cgroup == first.cgroup != "" else None
 
 
 def _placed(company: _Company, runaway: _Runaway, terms: Terms) -> Candidate:
     """The badness of what dies together, and where it comes from. The rules look at its largest process."""
     process, victims, total = company.members[0], terms.victims, terms.total_bytes
-    held = badness = company.held_bytes
-    why = f"holds {size(held)}"
-    if company.whole:
-        why += f" in {company.whole} ({len(company.members)} known)"
-    runs_away = _why_it_runs_away(company, runaway)
+    held, moves = company.held_bytes, []
+    runs_away = _how_it_runs_away(company, runaway)
     growth = (2 * held if runs_away else company.gained_bytes) * victims.growth_percent // 100
     if growth:
-        badness, why = badness + growth, f"{why}, {runs_away or 'gained of late'} +{size(growth)}"
+        moves.append(Move(runs_away or Cause.GAINED, growth))
     if process.oom_score_adj:
-        moved = process.oom_score_adj * total // 1000
-        badness, why = badness + moved, f"{why}, oom_score_adj {process.oom_score_adj} {_signed(moved)}"
+        moves.append(Move(Cause.OOM_SCORE_ADJ, process.oom_score_adj * total // 1000))
     preferred, avoided = matched_by(victims.prefer, process), matched_by(victims.avoid, process)
     if not avoided and process.preference == AVOID:
         avoided = "ManagedOOMPreference="
     if preferred:
-        moved = victims.prefer_points * total // 1000
-        badness, why = badness + moved, f"{why}, preferred by {preferred} {_signed(moved)}"
+        moves.append(Move(Cause.PREFERRED, victims.prefer_points * total // 1000, preferred))
     if avoided:
-        moved = -victims.avoid_points * total // 1000
-        badness, why = badness + moved, f"{why}, avoided by {avoided} {_signed(moved)}"
+        moves.append(Move(Cause.AVOIDED, -victims.avoid_points * total // 1000, avoided))
+    badness = held + sum([move.moved_bytes for move in moves])
     scope = Scope.CGROUP if company.whole else Scope.GROUP if victims.scope == "group" else Scope.PROCESS
-    return Candidate(process, badness, why, held, scope)
-
-
-def _signed(amount: int) -> str:
-    return f"{'-' if amount < 0 else '+'}{size(abs(amount))}"
+    return Candidate(process, badness, held, scope, len(company.members), tuple(moves))

@@ -29,10 +29,16 @@ class Victims(NamedTuple):
 
 def _matchers() -> Schema:
     return {
-        "units": Key("globs", [], "Globs on the name of the unit."),
-        "users": Key("users", [], "Users, by name or uid."),
-        "names": Key("names", [], "Globs on the process name (15 bytes at most)."),
-        "commands": Key("globs", [], "Globs on the whole command line, its arguments joined by spaces."),
+        "units": Key("globs", [], "A process matches if one of these globs matches the name of its unit."),
+        "users": Key("users", [], "A process matches if it belongs to one of these users, each a name or a uid."),
+        "names": Key(
+            "names", [], "A process matches if one of these globs matches its name, of which the kernel keeps 15 bytes."
+        ),
+        "commands": Key(
+            "globs",
+            [],
+            "A process matches if one of these globs matches its command line, the arguments joined by spaces.",
+        ),
     }
 
 
@@ -40,14 +46,30 @@ VICTIMS_SCHEMA: Schema = {
     "scope": Key(
         "string",
         "process",
-        "What dies: the process, its process group, or its service or scope whole.",
+        "A kill ends one process (process), its process group (group), or its whole service or scope (cgroup).",
         choices=("process", "group", "cgroup"),
     ),
     "growth_percent": Key(
-        "int", 100, "How much of what a process gained over the last 10 s counts again in its badness.", 0, 1000
+        "int",
+        100,
+        "This percentage of the memory that a process gained in the last 10 seconds is added to its badness.",
+        0,
+        1000,
     ),
-    "prefer_points": Key("int", 300, "What being preferred adds to badness (of 1000: all memory).", 0, 1000),
-    "avoid_points": Key("int", 300, "What being avoided takes from badness (of 1000: all memory).", 0, 1000),
+    "prefer_points": Key(
+        "int",
+        300,
+        "A preferred process gets this many points of badness more. 1000 points are all memory and swap.",
+        0,
+        1000,
+    ),
+    "avoid_points": Key(
+        "int",
+        300,
+        "An avoided process gets this many points of badness less. 1000 points are all memory and swap.",
+        0,
+        1000,
+    ),
     "prefer": _matchers(),
     "avoid": _matchers(),
     "never": _matchers(),

@@ -1,4 +1,8 @@
-"""Those who are followed: the largest processes that may die, what each has gained, and its command line."""
+"""The tracked processes: the largest that may be killed, each with its growth and its command line.
+
+A process is tracked from the moment when it was offered and was among the largest. From then on it is read again every
+second and at each decision. It is no longer tracked when it is gone, and when enough larger processes were offered.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +19,16 @@ from .terms import Terms
 
 _MOST_SPARED = 16
 _MOVED_BYTES = 4 * 2**20
-"""Less than that does not change an order, and is what a program moves all the time."""
+"""A smaller change does not alter the order, and the memory of any program varies by less than this all the time."""
 
 Place = tuple[int, int]
-"""oom_score and resident bytes: the larger, the further in front."""
+"""oom_score and resident bytes, by which the largest are found before they are read closely."""
 NOWHERE: Place = (0, 0)
+"""The kernel would never choose this process, or it is gone."""
 
 
-class Member(NamedTuple):
-    """One who is followed. `place`: when he was last met or looked at. `command` None: not known."""
+class TrackedProcess(NamedTuple):
+    """`place`: when it was last offered or read. `samples`: what it held. `command` None: not known yet."""
 
     process: Process
     place: Place
@@ -32,145 +37,152 @@ class Member(NamedTuple):
 
 
 class Tracked:
-    """Of those that were offered the first by oom_score, and the first by resident memory: so many each as it is told.
+    """Of all offered processes those with the highest oom_score, and those with the most resident memory.
 
-    By either alone a crowd of small ones could hide the leak: anybody may raise his own oom_score_adj.
+    By oom_score alone a crowd of small processes could hide the leak, because any user may raise their oom_score_adj;
+    and by resident memory alone a leak that has gone to swap would be missed.
     """
 
     def __init__(self, table: ProcessTable) -> None:
         self._table = table
-        self._members: dict[int, Member] = {}
+        self._tracked: dict[int, TrackedProcess] = {}
         self._least_place, self._least_resident = NOWHERE, 0
         self._spared: list[Spared] = []
         self._round_began_ms = 0
         self.gained_bytes = 0
-        """All that they were ever seen to gain, less what they were seen to lose: a running total."""
+        """Bytes that the tracked processes were seen to gain since the start, less what they lost: a running total."""
 
     def pids(self) -> list[int]:
-        """Who is followed."""
-        return list(self._members)
+        """The PIDs of the tracked processes."""
+        return list(self._tracked)
 
     def processes(self) -> list[Process]:
-        """What is known of them."""
-        return [member.process for member in self._members.values()]
+        """What is known of the tracked processes."""
+        return [tracked.process for tracked in self._tracked.values()]
 
     def spared(self) -> tuple[Spared, ...]:
-        """The largest of those that would be followed if they were not protected."""
+        """The largest of the processes that would be tracked if they were not protected."""
         return tuple(self._spared)
 
     def begin_round(self, now_ms: int) -> None:
-        """The spared are found again; and who is older than it, and new to us, need not have gained since it began."""
+        """A round of the walk begins, which finds the spared again.
+
+        What a process has gained when the round finds it counts in `gained_bytes` only if it is younger than the round.
+        """
         self._spared = []
         self._round_began_ms = now_ms
 
     def place(self, pid: int) -> Place:
-        """Where it stands; NOWHERE if the kernel would never choose it."""
+        """The place of a process; NOWHERE if the kernel would never choose it."""
         score = self._table.score(pid)
         return (score, self._table.resident_bytes(pid)) if score else NOWHERE
 
     def offer(self, pid: int, place: Place, most: int, terms: Terms, now_ms: int) -> bool:
-        """Follow this process if it is among the first. Whether a close look was needed."""
-        if pid in self._members:
-            self._members[pid] = self._members[pid]._replace(place=place)
+        """Track this process if it is among the `most` largest by either measure. Whether it was read for that."""
+        if pid in self._tracked:
+            self._tracked[pid] = self._tracked[pid]._replace(place=place)
             self._find_least(most)
             return False
-        if len(self._members) < most or place > self._least_place or place[1] > self._least_resident:
+        if len(self._tracked) < most or place > self._least_place or place[1] > self._least_resident:
             self._look_closely(pid, place, most, terms, now_ms)
             return True
         return False
 
     def look_again_where_moved(self, now_ms: int) -> set[int]:
-        """Look again at those whose place is noticeably another than at the last look: who that was.
+        """Read again the tracked processes whose place has changed noticeably, and return their PIDs.
 
-        To see that takes a third of what a look costs.
+        To find out the place costs a third of reading the process.
         """
         moved = set()
-        for member in list(self._members.values()):
-            place = self.place(member.process.pid)
-            if _is_far(place, member.place):
-                moved.add(member.process.pid)
-                self._look_again(member, place, now_ms)
+        for tracked in list(self._tracked.values()):
+            place = self.place(tracked.process.pid)
+            if _is_far(place, tracked.place):
+                moved.add(tracked.process.pid)
+                self._look_again(tracked, place, now_ms)
         return moved
 
     def look_again(self, pids: Iterable[int], now_ms: int) -> None:
-        """Read anew what these hold, as far as they are followed."""
-        for member in [self._members[pid] for pid in pids if pid in self._members]:
-            self._look_again(member, self.place(member.process.pid), now_ms)
+        """Read these processes again, as far as they are tracked."""
+        for tracked in [self._tracked[pid] for pid in pids if pid in self._tracked]:
+            self._look_again(tracked, self.place(tracked.process.pid), now_ms)
 
     def learn_commands(self) -> bool:
-        """Take the command lines that have come meanwhile; nothing is waited for. Whether all are known now."""
-        unknown = [pid for pid, member in self._members.items() if member.command is None]
+        """Take over the command lines that were read meanwhile, without waiting. Whether all are known now."""
+        unknown = [pid for pid, tracked in self._tracked.items() if tracked.command is None]
         for pid in unknown:
-            member = self._members[pid]
-            command = self._table.command(member.process)
-            process = member.process._replace(command=command or "")
-            self._members[pid] = member._replace(process=process, command=command)
-        return all(self._members[pid].command is not None for pid in unknown)
+            tracked = self._tracked[pid]
+            command = self._table.command(tracked.process)
+            process = tracked.process._replace(command=command or "")
+            self._tracked[pid] = tracked._replace(process=process, command=command)
+        return all(self._tracked[pid].command is not None for pid in unknown)
 
     def read_commands(self, wait_ms: int = 0) -> None:
-        """Begin to read the command lines that are not known yet, and wait so long at most; they may never come."""
+        """Start to read the command lines that are not known yet, and wait at most `wait_ms`."""
         if not self.learn_commands():
             self._table.read_commands()
             if wait_ms:
                 self._table.await_commands(wait_ms)
                 self.learn_commands()
 
-    def _look_again(self, member: Member, place: Place, now_ms: int) -> None:
-        """Who has vanished is no longer followed, and whoever has his number now is new."""
-        pid = member.process.pid
+    def _look_again(self, tracked: TrackedProcess, place: Place, now_ms: int) -> None:
+        """Read it again. It is no longer tracked if it is gone; a process that has its PID now is tracked instead."""
+        pid = tracked.process.pid
         process = self._table.read(pid, place[0])
-        if process is not None and process.start_ticks == member.process.start_ticks:
-            self.gained_bytes += process.held_bytes - member.process.held_bytes
-            self._members[pid] = self._seen(member._replace(place=place), process, now_ms)
+        if process is not None and process.start_ticks == tracked.process.start_ticks:
+            self.gained_bytes += process.held_bytes - tracked.process.held_bytes
+            self._tracked[pid] = self._seen(tracked._replace(place=place), process, now_ms)
             return
-        self.gained_bytes -= member.process.held_bytes
+        self.gained_bytes -= tracked.process.held_bytes
         if process is None:
-            del self._members[pid]
+            del self._tracked[pid]
         else:
-            self._begin(Member(process, place), now_ms)
+            self._begin(TrackedProcess(process, place), now_ms)
 
     def _look_closely(self, pid: int, place: Place, most: int, terms: Terms, now_ms: int) -> None:
+        """Read a process that is large enough, and track it if it is not protected."""
         process = self._table.read(pid, place[0])
         if process is not None:
-            why_not = order.why_protected(process, terms)
-            if why_not:
-                self._spare(Spared(process, why_not))
+            spared = order.protection(process, terms)
+            if spared is not None:
+                self._spare(spared)
             else:
-                self._follow(process, place, most, now_ms)
+                self._track(process, place, most, now_ms)
 
-    def _follow(self, process: Process, place: Place, most: int, now_ms: int) -> None:
-        self._begin(Member(process, place), now_ms)
+    def _track(self, process: Process, place: Place, most: int, now_ms: int) -> None:
+        """Track it, and no longer the smallest where there are too many."""
+        self._begin(TrackedProcess(process, place), now_ms)
         kept = {*self._find_least(most)}
-        self._members = {pid: member for pid, member in self._members.items() if pid in kept}
+        self._tracked = {pid: tracked for pid, tracked in self._tracked.items() if pid in kept}
 
-    def _begin(self, member: Member, now_ms: int) -> None:
-        """Follow him from here on."""
-        seen = self._seen(member, member.process, now_ms)
-        if self._table.age_ms(member.process) < now_ms - self._round_began_ms:
+    def _begin(self, tracked: TrackedProcess, now_ms: int) -> None:
+        """Track it from now on."""
+        seen = self._seen(tracked, tracked.process, now_ms)
+        if self._table.age_ms(tracked.process) < now_ms - self._round_began_ms:
             self.gained_bytes += seen.process.gained_bytes
-        self._members[member.process.pid] = seen
+        self._tracked[tracked.process.pid] = seen
 
     def _find_least(self, most: int) -> list[int]:
-        """Who is among the first, by score or by size; and what the last of either have."""
-        by_place = sorted(self._members, key=lambda pid: self._members[pid].place, reverse=True)[:most]
-        by_size = sorted(self._members, key=lambda pid: self._members[pid].place[1], reverse=True)[:most]
+        """The PIDs of the `most` largest by place and by resident memory; notes what the least of either has."""
+        by_place = sorted(self._tracked, key=lambda pid: self._tracked[pid].place, reverse=True)[:most]
+        by_size = sorted(self._tracked, key=lambda pid: self._tracked[pid].place[1], reverse=True)[:most]
         is_full = len(by_place) == most
-        self._least_place = self._members[by_place[-1]].place if is_full else NOWHERE
-        self._least_resident = self._members[by_size[-1]].place[1] if is_full else 0
+        self._least_place = self._tracked[by_place[-1]].place if is_full else NOWHERE
+        self._least_resident = self._tracked[by_size[-1]].place[1] if is_full else 0
         return by_place + by_size
 
-    def _seen(self, member: Member, process: Process, now_ms: int) -> Member:
-        """What is known of a member after this look."""
-        if process.comm != member.process.comm:  # it has executed another program since
-            member = member._replace(command=None)
+    def _seen(self, tracked: TrackedProcess, process: Process, now_ms: int) -> TrackedProcess:
+        """What is known of a tracked process after `process` was read of it."""
+        if process.comm != tracked.process.comm:  # it has executed another program since
+            tracked = tracked._replace(command=None)
         held, age_ms = process.held_bytes, self._table.age_ms(process)
-        gained = growth.gained_bytes(member.samples, now_ms, held, age_ms)
-        process = process._replace(gained_bytes=gained, command=member.command or "")
-        return member._replace(process=process, samples=growth.sampled(member.samples, now_ms, held))
+        gained = growth.gained_bytes(tracked.samples, now_ms, held, age_ms)
+        process = process._replace(gained_bytes=gained, command=tracked.command or "")
+        return tracked._replace(process=process, samples=growth.sampled(tracked.samples, now_ms, held))
 
     def _spare(self, spared: Spared) -> None:
+        """Remember it among the largest of the spared."""
         others = [other for other in self._spared if other.process.pid != spared.process.pid]
-        largest_first = sorted([*others, spared], key=lambda one: one.process.held_bytes, reverse=True)
+        largest_first = sorted([*others, spared], key=lambda each: each.process.held_bytes, reverse=True)
         self._spared = largest_first[:_MOST_SPARED]
 
 

@@ -1,4 +1,4 @@
-"""The sentences of the log. What they say about a victim is what the ranking knew: nothing is read anew in a crisis."""
+"""The sentences of the log. What they say of a victim is what the ranking knew: nothing is read again in a crisis."""
 
 from __future__ import annotations
 
@@ -7,14 +7,28 @@ import time
 
 from bustd_monitor.amounts import size as size
 from bustd_protocol.messages import DIFFERS_COMM, DIFFERS_UID, Exited, Fate, Outcome, Scope, Verdict
+from bustd_shared import __version__
 from bustd_shared.daemon.log import printable
 
-from ..deciding.states import Ask
-from ..ranking.order import Candidate
+from ..conditions.table import CONDITIONS, Conditions, grounds
+from ..deciding.actions import Ask, Basis, CannotKill, Escalate, News, NothingGrows, NoVictim
+from ..deciding.stages import Stage
+from ..deciding.worth_killing import Relief
 from ..sensing.processes import Process
 from ..sensing.reading import Reading
+from . import reasons
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+def in_force(reading: Reading | None, conditions: Conditions) -> str:
+    """The first line of the log: the version, and what each condition that is switched on demands of this machine."""
+    settings = [(one, getattr(conditions, one.name)) for one in CONDITIONS]
+    enabled = [(one, its) for one, its in settings if its.enabled]
+    if reading is None:
+        return f"bustd {__version__} acts by {', '.join(one.name for one, _ in enabled)}; memory can't be read just now"
+    demands = " | ".join(f"{one.name}: {one.demands(reading, its)}" for one, its in enabled)
+    return f"bustd {__version__} acts when one of these is true: {demands}"
 
 
 def readings(reading: Reading) -> str:
@@ -48,28 +62,76 @@ def victim(process: Process, boottime_s: float | None = None) -> str:
     )
 
 
-def next_victim(candidate: Candidate) -> str:
-    """Whom the killer is asked for after it has refused."""
-    alone = "" if candidate.scope is not Scope.PROCESS else " alone"
-    return f"{victim(candidate.process)}{alone}"
+def phase_changed(before: Stage, after: Stage, reading: Reading) -> str:
+    """The monitor is at something else now, after this reading."""
+    return f"{before.value} -> {after.value}: {readings(reading)}"
 
 
-def decision(ask: Ask, reading: Reading, took_us: int) -> str:
+def asking_for_the_next(ask: Ask) -> str:
+    """The killer is asked for another process after it has refused."""
+    alone = "" if ask.candidate.scope is not Scope.PROCESS else " alone"
+    return f"asking for the next: {victim(ask.candidate.process)}{alone}"
+
+
+def urgent(action: Escalate) -> str:
+    """The process in flight gets SIGKILL."""
+    return f"{action.finding.name} is urgent now: SIGKILL for {action.flight.pid}, which is in flight"
+
+
+def decision(ask: Ask, conditions: Conditions, took_us: int) -> str:
     """The line of a kill: what was chosen and why, and how long it took."""
-    return f"{choice(ask, reading)}; decided in {took_us} us"
+    return f"{choice(ask, conditions)}; decided in {took_us} us"
 
 
-def choice(ask: Ask, reading: Reading, boottime_s: float | None = None) -> str:
-    """The condition, the numbers, the victim, and who would have been next."""
-    chosen = ask.candidate
+def choice(ask: Ask, conditions: Conditions, boottime_s: float | None = None) -> str:
+    """The condition, the numbers, the victim, and which processes would have been next."""
+    assert ask.basis is not None, "only the first choice of a ranking has this line"
+    chosen, reading = ask.candidate, ask.basis.seen.reading
     others = ", ".join(
         f"{other.process.pid} ({printable(other.process.comm)}, {size(other.process.held_bytes)})"
         for other in ask.runners_up
     )
+    beyond = grounds(ask.finding, ask.basis.seen, conditions)
+    remarks = "".join(f"; {words}" for words in (beyond, relief(ask.basis)) if words)
     return (
         f"{ask.finding.name} fires: {readings(reading)}; SIG{ask.finding.signal.name} for "
         f"{victim(chosen.process, boottime_s)}, "
-        f"{chosen.why}; after it {others or 'nobody'}{f'; {ask.remark}' if ask.remark else ''}"
+        f"{reasons.place(chosen)}; after it {others or 'none'}{remarks}"
+    )
+
+
+def relief(basis: Basis) -> str:
+    """What the death of the first does not bring; "" if it ends the shortage."""
+    if basis.relief is Relief.PART:
+        return f"its death alone does not end the shortage: that takes {size(basis.needed_bytes)}"
+    if basis.relief is Relief.MANY_HANDS:
+        return f"memory is in many hands, and to end the shortage takes {size(basis.needed_bytes)}"
+    return ""
+
+
+def news(said: News) -> str:
+    """What a decision says beside a choice."""
+    if isinstance(said, NoVictim):
+        return _what_fills_memory(said)
+    if isinstance(said, NothingGrows):
+        return "memory fills up, and no process worth killing grows: what takes it is no program (a tmpfs, perhaps)"
+    if isinstance(said, CannotKill):
+        return f"CANNOT PROTECT THIS MACHINE: the killer says {said.reason.name.lower()}"
+    return "the second look at the readings finds no shortage any more: no process is killed"
+
+
+def _what_fills_memory(said: NoVictim) -> str:
+    """Where memory is, if not with the processes that may be killed."""
+    reading, largest = said.reading, said.largest
+    nobody = "NOBODY TO KILL"
+    if largest is not None:
+        process = largest.process
+        held = f"{process.pid} ({printable(process.comm)}) with {size(largest.held_bytes)}"
+        nobody = f"NOBODY WORTH KILLING: the largest that may be is {held}"
+    anonymous = max(reading.total - reading.available, 0)
+    return (
+        f"memory is short and there is {nobody}; of {size(reading.ram)}, tmpfs and shared memory hold "
+        f"{size(reading.shared)}, huge pages {size(reading.hugetlb)}, all programs {size(anonymous)}"
     )
 
 
@@ -81,6 +143,16 @@ def verdict(answer: Verdict) -> str:
     differs = [word for bit, word in ((DIFFERS_UID, "uid"), (DIFFERS_COMM, "name")) if answer.differs & bit]
     changed = f", its {' and '.join(differs)} had changed" if differs else ""
     return f"the killer: signalled {answer.signalled_count} in {answer.latency_us} us{changed}"
+
+
+def watching_apart(monitors_cgroup: str, killers_cgroup: str) -> str:
+    """A sentence if bustd.toml and killer.toml name different control groups ("": none); "" if they agree."""
+    if monitors_cgroup == killers_cgroup:
+        return ""
+    return (
+        f'cgroup is "{monitors_cgroup}" in bustd.toml and "{killers_cgroup}" in killer.toml: the killer refuses while '
+        "its own group is not short, and any process outside of it"
+    )
 
 
 def exited(report: Exited, reading: Reading | None) -> str:

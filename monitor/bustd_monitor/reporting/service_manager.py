@@ -16,7 +16,7 @@ from bustd_shared.daemon.packets import AF_UNIX, MSG_DONTWAIT, MSG_NOSIGNAL, SOC
 def standing(killer_pid: int, trouble: str, *, dry_run: bool, is_blind: bool) -> str:
     """Whether this machine is protected, in one line. `killer_pid` 0: there is no connection, because of `trouble`.
 
-    It says nothing of phases and kills, which are in the log: a crisis must not become a stream of news for PID 1.
+    It says nothing of stages and kills, which are in the log: a crisis must not become a stream of news for PID 1.
     """
     if is_blind:
         return "BLIND: /proc/meminfo makes no sense, and nothing is decided on it"
@@ -24,14 +24,14 @@ def standing(killer_pid: int, trouble: str, *, dry_run: bool, is_blind: bool) ->
     if not killer_pid:
         killer = f"no connection to the killer ({printable(trouble)})"
     if dry_run:
-        return f"dry run: nobody is killed; {killer}"
+        return f"dry run: no process is killed; {killer}"
     return f"watching; {killer}" if killer_pid else f"NOBODY CAN BE KILLED: {killer}"
 
 
 class ServiceManager:
-    """Its socket is made here and kept: in a crisis there may be no descriptor to be had. Without one it is silent.
+    """Its socket is made here and kept: in a crisis no descriptor may be free. Without one it is silent.
 
-    The address is looked up at every send, as libsystemd does: a manager that is replaced makes its socket anew. The
+    The address is looked up at every send, as libsystemd does: a manager that is replaced makes a new socket. The
     environment is left as it is: a monitor that re-executes itself finds the same.
     """
 

@@ -1,4 +1,4 @@
-"""One reading of a control group in place of the machine: its limits, what it uses, its own pressure and refaults."""
+"""One reading of a control group instead of the machine: its limits, its use, its own pressure and refaults."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.kernel import cgroups, watched_group
 from bustd_shared.kernel.cgroup_memory import GroupFiles, GroupMemory
 
+from .quick_look import QuickLook
 from .reading import Reading, Refaults
 from .sensor import Sensor, Unreadable
 
 
 class GroupSensor:
-    """What Sensor is to the machine. The files are opened once, those of the groups above it too."""
+    """Reads a control group as Sensor reads the machine. The files are opened once, also those of the groups above."""
 
     sysinfo_is_usable = False
-    """It knows of no control groups."""
+    """sysinfo(2) knows nothing of control groups."""
+    quick_look: QuickLook | None = None
+    """What a group has available takes several files of each level: that is a reading, and no quick look."""
 
     def __init__(self, root: str, group: str, proc: str = "/proc") -> None:
         """`group`: its path in the hierarchy that is mounted at `root`. Raises Unreadable."""
@@ -27,12 +30,12 @@ class GroupSensor:
         self.pressure_trouble = "" if first.pressure else f"{pressure_path(root, group)} can't be read"
         """Why there is no PSI, "" if there is."""
 
-    def read(self, enough_available_percent: float = 100) -> Reading | None:
-        """A reading of this moment; None if it makes no sense just now. Raises Unreadable when the group is gone.
+    def read(self, enough_free_percent: float = 100) -> Reading | None:
+        """A reading of this moment; None if the files can't be understood. Raises Unreadable when the group is gone.
 
-        While more than `enough_available_percent` of its limit is not used at all, nothing else is read.
+        While more than `enough_free_percent` of its limit is unused, only the limits and the use are read.
         """
-        memory = self._files.read(enough_available_percent)
+        memory = self._files.read(enough_free_percent)
         if memory is not None:
             return reading_of(memory)
         if not self._files.is_there:
@@ -40,15 +43,18 @@ class GroupSensor:
         return None
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         self._files.close()
 
 
 AnySensor = Sensor | GroupSensor
 
 
-class Place(NamedTuple):
-    """What is watched, a control group or for "" the machine, and why. `psi`: the file of its pressure."""
+class Target(NamedTuple):
+    """What is watched: the control group `group`, or the machine (""). `psi`: the file of its pressure.
+
+    `why`: a clause for the log that says what is watched and why.
+    """
 
     group: str
     why: str
@@ -56,25 +62,25 @@ class Place(NamedTuple):
     psi: str
 
 
-def watch(wish: str) -> Place:
-    """Open what `wish` names on this machine: see watched_group.find. Raises Unreadable."""
+def watch(wish: str) -> Target:
+    """Find what is to be watched on this machine (see watched_group.find), and open its files. Raises Unreadable."""
     root = cgroups.hierarchy()
     try:
         group, why = watched_group.find(wish, root)
     except watched_group.CannotWatch as error:
         raise Unreadable(str(error)) from None
     if group:
-        return Place(group, why, GroupSensor(root, group), pressure_path(root, group))
-    return Place(group, why, Sensor(), "/proc/pressure/memory")
+        return Target(group, why, GroupSensor(root, group), pressure_path(root, group))
+    return Target(group, why, Sensor(), "/proc/pressure/memory")
 
 
 def pressure_path(root: str, group: str) -> str:
-    """The group's own PSI file, of the same form as the machine's (Documentation/admin-guide/cgroup-v2.rst)."""
+    """The group's own PSI file, which has the form of the machine's (Documentation/admin-guide/cgroup-v2.rst)."""
     return f"{root}{group.rstrip('/')}/memory.pressure"
 
 
 def reading_of(memory: GroupMemory) -> Reading:
-    """The group in the words of a machine: RAM is the limit that is nearest."""
+    """The group in the terms of a machine: its RAM is the limit that is nearest."""
     meminfo, stat = memory.meminfo, memory.stat
     available = meminfo.available or 0
     total = max(available + meminfo.anonymous, 1)
@@ -88,7 +94,7 @@ def reading_of(memory: GroupMemory) -> Reading:
         swap_total=meminfo.swap_total,
         swap_free=meminfo.swap_free,
         pressure=memory.pressure,
-        # What zram stores is charged to the machine and not to the group: to the group all of its relief is real.
+        # What zram stores is charged to the machine and not to the group, so swapping out relieves the group in full.
         swap_usable=min(meminfo.swap_free, stat.swappable),
         shared=stat.shared,
         hugetlb=0,

@@ -1,7 +1,7 @@
-"""Command lines, read by a thread of their own: whoever reads one waits for the lock of that process's memory.
+"""Command lines, read in a thread, because reading one waits for the mmap lock of the process.
 
-A process that is stuck in a page fault can hold that lock for ever (and with FUSE any user can make one that is), and
-a thrashing one for seconds. The monitor must not wait with it: it does without command lines then.
+A process that is stuck in a page fault can hold that lock for ever, and with FUSE any user can make such a process. A
+thrashing process can hold it for seconds. The monitor must not wait with it: it then decides without command lines.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _Key = tuple[int, int]
 class CommandLines:
     """The command lines of the processes under `proc`.
 
-    `start`: how a thread is begun; who has the time may call the function instead.
+    `start` starts a thread that calls a function; a caller that may wait passes one that calls the function itself.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class CommandLines:
         self._reading = _thread.allocate_lock()
 
     def of(self, process: Process) -> str | None:
-        """The command line, "" if it can't be read; None: not known yet, `read_wanted` has it read."""
+        """The command line, "" if it can't be read. None: not known yet; the next `read_wanted` reads it."""
         key = (process.pid, process.start_ticks)
         known = self._known.pop(key, None)
         if known is None and key not in self._wanted:
@@ -40,23 +40,26 @@ class CommandLines:
         return known
 
     def read_wanted(self) -> None:
-        """Begin to read what was asked for. What nobody has fetched by now is forgotten, and nothing is waited for."""
-        wanted, self._wanted = self._wanted, []  # who is not read now asks again
+        """Start to read the command lines that were asked for, without waiting.
+
+        What was read before and not fetched by `of` is forgotten.
+        """
+        wanted, self._wanted = self._wanted, []  # what is not read now is asked for again
         if not wanted or not self._reading.acquire(blocking=False):
             return
         self._known = {}
         try:
             self._start(self._read, (wanted,))
-        except RuntimeError:  # no further thread (TasksMax=, ENOMEM)
+        except RuntimeError:  # no thread can be started (TasksMax=, ENOMEM)
             self._reading.release()
 
     def wait(self, most_ms: int) -> None:
-        """Until what is being read is there, and no longer than that."""
+        """Wait until the thread has read them all, at most so many milliseconds."""
         if self._reading.acquire(timeout=most_ms / 1000):
             self._reading.release()
 
     def _read(self, wanted: list[_Key]) -> None:
-        """In the thread. It may never come back: then nothing further is read."""
+        """Runs in the thread. If it never returns, no command line is read any more."""
         try:
             for key in wanted:
                 self._known[key] = processes.read_command(key[0], self._proc)

@@ -1,4 +1,4 @@
-"""The processes of a control group and of all below it, a group at a time: a walk can stop and go on."""
+"""The processes of a control group and of all groups below it, a group at a time, so that a walk can pause."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from bustd_shared.kernel import cgroups
 
 MOST_GROUPS = 1024
-"""A user may make any number of control groups in his own: beyond so many it is quicker to look at every process."""
+"""Users can make any number of groups below their own. With more than this it is faster to look at every process."""
 
 
 class TooManyGroups(Exception):
-    """There are more than MOST_GROUPS; those before were listed."""
+    """There are more than MOST_GROUPS. The processes of the first MOST_GROUPS were listed."""
 
 
 def members(root: str, group: str) -> Iterator[int]:
-    """PIDs, as they are listed when their group's turn comes. Who moves meanwhile may come twice, or not at all.
+    """The PIDs; each group is listed when its turn comes. A process that moves meanwhile may come twice or be missed.
 
     Raises TooManyGroups, and OSError for a lack of descriptors.
     """

@@ -1,4 +1,4 @@
-"""A file of the kernel that is opened once and read again and again: in a crisis there may be no descriptor left."""
+"""A file of the kernel that is opened once and read many times: in a crisis there may be no free descriptor."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 
 class HeldFile:
-    """`trouble` says why it could not be opened, or once not be read, "" if neither. Nothing here raises OSError."""
+    """Nothing here raises OSError: `trouble` says why the file could not be opened or read, "" if it could."""
 
     def __init__(self, path: str, most_bytes: int) -> None:
         self._path, self._most_bytes = path, most_bytes
@@ -19,21 +19,21 @@ class HeldFile:
 
     @property
     def is_open(self) -> bool:
-        """Whether there is such a file, and it may be read."""
+        """Whether the file exists and could be opened."""
         return self._descriptor >= 0
 
-    def read(self) -> bytes:
-        """What it says now, b"" if it can't be read."""
+    def read(self, most_bytes: int = 0) -> bytes:
+        """The file's bytes now, b"" if it can't be read. `most_bytes`: its beginning is enough."""
         if self._descriptor < 0:
             return b""
         try:
-            return os.pread(self._descriptor, self._most_bytes, 0)
+            return os.pread(self._descriptor, most_bytes or self._most_bytes, 0)
         except OSError as error:
             self.trouble = f"{self._path}: {error.strerror}"
             return b""
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close it."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1

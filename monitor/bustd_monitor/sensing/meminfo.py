@@ -1,4 +1,4 @@
-"""The lines of /proc/meminfo that only the monitor asks for: what can be swapped out, and what no death frees."""
+"""The lines of /proc/meminfo that only the monitor reads: what can be swapped out, and what no death frees."""
 
 from __future__ import annotations
 
@@ -7,22 +7,25 @@ from bustd_shared.kernel.procfs import field_bytes
 
 
 class Unfreeable(NamedTuple):
-    """In bytes: tmpfs and shared memory (Shmem), and what is set aside for huge pages, used or not (Hugetlb)."""
+    """Memory that no death of a process frees, in bytes.
+
+    `shared`: tmpfs and shared memory (Shmem). `hugetlb`: what is set aside for huge pages, used or not (Hugetlb).
+    """
 
     shared: int
     hugetlb: int
 
 
 def parse_unfreeable(data: bytes) -> Unfreeable:
-    """Read /proc/meminfo (proc_meminfo(5)); a line that is not there is 0."""
+    """Parse /proc/meminfo (proc_meminfo(5)); a missing line counts as 0."""
     return Unfreeable(field_bytes(data, b"Shmem:") or 0, field_bytes(data, b"Hugetlb:") or 0)
 
 
 def parse_swappable(data: bytes) -> int:
-    """Bytes of anonymous and shared memory that the kernel may swap out, from /proc/meminfo: what is locked is not.
+    """Bytes of anonymous and shared memory that the kernel may swap out, from /proc/meminfo; locked memory it may not.
 
-    Active(anon) plus Inactive(anon) is the kernel's own list of it. Where they are missing it is AnonPages plus Shmem
-    less Unevictable, which may have pages of a ramfs in it.
+    Active(anon) plus Inactive(anon) are the kernel's own lists of these pages. Where they are missing it is AnonPages
+    plus Shmem less Unevictable, which may include pages of a ramfs.
     """
     active, inactive = field_bytes(data, b"Active(anon):"), field_bytes(data, b"Inactive(anon):")
     if active is not None and inactive is not None:

@@ -1,7 +1,6 @@
-"""systemd's ManagedOOMPreference= of the control group that a process lives in: who set it, and whether that counts.
+"""systemd's ManagedOOMPreference= of the control group that a process is in, and whether it may be trusted.
 
-The service manager leaves it as an extended attribute on the unit's control group (systemd.resource-control(5)). Which
-control group would die whole with a process, and what is in it, `cgroups` tells: both daemons ask there.
+The service manager stores it as an extended attribute of the unit's control group (systemd.resource-control(5)).
 """
 
 from __future__ import annotations
@@ -10,19 +9,20 @@ import os
 from collections.abc import Iterator
 
 NONE, AVOID, OMIT = "", "avoid", "omit"
-"""No wish; as if a rule of `avoid` matched; as if a rule of `never` did."""
+"""AVOID counts as if a rule of `avoid` matched, OMIT as if a rule of `never` matched."""
 
 _TRUE = (b"1", b"yes", b"y", b"true", b"t", b"on")
-"""What systemd-oomd takes for set (parse_boolean); the manager itself writes 1."""
+"""The values that systemd-oomd takes for true (parse_boolean); the service manager itself writes 1."""
 
 _ROOT = 0
 
 
 def groups_asked(path: str) -> Iterator[str]:
-    """The control group and those above it that are no slices, the innermost first.
+    """The control group and the groups above it that are not slices, the innermost first.
 
-    A preference of a slice is not inherited by its units, as systemd's page says. That of a unit holds for the groups
-    that its processes made in it: to systemd-oomd it does not, and so a delegated service could not be spared at all.
+    A unit does not inherit the preference of its slice, as systemd.resource-control(5) says. The preference of a unit
+    holds for the groups that its processes make below it. systemd-oomd does not do that, and so can't spare a
+    delegated service at all.
     """
     yield path
     while path := path.rpartition("/")[0]:
@@ -31,17 +31,17 @@ def groups_asked(path: str) -> Iterator[str]:
 
 
 def is_set(value: bytes) -> bool:
-    """Whether the value of such an attribute means yes."""
+    """Whether the value of such an attribute is true."""
     return value.strip().lower() in _TRUE
 
 
 def preference(root: str, path: str, trusted_uid: int = _ROOT) -> str:
     """NONE, AVOID or OMIT for the processes in the control group `path` of the hierarchy that is mounted at `root`.
 
-    The rule of systemd-oomd's: `user.oomd_avoid` and `user.oomd_omit` count where the control group is root's, or that
-    of `trusted_uid`, the owner of the control group whose processes are ranked (of the machine's: root). An ordinary
-    user can write them on what is his, and would shield his leak. `trusted.` is root's alone to write (xattr(7)), and
-    readable with CAP_SYS_ADMIN only. Omit outdoes avoid.
+    As in systemd-oomd, `user.oomd_avoid` and `user.oomd_omit` count where the control group belongs to root or to
+    `trusted_uid`, the owner of the control group whose processes are ranked (of the machine: root). Any other user can
+    set them on a group of their own, and would shield a leak with them. Only root can write `trusted.` (xattr(7)), and
+    only CAP_SYS_ADMIN can read it. Omit outweighs avoid.
     """
     found = NONE
     for group in groups_asked(path):
@@ -60,7 +60,7 @@ def _has(name: str, folder: str, trusted_uid: int) -> bool:
 
 
 def _attribute(folder: str, name: str) -> bytes:
-    """Its value, b"" for none: ENODATA, EOPNOTSUPP, EPERM and a control group that has gone are all ordinary."""
+    """Its value, b"" for none: ENODATA, EOPNOTSUPP, EPERM and a control group that is gone are all ordinary."""
     try:
         return os.getxattr(folder, name)
     except OSError:

@@ -15,13 +15,13 @@ from .preferences import preference
 from .processes import Process
 
 MOST_NEWCOMERS = 512
-"""So many PIDs are looked up one by one at most: one that is free, or a thread's, costs as much as a process."""
+"""At most this many new PIDs are looked up one by one: a free PID or the id of a thread costs as much as a process."""
 _LOADAVG_BYTES = 128
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 class Group(NamedTuple):
-    """What a control group means for its processes: see the fields of the same names in Process."""
+    """What a control group means for the processes in it: see the fields of the same names in Process."""
 
     whole: str
     is_indivisible: bool
@@ -29,7 +29,7 @@ class Group(NamedTuple):
 
 
 class ProcessTable:
-    """What ranking may ask of the processes under `proc`, but for bustd's own."""
+    """The processes under `proc`, except bustd's own, with the questions that ranking asks."""
 
     def __init__(
         self,
@@ -41,10 +41,10 @@ class ProcessTable:
         only_descendants_of: int = 0,
         commands: CommandLines | None = None,
     ) -> None:
-        """`hierarchy`: where the unified hierarchy of control groups is mounted, "" if nowhere.
+        """`hierarchy`: where the unified hierarchy of control groups is mounted, "" if it is not.
 
-        `group`: the control group in it outside of which nobody is looked at, "" for everybody. `trusted_uid`: whose
-        preferences count beside root's.
+        `group`: only processes in this control group are looked at, "" for all. `trusted_uid`: the preferences of this
+        user count beside root's. `only_descendants_of`: only descendants of this PID are looked at, 0 for all.
         """
         self._proc = proc
         self._hierarchy = hierarchy
@@ -59,9 +59,10 @@ class ProcessTable:
         self._last_pid = self._read_last_pid()
 
     def walk(self, count: int) -> list[int] | None:
-        """The next `count` PIDs or fewer, in the kernel's order; none at the end of a round, and then anew.
+        """The next PIDs of a round, at most `count`, in the kernel's order.
 
-        A round shows every process that lives through it. None: they can't be listed now, and there is no such round.
+        [] ends the round, and the next call begins one. A round lists every process that lives from its begin to its
+        end. None: the table can't be listed now, and the round is void.
         """
         pids: list[int] = []
         try:
@@ -81,9 +82,9 @@ class ProcessTable:
         return pids
 
     def newcomers(self) -> list[int] | None:
-        """The PIDs that were given out since this was last asked, the dead and threads included; None if unknown.
+        """The PIDs that the kernel assigned since the last call, those of threads and of the dead too; None if unknown.
 
-        The kernel gives them out in ascending order, and tells the last one (proc_loadavg(5), the fifth field).
+        The kernel assigns PIDs in ascending order and shows the last one (proc_loadavg(5), the fifth field).
         """
         last, before = self._read_last_pid(), self._last_pid
         self._last_pid = last
@@ -92,15 +93,15 @@ class ProcessTable:
         return [pid for pid in range(before + 1, last + 1) if self._is_watched(pid) and self._may_be_looked_at(pid)]
 
     def score(self, pid: int) -> int:
-        """The kernel's oom_score; 0 for what it would never choose, and for who has vanished."""
+        """The kernel's oom_score; 0 if the kernel would never choose this process, and if it is gone."""
         return processes.oom_score(pid, self._proc)
 
     def resident_bytes(self, pid: int) -> int:
-        """Resident memory, 0 if it has vanished."""
+        """Resident memory, 0 if it is gone."""
         return processes.resident_bytes(pid, self._proc)
 
     def read(self, pid: int, score: int) -> Process | None:
-        """A close look at one process; None if it has vanished, has no memory, is a thread, or has left the group."""
+        """Read one process; None if it is gone, has no memory, is a thread, or has left the control group."""
         process = processes.read_process(pid, score, self._proc, self._group)
         if process is None or not process.cgroup or not self._hierarchy:
             return process
@@ -110,37 +111,37 @@ class ProcessTable:
         return process._replace(**group._asdict())
 
     def members(self, whole: str) -> list[int]:
-        """The PIDs in a control group and below it, as far as they can be listed now."""
+        """The PIDs in a control group and below it; none where no descriptor is left to list them."""
         try:
             return cgroups.members(self._hierarchy, whole)
-        except OSError:  # EMFILE: then the killer looks, and may refuse
+        except OSError:  # EMFILE: the killer lists them again, and may refuse
             return []
 
     def command(self, process: Process) -> str | None:
-        """Its command line, None as long as it is not known: then `read_commands` has it read."""
+        """Its command line; None if it is not known yet: the next `read_commands` reads it."""
         return self._commands.of(process)
 
     def read_commands(self) -> None:
-        """Begin to read the command lines that were asked for; see sensing.command_lines."""
+        """Start to read the command lines that were asked for; see sensing.command_lines."""
         self._commands.read_wanted()
 
     def await_commands(self, most_ms: int) -> None:
-        """Until they are there, and no longer than that."""
+        """Wait until they are read, at most so many milliseconds."""
         self._commands.wait(most_ms)
 
     def age_ms(self, process: Process) -> int:
-        """How long ago it was started (CLOCK_BOOTTIME, as start times are counted)."""
+        """How long ago it was started, by CLOCK_BOOTTIME, in which start times are counted."""
         return int(time.clock_gettime(time.CLOCK_BOOTTIME) * 1000) - process.start_ticks * 1000 // _TICKS_PER_SECOND
 
     def rewind(self) -> None:
-        """The next walk begins a round. What is known of the control groups is looked up anew."""
+        """End this round: the next walk begins one. What is known of the control groups is forgotten."""
         self._groups.clear()
         if self._pids is not None:
             self._pids.close()
             self._pids = None
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         self.rewind()
         if self._loadavg >= 0:
             os.close(self._loadavg)
@@ -150,21 +151,21 @@ class ProcessTable:
         wish = preference(self._hierarchy, path, self._trusted_uid)
         try:
             whole = cgroups.read_whole(self._hierarchy, path)
-        except OSError:  # EMFILE: then its processes are judged one by one
+        except OSError:  # EMFILE: its processes are ranked one by one
             whole = None
-        # What reaches beyond the group that is watched can't die whole: the killer spares who is outside of it.
+        # A group that reaches beyond the watched group can't die whole: the killer refuses processes outside of that.
         if whole is None or not cgroups.is_within(whole.path, self._group.rstrip("/")):
             return Group("", False, wish)
         return Group(whole.path, whole.is_indivisible, wish)
 
     def _listed(self) -> Generator[int, None, None]:
-        """The PIDs of everybody, or of the group."""
+        """The PIDs of the control group, or all PIDs."""
         if self._group:
             try:
                 yield from group_members.members(self._hierarchy, self._group)
                 return
             except group_members.TooManyGroups:
-                pass  # some come a second time now, which does no harm
+                pass  # the processes of the first groups come a second time, which does no harm
         with os.scandir(self._proc) as entries:
             for entry in entries:
                 if entry.name.isdigit() and self._is_watched(int(entry.name)):
@@ -176,10 +177,10 @@ class ProcessTable:
     def _may_be_looked_at(self, pid: int) -> bool:
         if pid in self._own:
             return False
-        return not self._ancestor or self._ancestor in processes.ancestors(pid, self._proc)
+        return not self._ancestor or processes.descends_from(pid, self._ancestor, self._proc)
 
     def _read_last_pid(self) -> int:
-        """The PID that was given out last, 0 where nothing tells."""
+        """The PID that was assigned last, 0 if it is not known."""
         if self._loadavg < 0:
             return 0
         try:
@@ -190,7 +191,10 @@ class ProcessTable:
 
 
 def of_this_machine(*, only_uid: int, only_descendants_of: int, group: str = "") -> ProcessTable:
-    """This machine's processes and control groups. `only_uid` -1: any user's may die; else that one's wishes count."""
+    """This machine's processes and control groups. `only_uid`: the user whose preferences count beside root's.
+
+    -1: no such user, because processes of any user may be killed.
+    """
     return ProcessTable(
         hierarchy=cgroups.hierarchy(),
         group=group,
@@ -200,7 +204,7 @@ def of_this_machine(*, only_uid: int, only_descendants_of: int, group: str = "")
 
 
 def _open_loadavg(proc: str) -> int:
-    """-1 also where another file system lies over it: lxcfs makes up a last PID."""
+    """The descriptor; -1 if it can't be opened, or if lxcfs is mounted over it, which invents the last PID."""
     try:
         if os.stat(f"{proc}/loadavg").st_dev != os.stat(proc).st_dev:
             return -1

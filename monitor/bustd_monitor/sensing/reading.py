@@ -1,16 +1,19 @@
-"""What was sensed at one moment."""
+"""What was read of memory at one moment.
+
+A trace records every field here: a new one needs a default, so that older traces can be read (traces.records).
+"""
 
 from __future__ import annotations
 
 from bustd_shared.daemon.record import NamedTuple
-from bustd_shared.kernel.procfs import Pressure
+from bustd_shared.kernel.procfs import MemoryPressure
 
 
 class Refaults(NamedTuple):
-    """Running totals since boot, in bytes: what had been reclaimed and was wanted back, and all that was reclaimed.
+    """Running totals since boot, in bytes: refaults of anonymous memory and of files, and all reclaimed memory.
 
-    Of /proc/vmstat: workingset_refault_anon, workingset_refault_file, and pgsteal_kswapd plus pgsteal_direct, which
-    leave out what a control group takes from itself at its own limit.
+    From /proc/vmstat: workingset_refault_anon, workingset_refault_file, and pgsteal_kswapd plus pgsteal_direct. The
+    last two leave out what a control group reclaims at its own limit.
     """
 
     anonymous: int
@@ -19,14 +22,14 @@ class Refaults(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """Memory in bytes. `total` is what user space can have (available plus anonymous), `ram` what is built in.
+    """Memory in bytes. `total` is what user space can have (available plus anonymous), `ram` the machine's RAM.
 
-    `swap_usable` is what of `swap_free` can still relieve memory, `shared` is tmpfs and shared memory, `hugetlb` what
-    is set aside for huge pages: neither comes back with a death. `pressure` and `refaults` None: there are none, or
-    they were not read.
+    `swap_usable` is the part of `swap_free` that can still relieve memory. `shared` is tmpfs and shared memory,
+    `hugetlb` is set aside for huge pages: the death of a process frees neither. `pressure` and `refaults` are None
+    where the kernel has none or they were not read.
 
-    `is_whole` False: so much is free that nothing but sysinfo was read. Then `available` is at least as low as the
-    true value, `total` at least as high, and there is no word of swap.
+    `is_whole` False: only sysinfo was read, because enough memory is free. Then `available` is a lower bound of the
+    true value, `total` an upper bound, and the fields of swap are 0.
     """
 
     ram: int
@@ -35,7 +38,7 @@ class Reading(NamedTuple):
     available: int
     swap_total: int
     swap_free: int
-    pressure: Pressure | None
+    pressure: MemoryPressure | None
     swap_usable: int = 0
     shared: int = 0
     hugetlb: int = 0
@@ -44,5 +47,10 @@ class Reading(NamedTuple):
 
     @property
     def room_bytes(self) -> int:
-        """What is left: available memory and free swap."""
+        """Available memory plus free swap."""
         return self.available + self.swap_free
+
+
+def lower_bound(ram: int, free: int, available: int) -> Reading:
+    """What is certain of the machine while at least this much is available, whatever else could be read."""
+    return Reading(ram, free, ram, available, 0, 0, None, is_whole=False)

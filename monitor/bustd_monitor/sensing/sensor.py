@@ -1,4 +1,4 @@
-"""One reading of the machine, cheap things first: sysinfo, then /proc/meminfo, then PSI, then /proc/vmstat."""
+"""One reading of the machine, the cheapest source first: sysinfo, /proc/meminfo, PSI, /proc/vmstat."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ from bustd_shared.kernel import procfs
 from .arc import Arc
 from .held_file import HeldFile
 from .meminfo import parse_swappable, parse_unfreeable
-from .reading import Reading, Refaults
+from .quick_look import QuickLook
+from .reading import Reading, Refaults, lower_bound
 from .swaps import Swaps
 from .sysinfo import read_sysinfo
 from .vmstat import VMSTAT_BYTES, parse_vmstat
-from .watermarks import reserved_bytes
+from .watermarks import watermark_bytes
 
 _MEMINFO_BYTES = 8192
 _PRESSURE_BYTES = 512
 _REFAULTS_BELOW_PERCENT = 40
-"""While more is available than the killer ever accepts, nobody asks for refaults."""
+"""While more is available than the killer ever accepts as a shortage, refaults are not needed."""
 
 
 class Unreadable(Exception):
-    """This machine does not tell what bustd must know; the reason is one sentence."""
+    """This machine does not show what bustd must know; the message is a sentence that says why."""
 
 
 class Sensor:
-    """The files are opened once. `proc` is where procfs is, `sys` where sysfs is."""
+    """Reads the machine's memory. The files are opened once. `proc` is where procfs is mounted, `sys` sysfs."""
 
     def __init__(self, proc: str = "/proc", sys: str = "/sys") -> None:
         self._meminfo = HeldFile(f"{proc}/meminfo", _MEMINFO_BYTES)
@@ -35,9 +36,9 @@ class Sensor:
             self._meminfo.close()
             lack = "MemTotal" if meminfo is None else "MemAvailable: free memory alone says nothing about trouble"
             raise Unreadable(f"{proc}/meminfo has no {lack}")
-        self._reserve = reserved_bytes(meminfo.total, proc)
+        self._watermark_bytes = watermark_bytes(meminfo.total, proc)
         self.sysinfo_is_usable = read_sysinfo().total == meminfo.total
-        """False under lxcfs, which shows a container its own meminfo while sysinfo speaks of the whole machine."""
+        """False under lxcfs, which shows a container its own meminfo while sysinfo counts the whole machine."""
         self._pressure = HeldFile(f"{proc}/pressure/memory", _PRESSURE_BYTES)
         self.pressure_trouble = ""
         """Why there is no PSI, "" if there is."""
@@ -46,25 +47,28 @@ class Sensor:
             self.pressure_trouble = why or f"{proc}/pressure/memory has no line that begins with `some`"
         self._arc, self._swaps = Arc(proc), Swaps(proc, sys)
         self._vmstat = HeldFile(f"{proc}/vmstat", VMSTAT_BYTES)
+        self.quick_look: QuickLook | None = QuickLook(
+            self._meminfo, self._arc, self._watermark_bytes, sysinfo_is_usable=self.sysinfo_is_usable
+        )
         self._stalled_us = -1
         self._last_refaults: Refaults | None = None
 
-    def read(self, enough_available_percent: float = 100) -> Reading | None:
-        """A reading of this moment; None if /proc/meminfo makes no sense just now.
+    def read(self, enough_free_percent: float = 100) -> Reading | None:
+        """A reading of this moment; None if /proc/meminfo can't be understood.
 
-        Free memory less the kernel's reserve is available, whatever else is. While that is more than
-        `enough_available_percent` of RAM, sysinfo alone rules trouble out, and nothing else is read. By default
-        everything is.
+        Free memory above the watermarks is available in any case. While that is more than `enough_free_percent` of RAM
+        there can be no shortage, and only sysinfo is read. By default everything is read.
         """
-        quick = read_sysinfo() if self.sysinfo_is_usable and enough_available_percent < 100 else None
-        if quick is not None and (quick.free - self._reserve) * 100 > quick.total * enough_available_percent:
-            sure = quick.free - self._reserve
-            return Reading(quick.total, quick.free, quick.total, sure, 0, 0, None, is_whole=False)
+        quick = read_sysinfo() if self.sysinfo_is_usable and enough_free_percent < 100 else None
+        if quick is not None:
+            available = quick.free - self._watermark_bytes
+            if available * 100 > quick.total * enough_free_percent:
+                return lower_bound(quick.total, quick.free, available)
         data = self._meminfo.read()
         meminfo = procfs.parse_meminfo(data)
         if meminfo is None or meminfo.available is None:
             return None
-        holdings = parse_unfreeable(data)
+        unfreeable = parse_unfreeable(data)
         available = min(meminfo.available + self._arc.reclaimable_bytes(), meminfo.total)
         total = max(available + meminfo.anonymous, 1)
         pressure = procfs.parse_pressure(self._pressure.read())
@@ -77,13 +81,13 @@ class Sensor:
             swap_free=meminfo.swap_free,
             pressure=pressure,
             swap_usable=self._swap_usable(meminfo, data),
-            shared=holdings.shared,
-            hugetlb=holdings.hugetlb,
+            shared=unfreeable.shared,
+            hugetlb=unfreeable.hugetlb,
             refaults=self._refaults(pressure, available * 100 <= total * _REFAULTS_BELOW_PERCENT),
         )
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         for held in (self._meminfo, self._pressure, self._arc, self._swaps, self._vmstat):
             held.close()
 
@@ -92,8 +96,8 @@ class Sensor:
             return 0
         return self._swaps.usable_bytes(meminfo.swap_total, meminfo.swap_free, parse_swappable(data))
 
-    def _refaults(self, pressure: procfs.Pressure | None, may_be_scarce: bool) -> Refaults | None:
-        """Read only where memory may be scarce. Where nobody stalled since the last one, that still holds."""
+    def _refaults(self, pressure: procfs.MemoryPressure | None, may_be_scarce: bool) -> Refaults | None:
+        """The refaults, read only where memory may be scarce and a program has stalled since they were read last."""
         stalled_us = pressure.some_total_us if pressure is not None else -1
         if not may_be_scarce or pressure is None:
             self._last_refaults = None

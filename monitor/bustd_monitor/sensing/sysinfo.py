@@ -1,4 +1,4 @@
-"""The cheapest look at memory that there is: sysinfo(2), about a microsecond."""
+"""The cheapest reading of memory: sysinfo(2), about a microsecond."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _Raw(ctypes.Structure):
 
 
 class Sysinfo(NamedTuple):
-    """Memory as the kernel counts it, in bytes. It knows nothing of what could be reclaimed."""
+    """Total and free memory in bytes. sysinfo(2) does not tell what could be reclaimed."""
 
     total: int
     free: int
@@ -35,10 +35,17 @@ class Sysinfo(NamedTuple):
 
 _raw = _Raw()
 _reference = ctypes.byref(_raw)
-_call = ctypes.CDLL(None, use_errno=True).sysinfo
+_call = ctypes.CDLL(None).sysinfo
 
 
 def read_sysinfo() -> Sysinfo:
     """A reading of this moment. sysinfo(2) can't fail with a valid buffer."""
     _call(_reference)
     return Sysinfo(_raw.totalram * _raw.mem_unit, _raw.freeram * _raw.mem_unit)
+
+
+def read_free_bytes() -> int:
+    """The free memory of this moment alone: no record is made."""
+    _call(_reference)
+    free: int = _raw.freeram * _raw.mem_unit
+    return free

@@ -1,7 +1,7 @@
 """PSI triggers: the kernel wakes the monitor when programs stall (Documentation/accounting/psi.rst).
 
-A window below 2 s needs CAP_SYS_RESOURCE when the file is opened, so a privileged process may open it and hand it over.
-Without such a descriptor the monitor opens its own with a window of 2 s (Linux 6.5 and later); without that it polls.
+To open the file for a window below 2 s takes CAP_SYS_RESOURCE, so a privileged process may open it and pass it on.
+Without such a descriptor the monitor opens its own with a window of 2 s (Linux 6.5 and later). Without that it polls.
 All three are ordinary.
 """
 
@@ -17,17 +17,17 @@ _STALL_US = {"psi-some": (b"some", 100_000), "psi-full": (b"full", 50_000)}
 
 
 class Triggers(NamedTuple):
-    """Descriptors to poll for POLLPRI, and how they were had, for the log."""
+    """Descriptors to poll for POLLPRI. `how`: a clause for the log that says how they were opened, or why not."""
 
     descriptors: tuple[int, ...]
     how: str
 
 
 def arm_triggers(inherited: dict[str, int], path: str = "/proc/pressure/memory") -> Triggers:
-    """Arm what was handed over (`psi-some`, `psi-full`), or open and arm our own, or neither.
+    """Arm the inherited descriptors (`psi-some`, `psi-full`); if there are none, open and arm descriptors of our own.
 
-    What was handed over stays open even if it is no use: a monitor that re-executes itself is told the same numbers
-    again, and must find nothing else there.
+    An inherited descriptor stays open even if it can't be armed: a monitor that re-executes itself is told the same
+    numbers again, and they must not mean another file.
     """
     armed = []
     for name in inherited.keys() & _STALL_US.keys():
@@ -53,7 +53,7 @@ def arm_triggers(inherited: dict[str, int], path: str = "/proc/pressure/memory")
 
 
 def of_file(inherited: dict[str, int], path: str) -> dict[str, int]:
-    """Those of the descriptors that are of this file: units hand over the machine's, whichever group is watched."""
+    """The inherited descriptors that are of this file: units pass the machine's, whichever group is watched."""
     try:
         wanted = os.stat(path)
         return {name: passed for name, passed in inherited.items() if os.path.samestat(os.fstat(passed), wanted)}
@@ -62,7 +62,7 @@ def of_file(inherited: dict[str, int], path: str) -> dict[str, int]:
 
 
 def _arm(descriptor: int, name: str, window_s: int) -> bool:
-    """Write the trigger. EBUSY means that it is armed already: by the launcher, or by our former self."""
+    """Write the trigger. EBUSY: the launcher armed it, or this monitor did before it re-executed itself."""
     kind, stall_us = _STALL_US[name]
     try:
         os.write(descriptor, b"%s %d %d\0" % (kind, stall_us * window_s, 1_000_000 * window_s))

@@ -1,4 +1,4 @@
-"""Whether /proc shows this monitor the processes that it has to rank, and its sandbox lets it read them."""
+"""Whether /proc shows this monitor the processes that it must rank, and its sandbox lets it read them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from . import processes
 
 
 def hidden_processes(proc: str = "/proc", *, own_only: bool) -> str:
-    """What hides processes and how to mend it, as a sentence; "" if nothing does. It never ranks blindly.
+    """What hides processes and how to mend it, as a sentence; "" if nothing does.
 
-    With hidepid (proc(5)) PID 1 is not to be seen by an ordinary user. One who may kill his own processes only needs
-    to see no others.
+    With hidepid (proc(5)) an ordinary user can't see PID 1. `own_only`: only processes of this user may be killed, so
+    the others may be hidden.
     """
     if own_only:
         return ""
@@ -29,12 +29,12 @@ def hidden_processes(proc: str = "/proc", *, own_only: bool) -> str:
 def unreadable_processes(proc: str = "/proc") -> str:
     """What keeps this monitor from reading a process as ranking does, as a sentence; "" if nothing does.
 
-    Tried on itself: a sandbox that forbids it must be found at start, and not in the first crisis.
+    It is tried on the monitor itself: a sandbox that forbids it must be found at start, not in the first crisis.
     """
     try:
         os.listdir(proc)
     except OSError as error:
-        return f"{proc} can't be listed ({error.strerror}): nobody could be ranked"
+        return f"{proc} can't be listed ({error.strerror}): no process could be ranked"
     if processes.read_process(os.getpid(), 0, proc) is None:
-        return f"{proc}/{os.getpid()} can't be read, not even by the monitor itself: nobody could be ranked"
+        return f"{proc}/{os.getpid()} can't be read, not even by the monitor itself: no process could be ranked"
     return ""

@@ -1,4 +1,4 @@
-"""What of reclaimed memory is wanted back, from /proc/vmstat. It costs 45 us: read it only where programs stall."""
+"""Refaults and reclaimed memory, from /proc/vmstat. A read costs 45 us: read it only where programs stall."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 def parse_vmstat(data: bytes) -> Refaults | None:
-    """The running totals in bytes; None if there are none."""
+    """The running totals in bytes; None if the file has no refaults."""
     anonymous, file = refaults(data)
     if file is None:
         return None

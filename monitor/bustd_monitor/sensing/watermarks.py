@@ -1,4 +1,4 @@
-"""What the kernel keeps of free memory for itself: the difference between free and available, page cache aside."""
+"""Free memory that is not available: what the kernel keeps below its watermarks."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ _SHARE_WHEN_UNKNOWN = 10
 
 
 def parse_zoneinfo(data: bytes) -> int:
-    """The reserve in pages, as the kernel computes it from /proc/zoneinfo (totalreserve_pages in mm/page_alloc.c).
+    """Pages below the watermarks, from /proc/zoneinfo, as the kernel computes totalreserve_pages (mm/page_alloc.c).
 
-    Each zone keeps its high watermark and its largest protection from others, at most all that it manages.
+    Each zone keeps its high watermark plus its largest lowmem protection, and at most all the pages that it manages.
     """
-    reserve = high = managed = 0
+    pages = high = managed = 0
     for line in data.splitlines():
         words = line.replace(b"(", b" ").replace(b")", b" ").replace(b",", b" ").split()
         if words[:1] == [b"high"] and len(words) == 2:
@@ -21,13 +21,13 @@ def parse_zoneinfo(data: bytes) -> int:
         elif words[:1] == [b"managed"] and len(words) == 2:
             managed = int(words[1])
         elif words[:1] == [b"protection:"]:
-            reserve += max(min(high + max(map(int, words[1:]), default=0), managed), 0)
+            pages += max(min(high + max(map(int, words[1:]), default=0), managed), 0)
             high = managed = 0
-    return reserve
+    return pages
 
 
-def reserved_bytes(ram: int, proc: str = "/proc") -> int:
-    """The kernel's reserve of this machine, in bytes; a tenth of `ram` where it can't be read (lxcfs, containers)."""
+def watermark_bytes(ram: int, proc: str = "/proc") -> int:
+    """Bytes of free memory that are not available; a tenth of `ram` where that can't be read (lxcfs, containers)."""
     try:
         with open(f"{proc}/zoneinfo", "rb") as zoneinfo:
             return parse_zoneinfo(zoneinfo.read()) * _PAGE_BYTES

@@ -1,1 +1,1 @@
-"""What a machine went through, kept in a file: recorded, and decided over again by the code that runs live."""
+"""Traces: what a machine went through, recorded in a file, and decided again from it by the code that runs live."""

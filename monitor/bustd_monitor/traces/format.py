@@ -1,13 +1,14 @@
-"""A trace as frames (see framing), each an array of plain values, to readings and process tables and back.
+"""The format of a trace: readings and process tables to frames (see framing) and back.
 
-The first is the header; times count from it.
+Each frame is an array of plain values. The first is the header; times count from it.
 
     ["bustd-trace", 1, [header's names], [header's values], [names of a reading], [names of an entry]]
     [1, ms since the last frame, [place, change, ...]]                                    a reading
     [2, ms since the last frame, [gone], [left out], [[values], ...], [[pid, place, change, ...], ...]]   a table
 
-A reading is told by what changed since the one before, a table by who is gone, who is left out though he lives, who is
-new, and what changed of the others: a quiet machine costs next to nothing. Frames of another kind are passed over.
+A reading consists of what changed since the reading before. A table consists of the processes that are gone, those
+that live but are left out from now on, the new ones, and what changed of the others. So the trace of a quiet machine is
+small. Frames of another kind are skipped.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from .records import Entry, Plain, TraceError, changed, changes, flat, names, re
 
 MAGIC, VERSION = "bustd-trace", 1
 MOST_ENTRIES = 1024
-"""In one table. The recorder follows far fewer."""
+"""In one table. The recorder records far fewer."""
 MOST_MS = 400 * 86_400_000
 _READING, _TABLE = 1, 2
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
@@ -34,10 +35,10 @@ _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 class Header(NamedTuple):
     """Where and how a trace was made.
 
-    `reserve`: bytes that the kernel keeps for itself, by which free memory alone rules trouble out; -1: sysinfo(2) was
-    of no use there. `boot_ms`: milliseconds from boot (CLOCK_BOOTTIME) to the start of the trace. `release`: the
-    kernel's (uname(2)). `writer`: what wrote it. `has_commands` 1: with command lines. `ancestor`: only descendants of
-    this PID are in the tables; 0: of any.
+    `writer`: the program that wrote it. `release`: the kernel's (uname(2)). `reserve`: bytes of free memory below the
+    watermarks (sensing.watermarks); -1: sysinfo(2) was unusable there. `boot_ms`: milliseconds from boot
+    (CLOCK_BOOTTIME) to the start of the trace. `has_commands` 1: with command lines. `ancestor`: only descendants of
+    this PID are in the tables; 0: all processes. A new field needs a default, so that older traces can be read.
     """
 
     writer: str
@@ -58,7 +59,7 @@ class Sensed(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """A process table. `left_out`: PIDs that live but are no longer followed."""
+    """A process table. `left_out`: PIDs of processes that live but are no longer recorded."""
 
     at_ms: int
     entries: tuple[Entry, ...]
@@ -66,7 +67,7 @@ class Listed(NamedTuple):
 
 
 class Truncated(NamedTuple):
-    """The last frame, of which the end is missing."""
+    """In the place of the last frame, if its end is missing."""
 
     at_ms: int
 
@@ -75,7 +76,7 @@ Frame = Sensed | Listed | Truncated
 
 
 class Encoder:
-    """Makes the frames of one trace, each ready to be written. They are to be written in the order they were made."""
+    """Makes the frames of one trace. They must be written in the order in which they were made."""
 
     def __init__(self) -> None:
         self._at_ms = 0
@@ -95,7 +96,7 @@ class Encoder:
         return framed([_READING, self._elapsed(at_ms), pairs])
 
     def table(self, at_ms: int, entries: list[Entry], left_out: set[int] | frozenset[int] = frozenset()) -> bytes:
-        """A table: whoever was in the last one and is not in this one is gone, unless he is in `left_out`."""
+        """A table. A process of the last table that is not in this one is gone, unless its PID is in `left_out`."""
         now = {entry.process.pid: flat(entry) for entry in entries}
         missing = self._entries.keys() - now.keys()
         new = [values for pid, values in now.items() if pid not in self._entries]
@@ -114,7 +115,7 @@ class Encoder:
 
 
 class Decoder:
-    """Reads a trace that may come from anybody. Only TraceError comes out, and OSError of the file itself."""
+    """Reads a trace from any source. It raises TraceError for whatever is wrong in it, and OSError of the file."""
 
     def __init__(self, file: BinaryIO) -> None:
         """Reads the header."""
@@ -154,7 +155,7 @@ class Decoder:
 
     def _frame(self, array: object) -> Sensed | Listed | None:
         if type(array) is not list or len(array) < 2:
-            raise TraceError(f"a frame that is none, {self._at_ms} ms into it")
+            raise TraceError(f"a frame that is not an array, {self._at_ms} ms into it")
         kind, elapsed_ms, *parts = array
         if type(elapsed_ms) is not int or not 0 <= elapsed_ms <= MOST_MS - self._at_ms:
             raise TraceError(f"its clock jumps, {self._at_ms} ms into it")
@@ -175,14 +176,14 @@ class Decoder:
     def _table(self, gone: list[Any], left: list[Any], new: list[Any], pairs: list[Any]) -> Listed:
         for pid in (*gone, *left):
             if type(pid) is not int or self._entries.pop(pid, None) is None:
-                raise TraceError("a process is gone that was not there")
+                raise TraceError("a process is gone that did not exist")
             del self._restored[pid]
         for values in new:
             self._keep(_list(values))
         for change in pairs:
             pid, *difference = _list(change) or [None]
             if type(pid) is not int or pid not in self._entries:
-                raise TraceError("a process changes that is not there")
+                raise TraceError("a process changes that does not exist")
             values = changed(self._entries.pop(pid), difference)
             del self._restored[pid]
             self._keep(values)
@@ -198,7 +199,7 @@ class Decoder:
         entry = self._restored_entry(values)
         pid = entry.process.pid
         if not 1 <= pid <= limits.PID_MAX or pid in self._entries:
-            raise TraceError("a PID that can't be, or twice the same")
+            raise TraceError("a PID that is impossible, or in the table twice")
         process = entry.process
         start_ticks = process.start_ticks * _TICKS_PER_SECOND // self.header.ticks_per_second
         self._entries[pid] = values
@@ -206,7 +207,7 @@ class Decoder:
 
 
 def _header(fields: list[object], values: list[object]) -> Header:
-    """The header by its names. `type(x) is`, because True is an int to isinstance."""
+    """The header from its names and values. `type(x) is`, because for isinstance True is an int."""
     if len(fields) != len(values):
         raise TraceError("its header makes no sense")
     given = {name: value for name, value in zip(_texts(fields), values, strict=True) if name in Header._fields}
@@ -225,11 +226,11 @@ def _header(fields: list[object], values: list[object]) -> Header:
 def _texts(parts: list[object]) -> tuple[str, ...]:
     found = tuple(part for part in parts if type(part) is str)
     if len(found) != len(parts) or len(set(found)) != len(found):
-        raise TraceError("its header has names that are none, or twice the same")
+        raise TraceError("its header has a name that is not a text, or twice the same name")
     return found
 
 
 def _list(part: object) -> list[Any]:
     if type(part) is not list:
-        raise TraceError("something else where a list belongs")
+        raise TraceError("another value where a list belongs")
     return part

@@ -1,7 +1,7 @@
-"""The frames of a trace: the one module that knows how they are packed.
+"""The frames of a trace. Only this module knows how they are packed.
 
-Each is a msgpack bin that holds one msgpack array, so that a frame whose end is missing (the recorder was killed) is
-noticed before anything in it is read.
+Each is a msgpack bin that holds one msgpack array. So a frame whose end is missing, because the recorder was killed, is
+noticed before anything in it is decoded.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ MOST_FRAME_BYTES = 2**20
 _LONGEST_ARRAY = 4096
 
 CUT = object()
-"""Instead of a frame whose end is missing."""
+"""In the place of a frame whose end is missing."""
 
 
 def framed(array: list[object]) -> bytes:
@@ -26,7 +26,7 @@ def framed(array: list[object]) -> bytes:
 
 
 _BIN_LENGTH_BYTES = {0xC4: 1, 0xC5: 2, 0xC6: 4}
-"""msgpack's bin 8, bin 16 and bin 32: the type byte, the length, and so many bytes."""
+"""msgpack's bin 8, bin 16 and bin 32: by the type byte, how many bytes the length has."""
 
 
 def next_frame(file: BinaryIO) -> object:
@@ -38,13 +38,13 @@ def next_frame(file: BinaryIO) -> object:
         return CUT
     length_bytes = _BIN_LENGTH_BYTES.get(kind[0])
     if length_bytes is None:
-        raise TraceError("no frame where one belongs")
+        raise TraceError("something else where a frame belongs")
     packed_length = file.read(length_bytes)
     length = int.from_bytes(packed_length, "big")
     if len(packed_length) < length_bytes:
         return CUT
     if length > MOST_FRAME_BYTES:
-        raise TraceError(f"a frame of {length} bytes, and {MOST_FRAME_BYTES} are the most")
+        raise TraceError(f"a frame of {length} bytes, and at most {MOST_FRAME_BYTES} are allowed")
     packed = file.read(length)
     if len(packed) < length:
         return CUT
@@ -65,7 +65,7 @@ def next_frame(file: BinaryIO) -> object:
 
 
 def _ends_in_zeros(file: BinaryIO) -> bool:
-    """Whether nothing but zeros follows: a file system that lost its power shows such an end."""
+    """Whether only zeros follow: a file can end like that after a power failure."""
     while chunk := file.read(65536):
         if chunk.strip(b"\0"):
             return False

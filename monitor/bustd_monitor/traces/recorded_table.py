@@ -1,4 +1,4 @@
-"""The process table of a trace, with the questions that ranking asks of a live one (sensing.process_table)."""
+"""The process table of a trace: it answers what ranking asks of a live one (sensing.process_table)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 class RecordedTable:
-    """It shows what the newest table shows that was recorded at or before the replay's time."""
+    """Shows the newest table that was recorded at or before the replay's time."""
 
     def __init__(self, header: Header) -> None:
         self._boot_ms = header.boot_ms
@@ -24,14 +24,14 @@ class RecordedTable:
         self._left_of_round: list[int] | None = None
 
     def show(self, table: Listed) -> None:
-        """From now on, this one."""
+        """Show this table from now on."""
         entries = {entry.process.pid: entry for entry in table.entries}
         known = {(pid, entry.process.start_ticks) for pid, entry in self._entries.items()}
         self._new += [pid for pid, entry in entries.items() if (pid, entry.process.start_ticks) not in known]
         self._entries = entries
 
     def at(self, at_ms: int) -> None:
-        """It is now so many milliseconds since the start of the trace."""
+        """Set the replay's time, in milliseconds since the start of the trace."""
         self._at_ms = at_ms
 
     @property
@@ -40,14 +40,14 @@ class RecordedTable:
         return (self._boot_ms + self._at_ms) / 1000
 
     def holds(self, pid: int, start_ticks: int) -> bool:
-        """Whether this very process is in it."""
+        """Whether this process, and not another one with its PID, is in the table."""
         entry = self._entries.get(pid)
         return entry is not None and entry.process.start_ticks == start_ticks
 
     # --- what ranking asks
 
     def walk(self, count: int) -> list[int]:
-        """The next PIDs; none at the end of a round."""
+        """The next PIDs of a round; [] at its end."""
         if self._left_of_round is None:
             self._left_of_round = sorted(self._entries)
         pids, self._left_of_round = self._left_of_round[:count], self._left_of_round[count:]
@@ -60,7 +60,7 @@ class RecordedTable:
         self._left_of_round = None
 
     def newcomers(self) -> list[int] | None:
-        """Who has come into the tables since this was last asked."""
+        """The PIDs of processes that were new in a table since the last call."""
         new, self._new = self._new, []
         return new
 
@@ -75,19 +75,19 @@ class RecordedTable:
         return entry.resident_bytes if entry else 0
 
     def read(self, pid: int, score: int) -> Process | None:
-        """The process as it was recorded; its command line is only told by `command`."""
+        """The process as it was recorded, without its command line, for which `command` is asked."""
         entry = self._entries.get(pid)
         return entry.process._replace(oom_score=score, command="") if entry else None
 
     def members(self, whole: str) -> list[int]:
-        """Those in the control group and below it that were recorded."""
+        """The PIDs of the recorded processes in the control group and below it."""
         return [pid for pid, entry in self._entries.items() if is_within(entry.process.cgroup, whole)]
 
     def read_commands(self) -> None:
-        """They are known at once."""
+        """Nothing to do: command lines are known at once."""
 
     def await_commands(self, most_ms: int) -> None:
-        """They are known at once."""
+        """Nothing to do: command lines are known at once."""
 
     def command(self, process: Process) -> str:
         """The command line, "" where they were not recorded."""
@@ -95,5 +95,5 @@ class RecordedTable:
         return entry.process.command if entry else ""
 
     def age_ms(self, process: Process) -> int:
-        """How old it was."""
+        """How long before the replay's time it was started."""
         return self._boot_ms + self._at_ms - process.start_ticks * 1000 // _TICKS_PER_SECOND

@@ -1,7 +1,7 @@
-"""What is recorded, and when: readings, and the processes that are likely to be ranked.
+"""What is recorded, and when: readings, and the processes that are likely candidates.
 
-It must go on while the machine is out of memory: so nothing is read closely but a few processes, and a long process
-table is gone through a slice at a time, between readings.
+Recording must go on while the machine is out of memory. So only a few processes are read closely, and a long process
+table is listed a slice at a time, between readings.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from .format import Encoder, Header
 from .records import Entry
 
 NEAR_MS, FAR_MS = 100, 1000
-"""Between readings, and between tables at least FAR_MS."""
+"""Between two readings. Between two tables it is at least FAR_MS."""
 _NEAR_PERCENT = 50
-"""No condition can fire as shipped with more than 40 % available; the rest is what fills within the second."""
+"""As shipped no condition fires while more than 40 % is available; the rest can be used up within a second."""
 
 MOST_RANKED = 48
-_MOST_FOLLOWED = 96
-"""Who has been in a table stays in it while he lives, so that one who is missing is gone; but not for ever."""
+_MOST_RECORDED = 96
+"""A process stays in the tables while it lives, so that a missing one is gone; but no more than this many stay."""
 _SLICE, _FAR_SLICE = 2048, 16384
-"""So many processes at most between two readings: about 10 ms, and while memory is plenty about 80 ms."""
+"""At most this many processes are listed between two readings: about 10 ms, and while memory is plentiful 80 ms."""
 
 
 class Table(Protocol):
-    """What is asked of the process table; sensing.process_table has it."""
+    """What the recorder asks of the process table (sensing.process_table)."""
 
     def walk(self, count: int) -> list[int] | None: ...  # noqa: D102
     def score(self, pid: int) -> int: ...  # noqa: D102
@@ -40,25 +40,25 @@ class Table(Protocol):
 
 
 class Census(NamedTuple):
-    """Those who are followed, and the PIDs of those who live and were found too small for it."""
+    """The recorded processes, and the PIDs of those that live but are too small to be recorded any longer."""
 
     entries: list[Entry]
     left_out: frozenset[int]
 
 
-class Follower:
-    """Finds those who would be ranked: the highest oom_score first, of equals the larger."""
+class CensusTaker:
+    """Finds the likely candidates: the processes with the highest oom_score, of equals the larger."""
 
     def __init__(self, table: Table, *, with_commands: bool = False) -> None:
         self._table = table
         self._with_commands = with_commands
         self._scored: list[tuple[int, int]] = []
-        self._tracked: dict[int, Process] = {}
+        self._recorded: dict[int, Process] = {}
 
     def advance(self, most: int = _FAR_SLICE) -> Census | None:
-        """`most` processes more of the table, or fewer; the census when its end is reached.
+        """List at most `most` processes more; at the end of the table return the census.
 
-        A table that can't be listed to its end is begun anew.
+        A table that can't be listed to its end is listed again from its beginning.
         """
         while pids := self._table.walk(most):
             self._scored += [(score, pid) for pid in pids if (score := self._table.score(pid)) > 0]
@@ -69,23 +69,22 @@ class Follower:
 
     def _census(self, scored: list[tuple[int, int]]) -> Census:
         entries = {entry.process.pid: entry for entry in self._likely(scored)}
-        for pid in self._tracked.keys() - entries.keys():
+        for pid in self._recorded.keys() - entries.keys():
             entry = self._entry(pid, self._table.score(pid))
             if entry is not None:
                 entries[pid] = entry
-        kept = sorted(entries.values(), key=_rank, reverse=True)[:_MOST_FOLLOWED]
-        followed = {entry.process.pid: entry.process for entry in kept}
-        self._tracked = followed
+        kept = sorted(entries.values(), key=_rank, reverse=True)[:_MOST_RECORDED]
+        self._recorded = {entry.process.pid: entry.process for entry in kept}
         self._table.read_commands()
-        return Census(kept, frozenset(entries.keys() - followed.keys()))
+        return Census(kept, frozenset(entries.keys() - self._recorded.keys()))
 
     def _likely(self, scored: list[tuple[int, int]]) -> list[Entry]:
         scored.sort(reverse=True)
         if len(scored) > MOST_RANKED:
-            # Only those that may be among them: the size of thousands of equals would cost a file each.
+            # Only of those that may be among them: the size of thousands of equals would cost a file each.
             least = scored[MOST_RANKED - 1][0]
-            crowd = [pair for pair in scored if pair[0] >= least][:_SLICE]
-            scored = sorted(crowd, key=lambda pair: (pair[0], self._table.resident_bytes(pair[1])), reverse=True)
+            equals = [pair for pair in scored if pair[0] >= least][:_SLICE]
+            scored = sorted(equals, key=lambda pair: (pair[0], self._table.resident_bytes(pair[1])), reverse=True)
         entries = (self._entry(pid, score) for score, pid in scored[:MOST_RANKED])
         return [entry for entry in entries if entry is not None]
 
@@ -94,7 +93,7 @@ class Follower:
         if process is None:
             return None
         if self._with_commands:
-            known = self._tracked.get(pid)
+            known = self._recorded.get(pid)
             is_same = known is not None and known.start_ticks == process.start_ticks
             command = known.command if known is not None and is_same else ""
             process = process._replace(command=command or self._table.command(process) or "")
@@ -113,19 +112,19 @@ class Tally(NamedTuple):
 
 
 class Recorder:
-    """Readings and tables to frames, given to `write` one by one. `clock_ms` is monotonic."""
+    """Makes frames of readings and tables and passes each to `write`. `clock_ms` is monotonic."""
 
     def __init__(
         self,
         header: Header,
         *,
         read: Callable[[], Reading | None],
-        follower: Follower,
+        census_taker: CensusTaker,
         clock_ms: Callable[[], int],
         write: Callable[[bytes], None],
     ) -> None:
         self._read = read
-        self._follower = follower
+        self._census_taker = census_taker
         self._clock_ms = clock_ms
         self._write = write
         self._encoder = Encoder()
@@ -140,7 +139,10 @@ class Recorder:
         return self._clock_ms() - self._start_ms
 
     def turn(self) -> int:
-        """A reading, maybe a table, and the milliseconds until the next turn is due. Raises what `write` does."""
+        """Record a reading, and a table if one is due; returns the milliseconds until the next turn.
+
+        Raises what `write` raises.
+        """
         if self._header is not None:
             self._write(self._encoder.header(self._header))
             self._header = None
@@ -150,7 +152,7 @@ class Recorder:
             self._write(self._encoder.reading(at_ms, reading))
             self.tally = self.tally._replace(readings=self.tally.readings + 1)
         if at_ms >= self._table_due_ms:
-            census = self._follower.advance(_SLICE if pace_ms(reading) == NEAR_MS else _FAR_SLICE)
+            census = self._census_taker.advance(_SLICE if pace_ms(reading) == NEAR_MS else _FAR_SLICE)
             if census is not None:
                 self._write(self._encoder.table(self.elapsed_ms, census.entries, census.left_out))
                 self.tally = self.tally._replace(tables=self.tally.tables + 1)
@@ -159,7 +161,7 @@ class Recorder:
 
 
 def pace_ms(reading: Reading | None) -> int:
-    """How long until the next reading: what leads to a decision must be there ten times a second."""
+    """Milliseconds until the next reading: where a decision is near, a replay needs ten readings a second."""
     if reading is None:
         return FAR_MS
     is_stalling = reading.pressure is not None and reading.pressure.some_avg10 >= 1

@@ -15,25 +15,25 @@ from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.rules.protection import Protection
 
 from ..conditions import table
-from ..conditions.table import Finding
+from ..conditions.finding import Finding
 from ..config import MonitorConfig
-from ..deciding import states
-from ..deciding.states import Action, Ask, Asked, Escalate, Phase, Rank, Say, State
+from ..deciding.actions import Ask, Escalate
+from ..deciding.stages import Stage
+from ..driver import Driver
 from ..ranking import terms
 from ..ranking.search import CandidateSearch
-from ..ranking.terms import Terms
 from ..reporting import sentences
 from ..sensing.process_table import ProcessTable
-from ..sensing.reading import Reading
+from ..sensing.reading import Reading, lower_bound
 from .format import Frame, Header, Listed, Sensed
 from .recorded_table import RecordedTable
 
 _NOBODY_KNOWN_HOLD_MS = 10_000
-"""Without processes nobody can be asked for; the same is said again after so long, as in a dry run."""
+"""Without processes none can be asked for; the same is said again after this time, as in a dry run."""
 
 
-class Rules(NamedTuple):
-    """What of the killer's rules counts in a replay: whom it protects, whom it would refuse, and its patience."""
+class KillerRules(NamedTuple):
+    """What of the killer's rules counts in a replay: which processes it protects or would refuse, and its patience."""
 
     protection: Protection
     minimum_bytes: int
@@ -42,7 +42,7 @@ class Rules(NamedTuple):
 
 
 class Kill(NamedTuple):
-    """A decision. `pid` 0: the trace has no processes to tell whom it would have been."""
+    """A decision. `pid` 0: the trace has no processes, so the victim is not known."""
 
     at_ms: int
     condition: str
@@ -54,7 +54,7 @@ class Kill(NamedTuple):
 
     def __str__(self) -> str:
         """One line without the time."""
-        whom = f"{self.pid} ({printable(self.comm)})" if self.pid else "somebody"
+        whom = f"{self.pid} ({printable(self.comm)})" if self.pid else "the first of a ranking"
         with_whom = _WITH_WHOM[self.scope]
         return f"{self.condition}, SIG{self.signal.name} for {whom}{with_whom}"
 
@@ -70,138 +70,135 @@ class _Flying(NamedTuple):
 
 
 class Replay:
-    """Feed it the frames of a trace in their order. What happens is given to `say`, with its time into the trace."""
+    """Feed it the frames of a trace in their order. What happens is given to `say`, with its time into the trace.
 
-    def __init__(self, header: Header, config: MonitorConfig, rules: Rules, say: Callable[[int, str], None]) -> None:
+    It is the performer of its driver: the time is the trace's, and the killer accepts at once.
+    """
+
+    def __init__(
+        self, header: Header, config: MonitorConfig, rules: KillerRules, say: Callable[[int, str], None]
+    ) -> None:
         self._header = header
-        self._config = config
         self._rules = rules
         self._say = say
+        self._at_ms = 0
         self._table = RecordedTable(header)
-        self._shortlist = CandidateSearch(cast(ProcessTable, self._table))  # it answers the same questions
+        search = CandidateSearch(cast(ProcessTable, self._table))  # it answers the same questions
+        what_counts = terms.Rules(config.victims, rules.protection, rules.minimum_bytes)  # of any user's processes
+        self._driver = Driver(config, what_counts, search, self)
+        self._reading: Reading | None = None
         self._has_processes = False
-        self._state = State()
+        self._is_asked = False
         self._flying: _Flying | None = None
         self.kills: list[Kill] = []
         self.escalations: list[Kill] = []
 
     def feed(self, frame: Frame) -> None:
         """One frame more."""
+        self._at_ms = frame.at_ms
         self._table.at(frame.at_ms)
         if isinstance(frame, Listed):
             self._has_processes = True
             self._table.show(frame)
             self._look_for_the_victim(frame)
         elif isinstance(frame, Sensed):
-            self._read(frame.reading, frame.at_ms)
+            self._read(frame.reading)
 
     @property
     def in_flight(self) -> Kill | None:
-        """The kill of which nobody has seen the end yet."""
+        """The kill that has not ended yet."""
         return self._flying.kill if self._flying else None
 
-    # --- readings
-
-    def _read(self, whole: Reading, at_ms: int) -> None:
-        reading = self._as_seen(whole)
-        self._lose_patience(whole, at_ms)
-        before = self._state.phase
-        self._state, actions = states.on_reading(self._state, reading, at_ms, self._config.conditions)
-        if self._config.verbose and self._state.phase is not before:
-            self._say(at_ms, f"{before.value} -> {self._state.phase.value}: {sentences.readings(reading)}")
-        self._perform(actions, reading, at_ms)
-        if self._state.phase is not Phase.CALM:
-            self._shortlist.watch(self._terms(reading), at_ms)
+    def _read(self, whole: Reading) -> None:
+        self._reading = self._as_seen(whole)
+        self._lose_patience(whole)
+        self._driver.read(self._reading, self._at_ms)
+        if self._is_asked:
+            self._is_asked = False
+            accepted = Verdict(len(self.kills), Outcome.SIGNALLED, Reason.NONE, signalled_count=1)
+            self._driver.answered(accepted, self._at_ms)
+        self._driver.watch(self._at_ms, lambda: False)
 
     def _as_seen(self, reading: Reading) -> Reading:
         """What the monitor would have seen: while it is calm and enough is free, sysinfo alone (sensing.sensor)."""
-        if self._state.phase is not Phase.CALM or self._header.reserve < 0:
+        if self._driver.state.stage is not Stage.CALM or self._header.reserve < 0:
             return reading
-        enough_percent = table.enough_available_percent(self._config.conditions)
+        enough_percent = table.enough_free_percent(self._driver.config.conditions)
         surely = reading.free - self._header.reserve
         if surely * 100 <= reading.ram * enough_percent:
             return reading
-        return Reading(reading.ram, reading.free, reading.ram, surely, 0, 0, None, is_whole=False)
+        return lower_bound(reading.ram, reading.free, surely)
 
-    def _perform(self, actions: tuple[Action, ...], reading: Reading, at_ms: int) -> None:
-        for action in actions:
-            if isinstance(action, Say):
-                self._say(at_ms, action.sentence)
-            elif isinstance(action, Rank):
-                self._rank(action.finding, reading, at_ms)
-            elif isinstance(action, Ask):
-                self._kill(action, reading, at_ms)
-            else:
-                self._escalate(action, at_ms)
+    # --- what the driver wants
 
-    def _terms(self, reading: Reading) -> Terms:
-        """What a ranking at this reading rests on, as in the monitor's loop; of any user's processes."""
-        rules = terms.Rules(self._config.victims, self._rules.protection, self._rules.minimum_bytes)
-        return terms.terms_at(reading, rules)
+    def now_ns(self) -> int:
+        """The trace's time."""
+        return self._at_ms * 1_000_000
 
-    def _rank(self, finding: Finding, reading: Reading, at_ms: int) -> None:
-        """Rank and decide. The second look at the readings sees the same one: there is no other for this moment."""
-        if not self._has_processes:
-            kill = Kill(at_ms, finding.name, finding.signal)
-            self.kills.append(kill)
-            signal, values = finding.signal.name, sentences.readings(reading)
-            self._say(at_ms, f"{finding.name} fires: {values}; SIG{signal} for whoever would have been ranked first")
-            self._state = states.on_lost(self._state, at_ms + _NOBODY_KNOWN_HOLD_MS)
-            return
-        ranking = self._shortlist.rank(self._terms(reading), self._state.refused, at_ms)
-        settings = self._config.conditions
-        self._state, actions = states.on_ranking(self._state, ranking.candidates, reading, at_ms, settings)
-        self._perform(actions, reading, at_ms)
+    def say(self, sentence: str) -> None:
+        """With the trace's time."""
+        self._say(self._at_ms, sentence)
 
-    # --- the killer
+    def instead_of_ranking_ms(self, finding: Finding, reading: Reading) -> int:
+        """Without processes the kill is counted, but nothing can be ranked."""
+        if self._has_processes:
+            return 0
+        self.kills.append(Kill(self._at_ms, finding.name, finding.signal))
+        signal, values = finding.signal.name, sentences.readings(reading)
+        self.say(f"{finding.name} fires: {values}; SIG{signal} for the process that would have been ranked first")
+        return _NOBODY_KNOWN_HOLD_MS
 
-    def _kill(self, ask: Ask, reading: Reading, at_ms: int) -> None:
-        """It accepts at once: what it would have refused, no trace knows."""
+    def second_look(self) -> Reading | None:
+        """The same reading: there is no other for this moment."""
+        return self._reading
+
+    def ask(self, ask: Ask) -> int:
+        """It is accepted after this reading: what the killer would have refused, no trace knows."""
         process, signal = ask.candidate.process, ask.finding.signal
-        kill = Kill(
-            at_ms, ask.finding.name, signal, process.pid, process.start_ticks, process.comm, ask.candidate.scope
-        )
+        identity = (process.pid, process.start_ticks, process.comm)
+        kill = Kill(self._at_ms, ask.finding.name, signal, *identity, ask.candidate.scope)
         self.kills.append(kill)
         grace_ms = self._rules.term_grace_ms if signal is Signal.TERM else 0
-        self._flying = _Flying(kill, at_ms + grace_ms + self._rules.stuck_ms)
-        self._say(at_ms, sentences.choice(ask, reading, self._table.boottime_s))
-        accepted = Verdict(len(self.kills), Outcome.SIGNALLED, Reason.NONE, signalled_count=1)
-        asked = Asked(ask.candidate, signal)
-        self._state, actions = states.on_verdict(self._state, asked, accepted, at_ms)
-        self._perform(actions, reading, at_ms)
+        self._flying = _Flying(kill, self._at_ms + grace_ms + self._rules.stuck_ms)
+        self._is_asked = True
+        return 0
 
-    def _escalate(self, action: Escalate, at_ms: int) -> None:
-        self._say(at_ms, f"{action.finding.name} is urgent now: SIGKILL for {action.flight.pid}, which is in flight")
+    def say_choice(self, ask: Ask, _took_us: int) -> None:
+        """What was chosen and why."""
+        self.say(sentences.choice(ask, self._driver.config.conditions, self._table.boottime_s))
+
+    def escalate(self, action: Escalate) -> None:
+        """The kill in flight is a SIGKILL from here on."""
         if self._flying is not None:
-            kill = self._flying.kill._replace(at_ms=at_ms, condition=action.finding.name, signal=Signal.KILL)
+            kill = self._flying.kill._replace(at_ms=self._at_ms, condition=action.finding.name, signal=Signal.KILL)
             self.escalations.append(kill)
-            deadline_ms = min(self._flying.deadline_ms, at_ms + self._rules.stuck_ms)
+            deadline_ms = min(self._flying.deadline_ms, self._at_ms + self._rules.stuck_ms)
             self._flying = self._flying._replace(deadline_ms=deadline_ms)
 
-    def _look_for_the_victim(self, table: Listed) -> None:
-        """A table without the one in flight: he is gone, unless he only is not followed any more."""
+    # --- the end of a kill
+
+    def _look_for_the_victim(self, listed: Listed) -> None:
+        """A table without the process in flight: it is gone, unless it only is not followed any more."""
         if self._flying is None:
             return
         kill = self._flying.kill
-        if self._table.holds(kill.pid, kill.start_ticks) or kill.pid in table.left_out:
+        if self._table.holds(kill.pid, kill.start_ticks) or kill.pid in listed.left_out:
             return
-        elapsed_ms = table.at_ms - kill.at_ms
-        self._say(table.at_ms, f"{kill.pid} is gone in the trace, {elapsed_ms} ms after that")
-        self._end(Exited(len(self.kills), Fate.GONE, elapsed_ms))
+        self.say(f"{kill.pid} is gone in the trace, {self._at_ms - kill.at_ms} ms after that")
+        self._end(Fate.GONE)
 
-    def _lose_patience(self, reading: Reading, at_ms: int) -> None:
-        """The killer would call him stuck: he was not killed on the recorded machine, or not yet."""
-        if self._flying is None or at_ms < self._flying.deadline_ms:
+    def _lose_patience(self, reading: Reading) -> None:
+        """The killer would call it stuck: it was not killed on the recorded machine, or not yet."""
+        if self._flying is None or self._at_ms < self._flying.deadline_ms:
             return
         kill = self._flying.kill
-        elapsed_ms = at_ms - kill.at_ms
-        self._say(
-            at_ms,
-            f"{kill.pid} lives on in the trace after {elapsed_ms} ms: from here on this is what the recorded machine "
-            f"did without that kill; now {sentences.readings(reading)}",
+        self.say(
+            f"{kill.pid} lives on in the trace after {self._at_ms - kill.at_ms} ms: from here on this is what the "
+            f"recorded machine did without that kill; now {sentences.readings(reading)}"
         )
-        self._end(Exited(len(self.kills), Fate.STUCK, elapsed_ms))
+        self._end(Fate.STUCK)
 
-    def _end(self, exited: Exited) -> None:
-        self._state = states.on_exited(self._state, exited)
-        self._flying = None
+    def _end(self, fate: Fate) -> None:
+        if self._flying is not None:
+            self._driver.exited(Exited(len(self.kills), fate, self._at_ms - self._flying.kill.at_ms))
+            self._flying = None

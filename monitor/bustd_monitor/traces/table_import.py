@@ -1,20 +1,20 @@
-"""Readings from a table of another tool (CSV). There are no processes in it: nobody can be ranked.
+"""Readings from a table of another tool (CSV). It has no processes, so none can be ranked.
 
-Columns are known by their names alone; case, spaces and underscores do not matter, and other columns are passed over:
+Columns are recognised by their names; case, spaces and underscores do not matter, and other columns are skipped:
 
-    time                      seconds, from whatever moment, ascending
+    time                      seconds from any moment, ascending
     MemAvailable              as in /proc/meminfo
     SwapFree                  (0: no swap)
-    MemTotal                  without it: the most that was ever available
-    SwapTotal                 without it: the most swap that was ever free
-    MemFree                   without it: what is available
-    AnonPages                 without it: what user space can have is MemTotal
+    MemTotal                  default: the highest MemAvailable of all rows
+    SwapTotal                 default: the highest SwapFree of all rows
+    MemFree                   default: MemAvailable
+    AnonPages                 default: such that user space can have MemTotal
     some, full                PSI, in percent of the time since the row before
     some_avg10, full_avg10    PSI, as the kernel prints it
 
-Amounts are in kB (kibibytes), as /proc/meminfo has them, unless a unit stands behind the name: MemAvailable_bytes,
-MemAvailable (MiB). What of PSI is missing is worked out: an average from percentages, as the kernel does, and totals
-from either.
+Amounts are in kB (kibibytes), as in /proc/meminfo, unless the name ends with a unit: MemAvailable_bytes,
+MemAvailable (MiB). Missing values of PSI are computed: averages from percentages, as the kernel does, and totals from
+either.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from bustd_shared.daemon.record import NamedTuple
-from bustd_shared.kernel.procfs import Pressure
+from bustd_shared.kernel.procfs import MemoryPressure
 
 from ..sensing.reading import Reading
 from .format import MOST_MS, Frame, Header, Sensed
@@ -45,24 +45,24 @@ _UNITS = {
     "gb": 2**30,
     "gib": 2**30,
 }
-"""kB as /proc means it, which is by 1024, and so the others."""
+"""kB is 1024 bytes, as in /proc, and the other units accordingly."""
 _AMOUNTS = ("memavailable", "swapfree", "memtotal", "swaptotal", "memfree", "anonpages")
 _PERCENTAGES = ("some", "full", "someavg10", "fullavg10")
 _NEEDED = ("time", "memavailable", "swapfree")
 _AVERAGED_OVER_S = 10.0
 _PSI_PERIOD_MS = 2000
-"""The kernel works its averages out anew so often (kernel/sched/psi.c, PSI_FREQ)."""
+"""The kernel updates its averages at this interval (kernel/sched/psi.c, PSI_FREQ)."""
 
 
 class Row(NamedTuple):
-    """One row: milliseconds since the first, and the columns that there are, in bytes and percent."""
+    """One row: milliseconds since the first row, and its values by column, in bytes and percent."""
 
     at_ms: int
     values: dict[str, float]
 
 
 def read_table(file: BinaryIO) -> tuple[Header, Iterator[Frame]]:
-    """Raises TraceError for what is no such table."""
+    """The header and the frames of the table. Raises TraceError if it can't be understood."""
     data = file.read(_MOST_BYTES + 1)
     if len(data) > _MOST_BYTES:
         raise TraceError(f"it is larger than {_MOST_BYTES >> 20} MiB")
@@ -78,7 +78,7 @@ def read_table(file: BinaryIO) -> tuple[Header, Iterator[Frame]]:
 
 
 def parse_table(text: str) -> list[Row]:
-    """Every row, by the columns' names. Raises TraceError with the number of the line."""
+    """All rows, with their values by column. Raises TraceError with the number of the line."""
     lines = csv.reader(io.StringIO(text), strict=True, skipinitialspace=True)
     try:
         columns = _columns(next(lines, []))
@@ -105,7 +105,7 @@ def parse_table(text: str) -> list[Row]:
 
 
 def frames_of(rows: list[Row], most: dict[str, int]) -> list[Frame]:
-    """The readings; `most` stands for the totals that no column tells."""
+    """The readings. `most`: the highest value of a column, for the totals that have no column."""
     some, full = stalls(rows, "some"), stalls(rows, "full")
     frames: list[Frame] = []
     for place, (at_ms, values) in enumerate(rows):
@@ -113,7 +113,7 @@ def frames_of(rows: list[Row], most: dict[str, int]) -> list[Frame]:
         ram = max(int(values.get("memtotal", most["memavailable"])), 1)
         pressure = None
         if some is not None:
-            pressure = Pressure(*some[place], *(full[place] if full is not None else (0.0, 0)))
+            pressure = MemoryPressure(*some[place], *(full[place] if full is not None else (0.0, 0)))
         available = min(available, ram)
         anonymous = values.get("anonpages")
         reading = Reading(
@@ -131,7 +131,7 @@ def frames_of(rows: list[Row], most: dict[str, int]) -> list[Frame]:
 
 
 def stalls(rows: list[Row], kind: str) -> list[tuple[float, int]] | None:
-    """(avg10 in percent, running total in microseconds) at each row; None if no column tells of this kind."""
+    """(avg10 in percent, running total in microseconds) at each row; None if there is no column of this kind."""
     if kind in rows[0].values:
         percents = [row.values[kind] for row in rows]
     elif f"{kind}avg10" in rows[0].values:
@@ -150,7 +150,7 @@ def stalls(rows: list[Row], kind: str) -> list[tuple[float, int]] | None:
 
 
 def _percents_behind(rows: list[Row], name: str) -> list[float]:
-    """What the time between two values of an average must have been like for the one to become the other."""
+    """The percentages of each interval, computed back from an average that follows them."""
     percents = [0.0] * len(rows)
     begin = 0
     for place in range(1, len(rows)):
@@ -167,7 +167,7 @@ def _percents_behind(rows: list[Row], name: str) -> list[float]:
 
 
 def _columns(names: list[str]) -> dict[int, tuple[str, int]]:
-    """By place: the column's own name, and what its numbers are to be multiplied by."""
+    """By the place of each column: its name without the unit, and the factor for its numbers."""
     found: dict[int, tuple[str, int]] = {}
     for place, name in enumerate(names):
         known = _column(name)
@@ -182,7 +182,7 @@ def _columns(names: list[str]) -> dict[int, tuple[str, int]]:
 
 
 def _column(name: str) -> tuple[str, int] | None:
-    """A column's own name and factor, None for one that is of no use here."""
+    """A column's name without the unit, and its factor; None for a column that is not used."""
     plain = "".join(c if c.isalnum() else " " for c in name.lower())
     words = plain.split()
     unit = words.pop() if len(words) > 1 and words[-1] in _UNITS else ""

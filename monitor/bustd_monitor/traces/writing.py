@@ -1,4 +1,4 @@
-"""The file that a trace is written to. It must lose no more than a second, even to a kernel that panics."""
+"""The file that a trace is written to. At most one second of it is lost, even if the kernel panics."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ class Full(Exception):
 
 
 class TraceFile:
-    """A new file, only for its owner: process names, and command lines if they are recorded, are in it.
+    """A new file that only its owner can read, because it contains process names and perhaps command lines.
 
-    Each frame goes to the kernel as it comes, whole or not at all. A thread asks the kernel to put them on the disk:
-    that can take long while memory is short, and the readings must not wait for it.
+    Each frame is written at once, whole or not at all. A thread syncs the file to the disk: that can take long while
+    memory is short, and the readings must not wait for it.
     """
 
     def __init__(self, path: str, most_bytes: int) -> None:
-        """Raises OSError; FileExistsError too, because a trace that was recorded once can't be recorded again."""
+        """Raises OSError; FileExistsError if the file exists, because what it recorded can't be recorded again."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         self._descriptor = os.open(path, flags, 0o600)
         self._most_bytes = most_bytes
@@ -30,7 +30,7 @@ class TraceFile:
         self._syncing.start()
 
     def write(self, frame: bytes) -> None:
-        """Raises Full, and OSError (ENOSPC, EIO): then the file ends with the frame before."""
+        """Write a frame. Raises Full and OSError (ENOSPC, EIO): the file then ends with the frame before."""
         if self.size + len(frame) > self._most_bytes:
             raise Full
         left = frame
@@ -44,7 +44,7 @@ class TraceFile:
         self.size += len(frame)
 
     def close(self) -> None:
-        """What is written is on the disk when this returns. Raises OSError."""
+        """Close the file; all of it is on the disk when this returns. Raises OSError."""
         self._is_over.set()
         self._syncing.join()
         try:
@@ -57,4 +57,4 @@ class TraceFile:
             try:
                 os.fdatasync(self._descriptor)
             except OSError:
-                return  # close() says so
+                return  # close() raises it

@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 
 _PIPE_ATOMIC_BYTES = 4096
-"""PIPE_BUF: a write of that much does not block where poll(2) says writable (pipe(7))."""
+"""PIPE_BUF: a write of at most this many bytes does not block where poll(2) says writable (pipe(7))."""
 
 
 class ChildFailed(Exception):
-    """The child could not be started, or ended without a result; the text is a sentence that says why."""
+    """The child could not be started, or ended without a result; the text is one sentence that says why."""
 
 
 def in_child(function: Callable[[], object]) -> object:
     """What `function` returns when it is called in a child process: a plain value, in which tuples become lists.
 
-    Raises ChildFailed. No signal is needed or sent, so a function that never returns holds the parent up; and where
-    somebody else reaps the children (SIGCHLD ignored), the result is taken all the same.
+    Raises ChildFailed. No signal is sent, so a function that never returns blocks the parent. Where the child is reaped
+    elsewhere (SIGCHLD ignored), the result counts all the same.
     """
     try:
         reader, writer = os.pipe()
@@ -45,7 +45,7 @@ def in_child(function: Callable[[], object]) -> object:
     try:
         packed = _read_to_end(reader)
     finally:
-        # In this order: a child that is still writing then gets EPIPE instead of waiting for a reader for ever.
+        # In this order: a child that is still writing gets EPIPE, instead of waiting for a reader without end.
         os.close(reader)
         status = _reap(pid)
     if status < 0:
@@ -60,10 +60,10 @@ def in_child(function: Callable[[], object]) -> object:
 
 
 def _child(function: Callable[[], object], reader: int, writer: int) -> NoReturn:
-    """Never returns: whatever happens in here, the parent's stack is not the child's to unwind."""
+    """Never returns or raises: the child must not unwind the parent's stack."""
     status = 70
     try:
-        # The parent's end must be the only one, or a write after its death would wait instead of failing.
+        # The parent's end must be the only one: otherwise a write after the parent's death would wait and not fail.
         os.close(reader)
         status = _run(function, writer)
     finally:
@@ -71,10 +71,10 @@ def _child(function: Callable[[], object], reader: int, writer: int) -> NoReturn
 
 
 def _run(function: Callable[[], object], writer: int) -> int:
-    """Send `[true, result]`, or `[false, why there is none]`. The exit status for that."""
+    """Send `[true, result]`, or `[false, why there is none]`. Returns the exit status."""
     try:
         packed, status = msgpack.packb([True, function()]), 0
-    except BaseException as error:  # every failure is told to the parent, which raises
+    except BaseException as error:  # every failure is sent to the parent, which raises
         sentence = printable(f"{type(error).__name__}: {error}")
         _say(f"child process {os.getpid()}: {sentence}\n")
         packed, status = msgpack.packb([False, sentence]), 70
@@ -83,14 +83,14 @@ def _run(function: Callable[[], object], writer: int) -> int:
 
 
 def _say(line: str) -> None:
-    """Write to standard error if that is possible without waiting: a full log pipe must not hold up a daemon."""
+    """Write to standard error if that does not block: a full log pipe must not stop a daemon."""
     from select import select
 
     try:
         if select([], [2], [], 0)[1]:
             os.write(2, line.encode("utf-8", "backslashreplace")[:_PIPE_ATOMIC_BYTES])
     except OSError:
-        pass  # there is no standard error, and the parent is told all the same
+        pass  # there is no standard error; the parent gets the sentence all the same
 
 
 def _write_whole(descriptor: int, data: bytes) -> None:
@@ -100,7 +100,7 @@ def _write_whole(descriptor: int, data: bytes) -> None:
 
 
 def _read_to_end(descriptor: int) -> bytes:
-    """Everything up to EOF; a signal on the way restarts the call by itself (PEP 475)."""
+    """Everything up to the end of file. Python restarts a read that a signal interrupts (PEP 475)."""
     chunks = []
     while chunk := os.read(descriptor, 65536):
         chunks.append(chunk)
@@ -108,7 +108,7 @@ def _read_to_end(descriptor: int) -> bytes:
 
 
 def _reap(pid: int) -> int:
-    """The exit status, or minus the signal; 0 if somebody else has reaped the child: its result must do then."""
+    """The exit status, or minus the signal; 0 if the child was reaped elsewhere: then only its result counts."""
     try:
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     except ChildProcessError:

@@ -1,7 +1,7 @@
-"""A log that cannot block: a daemon that waits for its reader during a memory crisis is a deadlock.
+"""A log that cannot block: a daemon that waits for the reader of its log during a memory crisis is a deadlock.
 
-A socket is written with MSG_DONTWAIT. A pipe or terminal is opened anew without blocking, because O_NONBLOCK on a
-shared descriptor would make the next `cat` on that terminal fail. A line that can't be written is dropped and counted.
+A socket is written with MSG_DONTWAIT. A pipe or terminal is opened a second time, with O_NONBLOCK: set on the shared
+descriptor, it would make the next `cat` on that terminal fail. A line that can't be written is dropped and counted.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from .packets import AF_UNIX, MSG_DONTWAIT, MSG_NOSIGNAL, SOCK_DGRAM, Socket
 
 _escape = codecs.getencoder("unicode_escape")
-"""Looked up once: the first use would import a module in the middle of a crisis."""
+"""Looked up once, at start: the first use imports a module, which must not happen in a crisis."""
 
 _SYSLOG_SOCKET = "/dev/log"
 _DAEMON_NOTICE = b"<29>"
@@ -23,7 +23,7 @@ _DAEMON_NOTICE = b"<29>"
 
 
 class Log:
-    """Lines from one program to one place. `fileno` is what a child should inherit as its standard error."""
+    """Writes the lines of one program to one place. A child should inherit `fileno` as its standard error."""
 
     def __init__(self, program: str, fileno: int = 2, *, syslog: bool = False) -> None:
         self.program = program
@@ -38,7 +38,7 @@ class Log:
         self._safe_bytes = _safe_bytes(self.fileno)
 
     def __call__(self, sentence: str) -> None:
-        """Write one line; what is not printable in it is escaped."""
+        """Write one line, with unprintable characters escaped."""
         line = printable(sentence)
         if self.dropped:
             line = f"{line} ({self.dropped} lines before this one were dropped)"
@@ -64,7 +64,7 @@ class Log:
 
 
 def printable(text: str | bytes) -> str:
-    """The text with every character that could disturb a terminal or forge a line escaped."""
+    """The text with every character escaped that could disturb a terminal or forge a line."""
     if isinstance(text, bytes):
         text = text.decode("utf-8", "backslashreplace")
     if text.isprintable():
@@ -73,7 +73,7 @@ def printable(text: str | bytes) -> str:
 
 
 def where(error: BaseException) -> str:
-    """The file and line that an exception came from: one line of log instead of a traceback."""
+    """The file and line where an exception was raised: the log has one line instead of a traceback."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -81,9 +81,9 @@ def where(error: BaseException) -> str:
 
 
 def _without_blocking(fileno: int) -> int:
-    """A descriptor for the same pipe or terminal that never blocks; the same one where there is no such thing.
+    """A descriptor for the same pipe or terminal that never blocks; `fileno` itself where there can be none.
 
-    A monitor that has changed its user may not open its pipe anew: it inherits one that the killer opened so.
+    A monitor that has changed its user may not open its pipe again: it inherits the one that the killer opened so.
     """
     mode = os.fstat(fileno).st_mode
     if not (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)) or not os.get_blocking(fileno):
@@ -95,9 +95,9 @@ def _without_blocking(fileno: int) -> int:
 
 
 def _safe_bytes(fileno: int) -> int:
-    """How many bytes can be written at once where poll(2) says writable, without a wait; 0: no need to ask.
+    """How many bytes a write takes without blocking where poll(2) says writable; 0: no write blocks, without poll.
 
-    For a pipe that is PIPE_BUF (pipe(7)); a terminal only promises room for one.
+    For a pipe that is PIPE_BUF (pipe(7)); a terminal only promises room for one byte.
     """
     mode = os.fstat(fileno).st_mode
     if not os.get_blocking(fileno) or not (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
@@ -106,7 +106,7 @@ def _safe_bytes(fileno: int) -> int:
 
 
 def _written(fileno: int, record: bytes, safe_bytes: int) -> bool:
-    """Whether the whole record could be written without waiting for a reader. Raises OSError."""
+    """Write the record without waiting for a reader. Whether the whole record was written. Raises OSError."""
     if not safe_bytes:
         return os.write(fileno, record) == len(record)
     poll = select.poll()

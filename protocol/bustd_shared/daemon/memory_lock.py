@@ -1,4 +1,4 @@
-"""Keeping a daemon's own memory resident, so that it can act while everybody else waits for the disk."""
+"""Keeps a daemon's own memory resident, so that it can act while other processes wait for the disk."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def lock_memory() -> str:
-    """Lock all present and future memory of this process; returns what became of it, as a sentence for the log.
+    """Lock all present and future memory of this process. Returns the result as a sentence for the log.
 
-    mlock(2): pages are locked as they are touched (MCL_ONFAULT); without it, the whole mapping would become resident.
-    Where the limit can't be raised to infinity nothing is locked: with CAP_IPC_LOCK gone, the next allocation above
-    the limit would fail and the next growth of the stack would be a SIGSEGV. Locks do not survive fork or exec.
+    mlock(2): pages are locked when they are touched (MCL_ONFAULT); otherwise whole mappings would become resident.
+    Where the limit can't be raised to infinity, nothing is locked: without CAP_IPC_LOCK the next allocation above the
+    limit would fail, and the next growth of the stack would be a SIGSEGV. Locks do not survive fork or exec.
     """
     try:
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))

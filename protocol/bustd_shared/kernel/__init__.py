@@ -1,1 +1,1 @@
-"""How both daemons read the kernel: procfs, control groups, its version, and the bounds of its numbers."""
+"""How both daemons read the kernel: processes, memory, control groups, its version, and the bounds of its numbers."""

@@ -1,4 +1,4 @@
-"""The largest numbers that the kernel shows for a process; the protocol holds its messages to the same."""
+"""The largest numbers that the kernel shows for a process. The protocol allows no larger ones in its messages."""
 
 from __future__ import annotations
 

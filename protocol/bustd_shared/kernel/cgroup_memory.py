@@ -1,8 +1,8 @@
-"""The memory of one control group, as both daemons read it: its limits, what it uses, and what it can still have.
+"""The memory of one control group, as both daemons read it: its limits, its use, and what is available to it.
 
-Unified hierarchy only (Documentation/admin-guide/cgroup-v2.rst). Its limit is the lower of memory.max, where the kernel
-kills, and memory.high, where it slows down whoever wants more; those of the groups above it count too, with what the
-others below those use. Limits may change at any time: they are read with every reading.
+Unified hierarchy only (Documentation/admin-guide/cgroup-v2.rst). The limit is the lower of memory.max, where the kernel
+kills, and memory.high, where it throttles processes that allocate. The limits of the groups above count too, and there
+the use of all their members counts. Limits can change at any time, so every reading reads them again.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _NAMES = ("memory.max", "memory.high", "memory.current", "memory.stat", "memory.
 _MAX, _HIGH, _CURRENT, _STAT, _SWAP_MAX, _SWAP_CURRENT = range(len(_NAMES))
 
 
-class Stat(NamedTuple):
-    """memory.stat of a group and all below it, in bytes; the last three are running totals.
+class GroupStat(NamedTuple):
+    """memory.stat of a group and of the groups below it, in bytes; the last three are running totals.
 
-    `cache`: pages of files that are not tmpfs. `swappable`: what the kernel may swap out, tmpfs included.
+    `cache`: pages of files other than tmpfs. `swappable`: what the kernel may swap out, tmpfs included.
     """
 
     anonymous: int
@@ -37,7 +37,7 @@ class Stat(NamedTuple):
 
 
 class Level(NamedTuple):
-    """What one group allows and uses, in bytes; `limit` is no more than RAM. Where nothing is set: NO_LIMIT of swap."""
+    """What one group allows and uses, in bytes. `limit` is at most RAM; `swap_limit` is NO_LIMIT where none is set."""
 
     limit: int
     current: int
@@ -47,36 +47,36 @@ class Level(NamedTuple):
 
     @property
     def available(self) -> int:
-        """What can still be had without swapping, computed as the kernel computes MemAvailable.
+        """What can be allocated without swapping, computed as the kernel computes MemAvailable.
 
-        Free, and all of the page cache and the slab that can be reclaimed (si_mem_available() in mm/show_mem.c). The
-        watermarks that the kernel subtracts there keep memory for the machine; a group has none.
+        It is free memory plus the page cache and slab that can be reclaimed (si_mem_available() in mm/show_mem.c). The
+        kernel subtracts the machine's watermarks there; a group has none.
         """
         return min(max(self.limit - self.current + self.reclaimable, 0), self.limit)
 
 
 class GroupMemory(NamedTuple):
-    """A reading of a group, in the words of /proc/meminfo: `meminfo.total` is the limit that is nearest.
+    """A reading of a group in the terms of /proc/meminfo: `meminfo.total` is the limit that is nearest.
 
-    `stat` None: so much is free that no more was read; then `available` is at least as low as the true value, and
-    `total` what user space can have at most.
+    `stat` None: nothing else was read, because enough memory is free. Then `available` is a lower bound of the true
+    value, and `total` is the most that user space can have.
     """
 
     meminfo: procfs.Meminfo
-    stat: Stat | None
-    pressure: procfs.Pressure | None
+    stat: GroupStat | None
+    pressure: procfs.MemoryPressure | None
 
 
 def parse_amount(data: bytes) -> int | None:
-    """Read a file with one amount in bytes, or `max`: NO_LIMIT. None for anything else."""
+    """Parse a file that holds one amount in bytes, or `max` (NO_LIMIT). None for anything else."""
     word = data.strip()
     if word == b"max":
         return NO_LIMIT
     return min(int(word), NO_LIMIT) if word.isdigit() and len(word) < 24 else None
 
 
-def parse_stat(data: bytes) -> Stat | None:
-    """Read memory.stat; a line that is not there is 0. None if it has no `anon`."""
+def parse_stat(data: bytes) -> GroupStat | None:
+    """Parse memory.stat; a missing line counts as 0. None if the line `anon` is missing."""
     anonymous = procfs.number_after(data, b"anon ")
     if anonymous is None:
         return None
@@ -85,7 +85,7 @@ def parse_stat(data: bytes) -> Stat | None:
     def amount(name: bytes) -> int:
         return procfs.number_after(data, name) or 0
 
-    return Stat(
+    return GroupStat(
         anonymous=anonymous,
         shared=amount(b"shmem "),
         cache=amount(b"active_file ") + amount(b"inactive_file "),
@@ -98,9 +98,9 @@ def parse_stat(data: bytes) -> Stat | None:
 
 
 def combined(levels: tuple[Level, ...], anonymous: int, machine: procfs.Meminfo) -> procfs.Meminfo:
-    """The memory of the first of `levels`, which holds so much anonymous memory: the others are above it.
+    """The memory of the group `levels[0]`, which holds `anonymous` bytes; the other levels are the groups above it.
 
-    The nearest limit is that of the level where the least is available. Swap is what none of them forbids.
+    The nearest limit is that of the level where the least is available. Swap counts as far as all levels permit it.
     """
     nearest = min(levels, key=lambda level: level.available)
     swap_left = (max(level.swap_limit - level.swap_current, 0) for level in levels)
@@ -116,9 +116,10 @@ def combined(levels: tuple[Level, ...], anonymous: int, machine: procfs.Meminfo)
 
 
 class GroupFiles:
-    """The files of a group, of those above it, and /proc/meminfo, kept open: in a crisis there may be no descriptor.
+    """The files of a group and of the groups above it, and /proc/meminfo.
 
-    `is_there` False: at the last reading there was no such group. Another of that name is found when it comes.
+    They are kept open, because in a crisis there may be no free descriptor. `is_there` False: at the last reading the
+    group did not exist. A new group of the same path is found by the next reading.
     """
 
     def __init__(self, root: str, group: str, proc: str = "/proc") -> None:
@@ -131,11 +132,11 @@ class GroupFiles:
         self.is_there = True
         self._open()
 
-    def read(self, enough_available_percent: float = 100) -> GroupMemory | None:
-        """A reading of this moment. None if the group is not there, or its files or /proc/meminfo make no sense.
+    def read(self, enough_free_percent: float = 100) -> GroupMemory | None:
+        """A reading of this moment. None if the group does not exist, or a file can't be understood.
 
-        While more than `enough_available_percent` of the limit is not used at all, nothing else is read: memory.stat
-        costs the kernel the most.
+        While more than `enough_free_percent` of the limit is unused, only the limits and the use are read:
+        memory.stat costs the kernel the most.
         """
         machine = procfs.parse_meminfo(_read(self._meminfo))
         if machine is None:
@@ -149,27 +150,27 @@ class GroupFiles:
         if not levels:
             return None
         least, free = min(level.limit for _, level in levels), min(level.limit - level.current for _, level in levels)
-        if free * 100 > least * enough_available_percent:
+        if free * 100 > least * enough_free_percent:
             return GroupMemory(procfs.Meminfo(least, free, free, least - free, 0, 0), None, None)
         return self._whole(levels, machine)
 
     def limit_and_ram(self) -> tuple[int, int]:
-        """The lowest of the limits, and what the machine has. Raises ValueError where one of them can't be read."""
+        """The lowest of the limits, and the machine's RAM. Raises ValueError where one of them can't be read."""
         machine = procfs.parse_meminfo(_read(self._meminfo))
         levels = self._levels_now(machine.total) if machine else []
         if machine is None or not levels:
-            raise ValueError("not to be read")
+            raise ValueError("unreadable")
         return min(level.limit for _, level in levels), machine.total
 
     def close_group(self) -> None:
-        """Let go of the files of the group, and of those above it."""
+        """Close the files of the group and of the groups above it."""
         for descriptor in (self._pressure, *(one for files in self._levels for one in files)):
             if descriptor >= 0:
                 os.close(descriptor)
         self._levels, self._pressure = [], -1
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Close all files."""
         self.close_group()
         os.close(self._meminfo)
 
@@ -178,9 +179,10 @@ class GroupFiles:
         self._levels = [[_opened(f"{folder}/{name}") for name in _NAMES] for folder in self._folders]
 
     def _levels_now(self, ram: int) -> list[tuple[list[int], Level]]:
-        """The group and those above it, with their files; nothing if it is not there.
+        """The group and the groups above it, with their files; empty if the group does not exist.
 
-        The root of the hierarchy has no such files, and where something hides what is above it, nor has that.
+        Levels without these files are left out: the root of the hierarchy has none, and a container may hide the groups
+        above its own.
         """
         levels = []
         for place, files in enumerate(self._levels):
@@ -188,14 +190,14 @@ class GroupFiles:
             if limit is not None and current is not None:
                 high = parse_amount(_read(files[_HIGH]))
                 limit = min(limit, NO_LIMIT if high is None else high, ram)
-                # What a group above it uses counts only where it has a limit.
+                # The use of a group above counts only where that group has a limit.
                 levels.append((files, Level(limit, current if limit < ram or not place else 0)))
             elif not place:
                 return []
         return levels
 
     def _whole(self, levels: list[tuple[list[int], Level]], machine: procfs.Meminfo) -> GroupMemory | None:
-        own: Stat | None = None
+        own: GroupStat | None = None
         whole = []
         for files, level in levels:
             if own is None or level.current:
@@ -214,7 +216,7 @@ class GroupFiles:
 
 
 def _opened(path: str) -> int:
-    """-1 if there is no such file, or it may not be read."""
+    """The descriptor, -1 if there is no such file or it may not be opened."""
     try:
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -222,7 +224,7 @@ def _opened(path: str) -> int:
 
 
 def _read(descriptor: int) -> bytes:
-    """B"" for what can't be read: ENODEV, the group is gone; EOPNOTSUPP, PSI is off."""
+    """The file's bytes, none where they can't be read: ENODEV, the group is gone; EOPNOTSUPP, PSI is off."""
     if descriptor < 0:
         return b""
     try:

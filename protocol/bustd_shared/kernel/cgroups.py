@@ -1,8 +1,8 @@
-"""Which control group may die whole with a process: the one rule of both daemons, and the readers that it needs.
+"""Which control group may die whole with a process: the rule that both daemons share, and the readers it needs.
 
-The monitor asks this before it asks for scope `cgroup`, and the killer again, by its own reading. Unified hierarchy
-only (Documentation/admin-guide/cgroup-v2.rst). Below a unit that is delegated to a user every name is that user's own
-choice: it can spare his processes from dying together, and never takes in what is not in that unit.
+The monitor applies it before it requests scope `cgroup`, and the killer applies it again to what it reads itself.
+Unified hierarchy only (Documentation/admin-guide/cgroup-v2.rst). Below a unit that is delegated to a user, that user
+chooses every name. Such a name can keep processes from dying together; it can never draw in a process outside the unit.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator
 from bustd_shared.daemon.record import NamedTuple
 
 MOST_GROUPS = 256
-"""A control group with more of them below it is left alone: a user may make any number, and each takes time to list."""
+"""A control group with more groups below it is never killed whole: users can make any number, and each takes time."""
 
 MOST_MEMBERS = 512
-"""More processes do not die together: to look at each takes time, and the monitor takes a silent killer for lost. One
-of them can still be asked for alone."""
+"""A control group with more processes is never killed whole: the killer would look at each one for so long that the
+monitor takes it for lost. A single process of the group can still be requested."""
 
 _DEEPEST = 32
 _SLICE = ".slice"
@@ -29,20 +29,23 @@ _PLAIN = bytes(range(0x21, 0x7F))
 
 
 class Whole(NamedTuple):
-    """What dies with a process. `is_indivisible`: the kernel's own OOM killer would not split it (memory.oom.group)."""
+    """The control group that dies with a process. `is_indivisible`: the kernel's OOM killer, too, would kill all of it.
+
+    The kernel does so where memory.oom.group is 1.
+    """
 
     path: str
     is_indivisible: bool
 
 
 def parse_path(data: bytes) -> str:
-    """The path in the unified hierarchy from /proc/PID/cgroup; "" for the root, and for what no unit of systemd's has.
+    """The path in the unified hierarchy from /proc/PID/cgroup; "" for the root and for a path that no unit can have.
 
-    That is: `..` (outside of our namespace), blanks (` (deleted)`), what is not printable ASCII, more than 32 levels,
-    a line without its end, and what is as long as the kernel cuts a longer path to (PATH_MAX, with a newline all the
-    same).
+    No unit of systemd has a path with `..` (outside our namespace), a blank (` (deleted)`), anything but printable
+    ASCII, or more than 32 levels. A line without its newline is "" too, and so is a path of PATH_MAX bytes, because the
+    kernel cuts longer paths to that length and still ends the line.
     """
-    # Not splitlines: a carriage return may be part of a name, a newline never is.
+    # Not splitlines: a name may contain a carriage return, but never a newline.
     for line in data.split(b"\n")[:-1]:
         if line.startswith(b"0::/"):
             path = line[3:]
@@ -55,10 +58,10 @@ def parse_path(data: bytes) -> str:
 
 
 def leaf_unit(path: str) -> str:
-    """The path of the service or scope that a control group belongs to, if it may die whole; "" otherwise.
+    """The path of the service or scope that a control group belongs to, if that may die whole; "" otherwise.
 
-    Never a slice or what is directly in one, a login session or what such a session can't do without (session.slice), a
-    user's own manager or any init.scope, where each manager itself lives.
+    These never die whole: a slice and the processes directly in it, a login session, the units that a desktop session
+    depends on (session.slice), a user's service manager, and any init.scope, where a service manager itself runs.
     """
     while path:
         above, _, name = path.rpartition("/")
@@ -73,7 +76,7 @@ def leaf_unit(path: str) -> str:
 def whole_of(path: str, is_indivisible: Callable[[str], bool]) -> Whole | None:
     """The highest control group at or above `path` that may die whole and is indivisible; if none is, its leaf unit.
 
-    The highest, because the kernel takes that one (mem_cgroup_get_oom_group). None: no scope but the process.
+    The highest, because the kernel takes that one (mem_cgroup_get_oom_group). None: only the process itself may die.
     """
     unit = leaf_unit(path)
     if not unit:
@@ -87,23 +90,23 @@ def whole_of(path: str, is_indivisible: Callable[[str], bool]) -> Whole | None:
 
 
 def _is_of_a_session(above: str, name: str) -> bool:
-    """Whether the unit of this name is a login session, a manager of units, or what a desktop lives in."""
+    """Whether the unit of this name is a login session, a service manager, or part of a desktop session."""
     is_login, is_manager = name.startswith("session-") and name.endswith(".scope"), name.startswith("user@")
     return name == "init.scope" or is_login or is_manager or "session.slice" in above.split("/")
 
 
 def is_within(path: str, whole: str) -> bool:
-    """Whether a control group is `whole` or below it."""
+    """Whether the control group `path` is `whole` or below it."""
     return f"{path}/".startswith(f"{whole}/")
 
 
 def holds_units(groups: list[str]) -> bool:
-    """Whether there is a unit or a slice below the first of `groups`: then it is no leaf."""
+    """Whether a unit or a slice is below the first of `groups`, which then is not a leaf unit."""
     return any(group.endswith((_SLICE, *_UNITS)) for group in groups[1:])
 
 
 def hierarchy(root: str = "/sys/fs/cgroup") -> str:
-    """Where the unified hierarchy is mounted: at `root`, or as `unified` beside those of version 1; "" if nowhere."""
+    """Where the unified hierarchy is mounted: at `root`, or at `root`/unified beside version 1; "" if it is not."""
     for place in (root, f"{root}/unified"):
         if os.path.exists(f"{place}/cgroup.controllers"):
             return place
@@ -111,14 +114,14 @@ def hierarchy(root: str = "/sys/fs/cgroup") -> str:
 
 
 def read_whole(root: str, path: str) -> Whole | None:
-    """`whole_of`, with memory.oom.group as it is now in the hierarchy at `root`. Raises OSError: see `groups_at`."""
+    """`whole_of` with memory.oom.group as the hierarchy at `root` shows it now. Raises OSError: see `groups_at`."""
     return whole_of(path, lambda group: _read(f"{root}{group}/memory.oom.group").strip() == b"1")
 
 
 def groups_at(root: str, path: str) -> list[str]:
-    """The control group and those below it; more than MOST_GROUPS, and the list is not complete.
+    """The control group and the groups below it. With more than MOST_GROUPS entries the list is incomplete.
 
-    Raises OSError for a lack of descriptors alone: what has vanished, or what its owner has closed to us, is left out.
+    Raises OSError only for a lack of descriptors. A group that is gone, or that its owner made unreadable, is left out.
     """
     found = [path]
     for group in found:
@@ -132,7 +135,7 @@ def groups_at(root: str, path: str) -> list[str]:
 def members(root: str, path: str) -> list[int]:
     """The PIDs in the control group and below it, each once. Raises OSError: see `groups_at`.
 
-    A process can be moved at any time: whether it is still there, its own /proc/PID/cgroup tells.
+    A process can be moved at any time; its own /proc/PID/cgroup tells whether it is still there.
     """
     pids: dict[int, None] = {}
     for group in groups_at(root, path):
@@ -141,16 +144,19 @@ def members(root: str, path: str) -> list[int]:
 
 
 def listed_in(folder: str) -> list[int]:
-    """The PIDs in one control group alone. Raises OSError: see `groups_at`.
+    """The PIDs in one control group, without the groups below it. Raises OSError: see `groups_at`.
 
-    Those of another PID namespace are 0 in the list, and left out.
+    The kernel lists a process of another PID namespace as 0; it is left out.
     """
     words = _read(f"{folder}/cgroup.procs").split()
     return [int(word) for word in words if word.isdigit() and int(word)]
 
 
 def names_below(folder: str) -> Iterator[str]:
-    """The control groups directly below one, of which a user may make any number. Raises OSError: see `groups_at`."""
+    """The names of the control groups directly below a folder. Raises OSError: see `groups_at`.
+
+    A user can make any number of them, so they come one at a time.
+    """
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
@@ -161,7 +167,10 @@ def names_below(folder: str) -> Iterator[str]:
 
 
 def _read(path: str) -> bytes:
-    """A whole file, b"" if it can't be read (EOPNOTSUPP: a threaded group, whose processes its domain lists)."""
+    """The file to its end, b"" if it can't be read (EOPNOTSUPP: a threaded group, whose processes its domain lists).
+
+    cgroup.procs comes a page at a time, so only an empty read is its end.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
@@ -179,6 +188,6 @@ def _read(path: str) -> bytes:
 
 
 def _raise_exhaustion(error: OSError) -> None:
-    """A lack of descriptors says nothing about the control group."""
+    """Raise the error if it is a lack of descriptors, which says nothing about the control group."""
     if error.errno in (errno.EMFILE, errno.ENFILE):
         raise error

@@ -1,8 +1,8 @@
 """Parsers of the /proc files that both daemons read: bytes in, values out, no I/O.
 
-Both sides must mean the same by start time, held bytes and unit, or every comparison between them would be void.
-A file that can't be understood is None: the caller decides what that means. Sources: proc_pid_stat(5),
-proc_pid_status(5), proc_pid_cgroup(5), proc_meminfo(5), Documentation/accounting/psi.rst.
+Both daemons must mean the same by start time, held bytes and unit; otherwise the killer could not compare a request
+with what it reads. A file that can't be understood is None, and the caller decides what that means. Sources:
+proc_pid_stat(5), proc_pid_status(5), proc_pid_cgroup(5), proc_meminfo(5), Documentation/accounting/psi.rst.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from bustd_shared.daemon.record import NamedTuple
 from . import bounds
 
 PF_KTHREAD = 0x00200000
+_LOWEST_ADJ, _HIGHEST_ADJ = -1000, 1000
 _NEWLINE = 10
 _LARGEST_KIB = 2**50
 """More kibibytes than any machine has: lxcfs prints negative amounts as 18446744073709551360 kB."""
 
 
 class Stat(NamedTuple):
-    """/proc/PID/stat. `start_ticks` counts clock ticks since boot; with the PID it is a process's identity."""
+    """/proc/PID/stat. `start_ticks` counts clock ticks since boot; together with the PID it identifies a process."""
 
     comm: bytes
     state: bytes
@@ -31,24 +32,28 @@ class Stat(NamedTuple):
 
     @property
     def is_kernel_thread(self) -> bool:
-        """Whether the kernel runs it (PF_KTHREAD)."""
+        """Whether it is a thread of the kernel (PF_KTHREAD)."""
         return bool(self.flags & PF_KTHREAD)
 
     @property
     def is_dead(self) -> bool:
-        """Whether nothing of it runs: a zombie leader whose other threads live on is not dead."""
+        """Whether all its threads have exited. A leader that is a zombie while other threads live on is not dead."""
         return self.state in (b"X", b"x") or (self.state == b"Z" and self.threads <= 1)
 
 
 class Status(NamedTuple):
-    """/proc/PID/status: the effective uid, and the bytes that die with the process (None: it has no memory)."""
+    """/proc/PID/status: the effective uid, and the bytes that die with the process (None: it has no memory).
+
+    `tgid`: the PID of the process that this thread belongs to; None where the line is missing.
+    """
 
     uid: int
     held_bytes: int | None
+    tgid: int | None = None
 
 
 class Meminfo(NamedTuple):
-    """/proc/meminfo, in bytes. `available` None: this kernel or container does not tell."""
+    """/proc/meminfo, in bytes. `available` None: this kernel or container does not have the line."""
 
     total: int
     free: int
@@ -58,8 +63,8 @@ class Meminfo(NamedTuple):
     swap_free: int
 
 
-class Pressure(NamedTuple):
-    """/proc/pressure/memory: avg10 in percent, totals in microseconds. The `full` line may be missing: then 0."""
+class MemoryPressure(NamedTuple):
+    """/proc/pressure/memory: avg10 in percent, totals in microseconds. A missing `full` line counts as 0."""
 
     some_avg10: float
     some_total_us: int
@@ -68,7 +73,7 @@ class Pressure(NamedTuple):
 
 
 def parse_stat(data: bytes) -> Stat | None:
-    """Read /proc/PID/stat. comm may hold anything, parentheses and newlines included: it ends at the last `)`."""
+    """Parse /proc/PID/stat. comm may contain anything, also parentheses and newlines: it ends at the last `)`."""
     start, end = data.find(b"("), data.rfind(b")")
     rest = data[end + 1 :].split()
     if not 0 < start < end or len(rest) < 20:
@@ -90,19 +95,29 @@ def parse_stat(data: bytes) -> Stat | None:
 
 
 def parse_status(data: bytes) -> Status | None:
-    """Read /proc/PID/status. Held bytes are RssAnon plus VmSwap: shared memory does not come back with a death."""
+    """Parse /proc/PID/status. Held bytes are RssAnon plus VmSwap: a death of the process frees no shared memory."""
     at = data.find(b"\nUid:")
     uids = data[at + 5 : at + 80].split()
     if at < 0 or len(uids) < 2 or not uids[1].isdigit() or int(uids[1]) > bounds.UINT32_MAX:
         return None
+    tgid = number_after(data, b"Tgid:")
     anonymous = field_bytes(data, b"RssAnon:")
     if anonymous is None:
-        return Status(int(uids[1]), None)
-    return Status(int(uids[1]), anonymous + (field_bytes(data, b"VmSwap:") or 0))
+        return Status(int(uids[1]), None, tgid)
+    return Status(int(uids[1]), anonymous + (field_bytes(data, b"VmSwap:") or 0), tgid)
+
+
+def parse_oom_score_adj(data: bytes) -> int | None:
+    """Parse /proc/PID/oom_score_adj, -1000 to 1000 (proc_pid_oom_score_adj(5)); None for anything else."""
+    try:
+        adj = int(data)
+    except ValueError:
+        return None
+    return adj if _LOWEST_ADJ <= adj <= _HIGHEST_ADJ else None
 
 
 def parse_meminfo(data: bytes) -> Meminfo | None:
-    """Read /proc/meminfo. None without MemTotal. An absurd amount counts as 0, none exceeds its total."""
+    """Parse /proc/meminfo. None without MemTotal. An impossible amount counts as 0, and no amount exceeds its total."""
     total = field_bytes(data, b"MemTotal:")
     if not total:
         return None
@@ -118,8 +133,8 @@ def parse_meminfo(data: bytes) -> Meminfo | None:
     )
 
 
-def parse_pressure(data: bytes) -> Pressure | None:
-    """Read a PSI file. None if there is no `some` line to understand, as on a kernel with PSI switched off."""
+def parse_pressure(data: bytes) -> MemoryPressure | None:
+    """Parse a PSI file. None if it has no `some` line that can be understood, as on a kernel with PSI switched off."""
     some = full = b""
     for line in data.splitlines():
         if line.startswith(b"some "):
@@ -127,7 +142,7 @@ def parse_pressure(data: bytes) -> Pressure | None:
         elif line.startswith(b"full "):
             full = line
     try:
-        return Pressure(*_average_and_total(some), *(_average_and_total(full) if full else (0.0, 0)))
+        return MemoryPressure(*_average_and_total(some), *(_average_and_total(full) if full else (0.0, 0)))
     except ValueError:
         return None
 
@@ -135,12 +150,13 @@ def parse_pressure(data: bytes) -> Pressure | None:
 def parse_unit(data: bytes) -> str:
     """The unit in /proc/PID/cgroup: the first component of its path that is not a slice, "" if there is none.
 
-    Whatever comes below that component is the user's own to name, so it says nothing: a `postgresql.service` below
-    `user@1000.service` is `user@1000.service`. The unified hierarchy counts; systemd's named one where that is empty.
+    A user may choose every name below that component, so these names prove nothing: a `postgresql.service` below
+    `user@1000.service` is `user@1000.service`. The path in the unified hierarchy counts, and where that is empty, the
+    path in the hierarchy that is named systemd.
     """
     paths = {}
-    # Not splitlines: a user may put a carriage return into the name of his own control group, and what follows it
-    # would be a line that he wrote himself.
+    # Not splitlines: users may put a carriage return into the name of a control group of their own, and the rest of
+    # that name would count as a line of the kernel's.
     for line in data.split(b"\n"):
         hierarchy, _, rest = line.partition(b":")
         controllers, _, path = rest.partition(b":")
@@ -154,7 +170,7 @@ def parse_unit(data: bytes) -> str:
 
 
 def field_bytes(data: bytes, name: bytes) -> int | None:
-    """The amount in the line `name  N kB`, in bytes: None if there is no such line or no number, 0 if it is absurd."""
+    """The amount in the line `name  N kB`, in bytes. None without the line or its number, 0 if it is impossible."""
     kib = number_after(data, name)
     if kib is None:
         return None
@@ -162,9 +178,9 @@ def field_bytes(data: bytes, name: bytes) -> int | None:
 
 
 def refaults(data: bytes) -> tuple[int, int | None]:
-    """Pages of anonymous memory and of files that were wanted back, from /proc/vmstat or a group's memory.stat.
+    """Refaults of anonymous memory and of files in pages, from /proc/vmstat or the memory.stat of a group.
 
-    None for files where neither is told. Before Linux 5.9 there is only workingset_refault, and only files have it.
+    None for files where neither line is there. Before Linux 5.9 there is only workingset_refault, which counts files.
     """
     file = number_after(data, b"workingset_refault_file ")
     if file is None:
@@ -173,7 +189,7 @@ def refaults(data: bytes) -> tuple[int, int | None]:
 
 
 def number_after(data: bytes, name: bytes) -> int | None:
-    """The number that follows `name` at the beginning of a line; None if there is no such line or no number."""
+    """The number that follows `name` at the beginning of a line; None if the line or its number is missing."""
     at = data.find(name)
     while at > 0 and data[at - 1] != _NEWLINE:
         at = data.find(name, at + 1)
@@ -184,19 +200,19 @@ def number_after(data: bytes, name: bytes) -> int | None:
 
 
 def _average_and_total(line: bytes) -> tuple[float, int]:
-    """avg10 and total of a line of a PSI file. Raises ValueError where one of them is missing or no number."""
+    """avg10 and total of a line of a PSI file. Raises ValueError where one of them is missing or not a number."""
     average, total = line.partition(b" avg10=")[2], line.partition(b" total=")[2]
     return _percent(average.partition(b" ")[0]), _total(total.partition(b" ")[0])
 
 
 def _percent(text: bytes) -> float:
-    """A share of time, held within 0 to 100 (`nan` included)."""
+    """A share of time, clamped to 0 to 100; 0 for `nan`."""
     value = float(text)
     return min(max(value, 0.0), 100.0) if value == value else 0.0
 
 
 def _total(text: bytes) -> int:
-    """Microseconds since boot. Raises ValueError for what is no such number."""
+    """Microseconds since boot. Raises ValueError for anything else."""
     if not text.isdigit():
         raise ValueError("not a total")
     return int(text)

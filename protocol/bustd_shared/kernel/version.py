@@ -1,4 +1,4 @@
-"""The oldest kernel that bustd can work on."""
+"""The oldest kernel that bustd runs on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ OLDEST = (5, 4)
 
 
 def too_old(release: str) -> bool:
-    """Whether a release as uname(2) tells it, such as `6.12.9-amd64`, is before Linux 5.4."""
+    """Whether a kernel release as uname(2) reports it, such as `6.12.9-amd64`, is older than Linux 5.4."""
     numbers = []
     for part in release.split(".")[:2]:
         digits = part[: len(part) - len(part.lstrip("0123456789"))]

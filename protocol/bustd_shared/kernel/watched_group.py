@@ -1,6 +1,6 @@
-"""Which control group is watched instead of the whole machine, and who is in it: one answer for both daemons.
+"""Which control group is watched instead of the whole machine, and which processes are in it, for both daemons.
 
-`group` is its path in the unified hierarchy: `/a/b`; `/` for the root of a container's; "" for the whole machine.
+`group` is its path in the unified hierarchy: `/a/b`; `/` for the root of a container's own; "" for the whole machine.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ _LONGEST = 4096
 
 
 class CannotWatch(Exception):
-    """That control group can't be watched; the reason is one sentence."""
+    """The control group can't be watched; the message is a sentence that says why."""
 
 
 class Watched(NamedTuple):
-    """The group, and what is to be said of it at start."""
+    """The group, and a clause for the log that says what is watched and why."""
 
     group: str
     why: str
 
 
 def plain(path: str) -> str | None:
-    """The path in the hierarchy of what somebody has named, from its mount point or from the root; "" stays "".
+    """The path in the hierarchy of a group that was named by its path below the mount point or below the root.
 
-    None for what names no control group.
+    "" stays "". None for what can't be the path of a control group.
     """
     if not path:
         return ""
@@ -45,14 +45,14 @@ def plain(path: str) -> str | None:
 
 
 def holds(group: str, membership: bytes) -> bool:
-    """Whether a process with this /proc/PID/cgroup is in the group or below it. Everybody is in "".
+    """Whether a process with this /proc/PID/cgroup is in the group or below it. Every process is in "".
 
-    What is outside of a container's hierarchy begins with `..` (cgroup_namespaces(7)): nobody can name a group so.
+    A path that begins with `..` is outside the container's hierarchy (cgroup_namespaces(7)); no group has such a name.
     """
     if not group:
         return True
     inside = os.fsencode(group.rstrip("/")) + b"/"
-    # Not splitlines: a carriage return may be part of a name, a newline never is.
+    # Not splitlines: a name may contain a carriage return, but never a newline.
     for line in membership.split(b"\n"):
         if line.startswith(b"0::/"):
             path = line[3:] + b"/"
@@ -61,10 +61,9 @@ def holds(group: str, membership: bytes) -> bool:
 
 
 def find(wish: str, root: str, proc: str = "/proc") -> Watched:
-    """The group of this name, or what is watched without a wish (""). `root`: see cgroups.hierarchy.
+    """Find the group that is configured as `wish`; "" is no wish. `root`: see cgroups.hierarchy. Raises CannotWatch.
 
-    Without a wish it is the machine, or in a container with less memory than the machine has, that container. Raises
-    CannotWatch.
+    Without a wish the machine is watched, or in a container with less memory than the machine has, that container.
     """
     if not wish:
         return _without_a_wish(root, proc)
@@ -92,7 +91,11 @@ def find(wish: str, root: str, proc: str = "/proc") -> Watched:
 
 
 def _without_a_wish(root: str, proc: str) -> Watched:
-    """The real root has no memory.max; that of a container has. But a daemon may be alone in a namespace of its own."""
+    """What is watched where nothing is configured: the machine, or the container that this process runs in.
+
+    The real root group has no memory.max; the root of a container has one. So has the root that a daemon sees which has
+    a cgroup namespace of its own on the host, but there PID 1 is outside that root.
+    """
     machine = Watched("", "watching the whole machine")
     if not root or root.endswith("/unified") or not os.path.exists(f"{root}/memory.max"):
         return machine
@@ -104,7 +107,7 @@ def _without_a_wish(root: str, proc: str) -> Watched:
         return machine
     if not is_container:
         return machine
-    if limit >= ram:  # lxcfs has put the limit into /proc/meminfo
+    if limit >= ram:  # lxcfs shows the limit in /proc/meminfo
         return machine
     why = f"watching this container's control group, which may have {limit >> 20} MiB of the machine's {ram >> 20} MiB"
     return Watched("/", why)

@@ -1,7 +1,7 @@
-"""From a configuration file and its drop-ins to values and problems: whatever is in them, never an exception.
+"""From a configuration file and its drop-ins to values and problems; nothing in them raises an exception.
 
 `FILE` comes first, then `FILE.d/*.toml` in the order of their names: a later file overrides single values and appends
-to lists. Only a child process (`apart`) or a command imports this module: the parser would cost a daemon memory.
+to lists. Only a child process (`forked`) or a command imports this module: the parser would cost a daemon memory.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from .schema import Problem, Schema, Values
 from .validation import validate
 
 MOST_BYTES = 2**20
-"""A longer file is no configuration, and what it needs while it is parsed would be missed elsewhere."""
+"""A longer file can't be a configuration, and to parse it would take memory that the machine may not have."""
 
 _DEV_NULL = os.makedev(1, 3)
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 class Loaded(NamedTuple):
-    """What files say. `origins` has, for each dotted key that is given, the file that gave it last."""
+    """What the files say. `origins` has the last file that gave each dotted key."""
 
     values: Values
     problems: list[Problem]
@@ -32,10 +32,10 @@ class Loaded(NamedTuple):
 
 
 def read(path: str | os.PathLike[str], schema: Schema, *, required: bool = False, trusted: bool = False) -> Loaded:
-    """The file and its drop-ins. A file that is missing gives the defaults, unless it is `required`.
+    """Read the file and its drop-ins. A file that is missing gives the defaults, unless it is `required`.
 
     `trusted`: each file, and the directory of the drop-ins, must belong to root (or to this process's own user, if
-    that is not root) and be writable by nobody else. A link to /dev/null masks a file.
+    that is not root), and no other user may write it. A link to /dev/null masks a file.
     """
     main = os.fspath(path)
     drop_ins, problems = _drop_ins(f"{main}.d", trusted)
@@ -61,7 +61,7 @@ def read(path: str | os.PathLike[str], schema: Schema, *, required: bool = False
 
 
 def add(reading: Loaded, document: Values, schema: Schema, file: str) -> Loaded:
-    """The reading with a further document on top, validated under the name `file`."""
+    """The reading with one more document on top, validated under the name `file`."""
     values, problems = validate(document, schema, file)
     return Loaded(
         merged(reading.values, values),
@@ -72,7 +72,7 @@ def add(reading: Loaded, document: Values, schema: Schema, file: str) -> Loaded:
 
 
 def merged(earlier: Values, later: Values) -> Values:
-    """Both, of which the later one overrides single values, while its lists are appended."""
+    """Both together: the later one overrides single values, and its lists are appended."""
     both = dict(earlier)
     for name, value in later.items():
         if isinstance(value, dict):
@@ -85,7 +85,7 @@ def merged(earlier: Values, later: Values) -> Values:
 
 
 def toml_values(text: str, file: str) -> Values | Problem:
-    """What the TOML says, or the Problem with it, in which the parser gives line and column."""
+    """The values of the TOML text, or the Problem with it, with line and column."""
     try:
         return tomllib.loads(text)
     except ValueError as error:  # TOMLDecodeError, and what int() says of a number with thousands of digits
@@ -95,9 +95,9 @@ def toml_values(text: str, file: str) -> Values | Problem:
 
 
 def _text_of(file: str, trusted: bool) -> str | Problem:
-    """The text of a file that may be read and, if need be, trusted. Raises OSError.
+    """The text of a file, or why it can't be used or, where `trusted` is asked for, trusted. Raises OSError.
 
-    Opened without blocking, so that a FIFO does not hold up the daemon; judged by what was opened, not by its name.
+    It is opened without blocking, so that a FIFO can't stop the daemon, and judged by its descriptor, not by its name.
     """
     descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
     try:
@@ -123,7 +123,7 @@ def _text_of(file: str, trusted: bool) -> str | Problem:
 
 
 def _drop_ins(directory: str, trusted: bool) -> tuple[list[str], list[Problem]]:
-    """The drop-ins in the order in which they count. A directory that is not there has none."""
+    """The drop-ins in the order in which they are read. A directory that does not exist has none."""
     try:
         with os.scandir(directory) as entries:
             names = sorted(e.name for e in entries if e.name.endswith(".toml") and not e.name.startswith("."))
@@ -136,7 +136,7 @@ def _drop_ins(directory: str, trusted: bool) -> tuple[list[str], list[Problem]]:
 
 
 def _distrust(file: str, status: os.stat_result) -> Problem | None:
-    """Why somebody else could have written this; None if nobody could."""
+    """Why another user could have written this; None if only root or this process's user could."""
     own = os.geteuid()
     if status.st_uid not in (0, own):
         return Problem(file, "", f"owner uid {status.st_uid}", "owner root" if own == 0 else f"owner root or uid {own}")
@@ -149,7 +149,7 @@ def _distrust(file: str, status: os.stat_result) -> Problem | None:
 
 
 def _is_there(path: str) -> bool:
-    """Whether the name exists, be it as a link to nothing: that was meant to be a file."""
+    """Whether the name exists, also as a link to nothing: then a file was meant."""
     try:
         os.lstat(path)
     except OSError:

@@ -95,43 +95,79 @@ SHIPPED_NAMES = (
 """Names as comm has them, cut at 15 bytes. A name can be forged (prctl(2), PR_SET_NAME); a unit can't."""
 
 SCHEMA: Schema = {
-    "cgroup": Key("cgroup", "", "Judge by the memory of this control group, and kill nobody outside of it."),
+    "cgroup": Key("cgroup", "", "Judge by the memory of this control group, and kill no process outside it."),
     "peer": {
         "user": Key(
-            "user", "bustd", "The user that the monitor runs as, by name or uid: the killer serves nobody else."
+            "user", "bustd", "The monitor runs as this user, given by name or uid. The killer serves no other user."
         ),
     },
     "protect": {
         "shipped": Key(
-            "bool", True, "Protect what a machine can't do without: logins, message bus, systemd's daemons."
+            "bool", True, "Protect what a machine cannot do without: logins, the message bus, systemd's daemons."
         ),
-        "units": Key("globs", [], "More units that must never be killed, as globs on the name of a system unit."),
-        "users": Key("users", [], "Users whose processes must never be killed, by name or uid."),
-        "names": Key("names", [], "Globs on process names (15 bytes at most); a process can give itself any name."),
+        "units": Key(
+            "globs", [], "Processes of these units are never killed. Each is a glob on the name of a system unit."
+        ),
+        "users": Key("users", [], "Processes of these users are never killed. Each is a name or a uid."),
+        "names": Key(
+            "names",
+            [],
+            "Processes with these names are never killed. Each is a glob; any process can give itself such a name.",
+        ),
     },
     "limits": {
-        "claimed_percent": Key("int", 50, "The victim must hold this percentage of what the monitor claims.", 0, 100),
+        "claimed_percent": Key(
+            "int",
+            50,
+            "The victim must hold at least this percentage of the memory that the monitor claims for it.",
+            0,
+            100,
+        ),
         "minimum_mib": Key(
-            "int", 16, "The victim must hold this much (MiB), or minimum_percent if that is less.", 0, 2**20
+            "int",
+            16,
+            "The victim must hold at least this many MiB, or minimum_percent of RAM if that is less.",
+            0,
+            2**20,
         ),
         "minimum_percent": Key(
-            "int", 1, "The victim must hold this percentage of RAM, or minimum_mib if that is less.", 0, 100
+            "int", 1, "The victim must hold at least this percentage of RAM, or minimum_mib if that is less.", 0, 100
         ),
-        "available_percent": Key("int", 25, "Nothing is killed while more memory than this is available.", 1, 100),
-        "pressured_available_percent": Key("int", 40, "The same, while there is memory pressure as below.", 1, 100),
+        "available_percent": Key(
+            "int",
+            25,
+            "Nothing is killed while more than this percentage of what programs can use is available.",
+            1,
+            100,
+        ),
+        "pressured_available_percent": Key(
+            "int",
+            40,
+            "Under memory pressure, this percentage applies instead of available_percent.",
+            1,
+            100,
+        ),
         "pressure_some_avg10": Key(
-            "int", 10, "From this PSI some avg10 on there is memory pressure (percent).", 0, 100
+            "int", 10, "There is memory pressure while PSI some avg10 is at least this percentage.", 0, 100
         ),
     },
     "rate": {
-        "burst": Key("int", 3, "So many kills may follow each other at once.", 1, 1000),
-        "interval_ms": Key("int", 500, "After them, one kill in each interval (ms).", 0, 600_000),
-        "per_minute": Key("int", 60, "No more kills than this in any minute.", 1, 60_000),
+        "burst": Key("int", 3, "This many kills may follow each other without a pause.", 1, 1000),
+        "interval_ms": Key(
+            "int", 500, "After such a burst, one more kill is allowed every this many milliseconds.", 0, 600_000
+        ),
+        "per_minute": Key("int", 60, "No minute sees more than this many kills.", 1, 60_000),
     },
     "grace": {
-        "term_ms": Key("int", 2000, "A victim that SIGTERM has not ended by then gets SIGKILL.", 0, 600_000),
+        "term_ms": Key(
+            "int", 2000, "A victim that is still alive this many milliseconds after SIGTERM gets SIGKILL.", 0, 600_000
+        ),
         "stuck_ms": Key(
-            "int", 5000, "A victim that SIGKILL has not ended by then is stuck; the next may die.", 1, 600_000
+            "int",
+            5000,
+            "A victim that is still alive this many milliseconds after SIGKILL is stuck, and the next kill may follow.",
+            1,
+            600_000,
         ),
     },
 }

@@ -1,4 +1,4 @@
-"""Reads configuration in a forked child, so that the parser never becomes resident in a daemon."""
+"""Reads the configuration in a forked child, so that the parser never becomes resident in a daemon."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def values_in_child(load: Callable[[], Loaded]) -> Values:
-    """The values of the configuration that `load` reads, in a child. Raises ConfigError and ChildFailed."""
+    """The values that `load`, called in a child, reads. Raises ConfigError and ChildFailed."""
 
     def plain() -> object:
         loaded = load()

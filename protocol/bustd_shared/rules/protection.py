@@ -1,4 +1,4 @@
-"""Which processes must never be killed, by unit, uid or name: the killer enforces it, the monitor is advised by it."""
+"""Which processes must never be killed, by unit, uid or name. The killer enforces it; to the monitor it is advice."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _fnmatch.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int)
 
 
 class Protection(NamedTuple):
-    """Globs on units, uids, and globs on comm. A unit and a uid can't be forged; a name can."""
+    """Globs on units, uids, and globs on comm. A process can't forge its unit or its uid; it can forge its name."""
 
     units: tuple[str, ...] = ()
     uids: tuple[int, ...] = ()
@@ -21,13 +21,13 @@ class Protection(NamedTuple):
 
 
 def matches_glob(pattern: bytes, text: bytes) -> bool:
-    """Whether `text` is matched whole, by fnmatch(3) without escapes: the `re` module would cost each daemon memory."""
+    """Whether all of `text` matches, by fnmatch(3) without escapes: the `re` module would cost each daemon memory."""
     result: int = _fnmatch(pattern, text, _FNM_NOESCAPE)
     return result == 0
 
 
 def protected_by(protection: Protection, unit: str, uid: int, comm: bytes) -> str:
-    """The rule that protects such a process, in words for a log; "" if none does."""
+    """The rule that protects such a process, in words for the log; "" if none does."""
     for pattern in protection.units:
         if unit and matches_glob(pattern.encode(), unit.encode()):
             return f"unit {pattern}"

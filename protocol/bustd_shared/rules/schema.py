@@ -1,4 +1,4 @@
-"""The words for configuration: keys and their defaults, values, problems. Resident in both daemons."""
+"""How configuration is described: keys and their defaults, values, problems. It is resident in both daemons."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class ConfigError(Exception):
 
 
 def with_defaults(values: Values, schema: Schema) -> Values:
-    """Every key of the schema: with its value where one is given, with its default elsewhere."""
+    """Every key of the schema, with its value where one is given and with its default otherwise."""
     whole: Values = {}
     for name, spec in schema.items():
         if isinstance(spec, Key):

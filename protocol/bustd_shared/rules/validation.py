@@ -1,6 +1,6 @@
-"""Is a document what its schema says, and if not, what is wrong with which key?
+"""Whether a document is what its schema says, and if not, what is wrong with which key.
 
-Pure, apart from the look-up of user names. Only a child process (`apart`) or a command imports this module: what it
+Pure, except that it looks up user names. Only a child process (`forked`) or a command imports this module: what it
 imports in turn would cost a resident daemon memory.
 """
 
@@ -20,7 +20,7 @@ COMM_BYTES = 15
 """comm of a program is at most that long (proc_pid_comm(5)): a longer pattern would silently protect nothing."""
 
 SOCKET_PATH_BYTES = 107
-"""What sun_path holds beside its NUL (unix(7))."""
+"""The bytes that fit into sun_path before its NUL (unix(7))."""
 
 UID_MAX = 2**32 - 2
 """2**32 - 1 means "no user" to the kernel."""
@@ -35,7 +35,7 @@ class _Unfit(Exception):
 
 
 class _Review(NamedTuple):
-    """What one walk through a document carries along."""
+    """What one walk through a document needs, and the problems that it has found."""
 
     file: str
     schema: Schema
@@ -43,13 +43,13 @@ class _Review(NamedTuple):
 
 
 def validate(document: Values, schema: Schema, file: str) -> tuple[Values, list[Problem]]:
-    """The values that `document` gives, without defaults and without those that are wrong; and what is wrong."""
+    """The values that `document` gives, without defaults and without the wrong ones; and what is wrong."""
     review = _Review(file, schema, [])
     return _table(document, schema, "", review), review.problems
 
 
 def above(values: Values, origins: dict[str, str], key: str, limit: str) -> list[Problem]:
-    """The Problem that `key` is above another key, its limit; the file that said so is named. `values` is complete."""
+    """The Problem that `key` is above the key `limit`, in the file that gave one of them. `values` is complete."""
     value, highest = _at(values, key), _at(values, limit)
     if value <= highest:
         return []
@@ -60,7 +60,7 @@ def above(values: Values, origins: dict[str, str], key: str, limit: str) -> list
 def nearest_key(unknown: str, schema: Schema) -> str:
     """The known table or key that is most like the dotted `unknown`; "" if none is.
 
-    The last part decides, so that a key in the wrong table is found as well; the same table counts for something.
+    Mostly the last part decides, so that a key in the wrong table is found as well; a table in common adds to it.
     """
     table, _, name = unknown.rpartition(".")
     matcher = difflib.SequenceMatcher(autojunk=False)
@@ -78,7 +78,7 @@ def nearest_key(unknown: str, schema: Schema) -> str:
 
 
 def shown(value: object) -> str:
-    """A value from a file as a person would write it there, and not longer than a line."""
+    """A value from a file as a person would write it there, in at most one line."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
@@ -203,14 +203,14 @@ def _int(spec: Key, found: object) -> int:
 
 
 def _number(spec: Key, found: object) -> int | float:
-    # Written so that nan, which compares as false with everything, is outside.
+    # Any comparison with nan is false: written this way, nan is refused.
     if not (type(found) is int or type(found) is float) or not spec.low <= found <= spec.high:
         raise _Unfit(f"a number from {spec.low} to {spec.high}")
     return found
 
 
 def _text(found: object, expected: str) -> str:
-    """A text that can be given to the kernel and be written down: with no NUL, and in UTF-8."""
+    """A text that can be passed to the kernel and written to a file: it has no NUL, and UTF-8 can encode it."""
     if type(found) is not str or not found or "\0" in found or any("\ud800" <= c <= "\udfff" for c in found):
         raise _Unfit(expected)
     return found
@@ -233,7 +233,7 @@ def _path(_spec: Key, found: object) -> str:
 
 
 def _cgroup(_spec: Key, found: object) -> str:
-    """The path in the hierarchy, however it was named."""
+    """The path in the hierarchy, from its root or from its mount point."""
     expected = 'the path of a control group, or ""'
     path = plain(_text(found, expected)) if found != "" else ""
     if path is None:
@@ -260,7 +260,7 @@ def _name(_spec: Key, found: object) -> bytes:
 
 
 def _user(spec: Key, found: object) -> int | str:
-    """The uid. The default user may be missing on this machine: its name is left for whoever reads the values."""
+    """The uid. The default user may be missing on this machine: then its name stays, and the caller decides."""
     if type(found) is int and 0 <= found <= UID_MAX:
         return found
     expected = "the name of a user of this machine, or a uid (a number, not in quotes)"

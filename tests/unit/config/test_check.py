@@ -1,6 +1,22 @@
 import pytest
 
-from bustd_monitor.cli.check import check
+from bustd_monitor.arguments import Arguments
+from bustd_monitor.cli import options
+from bustd_monitor.cli.check import check as check_of
+
+
+@pytest.fixture
+def check(monkeypatch):
+    """`bustd check`, with these as the default files; `named`: with these as the files of the command line."""
+
+    def run(monitor, killer, *, named: bool = False, **on_top) -> int:
+        if named:
+            return check_of(Arguments(str(monitor), str(killer), **on_top))
+        monkeypatch.setattr(options, "DEFAULT_CONFIG", str(monitor))
+        monkeypatch.setattr(options, "DEFAULT_KILLER_CONFIG", str(killer))
+        return check_of(Arguments(**on_top))
+
+    return run
 
 
 @pytest.fixture
@@ -19,13 +35,13 @@ def written(paths):
     return write
 
 
-def test_files_that_are_in_order_are_named_and_the_status_is_0(written, capfd):
+def test_files_that_are_in_order_are_named_and_the_status_is_0(check, written, capfd):
     monitor, killer = written("verbose = true", "")
     assert check(monitor, killer) == 0
     assert capfd.readouterr() == (f"bustd.toml and killer.toml are in order (files read: {monitor}, {killer})\n", "")
 
 
-def test_drop_ins_are_among_the_files_read(written, capfd):
+def test_drop_ins_are_among_the_files_read(check, written, capfd):
     monitor, killer = written("", "")
     drop_in = monitor.with_name("bustd.toml.d") / "a.toml"
     drop_in.parent.mkdir()
@@ -34,17 +50,17 @@ def test_drop_ins_are_among_the_files_read(written, capfd):
     assert f"(files read: {monitor}, {drop_in}, {killer})" in capfd.readouterr().out
 
 
-def test_no_file_at_all_is_in_order_and_said(paths, capfd):
+def test_no_file_at_all_is_in_order_and_said(check, paths, capfd):
     assert check(*paths) == 0
     assert "(files read: none, so that everything has its default)" in capfd.readouterr().out
 
 
-def test_a_file_that_was_asked_for_by_name_has_to_be_there(paths, capfd):
-    assert check(*paths, required=True) == 1
+def test_a_file_that_was_asked_for_by_name_has_to_be_there(check, paths, capfd):
+    assert check(*paths, named=True) == 1
     assert capfd.readouterr().out.splitlines() == [f"{path}: no such file" for path in paths] + ["2 problems"]
 
 
-def test_each_problem_has_a_line_of_its_own_and_the_status_is_1(written, capfd):
+def test_each_problem_has_a_line_of_its_own_and_the_status_is_1(check, written, capfd):
     monitor, killer = written("[conditions.flor]\n", "[limits]\navailable_percent = 101\n")
     assert check(monitor, killer) == 1
     assert capfd.readouterr() == (
@@ -55,17 +71,17 @@ def test_each_problem_has_a_line_of_its_own_and_the_status_is_1(written, capfd):
     )
 
 
-def test_one_problem_is_counted_in_the_singular(written, capfd):
+def test_one_problem_is_counted_in_the_singular(check, written, capfd):
     assert check(*written("verbose = 1", "")) == 1
     assert capfd.readouterr().out.splitlines()[-1] == "1 problem"
 
 
-def test_a_contradiction_is_a_problem(written, capfd):
+def test_a_contradiction_is_a_problem(check, written, capfd):
     assert check(*written("[sleep]\nshortest_ms = 2000", "")) == 1
     assert "expected at most sleep.watch_longest_ms (1000)" in capfd.readouterr().out
 
 
-def test_a_condition_outside_of_the_killers_limits_is_a_warning_and_no_problem(written, capfd):
+def test_a_condition_outside_of_the_killers_limits_is_a_warning_and_no_problem(check, written, capfd):
     assert check(*written("[conditions.floor]\navailable_percent = 30", "")) == 0
     lines = capfd.readouterr().out.splitlines()
     assert len(lines) == 2
@@ -73,13 +89,13 @@ def test_a_condition_outside_of_the_killers_limits_is_a_warning_and_no_problem(w
     assert "are in order" in lines[1]
 
 
-def test_the_killers_own_limits_decide_on_the_warning(written, capfd):
+def test_the_killers_own_limits_decide_on_the_warning(check, written, capfd):
     paths = written("[conditions.floor]\navailable_percent = 30", "[limits]\navailable_percent = 30")
     assert check(*paths) == 0
     assert "warning" not in capfd.readouterr().out
 
 
-def test_a_name_that_could_forge_a_line_is_escaped(tmp_path, capfd):
+def test_a_name_that_could_forge_a_line_is_escaped(check, tmp_path, capfd):
     monitor = tmp_path / "a\nb.toml"
     monitor.write_text("")
     assert check(monitor, tmp_path / "killer.toml") == 0
@@ -87,7 +103,7 @@ def test_a_name_that_could_forge_a_line_is_escaped(tmp_path, capfd):
 
 
 @pytest.mark.root
-def test_an_ordinary_user_is_told_which_file_he_cannot_read(public_path, as_nobody, capfd):
+def test_an_ordinary_user_is_told_which_file_he_cannot_read(check, public_path, as_nobody, capfd):
     monitor, killer = public_path / "bustd.toml", public_path / "killer.toml"
     killer.write_text("")
     killer.chmod(0o600)
@@ -98,7 +114,7 @@ def test_an_ordinary_user_is_told_which_file_he_cannot_read(public_path, as_nobo
 
 
 @pytest.mark.root
-def test_an_ordinary_user_can_check_files_that_belong_to_root(public_path, as_nobody, capfd):
+def test_an_ordinary_user_can_check_files_that_belong_to_root(check, public_path, as_nobody, capfd):
     monitor, killer = public_path / "bustd.toml", public_path / "killer.toml"
     for path in (monitor, killer):
         path.write_text("")
@@ -107,11 +123,11 @@ def test_an_ordinary_user_can_check_files_that_belong_to_root(public_path, as_no
         assert check(monitor, killer) == 0
 
 
-def test_two_control_groups_are_a_warning_unless_the_command_line_tells_both_daemons_of_one(written, capfd):
+def test_two_control_groups_are_a_warning_unless_the_command_line_tells_both_daemons_of_one(check, written, capfd):
     paths = written('cgroup = "/a"', 'cgroup = "/sys/fs/cgroup/b"')
     assert check(*paths) == 0
     assert capfd.readouterr().out.startswith('warning: cgroup is "/a" in bustd.toml and "/b" in killer.toml: ')
-    assert check(*paths, overrides={"cgroup": "/c"}) == 0
+    assert check(*paths, cgroup="/c") == 0
     assert "warning" not in capfd.readouterr().out
     assert check(*written('cgroup = "/a"', 'cgroup = "/sys/fs/cgroup/a"')) == 0
     assert "warning" not in capfd.readouterr().out

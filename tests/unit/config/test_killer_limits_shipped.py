@@ -1,7 +1,8 @@
 import pytest
 
+from bustd_monitor.conditions.killer_limits import KillerLimits, limits_in
+from bustd_monitor.conditions.table import killer_warnings
 from bustd_monitor.config import config_of
-from bustd_monitor.deciding.killer_limits import outside_the_killers_limits
 from bustd_shared.rules.killer_toml import config_of as killer_config_of
 
 
@@ -9,13 +10,11 @@ def sentences(condition: str, killer=(25, 40, 10), **keys) -> list[str]:
     """About a monitor that has only this condition enabled."""
     tables: dict = {name: {"enabled": False} for name in ("pressure", "floor", "stall")}
     tables[condition] = keys
-    return outside_the_killers_limits(config_of({"conditions": tables}), *killer)
+    return killer_warnings(config_of({"conditions": tables}).conditions, KillerLimits(*killer))
 
 
 def test_the_defaults_of_the_two_agree():
-    killer = killer_config_of({})
-    limits = (killer.available_percent, killer.pressured_available_percent, killer.pressure_some_avg10)
-    assert outside_the_killers_limits(config_of({}), *limits) == []
+    assert killer_warnings(config_of({}).conditions, limits_in(killer_config_of({}))) == []
 
 
 @pytest.mark.parametrize("condition", ["floor", "stall"])
@@ -48,7 +47,7 @@ def test_a_condition_that_is_switched_off_is_not_outside():
         assert sentences(others[condition]) == []
         assert sentences(condition, available_percent=100) != []
         monitor = config_of({"conditions": {condition: {"enabled": False, "available_percent": 100}}})
-        assert outside_the_killers_limits(monitor, 25, 40, 10) == []
+        assert killer_warnings(monitor.conditions, KillerLimits(25, 40, 10)) == []
 
 
 def test_a_sentence_names_both_numbers_and_the_key_that_would_move_the_killers():
@@ -64,4 +63,4 @@ def test_a_sentence_names_both_numbers_and_the_key_that_would_move_the_killers()
 
 def test_each_condition_has_its_own_sentence():
     everything = {name: {"available_percent": 90} for name in ("pressure", "floor", "stall")}
-    assert len(outside_the_killers_limits(config_of({"conditions": everything}), 25, 40, 10)) == 3
+    assert len(killer_warnings(config_of({"conditions": everything}).conditions, KillerLimits(25, 40, 10))) == 3

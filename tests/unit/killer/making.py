@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 
-from bustd_killer.aim import Guard
-from bustd_killer.checks import Own
-from bustd_killer.facts import Facts, Machine
+from bustd_killer.checks import Case, Guard, OwnPids
+from bustd_killer.facts import Facts, Machine, Victim
 from bustd_protocol.messages import KillRequest, Scope, Signal
 from bustd_shared.kernel.procfs import Meminfo, Stat
 from bustd_shared.rules import killer_toml
@@ -92,7 +91,7 @@ def guard(
     reading: Machine | None = None,
     *,
     protection: Protection | None = None,
-    own: Own | None = None,
+    own: OwnPids | None = None,
     only_descendants_of: int = 0,
     hierarchy: str = "",
     **limits: object,
@@ -102,7 +101,21 @@ def guard(
         config(**limits),
         protection or Protection(),
         FakeMachine(reading or machine()),  # type: ignore[arg-type]
-        own or Own(os.getpid(), os.getppid(), 0),
+        own or OwnPids(os.getpid(), os.getppid(), 0),
         only_descendants_of,
         hierarchy,
     )
+
+
+def case(
+    of: Facts | None = None,
+    asked: KillRequest | None = None,
+    *,
+    pid: int = 4711,
+    is_descendant: bool = True,
+    **guarded: object,
+) -> Case:
+    """What a check looks at: an ordinary process (which nothing holds), the request for it, and `guard(**guarded)`."""
+    held = Victim(pid, -1, facts() if of is None else of)
+    by = guard(**guarded)  # type: ignore[arg-type]
+    return Case(held, is_descendant, by.machine.read(), request(pid) if asked is None else asked, by)

@@ -5,14 +5,14 @@ import errno
 import pytest
 
 from bustd_killer.aim import Aim, take_aim
-from bustd_killer.checks import Own, Ruling
-from bustd_protocol.messages import Reason, Scope
+from bustd_killer.checks import OwnPids, Ruling
+from bustd_protocol.messages import Reason
 from bustd_shared.kernel.procfs import PF_KTHREAD, Stat
 from bustd_shared.rules.protection import Protection
 from tests.unit.killer.making import GIB, KILLER, MONITOR, PARENT, facts, guard, machine, request
 from tests.unit.killer.world import World, close
 
-OWN = Own(KILLER, PARENT, MONITOR)
+OWN = OwnPids(KILLER, PARENT, MONITOR)
 DATABASE = Protection(names=(b"postgres",))
 
 
@@ -72,7 +72,7 @@ def test_a_machine_that_makes_no_sense_loses_nobody(world):
     assert take_aim(request(), blind) == Ruling(Reason.NOT_SHORT, "/proc/meminfo makes no sense")
 
 
-# What makes each check fail, in the order of the checks: whoever fails one and all that come later fails at that one.
+# What makes each check fail, in the order of the checks: a process that fails one and all later ones fails that one.
 LATER = [
     (Reason.KERNEL_THREAD, {"flags": PF_KTHREAD}),
     (Reason.GONE, {"state": b"Z"}),
@@ -94,12 +94,6 @@ def test_of_all_the_checks_that_fail_the_first_speaks(world, at):
     world.ancestors[changed.get("start_ticks", 90125)] = set() if is_outside else {500}
     aimed = take_aim(request(), guard(machine(90), own=OWN, protection=DATABASE, only_descendants_of=500))
     assert reason_of(aimed) is LATER[at][0]
-
-
-def test_without_a_hierarchy_scope_cgroup_is_refused_before_anything_is_opened(world):
-    world.processes[4711] = facts()
-    aimed = take_aim(request(scope=Scope.CGROUP), guard(own=OWN, hierarchy=""))
-    assert (reason_of(aimed), world.opened) == (Reason.UNSUPPORTED, [])
 
 
 def test_only_descendants_of_the_given_process_may_die_if_there_is_one(world):

@@ -4,17 +4,17 @@ import errno
 
 import pytest
 
-from bustd_killer.aim import Aim, Company, newcomers, take_aim
-from bustd_killer.checks import Own, Ruling
+from bustd_killer.aim import Aim, Target, newcomers, take_aim
+from bustd_killer.checks import OwnPids, Ruling
 from bustd_protocol.messages import Reason, Scope
 from bustd_shared.kernel import cgroups
 from bustd_shared.rules.protection import Protection
 from tests.fakes.cgroupfs import FakeHierarchy
-from tests.unit.killer.making import KILLER, MONITOR, PARENT, facts, machine, request
+from tests.unit.killer.making import KILLER, MONITOR, PARENT, case, facts, machine, request
 from tests.unit.killer.making import guard as ordinary_guard
 from tests.unit.killer.world import World, close
 
-OWN = Own(KILLER, PARENT, MONITOR)
+OWN = OwnPids(KILLER, PARENT, MONITOR)
 CGROUP = request(scope=Scope.CGROUP)
 SCOPE = "/user.slice/user-1000.slice/user@1000.service/app.slice/leak.scope"
 
@@ -49,7 +49,7 @@ def world(monkeypatch, tree):
 def test_the_one_that_was_asked_for_comes_first_and_then_its_control_group_with_what_is_below(world, guard):
     aimed = take_aim(CGROUP, guard())
     assert isinstance(aimed, Aim)
-    assert aimed.company == Company(cgroup=SCOPE)
+    assert aimed.target == Target(cgroup=SCOPE)
     assert close(aimed) == [4711, 4712, 4713]
 
 
@@ -152,12 +152,12 @@ def test_a_member_of_which_nobody_can_tell_whether_it_is_protected_refuses_the_w
 
 
 def test_a_member_of_another_user_dies_with_the_rest(world, guard):
-    """It got there by its own start: nobody can move a process that is not in a tree of his own."""
+    """It was started there: a user can move only processes that are in the user's own tree."""
     world.processes[4712] = facts(cgroup=SCOPE, uid=0)
     assert close(take_aim(CGROUP, guard())) == [4711, 4712, 4713]
 
 
-# Who is a member
+# Which processes are members
 
 
 @pytest.mark.parametrize("path", ["/other.scope", f"{SCOPE}2", "/user.slice/user-1000.slice/session-3.scope", ""])
@@ -208,5 +208,6 @@ def test_newcomers_are_those_that_are_not_known_are_there_and_may_die(world, gua
         4715: facts(cgroup="/other.scope"),
         4716: facts(cgroup=SCOPE),
     }
-    assert close(newcomers(Company(cgroup=SCOPE), {4711, 4712}, guard())) == [4716, 4713]
+    aimed = Aim((), Target(cgroup=SCOPE), case(asked=CGROUP)._replace(guard=guard()))
+    assert close(newcomers(aimed, {4711, 4712})) == [4716, 4713]
     assert 4711 not in world.opened

@@ -6,16 +6,17 @@ from types import SimpleNamespace
 import pytest
 
 from bustd_killer import facts as facts_module
-from bustd_killer.aim import Company, newcomers, take_aim
-from bustd_killer.checks import Own, Ruling
+from bustd_killer.aim import Aim, Target, newcomers, take_aim
+from bustd_killer.checks import OwnPids, Ruling
 from bustd_protocol.messages import Reason, Scope
 from bustd_shared.kernel.cgroups import MOST_MEMBERS
 from bustd_shared.rules.protection import Protection
-from tests.unit.killer.making import KILLER, MONITOR, PARENT, facts, guard, machine, request
+from tests.unit.killer.making import KILLER, MONITOR, PARENT, case, facts, guard, machine, request
 from tests.unit.killer.world import World, close
 
-OWN = Own(KILLER, PARENT, MONITOR)
+OWN = OwnPids(KILLER, PARENT, MONITOR)
 GROUP = request(scope=Scope.GROUP)
+AIMED = Aim((), Target(4711), case(asked=GROUP, own=OWN))
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ def test_a_pid_that_is_anothers_by_the_time_it_is_opened_is_not_of_the_group(wor
     protection = Protection(names=(b"postgres",))
     assert close(take_aim(GROUP, guard(own=OWN, protection=protection))) == [4711, 4712]
     world.processes[4713] = facts(group=4800)
-    assert close(newcomers(Company(4711), {4711}, guard(own=OWN))) == [4712]
+    assert close(newcomers(AIMED, {4711})) == [4712]
 
 
 def test_a_group_of_more_than_some_hundreds_does_not_die_together_and_nobody_of_it_is_looked_at(world, monkeypatch):
@@ -104,7 +105,7 @@ def test_a_group_of_more_than_some_hundreds_does_not_die_together_and_nobody_of_
     aimed = take_aim(GROUP, guard(own=OWN))
     assert aimed == Ruling(Reason.PROTECTED, f"its group has {MOST_MEMBERS + 1} members")
     assert world.opened == [4711]
-    assert newcomers(Company(4711), {4711}, guard(own=OWN)) == []
+    assert newcomers(AIMED, {4711}) == []
     assert len(world.opened) <= MOST_MEMBERS
 
 
@@ -131,11 +132,11 @@ def test_nothing_stays_open_when_the_machine_can_not_be_read(world):
 
 def test_newcomers_are_those_that_are_not_known_and_may_die(world):
     world.processes |= {4714: facts(adj=-1000), 4715: Reason.GONE, 4716: facts(start_ticks=6)}
-    found = newcomers(Company(4711), {4711, 4712}, guard(own=OWN))
+    found = newcomers(AIMED, {4711, 4712})
     assert close(found) == [4713, 4716]
     assert 4711 not in world.opened
 
 
 def test_newcomers_stop_where_the_descriptors_do(world):
     world.processes = {4712: facts(), 4713: OSError(errno.EMFILE, "Too many open files"), 4714: facts()}
-    assert close(newcomers(Company(4711), set(), guard(own=OWN))) == [4712]
+    assert close(newcomers(AIMED, set())) == [4712]

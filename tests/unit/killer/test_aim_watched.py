@@ -1,9 +1,9 @@
-"""One control group instead of the machine: whoever is outside of it is refused, and its own memory is judged."""
+"""One control group instead of the machine: a process outside of it is refused, and its own memory is judged."""
 
 import pytest
 
 from bustd_killer.aim import newcomers, take_aim
-from bustd_killer.checks import Own
+from bustd_killer.checks import OwnPids, Ruling
 from bustd_killer.facts import CgroupFiles
 from bustd_protocol.messages import Reason, Scope
 from tests.fakes.cgroupfs import FakeHierarchy
@@ -12,7 +12,7 @@ from tests.unit.killer.making import KILLER, MONITOR, PARENT, facts, guard, requ
 from tests.unit.killer.world import World, close
 
 MIB, GIB = 2**20, 2**30
-OWN = Own(KILLER, PARENT, MONITOR)
+OWN = OwnPids(KILLER, PARENT, MONITOR)
 WATCHED = "/box.slice/job.service"
 
 
@@ -53,7 +53,7 @@ def test_whoever_is_in_it_or_below_may_be_signalled(world, pid):
 def test_a_process_group_that_reaches_outside_is_refused_whole(world):
     world.processes[4800] = at("/other.service", start_ticks=3)
     ruling = take_aim(request(scope=Scope.GROUP), watching())
-    assert ruling == (Reason.OUTSIDE, f"4800 of its group: not in the control group {WATCHED}", 0)
+    assert ruling == Ruling(Reason.OUTSIDE, f"4800 of its group: not in the control group {WATCHED}")
 
 
 def test_who_joins_the_group_from_outside_meanwhile_is_not_signalled(world):
@@ -61,7 +61,7 @@ def test_who_joins_the_group_from_outside_meanwhile_is_not_signalled(world):
     aimed = take_aim(request(scope=Scope.GROUP), guarded)
     world.processes[4800] = at("/other.service", start_ticks=3)
     world.processes[4801] = at(WATCHED, start_ticks=4)
-    found = newcomers(aimed.company, {victim.pid for victim in aimed.victims}, guarded)
+    found = newcomers(aimed, {victim.pid for victim in aimed.victims})
     assert close(found) == [4801]
     close(aimed)
 

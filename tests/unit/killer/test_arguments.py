@@ -1,11 +1,13 @@
 """The killer's command line, read without argparse."""
 
 import os
+import re
 
 import pytest
 
 from bustd_killer.launcher import MonitorPlan
-from bustd_killer.start import Arguments, UsageError, parse_arguments
+from bustd_killer.start import _USAGE, OPTIONS, Arguments, parse_arguments
+from bustd_shared.daemon.command_line import UsageError
 
 PROGRAM = ("/usr/lib/bustd/bustd_monitor", "--verbose")
 
@@ -53,16 +55,16 @@ TOGETHER = "go together"
         (["--colour", "blue"], "--colour is unknown"),
         (["extra"], "extra is unknown"),
         (["--config"], "--config lacks its value"),
-        (["--only-descendants-of", "init"], "--only-descendants-of: 'init' is not a number"),
+        (["--only-descendants-of", "init"], "--only-descendants-of: 'init' is not a whole number"),
         (["--only-descendants-of", "0"], "--only-descendants-of: 0 is below 1"),
         (["--cgroup", ""], "--cgroup: '' is not the path of a control group"),
         (["--cgroup", "/a/../b"], "--cgroup: '/a/../b' is not the path of a control group"),
-        (["--monitor", "bustd:bustd", "--", "x"], "--monitor: 'bustd' is not a number"),
-        (["--monitor", "998", "--", "x"], "--monitor: '' is not a number"),
+        (["--monitor", "bustd:bustd", "--", "x"], "--monitor: 'bustd' is not a whole number"),
+        (["--monitor", "998", "--", "x"], "--monitor: '' is not a whole number"),
         (["--monitor", "-2:0", "--", "x"], "--monitor: -2 is below -1"),
         (["--monitor", "998:997"], TOGETHER),
         (["--monitor", "998:997", "--"], TOGETHER),
-        (["--psi", "psi-some", "--monitor", "1:1", "--", "x"], "--psi: 'psi-some' is not a number"),
+        (["--psi", "psi-some", "--monitor", "1:1", "--", "x"], "--psi: 'psi-some' is not a whole number"),
         (["--psi", "psi-some:0", "--monitor", "1:1", "--", "x"], "--psi: 0 is below 1"),
         (["--psi", "psi-some:5"], TOGETHER),
         (["--", "x"], TOGETHER),
@@ -72,3 +74,7 @@ def test_what_makes_no_sense_is_said(words, complaint):
     with pytest.raises(UsageError) as caught:
         parse_arguments(words)
     assert complaint in str(caught.value)
+
+
+def test_the_usage_names_every_option_and_no_other():
+    assert set(re.findall(r"--[a-z-]+", _USAGE)) == set(OPTIONS)

@@ -180,7 +180,7 @@ def test_a_lack_of_descriptors_is_an_error_and_says_nothing_about_the_process():
 
 
 def with_descriptors_left(count: int, function):
-    """What the function returns, or the error that it raises, in a child that can open so many more."""
+    """What the function returns, or the error that it raises, in a child that can open this many more files."""
 
     def limited():
         free = [os.dup(0) for _ in range(count + 1)]
@@ -236,7 +236,7 @@ def test_a_descendant_is_a_child_of_a_child_and_so_on(proc):
     stat = procfs.parse_stat((proc.directory / "30/stat").read_bytes())
     assert facts.descends_from(stat, 20, proc.path)
     assert facts.descends_from(stat, 10, proc.path)
-    assert not facts.descends_from(stat, 30, proc.path), "nobody descends from himself"
+    assert not facts.descends_from(stat, 30, proc.path), "no process descends from itself"
     assert not facts.descends_from(stat, 40, proc.path)
     assert facts.descends_from(stat, 1, proc.path)
 
@@ -256,7 +256,7 @@ def test_ancestors_that_go_round_in_a_circle_are_followed_only_so_far(proc):
 
 
 def test_a_process_whose_control_group_has_a_path_that_is_too_long_to_tell_is_not_hidden(monkeypatch):
-    """Kernels before 6.8 answer ENAMETOOLONG: whoever digs so deep must not be out of reach."""
+    """Kernels before 6.8 answer ENAMETOOLONG: a process that digs so deep must not be out of reach."""
     read = os.read
 
     def too_long(descriptor: int, most: int) -> bytes:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from bustd_killer.flight import Kills
+from bustd_killer.flight import FlightKey, Kills, is_escalation
 from bustd_protocol.messages import Exited, Fate, Outcome, Reason, Scope, Signal
 from bustd_shared.rules.protection import Protection
 from tests.support import victims
@@ -171,3 +171,18 @@ def test_a_name_in_the_log_forges_nothing(name):
     answer = kills.answer(request(2**22, comm=name, condition=b"\n"), LOCAL, 0)
     assert answer.verdict.reason is Reason.GONE
     assert answer.sentence.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("flight", "changed", "expected"),
+    [
+        (FlightKey(4711, 90125), {"signal": Signal.KILL}, True),
+        (FlightKey(4711, 90125), {"signal": Signal.KILL, "scope": Scope.GROUP}, True),
+        (FlightKey(4711, 90125), {"signal": Signal.TERM}, False),
+        (FlightKey(4711, 90124), {"signal": Signal.KILL}, False),
+        (FlightKey(4712, 90125), {"signal": Signal.KILL}, False),
+        (None, {"signal": Signal.KILL}, False),
+    ],
+)
+def test_only_sigkill_for_the_very_process_in_flight_is_an_escalation(flight, changed, expected):
+    assert is_escalation(flight, request(**changed)) is expected

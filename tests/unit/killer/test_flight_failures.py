@@ -170,7 +170,7 @@ def test_a_member_that_can_not_be_signalled_does_not_save_the_others(kernel, wor
     monkeypatch.setattr(signal, "pidfd_send_signal", send)
     kills = Kills()
     verdict = kills.answer(request(scope=Scope.GROUP), guard(), 0).verdict
-    assert (verdict.reason, verdict.signalled_count) == (Reason.NONE, 2), "who can't be signalled is not counted"
+    assert (verdict.reason, verdict.signalled_count) == (Reason.NONE, 2), "one that can't be signalled is not counted"
     assert len(sent) == 3
     assert len(kills.flight.pidfds) == 2, "nor waited for"
     kernel.has_exited = True
@@ -181,7 +181,7 @@ def test_a_member_that_can_not_be_signalled_does_not_save_the_others(kernel, wor
 
 
 def asked(kills: Kills, moments_ms: list[int], limits: KillerConfig) -> list[int]:
-    """When somebody who asks at these moments gets a kill, each of which ends at once."""
+    """When a monitor that asks at these moments gets a kill, each of which ends at once."""
     done = []
     for now_ms in moments_ms:
         verdict = kills.answer(request(), guard()._replace(config=limits), now_ms).verdict

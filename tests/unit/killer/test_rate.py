@@ -1,17 +1,17 @@
-"""The rate limit: some kills at once, then one in each interval, and never more than so many in a minute."""
+"""The rate limit: some kills at once, then one in each interval, and never more than a set number in a minute."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bustd_killer.checks import Rate, after_kill, rate_wait_ms
+from bustd_killer.rate import Rate, after_kill, rate_wait_ms
 from tests.unit.killer.making import config
 
 DEFAULT = {"burst": 3, "interval_ms": 500, "per_minute": 60}
 
 
 def waiting_ms(done, now_ms, limits) -> int:
-    """How long somebody has to wait who has had these kills, and asks now."""
+    """How long a monitor must wait that got these kills and asks now."""
     rate = Rate()
     for moment in done:
         rate = after_kill(rate, moment, limits)
@@ -19,7 +19,7 @@ def waiting_ms(done, now_ms, limits) -> int:
 
 
 def kills(moments_ms: list[int], limits: dict[str, int]) -> list[int]:
-    """When somebody who asks at these moments gets his kills."""
+    """When a monitor that asks at these moments gets its kills."""
     done: list[int] = []
     for now_ms in moments_ms:
         if waiting_ms(done, now_ms, config(**limits)) == 0:
@@ -29,7 +29,7 @@ def kills(moments_ms: list[int], limits: dict[str, int]) -> list[int]:
 
 @st.composite
 def asking(draw):
-    """Limits of any size, and somebody who asks again and again, at once or after a while."""
+    """Limits of any size, and a monitor that asks again and again, at once or after a while."""
     burst = draw(st.integers(1, 5))
     limits = {
         "burst": burst,
@@ -68,7 +68,7 @@ def test_no_more_than_burst_come_at_once_and_then_one_in_each_interval(case):
 
 @given(asking(), st.integers(0, 2000))
 @settings(deadline=None, max_examples=150)
-def test_who_waits_as_long_as_he_is_told_to_is_let_through_and_not_a_millisecond_before(case, later_ms):
+def test_a_monitor_that_waits_as_long_as_it_is_told_gets_its_kill_and_not_a_millisecond_before(case, later_ms):
     done = tuple(kills(*case))
     now_ms = (done[-1] if done else 0) + later_ms
     wait_ms = waiting_ms(done, now_ms, config(**case[1]))
@@ -80,7 +80,7 @@ def test_who_waits_as_long_as_he_is_told_to_is_let_through_and_not_a_millisecond
 
 @given(asking())
 @settings(deadline=None)
-def test_who_has_not_killed_for_long_has_the_whole_burst_again(case):
+def test_after_a_long_pause_there_is_room_for_the_whole_burst_again(case):
     done, limits = kills(*case), case[1]
     rested_ms = (done[-1] if done else 0) + max(60_000, limits["burst"] * limits["interval_ms"])
     for _ in range(limits["burst"]):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bustd_killer import facts, rehearsal, sysapi
-from bustd_killer.checks import Own
+from bustd_killer.checks import OwnPids
 from bustd_killer.rehearsal import Unable
 from bustd_protocol.messages import Reason
 from bustd_shared.rules.protection import Protection
@@ -114,7 +114,7 @@ def test_facts_that_make_no_sense_are_fatal():
     def rehearse():
         subject = rehearsal.start_subject()
         try:
-            rehearsal.rehearse(subject, guard(own=Own(subject, 0, 0)))  # it takes its child for itself
+            rehearsal.rehearse(subject, guard(own=OwnPids(subject, 0, 0)))  # it takes its child for itself
         except Unable as error:
             return str(error)
 

@@ -1,7 +1,6 @@
 """The man pages say what the code says; what they are made of is rendered by a Python that has the standard library."""
 
 import argparse
-import ast
 import os
 import re
 import shutil
@@ -17,7 +16,7 @@ from bustd_monitor import arguments as monitor_arguments
 from bustd_monitor import config
 from bustd_monitor import start as monitor_start
 from bustd_monitor.cli.main import parser
-from bustd_monitor.deciding.states import Phase
+from bustd_monitor.deciding.stages import Stage
 from bustd_shared.rules import killer_toml
 from bustd_shared.rules.schema import keys_of
 
@@ -132,43 +131,67 @@ def test_what_is_protected_as_shipped_is_listed_whole(rendered):
     assert set(shipped) <= {word.rpartition(" ")[2] for word in listed}
 
 
-def test_the_page_of_the_command_has_every_option_with_what_help_says(rendered):
-    text = section(rendered["bustd.1"], "# OPTIONS")
-    for action in parser()._actions:
-        if action.help is not argparse.SUPPRESS:
-            assert all(f"*{option}*" in text for option in action.option_strings), action.option_strings
-            assert str(action.help).replace("`", "*") in text.replace("\\", "")
+def subparsers() -> dict[str, argparse.ArgumentParser]:
+    """The parser of each command of bustd."""
+    (found,) = (action.choices for action in parser()._actions if not action.option_strings)
+    return found
 
 
-def test_the_page_of_the_command_has_every_command(rendered):
-    (commands,) = (action.choices for action in parser()._actions if not action.option_strings)
-    text = section(rendered["bustd.1"], "# COMMANDS")
-    assert re.findall(r"^\*(\w+)\*\n\t.+", text, re.MULTILINE) == list(commands)
+OWNERS = re.compile(r"(.*?)(?: \(([a-z]+(?:, [a-z]+)*)\))?")
+
+
+def listed_options(text: str) -> list[tuple[set[str], str, str, list[str]]]:
+    """The options of a section: the names of each, its value, its meaning, and the commands that take it."""
+    found = []
+    for term, meaning in re.findall(r"^(\*-.*)\n\t(.*)", text.replace("\\", ""), re.MULTILINE):
+        what, owners = OWNERS.fullmatch(meaning).groups(default="")
+        value = "".join(re.findall(r" _(\w+)_$", term))
+        found.append((set(re.findall(r"\*(-[\w-]+)\*", term)), value, what, owners.split(", ") if owners else []))
+    return found
+
+
+def test_the_page_of_the_command_has_every_option_with_what_help_says_and_the_commands_that_take_it(rendered):
+    listed = listed_options(section(rendered["bustd.1"], "# OPTIONS"))
+    taken = [(*entry[:3], []) for entry in listed]
+    for command, one in subparsers().items():
+        for action in one._actions:
+            names, value = set(action.option_strings), str(action.metavar or "")
+            if action.help is not argparse.SUPPRESS and names and "--help" not in names:
+                (entry,) = (one for one in taken if one[:3] == (names, value, str(action.help).replace("`", "*")))
+                entry[3].append(command)
+    assert taken == listed
+    everywhere = {frozenset(entry[0]) for entry in listed if not entry[3]}
+    assert everywhere == {frozenset(("-h", "--help")), frozenset(("--version",))}
+
+
+def test_the_page_of_the_command_has_every_command_with_what_its_help_says(rendered):
+    text = section(rendered["bustd.1"], "# COMMANDS").replace("\\", "")
+    listed = re.findall(r"^\*(\w+)\* .+\n\t(.+)", text, re.MULTILINE)
+    assert listed == [
+        (name, " ".join(re.sub("`([^`]+)`", r"*\1*", str(one.description)).split()))
+        for name, one in subparsers().items()
+    ]
 
 
 def test_the_page_of_the_killer_has_every_option(rendered):
     text = section(rendered["bustd-killer.8"], "# OPTIONS")
-    for option in (*killer_start._OPTIONS, "--syslog"):
+    for option in killer_start.OPTIONS:
         assert re.search(rf"^\*{option}\*", text, re.MULTILINE), option
 
 
 def test_the_page_of_the_killer_has_no_option_that_the_killer_does_not_know(rendered):
     text = section(rendered["bustd-killer.8"], "# OPTIONS")
-    assert set(LONG_OPTION.findall(text)) == {*killer_start._OPTIONS, "--syslog"}
+    assert set(LONG_OPTION.findall(text)) == set(killer_start.OPTIONS)
 
 
 def test_the_page_of_the_monitor_has_every_option_and_no_other(rendered):
-    source = ast.parse(Path(monitor_arguments.__file__).read_text())
-    texts = [node.value for node in ast.walk(source) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
-    known = {text for text in texts if LONG_OPTION.fullmatch(text)}
     described = re.findall(r"^\*(--[a-z-]+)\*", section(rendered["bustd-monitor.8"], "# OPTIONS"), re.MULTILINE)
-    assert known == set(described)
-    assert {"--verbose", "--config", "--only-uid"} <= known
+    assert set(monitor_arguments.OPTIONS) == set(described)
 
 
 def test_the_page_of_the_monitor_has_every_state_that_it_can_be_in(rendered):
     text = section(rendered["bustd-monitor.8"], "# STATES")
-    assert re.findall(r"^\*(\w+)\*\n\t", text, re.MULTILINE) == [phase.value for phase in Phase]
+    assert re.findall(r"^\*(\w+)\*\n\t", text, re.MULTILINE) == [stage.value for stage in Stage]
 
 
 @pytest.mark.parametrize(

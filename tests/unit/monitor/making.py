@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import time
 
-from bustd_monitor.conditions.table import Conditions, Finding
+from bustd_monitor.conditions.finding import Finding
+from bustd_monitor.conditions.table import BY_NAME, Conditions
 from bustd_monitor.config import MonitorConfig, config_of
 from bustd_monitor.ranking.order import Candidate
 from bustd_monitor.ranking.settings import Matchers, Victims
 from bustd_monitor.sensing.processes import Process
 from bustd_monitor.sensing.reading import Reading
 from bustd_protocol.messages import KillerHello, Reason, Signal, Verdict, outcome_of
-from bustd_shared.kernel.procfs import Pressure
+from bustd_shared.kernel.procfs import MemoryPressure
 
 MIB, GIB = 2**20, 2**30
 DEFAULTS: MonitorConfig = config_of({})
@@ -22,15 +23,15 @@ def conditions(**tables: dict[str, object]) -> Conditions:
     """The default conditions; a table that is named changes its keys, and `only="floor"` switches the others off."""
     only = tables.pop("only", None)
     if only is not None:
-        for name in ("pressure", "floor", "stall", "forecast"):
+        for name in Conditions._fields:
             tables.setdefault(name, {})
             tables[name] = {"enabled": name == only, **tables[name]}
     return config_of({"conditions": tables}).conditions
 
 
-def psi(some_avg10: float = 0.0, *, full_ms: int = 0) -> Pressure:
+def psi(some_avg10: float = 0.0, *, full_ms: int = 0) -> MemoryPressure:
     """`full_ms`: milliseconds of full stall since boot."""
-    return Pressure(some_avg10, full_ms * 2000, some_avg10 / 2, full_ms * 1000)
+    return MemoryPressure(some_avg10, full_ms * 2000, some_avg10 / 2, full_ms * 1000)
 
 
 def reading(
@@ -39,7 +40,7 @@ def reading(
     free: float | None = None,
     total: float = 16 * GIB,
     swap: tuple[float, float] = (0, 0),
-    pressure: Pressure | None = psi(),  # noqa: B008  # immutable
+    pressure: MemoryPressure | None = psi(),  # noqa: B008  # immutable
 ) -> Reading:
     """A machine on which user space can have 16 GiB; `swap` is (total, free), and all that is free is usable."""
     is_free = available if free is None else free
@@ -54,10 +55,12 @@ def finding(
     is_scarce: bool = True,
     headroom: int = 0,
     signal: Signal = Signal.TERM,
-    needs_time: bool = False,
+    needs_time: bool | None = None,
     look_again_ms: int | None = None,
 ) -> Finding:
-    return Finding(name, is_scarce, fires, headroom, signal, needs_time, look_again_ms)
+    """Of the condition with this name, or with one like it that needs time or not."""
+    condition = BY_NAME[name] if needs_time is None else BY_NAME[name]._replace(needs_time=needs_time)
+    return Finding(condition, is_scarce, fires, headroom, signal, look_again_ms)
 
 
 def process(pid: int = 4711, **changed: object) -> Process:
@@ -76,7 +79,7 @@ def process(pid: int = 4711, **changed: object) -> Process:
 
 def candidate(pid: int = 4711, **changed: object) -> Candidate:
     made = process(pid, **changed)
-    return Candidate(made, made.held_bytes, "holds 1 GiB", made.held_bytes)
+    return Candidate(made, made.held_bytes, made.held_bytes)
 
 
 def ticks_ago(seconds: float) -> int:

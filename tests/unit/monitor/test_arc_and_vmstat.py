@@ -133,18 +133,18 @@ def test_this_kernels_own_vmstat_can_be_read():
     assert refaults is not None
 
 
-def test_refaults_are_read_where_memory_may_be_scarce_and_somebody_has_stalled_since_the_last_reading(proc, opened):
+def test_refaults_are_read_where_memory_may_be_scarce_and_a_program_has_stalled_since_the_last_reading(proc, opened):
     proc.write("vmstat", VMSTAT)
     sensor = opened()
     assert sensor.read().refaults is not None, "the first: what was before is not known"
     proc.write("vmstat", b"")
-    assert sensor.read().refaults is not None, "nobody has stalled since: it still holds"
+    assert sensor.read().refaults is not None, "no program has stalled since: they still hold"
     proc.write("vmstat", VMSTAT)
     proc.pressure(some_us=1)
     assert sensor.read().refaults == Refaults(10 * PAGE, 20 * PAGE, 130 * PAGE)
     proc.pressure(some_us=2)
     proc.meminfo(available_kib=4001, anonymous_kib=6000)
-    assert sensor.read().refaults is None, "so much is available that nobody asks"
+    assert sensor.read().refaults is None, "enough is available: they are not needed"
     proc.pressure(some_us=3)
     proc.meminfo(available_kib=4000, anonymous_kib=6000)
     assert sensor.read().refaults is not None
@@ -173,4 +173,4 @@ def test_a_reading_tells_what_swap_can_relieve_and_what_no_death_frees(proc, ope
 
 def test_a_reading_by_sysinfo_alone_says_that_it_is_not_whole(opened, monkeypatch):
     monkeypatch.setattr(sensor_module, "read_sysinfo", lambda: Sysinfo(16_000 * KIB, 15_000 * KIB))
-    assert not opened().read(enough_available_percent=15).is_whole
+    assert not opened().read(enough_free_percent=15).is_whole

@@ -2,22 +2,16 @@
 
 import pytest
 
-from bustd_monitor.arguments import (
-    DEFAULT_CONFIG,
-    DEFAULT_KILLER_CONFIG,
-    Arguments,
-    UsageError,
-    overrides,
-    parse_arguments,
-)
+from bustd_monitor import start
+from bustd_monitor.arguments import KEYS, OPTIONS, Arguments, UsageError, overrides, parse_arguments
 from bustd_monitor.config import SCHEMA, load
+from bustd_shared.rules.schema import ConfigError, keys_of
 
 
-def test_without_a_word_the_files_are_where_they_belong_and_need_not_exist():
+def test_without_a_word_the_files_are_the_default_ones():
     arguments = parse_arguments([])
     assert arguments == Arguments()
-    assert (arguments.config, arguments.config_required) == (DEFAULT_CONFIG, False)
-    assert (arguments.killer_config, arguments.killer_config_required) == (DEFAULT_KILLER_CONFIG, False)
+    assert (arguments.config, arguments.killer_config) == (None, None)
     assert overrides(arguments) == {}
 
 
@@ -27,20 +21,23 @@ def test_each_option_is_understood():
         "--dry-run --only-uid 1000 --only-descendants-of 77 --cgroup /a"
     )
     assert parse_arguments(words.split()) == Arguments(
-        "b.toml", True, "k.toml", True, 12.5, ("sshd", "X*"), True, True, True, 1000, 77, "/a"
+        "b.toml", "k.toml", 12.5, ("sshd", "X*"), "group", True, True, 1000, 77, "/a"
     )
 
 
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["--colour"], "--colour is unknown or lacks its value"),
+        (["--colour"], "--colour is unknown"),
         (["--colour", "blue"], "--colour is unknown"),
         (["extra", "word"], "extra is unknown"),
-        (["--config"], "--config is unknown or lacks its value"),
+        (["--verbose", "--", "word"], "-- is unknown"),
+        (["--config"], "--config lacks its value"),
         (["--psi", "high"], "--psi: 'high' is not a number"),
-        (["--only-uid", "nobody"], "--only-uid: 'nobody' is not a number"),
-        (["--only-descendants-of", "1.5"], "--only-descendants-of: '1.5' is not a number"),
+        (["--only-uid", "nobody"], "--only-uid: 'nobody' is not a whole number"),
+        (["--only-uid", "-1"], "--only-uid: -1 is below 0"),
+        (["--only-descendants-of", "1.5"], "--only-descendants-of: '1.5' is not a whole number"),
+        (["--only-descendants-of", "0"], "--only-descendants-of: 0 is below 1"),
     ],
 )
 def test_what_makes_no_sense_is_said(words, complaint):
@@ -73,3 +70,26 @@ def test_everything_that_goes_on_top_is_known_to_the_configuration(tmp_path):
     assert config.victims.never.names == (b"X*",)
     assert (config.victims.scope, config.verbose, config.dry_run) == ("group", True, True)
     assert set(overrides(parse_arguments(words))) <= set(SCHEMA)
+
+
+def test_every_option_sets_a_field_and_every_field_on_top_of_the_files_has_its_key():
+    assert [option.field for option in OPTIONS.values()] == list(Arguments._fields)
+    known = {key for key, _ in keys_of(SCHEMA)}
+    assert set(KEYS) < set(Arguments._fields)
+    assert set(KEYS.values()) < known
+
+
+@pytest.mark.parametrize("read", [start._configuration, start._rules])
+@pytest.mark.parametrize("path", ["missing.toml", ""])
+def test_a_file_that_was_named_has_to_be_there_and_an_empty_name_is_not_the_default_file(
+    read, path, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="no such file"):
+        read(Arguments(config=path, killer_config=path))
+
+
+@pytest.mark.parametrize(("read", "name"), [(start._configuration, "CONFIG"), (start._rules, "KILLER_CONFIG")])
+def test_a_default_file_need_not_be_there(read, name, monkeypatch, tmp_path):
+    monkeypatch.setattr(start, f"DEFAULT_{name}", f"{tmp_path}/missing.toml")
+    assert read(Arguments())

@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from bustd_monitor.client import Client, Lost
-from bustd_protocol import codec
+from bustd_protocol import codec, limits
 from tests.unit.monitor.making import killer_hello
 
 DELAYS_MS = [0, 100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000, 10_000]
@@ -178,3 +178,17 @@ def test_when_memory_gets_short_the_next_attempt_is_a_tenth_of_a_second_away_at_
     assert client.due_ms() == now_ms + 100
     client.hurry(now_ms + 50)
     assert client.due_ms() == now_ms + 100
+
+
+def test_what_a_killer_owed_another_need_not_answer(client, killer):
+    client.keep(0)
+    killer.meet(client)
+    client.ping(0, 100)
+    client.ping(100, 100)
+    assert client.due_ms() == 100 + limits.VERDICT_DEADLINE_MS
+    assert client.is_overdue(100 + limits.VERDICT_DEADLINE_MS)
+    client.lose(5000, "it does not answer")
+    client.keep(5000)
+    killer.meet(client)
+    assert not client.is_overdue(10**9)
+    assert client.due_ms() is None

@@ -1,4 +1,4 @@
-"""Command lines come from a thread, for which nobody waits."""
+"""Command lines come from a thread, and the monitor does not wait for it."""
 
 import os
 
@@ -75,7 +75,7 @@ def test_an_answer_is_only_for_the_process_that_was_asked_about(proc, threads):
     assert commands.of(ONE._replace(start_ticks=7)) is None
 
 
-def test_answers_that_nobody_fetches_are_forgotten(proc, threads):
+def test_answers_that_are_not_fetched_are_forgotten(proc, threads):
     commands = CommandLines(proc.path, threads.start)
     for one in (ONE, TWO, THREE):
         commands.of(one)
@@ -110,7 +110,7 @@ def test_a_real_command_line_comes_from_a_real_thread():
 
 
 def test_a_real_process_that_keeps_its_own_from_being_read_is_not_waited_for(proc):
-    """A pipe in place of the file: whoever opens it waits until somebody writes, as for a lock."""
+    """A pipe in the place of the file: to open it waits until it is written to, as for a lock."""
     path = proc.directory / "101/cmdline"
     path.unlink()
     os.mkfifo(path)

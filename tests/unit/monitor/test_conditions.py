@@ -4,12 +4,14 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from bustd_monitor.conditions.finding import Seen
 from bustd_monitor.conditions.stalled_seconds import Second, Stalls
-from bustd_monitor.conditions.table import Conditions, enough_available_percent, findings
+from bustd_monitor.conditions.table import CONDITIONS, Conditions, advanced, enough_free_percent, findings
+from bustd_monitor.conditions.trends import Trends
 from bustd_monitor.sensing.reading import Reading, Refaults
 from bustd_protocol.messages import Signal
 from tests.unit.monitor.making import DEFAULTS, GIB, MIB, conditions, psi, reading
-from tests.unit.monitor.trends import STALLED, filling_at, the
+from tests.unit.monitor.trends import STALLED, filling_at, found_in, the
 
 # floor
 
@@ -66,7 +68,7 @@ def test_the_fraction_at_which_sigkill_comes_can_be_moved():
 
 def test_floor_needs_no_psi():
     assert the("floor", reading(GIB, pressure=None)).fires
-    assert not the("floor", reading()).needs_time
+    assert not the("floor", reading()).condition.needs_time
 
 
 @pytest.mark.parametrize(
@@ -124,7 +126,7 @@ def test_while_most_of_swap_is_free_pressure_does_not_fire_because_a_working_set
 
 def test_pressure_without_psi_never_fires():
     found = the("pressure", reading(0, pressure=None))
-    assert (found.is_scarce, found.fires, found.needs_time) == (True, False, True)
+    assert (found.is_scarce, found.fires, found.condition.needs_time) == (True, False, True)
 
 
 def test_free_is_a_share_of_what_is_built_in_and_available_of_what_programs_can_have():
@@ -143,20 +145,20 @@ def test_the_headroom_of_pressure_is_the_larger_of_the_two():
 
 
 def test_the_most_urgent_comes_first_and_what_is_switched_off_says_nothing():
-    assert [found.name for found in findings(reading(), Stalls(), DEFAULTS.conditions)] == [
+    assert [found.name for found in found_in(reading(), Stalls(), DEFAULTS.conditions)] == [
         "floor",
         "forecast",
         "stall",
         "pressure",
     ]
     for name in ("floor", "forecast", "stall", "pressure"):
-        others = findings(reading(), Stalls(), conditions(**{name: {"enabled": False}}))
+        others = found_in(reading(), Stalls(), conditions(**{name: {"enabled": False}}))
         assert name not in [found.name for found in others]
         assert len(others) == 3
 
 
 def test_on_a_machine_at_peace_nothing_is_scarce():
-    assert not any(found.is_scarce for found in findings(reading(), STALLED, DEFAULTS.conditions))
+    assert not any(found.is_scarce for found in found_in(reading(), STALLED, DEFAULTS.conditions))
 
 
 PERCENT = st.one_of(st.integers(1, 100), st.floats(0.1, 100))
@@ -229,15 +231,27 @@ ANY_FILLING = st.builds(
 @given(any_reading(), ANY_STALLS, any_conditions(), ANY_FILLING)
 @settings(deadline=None)
 def test_what_fires_is_scarce_and_what_is_scarce_has_no_headroom_and_else_there_is_some(a_reading, stalls, some, rate):
-    for found in findings(a_reading, stalls, some, rate):
+    for found in found_in(a_reading, stalls, some, rate):
         assert found.is_scarce or not found.fires
         assert (found.headroom == 0) == found.is_scarce
+
+
+@given(any_reading(), any_conditions(), ANY_FILLING)
+@settings(deadline=None)
+def test_a_condition_that_needs_psi_never_fires_without_it(a_reading, some, rate):
+    without = advanced(Trends(Stalls(), rate), a_reading._replace(pressure=None), 5000, some)
+    for found in findings(Seen(a_reading._replace(pressure=None), without), some):
+        assert not (found.fires and found.condition.needs_psi)
+
+
+def test_the_conditions_that_need_psi_are_known_as_such():
+    assert [one.name for one in CONDITIONS if one.needs_psi] == ["stall", "pressure"]
 
 
 @given(any_reading(), ANY_STALLS, any_conditions(), st.floats(0, 1), st.floats(0, 1))
 @settings(deadline=None)
 def test_nothing_becomes_scarce_before_its_headroom_is_taken(a_reading, stalls, some, share, of_swap):
-    for before in findings(a_reading, stalls, some):
+    for before in found_in(a_reading, stalls, some):
         taken = max(int(before.headroom * share) - 1, 0)
         assume(taken < before.headroom)
         from_swap = min(int(taken * of_swap), a_reading.swap_usable)
@@ -247,7 +261,7 @@ def test_nothing_becomes_scarce_before_its_headroom_is_taken(a_reading, stalls, 
             swap_free=a_reading.swap_free - from_swap,
             swap_usable=a_reading.swap_usable - from_swap,
         )
-        (after,) = (found for found in findings(later, stalls, some) if found.name == before.name)
+        (after,) = (found for found in found_in(later, stalls, some) if found.name == before.name)
         assert not after.is_scarce
 
 
@@ -255,7 +269,7 @@ def test_nothing_becomes_scarce_before_its_headroom_is_taken(a_reading, stalls, 
 @settings(deadline=None)
 def test_what_is_enough_available_rules_every_condition_out(data, stalls, some, ram):
     """The sensor reads nothing but sysinfo then: whatever else it would have read, nothing may be missed by it."""
-    least = int(ram * enough_available_percent(some) / 100) + 1
+    least = int(ram * enough_free_percent(some) / 100) + 1
     assume(least <= ram)
     sure = data.draw(st.integers(least, ram), "free less the reserve")
     free = data.draw(st.integers(sure, ram), "free")
@@ -266,7 +280,7 @@ def test_what_is_enough_available_rules_every_condition_out(data, stalls, some, 
     whole = Reading(ram, free, available + anonymous, available, 2**30, 0, pressure)
     cheap = Reading(ram, free, ram, sure, 0, 0, None)
     for a_reading in (whole, cheap):
-        assert not any(found.is_scarce for found in findings(a_reading, stalls, some))
+        assert not any(found.is_scarce for found in found_in(a_reading, stalls, some))
 
 
 @pytest.mark.parametrize(
@@ -285,4 +299,4 @@ def test_what_is_enough_available_rules_every_condition_out(data, stalls, some, 
     ],
 )
 def test_enough_is_more_than_the_largest_share_that_any_condition_asks_for(tables, percent):
-    assert enough_available_percent(conditions(**tables)) == percent
+    assert enough_free_percent(conditions(**tables)) == percent

@@ -3,12 +3,12 @@
 import pytest
 
 from bustd_monitor.conditions.filling import UNKNOWN, Filling, advanced
+from bustd_monitor.conditions.finding import Finding
 from bustd_monitor.conditions.stalled_seconds import Second, Stalls
-from bustd_monitor.conditions.table import Finding, findings
 from bustd_monitor.sensing.reading import Reading, Refaults
 from bustd_protocol.messages import Signal
 from tests.unit.monitor.making import DEFAULTS, GIB, MIB, psi, reading
-from tests.unit.monitor.trends import STALLED, filling_at, stalls_of, the, thrashing
+from tests.unit.monitor.trends import STALLED, filling_at, found_in, stalls_of, the, thrashing
 
 # stall
 
@@ -90,7 +90,7 @@ def test_the_numbers_of_stall_can_be_moved():
 
 def test_the_headroom_of_stall_is_of_available_memory():
     found = the("stall", reading(5 * GIB))
-    assert (found.headroom, found.needs_time, found.signal) == (GIB, True, Signal.TERM)
+    assert (found.headroom, found.condition.needs_time, found.signal) == (GIB, True, Signal.TERM)
 
 
 # forecast
@@ -111,7 +111,7 @@ def test_forecast_fires_when_memory_and_swap_are_gone_within_two_seconds_and_lit
     available, free_swap, per_second, is_scarce, fires
 ):
     found = forecast(reading(available, swap=(8 * GIB, free_swap)), filling_at(per_second))
-    assert (found.is_scarce, found.fires, found.needs_time) == (is_scarce, fires, True)
+    assert (found.is_scarce, found.fires, found.condition.needs_time) == (is_scarce, fires, True)
 
 
 def forecast(a_reading: Reading, filling: Filling, **keys: object) -> Finding:
@@ -141,7 +141,7 @@ def test_forecast_sends_sigkill_only_if_the_grace_of_a_sigterm_would_be_too_long
     ],
 )
 def test_whichever_fires_sends_sigkill_where_the_machine_would_not_survive_the_grace(per_second, firing, signal):
-    found = findings(reading(GIB, pressure=psi(30)), Stalls(), DEFAULTS.conditions, filling_at(per_second))
+    found = found_in(reading(GIB, pressure=psi(30)), Stalls(), DEFAULTS.conditions, filling_at(per_second))
     assert {one.name: one.signal for one in found if one.fires} == dict.fromkeys(firing, signal)
     assert all(one.signal is Signal.TERM for one in found if not one.fires)
 

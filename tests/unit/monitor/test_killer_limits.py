@@ -4,19 +4,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bustd_killer.checks import judge_shortage
+from bustd_killer.checks import Ruling, judge_shortage
 from bustd_killer.facts import Machine
+from bustd_monitor.conditions.killer_limits import KillerLimits, limits_in
 from bustd_monitor.conditions.stalled_seconds import Stalls
-from bustd_monitor.conditions.table import findings
+from bustd_monitor.conditions.table import killer_warnings
 from bustd_monitor.config import config_of
-from bustd_monitor.deciding.killer_limits import outside_the_killers_limits
 from bustd_monitor.sensing.reading import Reading
 from bustd_protocol.messages import Reason
 from bustd_shared.kernel.procfs import Meminfo
 from bustd_shared.rules import killer_toml
+from tests.unit.killer.making import case
 from tests.unit.monitor.making import psi
 from tests.unit.monitor.test_conditions import ANY_STALLS, any_conditions
-from tests.unit.monitor.trends import filling_at, stalls_of, thrashing
+from tests.unit.monitor.trends import filling_at, found_in, stalls_of, thrashing
 
 
 @st.composite
@@ -43,18 +44,22 @@ KILLERS = st.builds(
 )
 
 
+def killers_ruling(reading: Machine, config: killer_toml.KillerConfig) -> Ruling:
+    """Check 9 of a killer with this configuration on a machine with this reading."""
+    ordinary = case(reading=reading)
+    return judge_shortage(ordinary._replace(guard=ordinary.guard._replace(config=config)))
+
+
 @given(machines(), ANY_STALLS, any_conditions(), KILLERS)
 @settings(deadline=None, max_examples=200)
 def test_a_condition_of_which_there_is_no_warning_never_fires_where_the_killer_refuses(machine, stalls, some, killer):
     meminfo, some_avg10 = machine
-    monitor = config_of({})._replace(conditions=some)
-    limits = (killer.available_percent, killer.pressured_available_percent, killer.pressure_some_avg10)
-    warned = [sentence.split()[0] for sentence in outside_the_killers_limits(monitor, *limits)]
+    warned = [sentence.split()[0] for sentence in killer_warnings(some, limits_in(killer))]
     total = meminfo.available + meminfo.anonymous
     a_reading = Reading(meminfo.total, meminfo.free, total, meminfo.available, 0, 0, psi(some_avg10))
     filling = filling_at(2**45)
-    ruling = judge_shortage(Machine(meminfo, some_avg10), killer)
-    for found in findings(a_reading, stalls, some, filling):
+    ruling = killers_ruling(Machine(meminfo, some_avg10), killer)
+    for found in found_in(a_reading, stalls, some, filling):
         if found.fires and f"conditions.{found.name}" not in warned:
             assert ruling.reason is Reason.NONE, f"{found.name} fires and the killer says: {ruling.why}"
 
@@ -72,8 +77,8 @@ def test_by_default_the_killer_agrees_with_each_condition_where_it_begins_to_fir
     ):
         meminfo = Meminfo(total, total // 10, available, total - available, 0, 0)
         a_reading = Reading(total, total // 10, total, available, 0, 0, psi(some))
-        assert any(found.fires for found in findings(a_reading, stalls, defaults, filling_at(rate)))
-        assert judge_shortage(Machine(meminfo, some), killer).reason is Reason.NONE
+        assert any(found.fires for found in found_in(a_reading, stalls, defaults, filling_at(rate)))
+        assert killers_ruling(Machine(meminfo, some), killer).reason is Reason.NONE
 
 
 @pytest.mark.parametrize(
@@ -87,13 +92,13 @@ def test_by_default_the_killer_agrees_with_each_condition_where_it_begins_to_fir
 )
 def test_a_condition_that_can_fire_where_the_killer_refuses_is_told_with_both_figures(tables, condition):
     monitor = config_of({"conditions": tables})
-    assert outside_the_killers_limits(monitor, 25, 40, 10) == [
+    assert killer_warnings(monitor.conditions, KillerLimits(25, 40, 10)) == [
         f"conditions.{condition} can fire at 26 % of available memory, where the killer still refuses: it kills at "
         "25 % or less (limits.available_percent in killer.toml)"
     ]
-    assert outside_the_killers_limits(monitor, 26, 40, 10) == []
+    assert killer_warnings(monitor.conditions, KillerLimits(26, 40, 10)) == []
 
 
 def test_of_a_condition_that_is_switched_off_there_is_no_warning():
     off = config_of({"conditions": {name: {"enabled": False} for name in ("forecast", "stall", "pressure")}})
-    assert outside_the_killers_limits(off, 10, 10, 10) == []
+    assert killer_warnings(off.conditions, KillerLimits(10, 10, 10)) == []

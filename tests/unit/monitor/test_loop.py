@@ -33,20 +33,25 @@ class Scene:
         self.candidates = (candidate(101), candidate(102))
         self.rankings = 0
         self.watch_takes_ms, self.due = 0, []
+        self.is_listening, self.heard_at_each_line = False, []
         self.client = Client("/nowhere", Socket(fileno=ours.detach()))
         self.service_manager = ServiceManager(environment or {})
         self.loop = Loop(
             config_of(QUICK | settings),
             Protection(),
-            sensor=SimpleNamespace(read=lambda *_: self.reading),
-            shortlist=SimpleNamespace(rank=self.rank, watch=self.watch),
+            sensor=SimpleNamespace(read=lambda *_: self.reading, quick_look=None),
+            search=SimpleNamespace(rank=self.rank, watch=self.watch),
             client=self.client,
             triggers=Triggers((), "none"),
             service_manager=self.service_manager,
-            log=self.said.append,
+            log=self.log,
             clock_ns=lambda: self.now_ms * 1_000_000,
             reload=lambda: None,
         )
+
+    def log(self, line: str) -> None:
+        self.said.append(line)
+        self.heard_at_each_line.append(len(self.heard()) if self.is_listening else 0)
 
     def rank(self, *_: object) -> Ranking:
         self.rankings += 1
@@ -135,11 +140,11 @@ def test_a_shortage_becomes_one_request_and_its_end_another_reading(scene):
 def test_the_request_is_on_its_way_before_anything_is_logged_about_it(scene):
     it = scene()
     it.greet()
-    it.reading, order = SHORT, []
-    it.loop._log = lambda line: order.append((line, len(it.heard())))
+    it.reading, it.is_listening = SHORT, True
+    it.said.clear()
+    it.heard_at_each_line.clear()
     it.turns()
-    line, requests = order[0]
-    assert line.startswith("floor fires") and requests == 1
+    assert it.said[0].startswith("floor fires") and it.heard_at_each_line == [1]
 
 
 def test_an_exit_that_crosses_an_escalation_lets_nothing_be_asked_before_its_verdict(scene):

@@ -36,7 +36,7 @@ def test_one_that_fits_is_enough_and_units_are_asked_first():
     assert matched_by(EVERYTHING._replace(units=(), uids=(), names=()), both) == "command *--leak*"
 
 
-def test_without_rules_nobody_is_matched():
+def test_without_rules_no_process_matches():
     assert matched_by(matchers(), process(unit="x", command="x")) == ""
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bustd_monitor.ranking.order import Terms, rank, why_protected
+from bustd_monitor.ranking.order import Cause, Move, Shield, Spared, Terms, protection, rank
 from bustd_monitor.ranking.settings import Victims
 from bustd_monitor.sensing.preferences import AVOID, OMIT
 from bustd_protocol.messages import Scope
@@ -16,6 +16,10 @@ from tests.unit.monitor.making import GIB, MIB, matchers, process, victims
 RULES = victims(
     prefer=matchers(names=(b"test*",)), avoid=matchers(uids=(26,)), never=matchers(commands=("*--precious*",))
 )
+
+
+PREFERRED, AVOIDED = Move(Cause.PREFERRED, 3072, "name test*"), Move(Cause.AVOIDED, -3072, "uid 26")
+"""In MiB."""
 
 
 def terms(
@@ -100,7 +104,7 @@ def test_a_build_runs_away_as_a_whole_and_its_largest_dies_before_a_larger_idle_
     idle = process(1, held_bytes=190 * MIB, cgroup="/db.service")
     ranking = rank([idle, *build], terms(filled_bytes=170 * MIB))
     assert [one.process.pid for one in ranking.candidates[:3]] == [25, 24, 1]
-    assert ranking.candidates[0].why == "holds 65 MiB, runs away with its unit +130 MiB"
+    assert ranking.candidates[0].moves == (Move(Cause.RUNS_AWAY_WITH_UNIT, 130 * MIB),)
     assert rank([idle, *build], terms(filled_bytes=400 * MIB)).candidates[0].process.pid == 1, "a tmpfs, perhaps"
 
 
@@ -160,53 +164,54 @@ def test_the_points_can_be_moved():
 
 
 @pytest.mark.parametrize(
-    ("changed", "badness", "why"),
+    ("changed", "badness", "moves"),
     [
-        ({}, 1024, "holds 1024 MiB"),
-        ({"gained_bytes": 10 * MIB}, 1034, "holds 1024 MiB, gained of late +10 MiB"),
-        ({"gained_bytes": 100 * MIB}, 3072, "holds 1024 MiB, runs away +2048 MiB"),
-        ({"oom_score_adj": 200}, 3072, "holds 1024 MiB, oom_score_adj 200 +2048 MiB"),
-        ({"comm": b"test1"}, 4096, "holds 1024 MiB, preferred by name test* +3072 MiB"),
-        ({"uid": 26}, -2048, "holds 1024 MiB, avoided by uid 26 -3072 MiB"),
+        ({}, 1024, []),
+        ({"gained_bytes": 10 * MIB}, 1034, [Move(Cause.GAINED, 10)]),
+        ({"gained_bytes": 100 * MIB}, 3072, [Move(Cause.RUNS_AWAY, 2048)]),
+        ({"oom_score_adj": 200}, 3072, [Move(Cause.OOM_SCORE_ADJ, 2048)]),
+        ({"comm": b"test1"}, 4096, [PREFERRED]),
+        ({"uid": 26}, -2048, [AVOIDED]),
         (
             {"comm": b"test1", "uid": 26, "oom_score_adj": -100},
             0,
-            "holds 1024 MiB, oom_score_adj -100 -1024 MiB, preferred by name test* +3072 MiB, "
-            "avoided by uid 26 -3072 MiB",
+            [Move(Cause.OOM_SCORE_ADJ, -1024), PREFERRED, AVOIDED],
         ),
     ],
 )
-def test_the_reason_for_a_place_is_said(changed, badness, why):
+def test_the_reason_for_a_place_is_known(changed, badness, moves):
     (chosen,) = rank([process(**changed)], terms(RULES)).candidates
-    assert (chosen.badness // MIB, chosen.why) == (badness, why)
+    in_mib = [move._replace(moved_bytes=move.moved_bytes // MIB) for move in chosen.moves]
+    assert (chosen.badness // MIB, in_mib) == (badness, moves)
+    assert chosen.badness == chosen.held_bytes + sum(move.moved_bytes for move in chosen.moves)
 
 
 @pytest.mark.parametrize(
-    ("changed", "why"),
+    ("changed", "shield", "rule"),
     [
-        ({"oom_score_adj": -1000}, "oom_score_adj -1000"),
-        ({"oom_score_adj": -999}, ""),
-        ({"unit": "sshd.service"}, "protected by killer.toml: unit sshd.service"),
-        ({"command": "db --precious"}, "never: command *--precious*"),
-        ({"held_bytes": 16 * MIB - 1}, "its death would not help"),
-        ({"held_bytes": 16 * MIB}, ""),
-        ({"comm": b"test1"}, ""),
-        ({"uid": 26}, ""),
+        ({"oom_score_adj": -1000}, Shield.OOM_SCORE_ADJ, ""),
+        ({"oom_score_adj": -999}, None, ""),
+        ({"unit": "sshd.service"}, Shield.KILLER_TOML, "unit sshd.service"),
+        ({"command": "db --precious"}, Shield.NEVER, "command *--precious*"),
+        ({"held_bytes": 16 * MIB - 1}, Shield.TOO_SMALL, ""),
+        ({"held_bytes": 16 * MIB}, None, ""),
+        ({"comm": b"test1"}, None, ""),
+        ({"uid": 26}, None, ""),
     ],
 )
-def test_who_is_left_out_is_said_with_the_reason(changed, why):
+def test_of_a_process_that_is_left_out_the_reason_is_known(changed, shield, rule):
     some = terms(RULES, advice=Protection(units=("sshd.service",)))
     one = process(**changed)
     ranking = rank([one], some)
-    assert [(spared.process, spared.why) for spared in ranking.spared] == ([(one, why)] if why else [])
-    assert [chosen.process for chosen in ranking.candidates] == ([] if why else [one])
+    assert ranking.spared == ((Spared(one, shield, rule),) if shield else ())
+    assert [chosen.process for chosen in ranking.candidates] == ([] if shield else [one])
 
 
 def test_an_ordinary_users_monitor_leaves_others_alone():
-    assert why_protected(process(uid=1000), terms(only_uid=1000)) == ""
-    assert why_protected(process(uid=1001), terms(only_uid=1000)) == "another user's"
-    assert why_protected(process(uid=1000), terms(only_uid=0)) == "another user's"
-    assert why_protected(process(uid=0), terms(only_uid=0)) == ""
+    for own, other in ((1000, 1001), (0, 1000)):
+        assert protection(process(uid=own), terms(only_uid=own)) is None
+        of_another = process(uid=other)
+        assert protection(of_another, terms(only_uid=own)) == Spared(of_another, Shield.OTHER_USER)
 
 
 def test_without_processes_there_is_nobody():
@@ -255,7 +260,8 @@ def test_the_order_is_total_and_stable_and_loses_nobody(processes, shuffle: rand
 @given(PROCESSES)
 @settings(deadline=None)
 def test_no_more_than_one_runs_away(processes):
-    assert sum("runs away" in chosen.why for chosen in rank(processes, terms()).candidates) <= 1
+    moves = [move for chosen in rank(processes, terms()).candidates for move in chosen.moves]
+    assert sum(move.cause in (Cause.RUNS_AWAY, Cause.RUNS_AWAY_WITH_UNIT) for move in moves) <= 1
 
 
 @given(PROCESSES)
@@ -285,7 +291,7 @@ def test_with_scope_cgroup_a_unit_counts_as_one_and_its_largest_process_is_asked
     first, second = ranking.candidates
     assert (first.process.pid, first.scope, first.held_bytes // MIB) == (14, Scope.CGROUP, 560)
     assert (second.process.pid, second.scope) == (1, Scope.PROCESS)
-    assert first.why == "holds 560 MiB in /system.slice/build.service (5 known), runs away +1120 MiB"
+    assert (first.known, first.moves) == (5, (Move(Cause.RUNS_AWAY, 1120 * MIB),))
 
 
 def test_otherwise_its_processes_are_ranked_one_by_one():
@@ -323,10 +329,10 @@ def test_what_systemd_is_asked_to_omit_is_left_out_and_what_it_is_to_avoid_falls
     omitted, avoided = process(1, preference=OMIT), process(2, preference=AVOID)
     ranking = rank([omitted, avoided, process(3, held_bytes=100 * MIB)], terms())
     assert [one.process.pid for one in ranking.candidates] == [3, 2]
-    assert ranking.candidates[1].why == "holds 1024 MiB, avoided by ManagedOOMPreference= -3072 MiB"
-    assert [(one.process.pid, one.why) for one in ranking.spared] == [(1, "ManagedOOMPreference=omit")]
+    assert ranking.candidates[1].moves == (Move(Cause.AVOIDED, -3072 * MIB, "ManagedOOMPreference="),)
+    assert ranking.spared == (Spared(omitted, Shield.OMIT),)
 
 
 def test_what_a_rule_avoids_and_systemd_too_is_avoided_once():
     (only,) = rank([process(1, preference=AVOID, uid=26)], terms(RULES)).candidates
-    assert only.why == "holds 1024 MiB, avoided by uid 26 -3072 MiB"
+    assert only.moves == (Move(Cause.AVOIDED, -3072 * MIB, "uid 26"),)

@@ -103,4 +103,4 @@ def test_no_condition_that_acts_without_psi_is_slept_past(findings, sleep):
     """The fastest filling that the configuration speaks of does not get below a threshold during a sleep."""
     wait_ms = sleep_ms(findings, sleep)
     filled = (wait_ms if wait_ms > sleep.shortest_ms else 0) * sleep.fill_mib_per_second * 2**20 // 1000
-    assert all(filled <= one.headroom for one in findings if not one.needs_time)
+    assert all(filled <= one.headroom for one in findings if not one.condition.needs_time)

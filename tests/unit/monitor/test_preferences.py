@@ -1,4 +1,4 @@
-"""ManagedOOMPreference= as systemd leaves it on control groups: whose counts, in the kernel's own hierarchy."""
+"""ManagedOOMPreference= as systemd stores it on control groups: when it counts, in the kernel's own hierarchy."""
 
 import os
 from pathlib import Path
@@ -84,7 +84,7 @@ def test_a_units_wish_holds_for_the_groups_below_it_and_a_slices_does_not(place)
 
 
 @pytest.mark.parametrize("name", ["oomd_avoid", "oomd_omit"])
-def test_what_an_ordinary_user_writes_on_what_is_his_shields_nobody(place, name):
+def test_what_an_ordinary_user_sets_on_a_group_of_their_own_shields_no_process(place, name):
     os.chown(place.unit, NOBODY.pw_uid, NOBODY.pw_gid)
     os.chown(place.below, NOBODY.pw_uid, NOBODY.pw_gid)
 
@@ -102,7 +102,7 @@ def test_what_an_ordinary_user_writes_on_what_is_his_shields_nobody(place, name)
     assert place.preference(place.below, NOBODY.pw_uid + 1) == NONE
 
 
-def test_what_root_wishes_counts_for_a_user_who_ranks_his_own_too(place):
+def test_what_root_sets_counts_also_where_a_user_ranks_their_own_processes(place):
     os.setxattr(place.unit, "user.oomd_avoid", b"1")
     assert place.preference(place.unit, NOBODY.pw_uid) == AVOID
 

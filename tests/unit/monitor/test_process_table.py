@@ -1,4 +1,4 @@
-"""The process table a piece at a time, and who was started since it was last asked."""
+"""The process table a piece at a time, and the processes that were started since the last call."""
 
 import ctypes
 import errno
@@ -45,7 +45,7 @@ def whole_round(table: ProcessTable, count: int = 3) -> list[int]:
     return pids
 
 
-def test_a_walk_meets_everybody_once_and_then_begins_anew(proc, make):
+def test_a_round_lists_every_process_once_and_then_the_next_begins(proc, make):
     for pid in range(100, 120):
         proc.process(pid)
     proc.meminfo()
@@ -54,7 +54,7 @@ def test_a_walk_meets_everybody_once_and_then_begins_anew(proc, make):
     assert sorted(whole_round(table, 7)) == list(range(100, 120))
 
 
-def test_a_rewound_walk_begins_anew(proc, make):
+def test_after_a_rewind_a_round_begins(proc, make):
     for pid in range(100, 110):
         proc.process(pid)
     table = make(proc)
@@ -63,7 +63,7 @@ def test_a_rewound_walk_begins_anew(proc, make):
     assert sorted(whole_round(table)) == list(range(100, 110))
 
 
-def test_bustds_own_processes_are_not_met(proc, make):
+def test_bustds_own_processes_are_not_listed(proc, make):
     for pid in (os.getpid(), os.getppid(), 4_000_000):
         proc.process(pid)
     proc.last_pid(os.getppid() - 1)
@@ -85,7 +85,7 @@ def test_where_proc_can_not_be_listed_a_round_is_empty_and_nothing_crashes(proc,
     assert table.walk(10) == [100]
 
 
-def test_only_descendants_of_the_given_process_are_met_where_there_is_one(proc, make):
+def test_only_descendants_of_the_given_process_are_listed_if_there_is_one(proc, make):
     proc.process(10, parent=1)
     proc.process(20, parent=10)
     proc.process(30, parent=20)
@@ -109,7 +109,7 @@ def test_newcomers_are_the_numbers_given_out_since_the_last_question(proc, make)
     assert table.newcomers() == []
 
 
-def test_after_a_flood_or_once_the_numbers_begin_anew_nobody_knows_the_newcomers(proc, make):
+def test_after_a_flood_of_processes_and_when_the_pids_wrap_the_newcomers_are_unknown(proc, make):
     proc.last_pid(100)
     table = make(proc)
     proc.last_pid(100 + 512)
@@ -123,7 +123,7 @@ def test_after_a_flood_or_once_the_numbers_begin_anew_nobody_knows_the_newcomers
 
 
 @pytest.mark.parametrize("loadavg", [None, b"", b"0.52 0.16 0.05 5/5076\n", b"0.52 0.16 0.05 5/5076 x\n"])
-def test_where_nothing_tells_the_last_number_nobody_knows_the_newcomers(proc, make, loadavg):
+def test_where_the_last_pid_is_not_shown_the_newcomers_are_unknown(proc, make, loadavg):
     if loadavg is not None:
         proc.write("loadavg", loadavg)
     assert make(proc).newcomers() is None
@@ -169,7 +169,7 @@ def test_the_age_of_a_process_is_the_time_since_its_start(make):
     assert 5000 <= table.age_ms(process(start_ticks=ticks_ago(5))) <= 6000
 
 
-def test_what_is_told_of_one_process_is_what_proc_says(proc, make):
+def test_a_process_is_what_proc_says(proc, make):
     proc.process(10, oom_score=123, resident_pages=5, command=b"a\0b\0")
     table = make(proc)
     assert (table.score(10), table.score(11)) == (123, 0)
@@ -184,7 +184,7 @@ SCOPE = "/user.slice/user-1000.slice/user@1000.service/app.slice/leak.scope"
 
 
 def grouped(proc: FakeProc, path: str = SCOPE, *, indivisible: bool = False) -> str:
-    """Where a hierarchy is whose control group `path` has one process, 10, and maybe memory.oom.group."""
+    """A hierarchy in which the control group `path` has one process, 10, and perhaps memory.oom.group."""
     proc.process(10, cgroup=f"0::{path}\n".encode())
     proc.write(f"../cgroup{path}/memory.oom.group", b"%d\n" % indivisible)
     return str(proc.directory.parent / "cgroup")
@@ -213,7 +213,7 @@ def test_where_nothing_may_die_whole_a_process_dies_alone(proc, make, path):
     assert make(proc, hierarchy=str(proc.directory)).read(10, 1).whole == ""
 
 
-def test_without_a_unified_hierarchy_everybody_dies_alone(proc, make):
+def test_without_a_unified_hierarchy_every_process_dies_alone(proc, make):
     grouped(proc)
     assert make(proc).read(10, 1).whole == ""
 

@@ -1,4 +1,4 @@
-"""The process table of one control group: only those who are in it are met, and those who leave are forgotten."""
+"""The process table of one control group: only processes in it are listed, and those that leave are forgotten."""
 
 import errno
 import os
@@ -47,12 +47,12 @@ def whole_round(table: ProcessTable) -> list[int]:
     return sorted(pids)
 
 
-def test_a_walk_meets_the_group_and_what_is_below_it_and_nobody_else(table):
+def test_a_walk_lists_the_processes_of_the_group_and_below_it_and_no_others(table):
     assert whole_round(table) == [10, 11, 12]
     assert whole_round(table) == [10, 11, 12]
 
 
-def test_of_the_newcomers_only_those_in_the_group_are_told(table, proc):
+def test_of_the_newcomers_only_those_in_the_group_are_listed(table, proc):
     proc.last_pid(20)
     assert table.newcomers() == [10, 11, 12]
 
@@ -63,7 +63,7 @@ def test_one_that_has_left_the_group_is_as_one_that_is_gone(table, proc):
     assert table.read(10, 1) is None
 
 
-def test_bustds_own_processes_are_not_met_in_it_either(table, proc, tree):
+def test_bustds_own_processes_are_not_listed_in_it_either(table, proc, tree):
     proc.process(os.getpid(), cgroup=f"0::{WATCHED}\n".encode())
     tree.group(WATCHED, 10, os.getpid())
     assert whole_round(table) == [10, 12]
@@ -79,7 +79,7 @@ def test_what_would_die_whole_beyond_the_group_dies_alone(proc, tree):
         table.close()
 
 
-def test_the_root_of_a_container_is_everybody_in_it(proc, tree):
+def test_the_root_of_a_container_has_every_process_in_it(proc, tree):
     proc.process(30, cgroup=b"0::/../outside\n")
     table = ProcessTable(proc.path, hierarchy=tree.path, group="/")
     assert whole_round(table) == [10, 11, 12, 20]
@@ -97,7 +97,7 @@ def test_a_group_that_goes_during_the_walk_ends_nothing(table, tree):
     assert whole_round(table) == [10, 11]
 
 
-def test_with_too_many_control_groups_everybody_is_looked_at_instead(table, tree, monkeypatch):
+def test_with_too_many_control_groups_every_process_is_looked_at_instead(table, tree, monkeypatch):
     monkeypatch.setattr(group_members, "MOST_GROUPS", 2)
     assert sorted(set(whole_round(table))) == [10, 11, 12]
 
@@ -112,7 +112,7 @@ def test_without_descriptors_the_round_ends_and_nothing_crashes(table, monkeypat
     assert whole_round(table) == [10, 11, 12]
 
 
-def test_a_threaded_group_hides_nobody(table, tree, monkeypatch):
+def test_a_threaded_group_hides_no_process(table, tree, monkeypatch):
     """Its cgroup.procs is EOPNOTSUPP; its processes are listed in the group above it (cgroup-v2.rst, threads)."""
     real = os.read
 

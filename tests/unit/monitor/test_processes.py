@@ -1,6 +1,7 @@
-"""The process table, from a /proc of any kind: whoever has vanished or makes no sense is left out, and no more."""
+"""One process for ranking, from a /proc of any kind: one that is gone or makes no sense is left out."""
 
 import os
+import resource
 import threading
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 from bustd_monitor.sensing import processes
 from bustd_monitor.sensing.processes import (
     Process,
-    ancestors,
+    descends_from,
+    is_in_group,
     oom_score,
     read_command,
     read_process,
@@ -67,7 +69,7 @@ def test_a_process_of_a_user_in_many_groups_is_read_as_any_other():
 
 @pytest.mark.parametrize("name", ["stat", "status", "oom_score_adj"])
 @pytest.mark.parametrize("data", [None, b"", b"garbage\n", b"(", b"\xff" * 100])
-def test_a_process_that_has_vanished_or_makes_no_sense_is_left_out(proc, name, data):
+def test_a_process_that_is_gone_or_makes_no_sense_is_left_out(proc, name, data):
     proc.process(10)
     assert read_process(10, 1, proc.path) is not None
     if data is None:
@@ -116,7 +118,7 @@ def test_a_zombie_leader_without_such_a_thread_is_left_out(proc):
 
 
 @pytest.mark.parametrize(("data", "score"), [(b"700\n", 700), (b"0\n", 0), (b"garbage", 0), (b"", 0), (None, 0)])
-def test_a_score_is_what_the_kernel_says_and_0_for_who_has_vanished(proc, data, score):
+def test_a_score_is_what_the_kernel_says_and_0_for_a_process_that_is_gone(proc, data, score):
     if data is not None:
         proc.write("10/oom_score", data)
     assert oom_score(10, proc.path) == score
@@ -148,7 +150,7 @@ def test_resident_memory_is_the_second_number_of_statm(proc, data, pages):
     assert resident_bytes(10, proc.path) == pages * PAGE
 
 
-def test_who_has_vanished_has_no_resident_memory(proc):
+def test_a_process_that_is_gone_has_no_resident_memory(proc):
     assert resident_bytes(10, proc.path) == 0
 
 
@@ -176,29 +178,40 @@ def test_of_a_long_command_line_the_beginning_is_enough(proc):
     assert 100 < len(read_command(10, proc.path)) < 10_000
 
 
-def test_who_has_vanished_has_no_command_line(proc):
+def test_a_process_that_is_gone_has_no_command_line(proc):
     assert read_command(10, proc.path) == ""
 
 
-def test_the_ancestors_are_the_parent_its_parent_and_so_on(proc):
+def test_a_process_descends_from_its_parent_its_parents_parent_and_so_on(proc):
     proc.process(30, parent=20)
     proc.process(20, parent=10)
     proc.process(10, parent=1)
-    assert list(ancestors(30, proc.path)) == [20, 10, 1]
-    assert list(ancestors(1, proc.path)) == []
+    assert [ancestor for ancestor in (1, 10, 20, 30, 40) if descends_from(30, ancestor, proc.path)] == [1, 10, 20]
+    assert not descends_from(40, 1, proc.path)
 
 
-def test_a_gap_in_the_line_of_ancestors_ends_it(proc):
-    proc.process(30, parent=20)
-    assert list(ancestors(30, proc.path)) == [20]
-    assert list(ancestors(40, proc.path)) == []
+def test_this_process_descends_from_its_parent():
+    assert descends_from(os.getpid(), os.getppid())
+    assert not descends_from(os.getppid(), os.getpid())
 
 
-def test_ones_own_ancestors_begin_with_the_parent():
-    assert next(ancestors(os.getpid())) == os.getppid()
+def test_without_a_descriptor_left_a_process_counts_as_gone_and_nothing_is_raised():
+    def read_everything():
+        pid = os.getppid()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
+        return (
+            read_process(pid, 1),
+            oom_score(pid),
+            resident_bytes(pid),
+            read_command(pid),
+            descends_from(pid, 1),
+            is_in_group(pid, "/a"),
+        )
+
+    assert in_child(read_everything) == (None, 0, 0, "", False, False)
 
 
-def test_a_file_that_can_be_opened_and_not_read_counts_as_vanished(proc):
+def test_a_process_with_a_file_that_can_be_opened_and_not_read_counts_as_gone(proc):
     proc.process(10)
     proc.remove("10/status")
     (proc.directory / "10/status").mkdir()  # read(2) answers EISDIR

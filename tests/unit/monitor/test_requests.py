@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bustd_monitor.deciding.actions import Ask, Escalate, Flight
 from bustd_monitor.deciding.requests import escalation, kill_request
-from bustd_monitor.deciding.states import Ask, Escalate, Flight
 from bustd_protocol import codec, limits
 from bustd_protocol.messages import KillRequest, Scope, Signal
 from tests.unit.monitor.making import GIB, candidate, finding

@@ -1,10 +1,10 @@
-"""The few that matter, from the whole table: on trees made for the test, and on real processes."""
+"""The few processes that matter, found in the whole table: on trees made for the test, and on real processes."""
 
 import os
 
 import pytest
 
-from bustd_monitor.ranking.order import Terms
+from bustd_monitor.ranking.order import Shield, Terms
 from bustd_monitor.ranking.search import CandidateSearch
 from bustd_monitor.sensing import processes
 from bustd_monitor.sensing.command_lines import CommandLines
@@ -17,22 +17,22 @@ from tests.support import victims as real
 from tests.unit.monitor.making import GIB, MIB, matchers, ticks_ago, victims
 
 PLAIN = Terms(victims(), Protection(), 16 * MIB, total_bytes=16 * GIB, room_bytes=GIB)
-NOBODY = frozenset()
+NONE_REFUSED = frozenset()
 LEAK_KIB = 102_400
 
 
 def at_once(function, arguments) -> None:
-    """What otherwise a thread does."""
+    """Instead of starting a thread."""
     function(*arguments)
 
 
 class Scene:
-    """A tree, a shortlist of it, and a clock. `looked_at` are the PIDs that were looked at closely, in order."""
+    """A tree of processes, a search in it, and a clock. `looked_at` are the PIDs that were read closely, in order."""
 
     def __init__(self, proc: FakeProc, monkeypatch) -> None:
         self.proc, self.now_ms, self.looked_at, self.commands = proc, 1_000_000, [], []
         self.table = ProcessTable(proc.path, commands=CommandLines(proc.path, start=at_once))
-        self.shortlist = CandidateSearch(self.table)
+        self.search = CandidateSearch(self.table)
         look, command = processes.read_process, processes.read_command
         monkeypatch.setattr(
             processes, "read_process", lambda pid, *rest: self.looked_at.append(pid) or look(pid, *rest)
@@ -42,20 +42,20 @@ class Scene:
         )
 
     def watch(self, count: int = 1, terms: Terms = PLAIN, *, apart_ms: int = 1000, is_due: bool = False) -> None:
-        """So many readings, a second apart; after each the next one `is_due` at once, or not before all is done."""
+        """Watch `count` times, a second apart; after each the caller `is_due` at once, or not before all is done."""
         for _ in range(count):
             self.now_ms += apart_ms
-            self.shortlist.watch(terms, self.now_ms, lambda: is_due)
+            self.search.watch(terms, self.now_ms, lambda: is_due)
 
-    def follow_newcomers(self) -> None:
+    def show_last_pid(self) -> None:
         """From here on /proc/loadavg is there, which was not at the start."""
         self.table._loadavg = os.open(f"{self.proc.path}/loadavg", os.O_RDONLY)
 
-    def rank(self, terms: Terms = PLAIN, refused: frozenset = NOBODY) -> list[int]:
-        return [chosen.process.pid for chosen in self.shortlist.rank(terms, refused, self.now_ms).candidates]
+    def rank(self, terms: Terms = PLAIN, refused: frozenset = NONE_REFUSED) -> list[int]:
+        return [chosen.process.pid for chosen in self.search.rank(terms, refused, self.now_ms).candidates]
 
     def crowd(self, count: int, *, score: int = 667, first: int = 1000) -> None:
-        """So many of one score that are all too small to help."""
+        """This many of one score, all too small to help."""
         for pid in range(first, first + count):
             self.proc.process(pid, oom_score=score, anonymous_kib=100, resident_pages=20)
 
@@ -71,10 +71,10 @@ def preferring(**patterns) -> Terms:
     return PLAIN._replace(victims=victims(prefer=matchers(**patterns)))
 
 
-# Without a moment of watch
+# Without any watch before
 
 
-def test_who_holds_most_comes_first_of_everybody(scene):
+def test_the_process_that_holds_most_comes_first_of_all(scene):
     scene.proc.process(101, oom_score=700, anonymous_kib=20_000)
     scene.proc.process(102, oom_score=900, anonymous_kib=60_000)
     scene.proc.process(103, oom_score=700, anonymous_kib=40_000)
@@ -91,48 +91,48 @@ def test_what_can_not_die_or_does_not_help_is_not_a_candidate(scene):
     assert scene.rank() == [106]
 
 
-def test_who_vanishes_while_he_is_looked_at_is_left_out(scene):
+def test_a_process_that_exits_while_it_is_read_is_left_out(scene):
     scene.proc.process(101, oom_score=900)
     scene.proc.process(102)
     scene.proc.remove("101/status")
     assert scene.rank() == [102]
 
 
-def test_who_was_refused_is_left_out_until_his_pid_is_anothers(scene):
+def test_a_refused_process_is_left_out_and_a_later_one_with_its_pid_is_not(scene):
     scene.proc.process(101, start_ticks=5)
     scene.proc.process(102, start_ticks=6)
     assert scene.rank(refused=frozenset({(101, 5)})) == [102]
     assert sorted(scene.rank(refused=frozenset({(101, 6), (102, 5)}))) == [101, 102]
 
 
-def test_the_spared_are_told_with_the_reason_and_once(scene):
+def test_each_spared_process_is_listed_once_and_with_the_reason(scene):
     scene.proc.process(101, cgroup=b"0::/system.slice/sshd.service\n")
     scene.proc.process(102, oom_score_adj=-1000)
     scene.proc.process(103, anonymous_kib=1000)
     terms = PLAIN._replace(advice=Protection(units=("sshd.service",)))
     scene.watch(3, terms)
-    spared = scene.shortlist.rank(terms, NOBODY, scene.now_ms).spared
-    assert sorted((one.process.pid, one.why) for one in spared) == [
-        (101, "protected by killer.toml: unit sshd.service"),
-        (102, "oom_score_adj -1000"),
-        (103, "its death would not help"),
+    spared = scene.search.rank(terms, NONE_REFUSED, scene.now_ms).spared
+    assert sorted((one.process.pid, one.shield.name, one.rule) for one in spared) == [
+        (101, "KILLER_TOML", "unit sshd.service"),
+        (102, "OOM_SCORE_ADJ", ""),
+        (103, "TOO_SMALL", ""),
     ]
 
 
-def test_who_is_met_twice_in_one_round_is_told_of_once(scene):
+def test_a_process_that_is_offered_twice_in_one_round_is_listed_once(scene):
     scene.proc.last_pid(100)
-    scene.follow_newcomers()
+    scene.show_last_pid()
     scene.watch()
     scene.proc.process(101, oom_score_adj=-1000)
     scene.proc.last_pid(101)
     scene.watch()
-    assert len(scene.shortlist.rank(PLAIN, NOBODY, scene.now_ms).spared) == 1
+    assert len(scene.search.rank(PLAIN, NONE_REFUSED, scene.now_ms).spared) == 1
 
 
-def test_of_hundreds_of_spared_the_largest_are_told(scene):
+def test_of_hundreds_of_spared_processes_the_largest_are_listed(scene):
     for pid in range(1000, 1100):
         scene.proc.process(pid, anonymous_kib=pid, oom_score_adj=-1000)
-    spared = scene.shortlist.rank(PLAIN, NOBODY, scene.now_ms).spared
+    spared = scene.search.rank(PLAIN, NONE_REFUSED, scene.now_ms).spared
     assert [one.process.pid for one in spared] == list(range(1099, 1083, -1))
 
 
@@ -143,7 +143,7 @@ def test_the_protected_do_not_take_the_places_of_candidates(scene):
     assert sorted(found) == list(range(1000, 1020))
 
 
-def test_where_proc_shows_nobody_there_is_nobody(scene):
+def test_where_proc_shows_no_process_there_is_no_candidate(scene):
     assert scene.rank() == []
 
 
@@ -158,7 +158,7 @@ def test_a_watch_walks_through_many_in_pieces_and_still_finds_the_largest(scene)
     scene.watch(5)
     scene.looked_at.clear()
     assert scene.rank() == [5000]
-    assert scene.looked_at == [5000], "the walk had met everybody: only he who helps is looked at again"
+    assert scene.looked_at == [5000], "the round was finished: only the process whose death helps is read again"
 
 
 def test_what_a_decision_looks_at_does_not_grow_with_the_number_of_processes(scene):
@@ -170,7 +170,7 @@ def test_what_a_decision_looks_at_does_not_grow_with_the_number_of_processes(sce
     assert sorted(scene.looked_at) == list(range(1996, 2000))
 
 
-def test_a_decision_before_the_walk_is_finished_finishes_it(scene):
+def test_a_decision_before_the_round_is_finished_finishes_it(scene):
     scene.crowd(1000)
     for pid in (500, 1500, 2500):
         scene.proc.process(pid, oom_score=900, anonymous_kib=LEAK_KIB + pid)
@@ -178,13 +178,13 @@ def test_a_decision_before_the_walk_is_finished_finishes_it(scene):
 
 
 def walked(scene, monkeypatch) -> list[int]:
-    """From here on, every PID that a walk has come by."""
+    """From here on, every PID that a walk lists."""
     pids, walk = [], scene.table.walk
     monkeypatch.setattr(scene.table, "walk", lambda count: pids.extend(found := walk(count)) or found)
     return pids
 
 
-def test_a_decision_amid_the_first_walk_looks_at_what_is_left_of_it_alone(scene, monkeypatch):
+def test_a_decision_amid_the_first_round_looks_only_at_what_is_left_of_it(scene, monkeypatch):
     scene.crowd(1000)
     for pid in (500, 1500, 2500):
         scene.proc.process(pid, oom_score=900, anonymous_kib=LEAK_KIB + pid)
@@ -194,11 +194,11 @@ def test_a_decision_amid_the_first_walk_looks_at_what_is_left_of_it_alone(scene,
     assert 0 < seen < 1002
     assert scene.rank()[0] == 2500
     assert len(pids) == 1002
-    assert scene.shortlist.has_met_everybody
+    assert scene.search.has_finished_a_round
 
 
 def amid_the_first_walk(scene, monkeypatch) -> tuple[list[int], int]:
-    """Whom the walk has come by, and one of those who has grown since and is not followed, as the very first are."""
+    """The PIDs that the round has listed, and one of them that has grown since and is not tracked."""
     scene.crowd(1000)
     scene.proc.process(5000, oom_score=900)
     pids = walked(scene, monkeypatch)
@@ -207,7 +207,7 @@ def amid_the_first_walk(scene, monkeypatch) -> tuple[list[int], int]:
     return pids, pids[100]
 
 
-def test_what_is_missing_even_after_that_is_looked_for_from_the_beginning(scene, monkeypatch):
+def test_memory_that_is_missing_even_after_that_is_looked_for_in_a_whole_round(scene, monkeypatch):
     pids, grown = amid_the_first_walk(scene, monkeypatch)
     assert scene.rank(PLAIN._replace(room_bytes=GIB - 400 * MIB)) == [grown, 5000]
     assert len(pids) == 2 * 1001
@@ -226,13 +226,13 @@ def test_a_later_round_that_is_under_way_may_explain_what_is_missing(scene, monk
     assert len(pids) == 3 * 1001, "nothing was lost since the third round began"
 
 
-def test_a_walk_that_a_calm_interrupted_is_not_merely_finished(scene, monkeypatch):
+def test_a_round_that_a_calm_interrupted_is_not_merely_finished(scene, monkeypatch):
     _, grown = amid_the_first_walk(scene, monkeypatch)
     scene.now_ms += 60_000
     assert scene.rank() == [grown, 5000]
 
 
-def test_many_who_gained_a_little_each_do_not_make_the_rest_of_a_walk_a_whole_one(scene, monkeypatch):
+def test_many_that_gained_a_little_each_do_not_make_the_rest_of_a_round_a_whole_one(scene, monkeypatch):
     scene.crowd(1000, score=10)
     for pid in range(500, 516):
         scene.proc.process(pid, oom_score=700, anonymous_kib=40_960, resident_pages=10_240)
@@ -245,7 +245,7 @@ def test_many_who_gained_a_little_each_do_not_make_the_rest_of_a_walk_a_whole_on
     assert len(pids) == 1016
 
 
-def test_of_equals_the_largest_are_followed(scene):
+def test_of_equals_the_largest_are_tracked(scene):
     for pid in range(1000, 1300):
         scene.proc.process(
             pid,
@@ -266,7 +266,7 @@ def test_a_crowd_of_small_ones_with_high_scores_does_not_hide_the_leak(scene):
     assert scene.rank() == [2000]
 
 
-def test_who_is_all_in_swap_is_followed_for_his_score(scene):
+def test_a_process_that_is_all_in_swap_is_tracked_for_its_score(scene):
     for pid in range(1000, 1060):
         scene.proc.process(pid, oom_score=667, anonymous_kib=20_000, resident_pages=5000 + pid)
     scene.proc.process(2000, oom_score=900, anonymous_kib=100, swap_kib=4 * LEAK_KIB, resident_pages=1)
@@ -274,7 +274,7 @@ def test_who_is_all_in_swap_is_followed_for_his_score(scene):
     assert scene.rank()[0] == 2000
 
 
-def test_who_has_shrunk_makes_room_for_a_larger_one(scene):
+def test_a_process_that_has_shrunk_makes_room_for_a_larger_one(scene):
     for pid in range(1000, 1032):
         scene.proc.process(pid, oom_score=700, resident_pages=30_000)
     scene.watch(2)
@@ -285,11 +285,11 @@ def test_who_has_shrunk_makes_room_for_a_larger_one(scene):
     assert 1000 not in scene.rank()
 
 
-def test_with_a_preference_or_a_rule_on_command_lines_more_are_followed(scene):
+def test_with_a_preference_or_a_rule_on_command_lines_more_are_tracked(scene):
     for pid in range(1000, 1400):
         scene.proc.process(pid, b"precious" if pid == 1300 else b"leak", oom_score=pid - 500)
     assert scene.rank(preferring(names=(b"precious",)))[0] == 1300
-    for terms in (preferring(names=(b"nobody",)), PLAIN._replace(victims=NEVER)):
+    for terms in (preferring(names=(b"another",)), PLAIN._replace(victims=NEVER)):
         assert 128 <= len(scene.rank(terms)) <= 256, "the first by score, and the first by size"
 
 
@@ -308,7 +308,7 @@ def test_when_the_next_reading_is_due_the_rest_of_the_watch_is_left_for_after_it
         assert walked == [16] * looks, "a little of everything is always done"
 
 
-def test_whoever_is_followed_has_his_turn_however_little_time_there_is(scene):
+def test_each_tracked_process_has_its_turn_however_little_time_there_is(scene):
     scene.crowd(20)
     scene.watch(5)
     scene.looked_at.clear()
@@ -316,7 +316,7 @@ def test_whoever_is_followed_has_his_turn_however_little_time_there_is(scene):
     assert sorted(scene.looked_at) == list(range(1000, 1020))
 
 
-def test_whoever_is_followed_is_looked_at_once_a_second_however_often_there_is_a_reading(scene):
+def test_a_tracked_process_is_read_once_a_second_however_often_there_is_a_reading(scene):
     scene.crowd(20)
     scene.watch(5)
     scene.looked_at.clear()
@@ -331,14 +331,14 @@ def test_without_any_watch_only_the_first_are_looked_at_closely(scene):
     assert sorted(set(scene.looked_at)) == [*range(1000, 1032), *range(1468, 1500)], "the first by size, and by score"
 
 
-# Who dies together
+# What dies together
 
 
 SCOPE = b"0::/user.slice/user-1000.slice/user@1000.service/app.slice/leak.scope\n"
 TOGETHER = victims(scope="cgroup", never=matchers(names=(b"precious",)))
 
 
-def test_a_unit_in_which_somebody_too_small_to_be_followed_is_protected_does_not_die_whole(tmp_path):
+def test_a_unit_with_a_protected_process_that_is_too_small_to_be_tracked_does_not_die_whole(tmp_path):
     proc = FakeProc(tmp_path)
     path = SCOPE[3:-1].decode()
     proc.process(101, cgroup=SCOPE)
@@ -348,7 +348,7 @@ def test_a_unit_in_which_somebody_too_small_to_be_followed_is_protected_does_not
     for members, scope in ((b"101\n", Scope.CGROUP), (b"101\n102\n", Scope.PROCESS)):
         proc.write(f"../cgroup{path}/cgroup.procs", members)
         table = ProcessTable(proc.path, hierarchy=str(tmp_path / "cgroup"))
-        ranking = CandidateSearch(table).rank(PLAIN._replace(victims=TOGETHER), NOBODY, 1000)
+        ranking = CandidateSearch(table).rank(PLAIN._replace(victims=TOGETHER), NONE_REFUSED, 1000)
         table.close()
         first = ranking.candidates[0]
         assert (first.process.pid, first.scope) == (101, scope)
@@ -362,7 +362,7 @@ def test_a_unit_with_more_members_than_the_killer_takes_is_not_looked_through_an
         listed = range(5000, 5000 + count)
         scene.proc.write(f"../cgroup{whole}/cgroup.procs", b"".join(b"%d\n" % pid for pid in listed))
         scene.looked_at.clear()
-        (candidate,) = scene.shortlist.rank(PLAIN._replace(victims=TOGETHER), NOBODY, scene.now_ms).candidates
+        (candidate,) = scene.search.rank(PLAIN._replace(victims=TOGETHER), NONE_REFUSED, scene.now_ms).candidates
         assert candidate.scope is scope
         assert (max(scene.looked_at) >= 5000) is (scope is Scope.CGROUP)
 
@@ -371,13 +371,13 @@ def test_a_unit_with_more_members_than_the_killer_takes_is_not_looked_through_an
 
 
 def crowd_of_large_ones(scene, count: int) -> None:
-    """So many that hold 100 MiB and more, 10 MiB apart."""
+    """This many that hold 100 MiB and more, 10 MiB apart."""
     for pid in range(1000, 1000 + count):
         held_kib = LEAK_KIB + (pid - 1000) * 10_240
         scene.proc.process(pid, oom_score=700, anonymous_kib=held_kib, resident_pages=held_kib // 4)
 
 
-def test_who_was_small_a_moment_ago_is_looked_at_wherever_he_stood(scene):
+def test_a_process_that_was_small_a_moment_ago_is_read_again_whatever_its_place_was(scene):
     crowd_of_large_ones(scene, 12)
     scene.proc.process(500, oom_score=690, anonymous_kib=40_960, resident_pages=10_240)
     scene.watch(12)
@@ -386,7 +386,7 @@ def test_who_was_small_a_moment_ago_is_looked_at_wherever_he_stood(scene):
     assert scene.rank(PLAIN._replace(room_bytes=0))[0] == 500
 
 
-def test_who_has_gone_to_swap_a_moment_ago_is_known_by_his_score(scene):
+def test_a_process_that_went_to_swap_a_moment_ago_is_known_by_its_score(scene):
     crowd_of_large_ones(scene, 12)
     scene.proc.process(500, oom_score=690, anonymous_kib=40_960, resident_pages=10_240)
     scene.watch(12)
@@ -394,20 +394,20 @@ def test_who_has_gone_to_swap_a_moment_ago_is_known_by_his_score(scene):
     assert scene.rank()[0] == 500
 
 
-def test_who_has_shrunk_a_moment_ago_is_known_to_have_wherever_he_stands(scene):
+def test_a_process_that_shrank_a_moment_ago_is_read_again_whatever_its_place_is(scene):
     crowd_of_large_ones(scene, 12)
     for pid in range(2000, 2009):
         scene.proc.process(pid, oom_score=900, oom_score_adj=300, anonymous_kib=LEAK_KIB)
     scene.watch(3)
     scene.proc.process(1011, oom_score=700, anonymous_kib=20_480, resident_pages=5120)
-    ranking = scene.shortlist.rank(PLAIN, NOBODY, scene.now_ms)
+    ranking = scene.search.rank(PLAIN, NONE_REFUSED, scene.now_ms)
     (shrunk,) = [one for one in ranking.candidates if one.process.pid == 1011]
     assert shrunk.held_bytes == 20 * MIB
 
 
-def test_who_was_sampled_at_his_largest_is_known_to_have_shrunk_since(scene):
+def test_a_process_that_was_sampled_at_its_largest_is_known_to_have_shrunk_since(scene):
     scene.proc.last_pid(5000)
-    scene.follow_newcomers()
+    scene.show_last_pid()
     for pid in range(2000, 2009):
         scene.proc.process(pid, oom_score=900, oom_score_adj=300, anonymous_kib=LEAK_KIB)
     scene.proc.process(101, oom_score=700, anonymous_kib=20_480, resident_pages=5120)
@@ -415,11 +415,11 @@ def test_who_was_sampled_at_his_largest_is_known_to_have_shrunk_since(scene):
     scene.proc.process(101, oom_score=700, anonymous_kib=204_800, resident_pages=51_200)
     scene.watch(1)
     scene.proc.process(101, oom_score=700, anonymous_kib=20_480, resident_pages=5120)
-    ranking = scene.shortlist.rank(PLAIN, NOBODY, scene.now_ms)
+    ranking = scene.search.rank(PLAIN, NONE_REFUSED, scene.now_ms)
     assert [one.held_bytes for one in ranking.candidates if one.process.pid == 101] == [20 * MIB]
 
 
-def test_many_who_gained_a_little_each_do_not_make_a_walk_of_the_decision(scene, monkeypatch):
+def test_many_that_gained_a_little_each_do_not_make_a_walk_of_the_decision(scene, monkeypatch):
     scene.crowd(100, score=10)
     for pid in range(500, 516):
         scene.proc.process(pid, oom_score=700, anonymous_kib=40_960, resident_pages=10_240)
@@ -430,19 +430,19 @@ def test_many_who_gained_a_little_each_do_not_make_a_walk_of_the_decision(scene,
     assert len(scene.rank(PLAIN._replace(room_bytes=GIB - 48 * MIB))) == 16
 
 
-def test_what_one_had_before_the_walk_began_that_meets_him_explains_nothing(scene, monkeypatch):
+def test_what_a_process_held_before_the_round_that_finds_it_explains_no_loss_since(scene, monkeypatch):
     scene.crowd(1000)
     scene.proc.process(3000, oom_score=900, start_ticks=ticks_ago(8), anonymous_kib=4 * LEAK_KIB)
     monkeypatch.setattr(scene.table, "_listed", lambda: (pid for pid in [*range(1000, 2000), 3000]))
     scene.watch()
-    scene.proc.process(1100, oom_score=950, anonymous_kib=4 * LEAK_KIB)  # met, and not among the first
+    scene.proc.process(1100, oom_score=950, anonymous_kib=4 * LEAK_KIB)  # offered, and not among the largest
     assert sorted(scene.rank(PLAIN._replace(room_bytes=GIB - 400 * MIB))) == [1100, 3000]
 
 
-def test_what_the_dead_had_gained_explains_nothing(scene):
+def test_what_the_dead_had_gained_explains_no_loss(scene):
     scene.proc.process(101, oom_score=700, anonymous_kib=40_960)
     scene.proc.last_pid(199)
-    scene.follow_newcomers()
+    scene.show_last_pid()
     scene.watch(3)
     for pid in range(200, 206):
         scene.proc.last_pid(pid)
@@ -450,10 +450,10 @@ def test_what_the_dead_had_gained_explains_nothing(scene):
         scene.watch(2)
         scene.proc.remove(str(pid))
         scene.watch(1)
-    assert scene.shortlist._tracked.gained_bytes == 0
+    assert scene.search._tracked.gained_bytes == 0
 
 
-def test_after_a_calm_everybody_is_looked_at_anew(scene):
+def test_after_a_calm_every_process_is_read_again(scene):
     scene.crowd(20)
     scene.watch(5)
     scene.watch(is_due=True)
@@ -463,9 +463,9 @@ def test_after_a_calm_everybody_is_looked_at_anew(scene):
     assert sorted(set(scene.looked_at)) == list(range(1000, 1020))
 
 
-def test_who_is_followed_no_more_loses_his_turn(scene):
+def test_a_process_that_is_no_longer_tracked_is_no_longer_sampled(scene):
     scene.proc.last_pid(1100)
-    scene.follow_newcomers()
+    scene.show_last_pid()
     scene.crowd(32)
     scene.watch(3)
     scene.watch(is_due=True)
@@ -480,7 +480,7 @@ def test_who_is_followed_no_more_loses_his_turn(scene):
 
 def test_newcomers_too_are_left_for_after_the_next_reading(scene):
     scene.proc.last_pid(100)
-    scene.follow_newcomers()
+    scene.show_last_pid()
     scene.watch()
     for pid in range(101, 106):
         scene.proc.process(pid, anonymous_kib=200 * 1024)
@@ -488,13 +488,13 @@ def test_newcomers_too_are_left_for_after_the_next_reading(scene):
     scene.looked_at.clear()
     scene.watch(apart_ms=0, is_due=True)
     assert len(scene.looked_at) == 1
-    assert len(scene.rank()) == 5, "at the decision all of them are met"
+    assert len(scene.rank()) == 5, "at the decision all of them are offered"
 
 
-def test_newcomers_that_pile_up_are_left_to_the_walk(scene, monkeypatch):
+def test_too_many_newcomers_are_left_to_the_next_round(scene, monkeypatch):
     scene.proc.process(50, anonymous_kib=LEAK_KIB)
     scene.proc.last_pid(100)
-    scene.follow_newcomers()
+    scene.show_last_pid()
     scene.watch()
     for last in (400, 700):
         scene.crowd(300, first=last - 299)
@@ -508,7 +508,7 @@ def test_newcomers_that_pile_up_are_left_to_the_walk(scene, monkeypatch):
 
 def test_what_newcomers_cost_is_taken_from_the_walk(scene, monkeypatch):
     scene.proc.last_pid(100)
-    scene.follow_newcomers()
+    scene.show_last_pid()
     scene.crowd(100)
     scene.watch(5)
     walked, walk = [], scene.table.walk
@@ -523,7 +523,7 @@ def test_what_newcomers_cost_is_taken_from_the_walk(scene, monkeypatch):
     assert not walked
 
 
-def test_who_grows_while_he_is_followed_runs_away_from_the_larger(scene):
+def test_a_tracked_process_that_grows_comes_before_a_larger_one(scene):
     scene.proc.process(101, anonymous_kib=600 * 1024)
     scene.proc.process(102, anonymous_kib=300 * 1024)
     scene.watch()
@@ -532,7 +532,7 @@ def test_who_grows_while_he_is_followed_runs_away_from_the_larger(scene):
     assert scene.rank() == [102, 101]
 
 
-def test_who_gains_less_than_half_of_what_was_lost_meanwhile_does_not_run_away(scene):
+def test_a_process_that_gains_less_than_half_of_what_was_lost_meanwhile_does_not_run_away(scene):
     scene.proc.process(101, anonymous_kib=600 * 1024)
     scene.proc.process(102, anonymous_kib=300 * 1024)
     scene.watch(2)
@@ -551,7 +551,7 @@ def test_what_was_gained_before_a_long_calm_is_forgotten(scene):
     assert scene.rank() == [101, 102]
 
 
-def test_what_everybody_holds_is_read_again_at_the_decision(scene):
+def test_what_each_candidate_holds_is_read_again_at_the_decision(scene):
     scene.proc.process(101, anonymous_kib=300 * 1024)
     scene.proc.process(102, anonymous_kib=200 * 1024)
     scene.watch()
@@ -561,17 +561,17 @@ def test_what_everybody_holds_is_read_again_at_the_decision(scene):
 
 def test_a_flood_of_newcomers_does_not_stop_the_walk_for_long(scene):
     scene.proc.last_pid(100)
-    scene.follow_newcomers()
+    scene.show_last_pid()
     for _ in range(20):
         scene.proc.last_pid(scene.table._last_pid + 500)
         scene.watch()
-    assert scene.shortlist._allowance >= -1200
+    assert scene.search._allowance >= -1200
 
 
 def test_a_newcomer_is_known_at_the_decision_without_a_walk(scene):
     scene.crowd(200)
     scene.proc.last_pid(1200)
-    scene.follow_newcomers()
+    scene.show_last_pid()
     scene.watch(3)
     scene.proc.process(1203, oom_score=900)
     scene.proc.last_pid(1204)
@@ -580,16 +580,16 @@ def test_a_newcomer_is_known_at_the_decision_without_a_walk(scene):
     assert len(scene.looked_at) <= 2
 
 
-def test_one_who_grew_behind_the_back_of_the_walk_is_found_by_what_is_missing(scene):
+def test_a_process_that_grew_unseen_since_the_walk_is_found_by_the_memory_that_is_missing(scene):
     scene.crowd(1000)
     scene.proc.process(5000, oom_score=900)
     scene.watch(6)
     scene.proc.process(1500, oom_score=950, anonymous_kib=4 * LEAK_KIB)
-    assert scene.rank() == [5000], "no memory is missing: whoever gained, somebody else lost as much"
+    assert scene.rank() == [5000], "no memory is missing: what one gained another lost"
     assert scene.rank(PLAIN._replace(room_bytes=GIB - 400 * MIB)) == [1500, 5000]
 
 
-def test_what_those_gained_who_are_followed_is_not_missing(scene):
+def test_what_tracked_processes_gained_is_not_missing(scene):
     scene.crowd(1000)
     scene.proc.process(5000, oom_score=900)
     scene.watch(6)
@@ -599,7 +599,7 @@ def test_what_those_gained_who_are_followed_is_not_missing(scene):
     assert len(scene.looked_at) == 1
 
 
-def test_after_five_minutes_without_a_whole_walk_there_is_one(scene):
+def test_after_five_minutes_without_a_whole_round_there_is_one(scene):
     scene.proc.process(60)
     scene.watch(3)
     scene.proc.process(50, oom_score=900, anonymous_kib=2 * LEAK_KIB)
@@ -608,7 +608,7 @@ def test_after_five_minutes_without_a_whole_walk_there_is_one(scene):
     assert scene.rank() == [50, 60]
 
 
-def test_where_nobody_is_in_hand_everybody_is_looked_at(scene):
+def test_without_a_candidate_among_the_tracked_every_process_is_looked_at(scene):
     scene.crowd(100)
     scene.watch(3)
     scene.proc.process(50, oom_score=900)
@@ -617,7 +617,7 @@ def test_where_nobody_is_in_hand_everybody_is_looked_at(scene):
 
 def test_between_two_rounds_there_is_a_rest_while_memory_does_not_move(scene, monkeypatch):
     scene.proc.last_pid(100)
-    scene.follow_newcomers()
+    scene.show_last_pid()
     scene.crowd(100)
     scene.watch(2)
     walked, walk = [], scene.table.walk
@@ -634,11 +634,11 @@ def test_a_round_in_which_proc_could_not_be_listed_counts_for_nothing(scene, mon
         patched.setattr(scene.table, "walk", lambda _count: None)
         scene.watch(3)
         assert scene.rank() == []
-    assert not scene.shortlist.has_met_everybody
+    assert not scene.search.has_finished_a_round
     assert scene.rank() == [60]
 
 
-def test_a_walk_that_a_calm_interrupted_is_begun_anew(scene):
+def test_a_round_that_a_calm_interrupted_begins_again(scene):
     scene.crowd(1000)
     scene.watch()
     for pid in range(1000, 1100):
@@ -648,7 +648,7 @@ def test_a_walk_that_a_calm_interrupted_is_begun_anew(scene):
     assert len(scene.rank()) == 32
 
 
-def test_who_has_vanished_is_no_longer_followed_and_his_number_may_be_anothers(scene):
+def test_a_process_that_is_gone_is_no_longer_tracked_and_its_pid_may_be_anothers(scene):
     for pid in (101, 102):
         scene.proc.process(pid, anonymous_kib=300 * 1024, start_ticks=5)
     scene.watch()
@@ -656,7 +656,7 @@ def test_who_has_vanished_is_no_longer_followed_and_his_number_may_be_anothers(s
     scene.proc.process(102, anonymous_kib=200 * 1024, start_ticks=6)
     scene.watch()
     assert scene.rank() == [102]
-    (candidate,) = scene.shortlist.rank(PLAIN, NOBODY, scene.now_ms).candidates
+    (candidate,) = scene.search.rank(PLAIN, NONE_REFUSED, scene.now_ms).candidates
     assert candidate.process.start_ticks == 6
 
 
@@ -670,13 +670,13 @@ def test_command_lines_are_remembered_from_before_the_crisis_and_not_read_in_it(
     terms = PLAIN._replace(victims=NEVER)
     scene.watch(1, terms)
     scene.proc.remove("101/cmdline")
-    ranking = scene.shortlist.rank(terms, NOBODY, scene.now_ms)
+    ranking = scene.search.rank(terms, NONE_REFUSED, scene.now_ms)
     assert ranking.candidates == ()
-    assert ranking.spared[0].why == "never: command *--precious*"
+    assert ranking.spared[0][1:] == (Shield.NEVER, "command *--precious*")
     assert ranking.spared[0].process.command == "db --precious"
 
 
-def test_where_a_rule_needs_them_they_are_read_even_in_a_crisis_that_comes_out_of_nothing(scene):
+def test_where_a_rule_needs_them_they_are_read_even_in_a_crisis_that_comes_without_a_watch(scene):
     scene.proc.process(101, command=b"db\0--precious\0")
     assert scene.rank(PLAIN._replace(victims=NEVER)) == []
     assert scene.commands == [101]
@@ -691,7 +691,7 @@ def test_the_command_line_of_a_process_is_not_that_of_its_successor_with_the_sam
     assert scene.rank(terms) == [101]
 
 
-def test_whoever_executes_another_program_is_known_by_the_command_line_of_that(scene):
+def test_a_process_that_executes_another_program_is_known_by_the_command_line_of_that(scene):
     terms = PLAIN._replace(victims=NEVER)
     scene.proc.process(101, b"sh", command=b"sh\0")
     scene.watch(2, terms)
@@ -724,7 +724,7 @@ def test_a_command_line_is_read_once_and_forgotten_with_its_process(scene):
 
 @pytest.fixture
 def own():
-    """A shortlist of this process's children."""
+    """A search among this process's children."""
     table = ProcessTable(only_descendants_of=os.getpid(), commands=CommandLines(start=at_once))
     yield CandidateSearch(table)
     table.close()
@@ -734,7 +734,7 @@ def test_of_real_processes_the_largest_comes_first_and_is_known_by_its_command_l
     with real.victim(24, name=b"small", adj=500), real.victim(96, name=b"large) Z (", adj=500) as large:
         own.watch(PLAIN, 1000)
         own.watch(PLAIN, 2000)
-        ranking = own.rank(PLAIN, NOBODY, 2000)
+        ranking = own.rank(PLAIN, NONE_REFUSED, 2000)
         candidates = [one for one in ranking.candidates if one.process.comm in (b"small", b"large) Z (")]
     assert [chosen.process.comm for chosen in candidates] == [b"large) Z (", b"small"]
     first = candidates[0].process
@@ -747,6 +747,6 @@ def test_of_real_processes_the_largest_comes_first_and_is_known_by_its_command_l
 def test_a_real_process_that_a_rule_names_is_spared(own):
     with real.victim(24, name=b"precious"):
         rules = victims(never=matchers(names=(b"precious",)))
-        ranking = own.rank(PLAIN._replace(victims=rules), NOBODY, 1000)
-    assert "never: name precious" in [spared.why for spared in ranking.spared]
+        ranking = own.rank(PLAIN._replace(victims=rules), NONE_REFUSED, 1000)
+    assert (Shield.NEVER, "name precious") in [spared[1:] for spared in ranking.spared]
     assert b"precious" not in [chosen.process.comm for chosen in ranking.candidates]

@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from bustd_monitor.cli import main as cli_main
 from bustd_monitor.cli.selftest_units import Host, choice
 from bustd_monitor.cli.unit_copies import COPIES, KILLER, MONITOR, SOCKET, UNITS
+from tests.support.typed import typed
 
 TEXTS = {
     SOCKET: "[Socket]\nListenSequentialPacket=/run/bustd/killer.sock\nSocketGroup=bustd\n",
@@ -172,12 +172,8 @@ def test_a_systemd_that_counts_processes_otherwise_is_left_alone(machine):
 
 
 def test_standalone_belongs_to_selftest(monkeypatch, capfd):
-    monkeypatch.setattr("sys.argv", ["bustd", "check", "--standalone"])
-    with pytest.raises(SystemExit) as end:
-        cli_main.main()
-    assert end.value.code == 64
-    sentence = "bustd: --standalone is an option of selftest, not of check (bustd --help shows what there is)\n"
-    assert capfd.readouterr() == ("", sentence)
+    sentence = "bustd: --standalone is an option of selftest, not of check (bustd check --help shows what there is)\n"
+    assert typed(monkeypatch, capfd, "check", "--standalone") == (64, "", sentence)
 
 
 # --- how it ends

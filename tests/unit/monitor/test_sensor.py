@@ -193,19 +193,19 @@ def test_while_enough_is_free_nothing_but_sysinfo_is_read(proc, opened, sysinfo)
     sysinfo(16_000, 8000)
     sensor = opened()
     proc.write("meminfo", b"garbage\n")
-    reading = sensor.read(enough_available_percent=15)
+    reading = sensor.read(enough_free_percent=15)
     assert (reading.ram, reading.free, reading.total) == (16_000 * KIB, 8000 * KIB, 16_000 * KIB)
-    assert reading.available == 6400 * KIB, "free memory less a tenth of RAM: this /proc does not tell the reserve"
+    assert reading.available == 6400 * KIB, "free memory less a tenth of RAM: this /proc has no zoneinfo"
     assert reading.pressure is None
     assert sensor.read() is None
 
 
 @pytest.mark.parametrize(("free_kib", "looks_closer"), [(4001, False), (4000, True), (3999, True), (0, True)])
-def test_enough_is_more_than_the_share_and_the_kernels_reserve(opened, sysinfo, free_kib, looks_closer):
+def test_enough_is_more_than_the_share_above_the_watermarks(opened, sysinfo, free_kib, looks_closer):
     sysinfo(16_000, 8000)
     sensor = opened()
     sysinfo(16_000, free_kib)
-    reading = sensor.read(enough_available_percent=15)  # 2400 KiB, and 1600 KiB of reserve
+    reading = sensor.read(enough_free_percent=15)  # 2400 KiB, and 1600 KiB below the watermarks
     assert (reading.pressure is not None) is looks_closer
     assert reading.free == free_kib * KIB
 
@@ -214,7 +214,7 @@ def test_under_lxcfs_sysinfo_speaks_of_another_machine_and_is_not_believed(opene
     sysinfo(64_000, 60_000)
     sensor = opened()
     assert not sensor.sysinfo_is_usable
-    reading = sensor.read(enough_available_percent=1)
+    reading = sensor.read(enough_free_percent=1)
     assert (reading.free, reading.available) == (1000 * KIB, 4000 * KIB)
 
 
@@ -222,13 +222,13 @@ def test_free_memory_is_sysinfos_where_that_speaks_of_this_machine(opened, sysin
     sysinfo(16_000, 900)
     sensor = opened()
     assert sensor.sysinfo_is_usable
-    assert sensor.read(enough_available_percent=99).free == 900 * KIB
+    assert sensor.read(enough_free_percent=99).free == 900 * KIB
     assert sensor.read().free == 1000 * KIB, "where everything is read it is not asked"
 
 
 def test_this_machine_can_be_read():
     sensor = Sensor()
-    whole, quick = sensor.read(), sensor.read(enough_available_percent=0)
+    whole, quick = sensor.read(), sensor.read(enough_free_percent=0)
     sensor.close()
     assert 0 < whole.available < whole.total <= whole.ram
     assert 0 < quick.available <= quick.free

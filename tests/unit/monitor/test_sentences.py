@@ -4,14 +4,43 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bustd_monitor.conditions.table import demands
-from bustd_monitor.deciding.states import Ask
+from bustd_monitor.conditions.finding import Finding, Seen
+from bustd_monitor.conditions.stalled_seconds import Second, Stalls
+from bustd_monitor.conditions.table import BY_NAME, demands
+from bustd_monitor.conditions.trends import Trends
+from bustd_monitor.deciding.actions import (
+    Ask,
+    Basis,
+    CannotKill,
+    Escalate,
+    Flight,
+    NothingGrows,
+    NoVictim,
+    ShortageIsOver,
+)
+from bustd_monitor.deciding.worth_killing import Relief
+from bustd_monitor.ranking.order import Candidate
 from bustd_monitor.reporting import sentences
-from bustd_protocol.messages import Exited, Fate, Reason, Signal, Verdict, outcome_of
-from bustd_shared.kernel.procfs import Pressure
+from bustd_monitor.sensing.reading import Refaults
+from bustd_protocol.messages import Exited, Fate, Reason, Scope, Signal, Verdict, outcome_of
+from bustd_shared import __version__
+from bustd_shared.kernel.procfs import MemoryPressure
 from tests.unit.monitor.making import DEFAULTS, GIB, MIB, candidate, conditions, finding, process, reading, ticks_ago
+from tests.unit.monitor.trends import filling_at
 
-PRESSED = reading(2 * GIB, free=GIB, pressure=Pressure(12.34, 0, 5.67, 0))
+CONDITIONS = DEFAULTS.conditions
+PRESSED = reading(2 * GIB, free=GIB, pressure=MemoryPressure(12.34, 0, 5.67, 0))
+
+
+def first_choice(
+    chosen: Candidate,
+    why: Finding,
+    *others: Candidate,
+    trends: Trends = Trends(),  # noqa: B008
+    relief: Relief = Relief.WHOLE,
+) -> Ask:
+    """The first of a ranking; 512 MiB would end the shortage."""
+    return Ask(chosen, why, others, Basis(Seen(PRESSED, trends), relief, 512 * MIB))
 
 
 @pytest.mark.parametrize(
@@ -53,7 +82,7 @@ def test_swap_that_is_no_relief_is_told_apart_from_what_is_free():
         (
             "stall",
             "available at most 15 % (2458 MiB), PSI full growing by 150 ms or some by 900 ms in each of 2 s, and 20 % "
-            "of what was reclaimed wanted back; if that is files, available at most 25 %; "
+            "of what was reclaimed refaulted; if that is files, available at most 25 %; "
             "or PSI full growing by 100 ms in each of 30 s",
         ),
         (
@@ -64,11 +93,11 @@ def test_swap_that_is_no_relief_is_told_apart_from_what_is_free():
     ],
 )
 def test_what_a_condition_demands_is_told_in_this_machines_own_numbers(name, words):
-    assert demands(name, PRESSED, DEFAULTS.conditions) == words
+    assert demands(BY_NAME[name], PRESSED, DEFAULTS.conditions) == words
 
 
 def test_what_floor_demands_of_swap_is_told_where_there_is_any():
-    told = demands("floor", reading(swap=(10 * GIB, GIB)), conditions())
+    told = demands(BY_NAME["floor"], reading(swap=(10 * GIB, GIB)), conditions())
     assert told == "available at most 1024 MiB and usable swap at most 1024 MiB; SIGKILL at 50 % of that"
 
 
@@ -87,7 +116,8 @@ def test_no_name_unit_or_command_line_forges_a_line_or_disturbs_a_terminal(comm,
     odd = process(comm=comm, unit=unit, command=command)
     assert sentences.victim(odd).isprintable()
     chosen = candidate(comm=comm, unit=unit, command=command)
-    assert sentences.decision(Ask(chosen, finding(), (chosen,)), PRESSED, 5).isprintable()
+    assert sentences.decision(first_choice(chosen, finding(), chosen), CONDITIONS, 5).isprintable()
+    assert sentences.news(NoVictim(PRESSED, chosen)).isprintable()
 
 
 def test_a_nasty_name_is_escaped_and_not_left_out():
@@ -99,20 +129,83 @@ def test_a_nasty_name_is_escaped_and_not_left_out():
 
 def test_a_decision_is_told_with_the_condition_the_numbers_the_victim_the_runners_up_and_the_time():
     others = (candidate(102, comm=b"b"), candidate(103, comm=b"c\n"))
-    ask = Ask(candidate(101, start_ticks=ticks_ago(5)), finding("stall", signal=Signal.KILL), others)
-    assert sentences.decision(ask, PRESSED, 417) == (
+    first = candidate(101, start_ticks=ticks_ago(5))
+    ask = first_choice(first, finding("stall", signal=Signal.KILL), *others)
+    assert sentences.decision(ask, CONDITIONS, 417) == (
         f"stall fires: {sentences.readings(PRESSED)}; SIGKILL for 101 (leak) of uid 1000, unit user@1000.service, "
-        "holding 1024 MiB, 5 s old, holds 1 GiB; after it 102 (b, 1024 MiB), 103 (c\\n, 1024 MiB); decided in 417 us"
+        "holding 1024 MiB, 5 s old, holds 1024 MiB; after it 102 (b, 1024 MiB), 103 (c\\n, 1024 MiB); "
+        "decided in 417 us"
     )
 
 
-def test_what_else_there_is_to_say_of_a_choice_comes_after_it():
-    ask = Ask(candidate(101), finding(), (), "memory is in many hands")
-    assert sentences.choice(ask, PRESSED).endswith("; after it nobody; memory is in many hands")
+@pytest.mark.parametrize(
+    ("relief", "words"),
+    [
+        (Relief.WHOLE, ""),
+        (Relief.PART, "; its death alone does not end the shortage: that takes 512 MiB"),
+        (Relief.MANY_HANDS, "; memory is in many hands, and to end the shortage takes 512 MiB"),
+    ],
+)
+def test_what_a_death_does_not_bring_comes_after_the_choice(relief, words):
+    ask = first_choice(candidate(101), finding(), relief=relief)
+    assert sentences.choice(ask, CONDITIONS).endswith(f"; after it none{words}")
+
+
+def test_what_a_condition_rests_on_comes_after_the_choice_and_before_what_the_death_does_not_bring():
+    back = Refaults(50 * MIB, 20 * MIB, 100 * MIB)
+    stalls = Stalls(0, refaults=back, seconds=(Second(1, 2), Second(400, 700, back), Second(500, 800, back)))
+    ask = first_choice(candidate(101), finding("stall"), trends=Trends(stalls), relief=Relief.PART)
+    assert sentences.choice(ask, CONDITIONS).endswith(
+        "; after it none; PSI full 400, 500 and some 700, 800 ms in the last seconds, "
+        "refaulted of what was reclaimed: 70 % (files 20 %); "
+        "its death alone does not end the shortage: that takes 512 MiB"
+    )
+
+
+def test_a_kill_that_the_rate_of_filling_hastens_says_how_fast_and_how_soon():
+    ask = first_choice(candidate(101), finding(), trends=Trends(filling=filling_at(4 * GIB)))
+    assert sentences.choice(ask, CONDITIONS).endswith(
+        "; after it none; memory and swap fill at 4096 MiB a second (over the last 0.6 s) and would be gone in 0.5 s"
+    )
 
 
 def test_a_decision_without_runners_up_says_so():
-    assert "after it nobody;" in sentences.decision(Ask(candidate(), finding(), ()), PRESSED, 1)
+    assert "after it none;" in sentences.decision(first_choice(candidate(), finding()), CONDITIONS, 1)
+
+
+def test_where_no_death_would_help_it_is_said_where_memory_is_instead():
+    filled_tmpfs = reading(GIB, total=1.5 * GIB)._replace(
+        ram=16 * GIB, available=100 * MIB, shared=13 * GIB, hugetlb=GIB
+    )
+    largest = candidate(102, held_bytes=30 * MIB)
+    assert sentences.news(NoVictim(filled_tmpfs, largest)) == (
+        "memory is short and there is NOBODY WORTH KILLING: the largest that may be is 102 (leak) with 30 MiB; of "
+        "16.0 GiB, tmpfs and shared memory hold 13.0 GiB, huge pages 1024 MiB, all programs 1436 MiB"
+    )
+    assert "there is NOBODY TO KILL; of 16.0 GiB, " in sentences.news(NoVictim(filled_tmpfs, None))
+
+
+def test_whatever_else_a_decision_comes_to_is_said():
+    assert sentences.news(CannotKill(Reason.EPERM)) == "CANNOT PROTECT THIS MACHINE: the killer says eperm"
+    assert "no process is killed" in sentences.news(ShortageIsOver())
+    assert "no process worth killing grows" in sentences.news(NothingGrows())
+
+
+def test_the_next_is_named_and_that_it_is_asked_for_alone_if_it_is():
+    told = sentences.asking_for_the_next(Ask(candidate(101), finding(), ()))
+    assert told.startswith("asking for the next: 101 (leak) of uid 1000") and told.endswith(" s old alone")
+    whole = Ask(candidate(101)._replace(scope=Scope.CGROUP), finding(), ())
+    assert not sentences.asking_for_the_next(whole).endswith("alone")
+
+
+def test_an_escalation_names_what_is_in_flight():
+    action = Escalate(Flight(101, 5, Signal.TERM), finding(signal=Signal.KILL))
+    assert sentences.urgent(action) == "floor is urgent now: SIGKILL for 101, which is in flight"
+
+
+def test_two_control_groups_that_differ_are_told_and_that_they_agree_is_not():
+    assert sentences.watching_apart("/a", "/a") == ""
+    assert sentences.watching_apart("/a", "").startswith('cgroup is "/a" in bustd.toml and "" in killer.toml')
 
 
 @pytest.mark.parametrize(
@@ -153,4 +246,19 @@ def test_a_victim_that_is_stuck_is_told_loudly():
     assert told == (
         "the victim is STUCK: it has not ended 7000 ms after its signal, though its memory may be back already; "
         "it is set aside for as long as it lives"
+    )
+
+
+def test_the_first_line_has_the_version_and_what_each_condition_that_is_switched_on_demands():
+    told = sentences.in_force(PRESSED, conditions(stall={"enabled": False}))
+    head, _, rest = told.partition(" acts when one of these is true: ")
+    assert head == f"bustd {__version__}"
+    demanded = dict(demand.split(": ", 1) for demand in rest.split(" | "))
+    assert list(demanded) == ["floor", "forecast", "pressure"]
+    assert demanded["pressure"].startswith("free at most 15 %")
+
+
+def test_where_memory_can_not_be_read_the_first_line_names_the_conditions():
+    assert sentences.in_force(None, DEFAULTS.conditions) == (
+        f"bustd {__version__} acts by floor, forecast, stall, pressure; memory can't be read just now"
     )

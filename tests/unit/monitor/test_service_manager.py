@@ -162,7 +162,7 @@ def test_a_dry_run_is_one_as_soon_as_the_file_says_so(scene, manager):
     it.loop._reload = lambda: config_of(QUICK | {"dry_run": True})
     turn_of(it)
     it.turns()
-    assert manager.heard() == [["STATUS=dry run: nobody is killed; the killer 640 answers"]]
+    assert manager.heard() == [["STATUS=dry run: no process is killed; the killer 640 answers"]]
 
 
 def test_why_there_is_no_killer_is_said_and_the_next_attempt_is_not(tmp_path):
@@ -173,7 +173,7 @@ def test_why_there_is_no_killer_is_said_and_the_next_attempt_is_not(tmp_path):
             f"NOBODY CAN BE KILLED: no connection to the killer ({tmp_path}/killer.sock: No such file or directory)"
         )
     assert standing(0, client.trouble, dry_run=True, is_blind=False).startswith(
-        "dry run: nobody is killed; no connection to the"
+        "dry run: no process is killed; no connection to the"
     )
 
 

@@ -40,20 +40,62 @@ def connection():
 def test_a_word_of_the_killer_ends_it_and_is_told(waking, connection):
     ours, theirs = connection
     it = waking()
-    assert it.sleep(1, ours.fileno()) is False
+    it.listen(ours.fileno())
+    assert not it.sleep(1) and not it.killer_speaks
     theirs.send(b"word")
-    assert it.sleep(FOR_EVER_MS, ours.fileno()) is True
+    assert it.sleep(FOR_EVER_MS) and it.killer_speaks
+    assert ours.recv(9) == b"word"
+    assert not it.sleep(1) and not it.killer_speaks
 
 
-def test_without_a_killer_nobody_speaks(waking):
-    assert waking().sleep(1, -1) is False
+def test_a_killer_that_hangs_up_ends_it_and_is_told(waking, connection):
+    ours, theirs = connection
+    it = waking()
+    it.listen(ours.fileno())
+    theirs.close()
+    assert it.sleep(FOR_EVER_MS) and it.killer_speaks
+
+
+def test_without_a_killer_there_is_no_word_of_it(waking, connection):
+    ours, theirs = connection
+    it = waking()
+    assert not it.sleep(1) and not it.killer_speaks
+    it.listen(ours.fileno())
+    theirs.send(b"word")
+    it.listen(-1)
+    assert not it.sleep(1) and not it.killer_speaks
+
+
+def test_the_next_connection_is_listened_to_and_the_last_one_is_not(waking, connection):
+    ours, theirs = connection
+    it = waking()
+    it.listen(ours.fileno())
+    theirs.send(b"word")
+    later, its_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with later, its_end:
+        it.listen(later.fileno())
+        assert not it.sleep(1) and not it.killer_speaks
+        its_end.send(b"word")
+        assert it.sleep(FOR_EVER_MS) and it.killer_speaks
+        it.listen(-1)
+
+
+def test_what_is_polled_is_made_once_and_changes_with_the_connection_alone(waking, connection, monkeypatch):
+    ours, _ = connection
+    it = waking()
+    it.listen(ours.fileno())
+    monkeypatch.setattr(select, "poll", None)
+    it.listen(ours.fileno())
+    assert not it.sleep(1)
+    it.listen(-1)
+    assert not it.sleep(1)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_it_once_and_is_remembered_until_it_is_asked_for(waking, number):
     it = waking()
     signal.raise_signal(number)
-    assert it.sleep(FOR_EVER_MS, -1) is False
+    assert it.sleep(FOR_EVER_MS) and not it.killer_speaks
     assert not select.select([it._pipe[0]], [], [], 0)[0], "the next sleep is a whole one"
     assert not it.received(*({signal.SIGTERM, signal.SIGINT, signal.SIGHUP} - {number}))
     assert it.received(*STOPS, signal.SIGHUP)
@@ -66,8 +108,8 @@ def test_a_descriptor_without_a_trigger_is_dropped_and_said(waking):
     os.close(reader)
     said = []
     it = waking(writer, said=said)
-    assert it.sleep(FOR_EVER_MS, -1) is False
+    assert it.sleep(FOR_EVER_MS) and not it.killer_speaks
     assert said == ["a PSI trigger has stopped working: polling instead"]
-    assert it.sleep(1, -1) is False
+    assert not it.sleep(1)
     assert len(said) == 1
     os.close(writer)

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bustd_monitor.conditions.stalled_seconds import Second, Stalls, advanced, wanted_back_percent
+from bustd_monitor.conditions.stalled_seconds import Second, Stalls, advanced, refaulted_percent
 from bustd_monitor.sensing.reading import Refaults
 from tests.unit.monitor.making import psi, reading
 
@@ -78,7 +78,7 @@ def refaulting(*totals: Refaults | None) -> Stalls:
     return stalls
 
 
-def test_what_was_wanted_back_is_judged_by_its_growth_over_the_last_seconds():
+def test_what_was_refaulted_is_judged_by_its_growth_over_the_last_seconds():
     stalls = refaulting(
         Refaults(10, 10, 10), Refaults(1010, 10, 1010), Refaults(1020, 30, 1110), Refaults(1030, 50, 1210)
     )
@@ -87,20 +87,20 @@ def test_what_was_wanted_back_is_judged_by_its_growth_over_the_last_seconds():
         Refaults(10, 20, 100),
         Refaults(10, 20, 100),
     )
-    assert wanted_back_percent(stalls.seconds[-2:]) == (30, 20)
-    assert wanted_back_percent(stalls.seconds) == (1060 * 100 // 1200, 40 * 100 // 1200)
+    assert refaulted_percent(stalls.seconds[-2:]) == (30, 20)
+    assert refaulted_percent(stalls.seconds) == (1060 * 100 // 1200, 40 * 100 // 1200)
 
 
 def test_a_second_at_one_end_of_which_nothing_was_read_does_not_count():
     stalls = refaulting(None, Refaults(0, 0, 0), Refaults(40, 0, 100), None)
     assert tuple(second.refaults for second in stalls.seconds) == (None, Refaults(40, 0, 100), None)
-    assert wanted_back_percent(stalls.seconds[-2:]) == (40, 0)
-    assert wanted_back_percent(stalls.seconds[-1:]) is None
-    assert wanted_back_percent(()) is None
+    assert refaulted_percent(stalls.seconds[-2:]) == (40, 0)
+    assert refaulted_percent(stalls.seconds[-1:]) is None
+    assert refaulted_percent(()) is None
 
 
 def test_what_comes_back_while_the_machine_reclaims_nothing_is_a_control_groups_own_affair():
-    assert wanted_back_percent(refaulting(Refaults(0, 0, 7), Refaults(900, 900, 7)).seconds) == (0, 0)
+    assert refaulted_percent(refaulting(Refaults(0, 0, 7), Refaults(900, 900, 7)).seconds) == (0, 0)
 
 
 def test_totals_that_go_backwards_are_no_refaults():
@@ -169,7 +169,7 @@ def test_patience_begins_with_the_shortage_and_remembers_what_was_reclaimed_unti
 
 def test_what_comes_back_many_times_over_is_of_a_control_group_at_its_own_limit():
     def back(anonymous: int, file: int, reclaimed: int):
-        return wanted_back_percent((Second(400, 500, Refaults(anonymous, file, reclaimed)),))
+        return refaulted_percent((Second(400, 500, Refaults(anonymous, file, reclaimed)),))
 
     assert back(200, 199, 100) == (399, 199)
     assert back(200, 200, 100) == (0, 0)

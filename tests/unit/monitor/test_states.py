@@ -2,22 +2,14 @@
 
 import pytest
 
-from bustd_monitor.conditions.filling import Filling
-from bustd_monitor.deciding import states
-from bustd_monitor.deciding.states import (
-    TRANSITIONS,
-    Ask,
-    Asked,
-    Cue,
-    Escalate,
-    Flight,
-    Phase,
-    Rank,
-    Say,
-    State,
-)
+from bustd_monitor.conditions.trends import Trends
+from bustd_monitor.deciding import stages, states
+from bustd_monitor.deciding.actions import Ask, Asked, Escalate, Flight, NoVictim, Rank, ShortageIsOver
+from bustd_monitor.deciding.stages import TRANSITIONS, Event, Stage
+from bustd_monitor.deciding.states import State
+from bustd_monitor.sensing.reading import Reading, Refaults
 from bustd_protocol.messages import Exited, Fate, Reason, Signal
-from tests.unit.monitor.making import DEFAULTS, GIB, candidate, conditions, killer_hello, psi, reading, verdict
+from tests.unit.monitor.making import DEFAULTS, GIB, MIB, candidate, conditions, killer_hello, psi, reading, verdict
 
 CONDITIONS = DEFAULTS.conditions
 QUIET = reading(12 * GIB)
@@ -52,19 +44,19 @@ def settling(signal: Signal = Signal.TERM) -> State:
 
 def test_on_a_machine_at_peace_it_stays_calm():
     state, actions = after(QUIET, QUIET, QUIET)
-    assert (state.phase, actions) == (Phase.CALM, ())
+    assert (state.stage, actions) == (Stage.CALM, ())
 
 
 def test_when_memory_is_scarce_it_watches_and_when_it_is_not_any_more_it_is_calm_again():
     state, actions = after(QUIET, SCARCE)
-    assert (state.phase, actions) == (Phase.WATCH, ())
-    assert after(SCARCE, state=state)[0].phase is Phase.WATCH
-    assert after(QUIET, state=state)[0].phase is Phase.CALM
+    assert (state.stage, actions) == (Stage.WATCH, ())
+    assert after(SCARCE, state=state)[0].stage is Stage.WATCH
+    assert after(QUIET, state=state)[0].stage is Stage.CALM
 
 
 def test_when_a_condition_fires_it_ranks():
     state, (action,) = after(QUIET, FIRING)
-    assert state.phase is Phase.ACT
+    assert state.stage is Stage.ACT
     assert isinstance(action, Rank)
     assert (action.finding.name, state.finding) == ("floor", action.finding)
 
@@ -77,7 +69,7 @@ def test_of_several_that_fire_the_most_urgent_is_named():
 
 def test_who_has_just_come_up_kills_nobody_before_the_second_reading():
     state, actions = after(FIRING)
-    assert (state.phase, actions) == (Phase.WATCH, ())
+    assert (state.stage, actions) == (Stage.WATCH, ())
     state, (action,) = after(FIRING, state=state, start_ms=100)
     assert isinstance(action, Rank)
 
@@ -85,14 +77,14 @@ def test_who_has_just_come_up_kills_nobody_before_the_second_reading():
 def test_while_it_holds_back_it_watches_whatever_fires():
     held = State(readings=2, hold_until_ms=1000)
     assert after(FIRING, state=held, start_ms=999) == (after(FIRING, state=held, start_ms=999)[0], ())
-    assert after(FIRING, state=held, start_ms=999)[0].phase is Phase.WATCH
-    assert after(FIRING, state=held, start_ms=1000)[0].phase is Phase.ACT
+    assert after(FIRING, state=held, start_ms=999)[0].stage is Stage.WATCH
+    assert after(FIRING, state=held, start_ms=1000)[0].stage is Stage.ACT
 
 
 def test_while_it_waits_for_an_answer_it_reads_on_and_asks_nothing():
     state, _ = acting(ONE)
     later, actions = after(FIRING, URGENT, QUIET, state=state, start_ms=300)
-    assert (later.phase, actions) == (Phase.ACT, ())
+    assert (later.stage, actions) == (Stage.ACT, ())
     assert later.found != state.found
 
 
@@ -104,11 +96,11 @@ def test_what_every_condition_says_is_kept_for_the_pace():
 def test_stalls_are_counted_from_reading_to_reading():
     stalling = [SCARCE._replace(pressure=psi(full_ms=full_ms)) for full_ms in (0, 400, 800)]
     state, (action,) = after(*stalling, every_ms=1000)
-    assert ([second.full_ms for second in state.stalls.seconds], action.finding.name) == ([400, 400], "stall")
+    assert ([second.full_ms for second in state.trends.stalls.seconds], action.finding.name) == ([400, 400], "stall")
 
 
 def test_who_was_refused_is_forgotten_when_it_is_quiet():
-    watching = State(Phase.WATCH, readings=2, refused=frozenset({(101, 1)}))
+    watching = State(Stage.WATCH, readings=2, refused=frozenset({(101, 1)}))
     assert after(SCARCE, state=watching)[0].refused == frozenset({(101, 1)})
     assert after(QUIET, state=watching)[0].refused == frozenset()
 
@@ -121,16 +113,15 @@ def test_it_asks_for_the_first_and_names_who_would_be_next():
     assert isinstance(ask, Ask)
     assert ask.candidate.process.pid == 101
     assert [other.process.pid for other in ask.runners_up] == [102, 103, 104]
-    assert (ask.finding.name, state.phase) == ("floor", Phase.ACT)
+    assert (ask.finding.name, state.stage) == ("floor", Stage.ACT)
 
 
 def test_if_the_second_look_says_that_it_is_over_nobody_is_asked_for():
     state, _ = after(QUIET, FIRING)
     for second in (QUIET, SCARCE):
         over, (said,) = states.on_ranking(state, (ONE,), second, 250, CONDITIONS)
-        assert isinstance(said, Say)
-        assert "nobody is killed" in said.sentence
-        assert (over.phase, over.finding, over.queue) == (Phase.WATCH, None, ())
+        assert isinstance(said, ShortageIsOver)
+        assert (over.stage, over.finding, over.queue) == (Stage.WATCH, None, ())
         assert over.hold_until_ms == 250
 
 
@@ -145,8 +136,8 @@ def test_the_second_look_decides_on_the_condition_and_on_the_signal():
 
 def test_when_there_is_nobody_to_kill_it_says_so_and_tries_again_a_second_later():
     state, (said,) = acting()
-    assert "NOBODY TO KILL" in said.sentence
-    assert (state.phase, state.hold_until_ms) == (Phase.WATCH, 1200)
+    assert said == NoVictim(FIRING, largest=None)
+    assert (state.stage, state.hold_until_ms) == (Stage.WATCH, 1200)
 
 
 def test_no_more_are_asked_for_in_a_row_than_the_killer_hears_in_a_second():
@@ -159,7 +150,7 @@ def test_no_more_are_asked_for_in_a_row_than_the_killer_hears_in_a_second():
 
 def test_while_a_kill_is_in_flight_nobody_else_is_asked_for():
     state, actions = after(FIRING, FIRING, FIRING, state=settling(), start_ms=400)
-    assert (state.phase, actions) == (Phase.SETTLE, ())
+    assert (state.stage, actions) == (Stage.SETTLE, ())
 
 
 def test_one_that_got_sigterm_is_escalated_once_when_it_becomes_urgent():
@@ -176,8 +167,8 @@ def test_one_that_got_sigkill_is_not_escalated():
 
 def test_after_the_exit_there_is_a_fresh_reading_before_anything_else():
     state = states.on_exited(settling(), Exited(1, Fate.GONE, 40))
-    assert (state.phase, state.flight, state.refused) == (Phase.WATCH, None, frozenset())
-    assert after(QUIET, state=state, start_ms=500)[0].phase is Phase.CALM
+    assert (state.stage, state.flight, state.refused) == (Stage.WATCH, None, frozenset())
+    assert after(QUIET, state=state, start_ms=500)[0].stage is Stage.CALM
     assert isinstance(after(FIRING, state=state, start_ms=500)[1][0], Rank)
 
 
@@ -187,24 +178,24 @@ def test_a_victim_that_is_stuck_is_not_asked_for_again_as_long_as_it_lives():
     assert (state.refused, state.stuck) == ({victim}, (victim,))
     assert after(FIRING, state=state, start_ms=500)[0].refused == {victim}
     calm = after(QUIET, QUIET, state=state._replace(refused=state.refused | {(102, 1)}), start_ms=500)[0]
-    assert (calm.phase, calm.refused) == (Phase.CALM, {victim}), "the others may have changed since"
+    assert (calm.stage, calm.refused) == (Stage.CALM, {victim}), "the others may have changed since"
 
 
 def test_of_those_that_are_stuck_only_so_many_are_remembered():
     state = settling()
     for pid in range(100):
-        state = states.on_exited(state._replace(phase=Phase.SETTLE, flight=Flight(pid, 1, 9)), Exited(1, Fate.STUCK, 1))
+        state = states.on_exited(state._replace(stage=Stage.SETTLE, flight=Flight(pid, 1, 9)), Exited(1, Fate.STUCK, 1))
     assert (len(state.stuck), state.stuck[-1]) == (64, (99, 1))
 
 
 def test_the_rate_of_filling_is_followed_from_reading_to_reading():
     filling = [reading(12 * GIB - step * GIB // 10) for step in range(8)]
     state, _ = after(*filling)
-    assert state.filling.short.per_second == pytest.approx(GIB, rel=0.01)
+    assert state.trends.filling.short.per_second == pytest.approx(GIB, rel=0.01)
 
 
 def test_a_victim_that_got_sigterm_gets_sigkill_when_memory_fills_too_fast_for_its_grace():
-    state = settling()._replace(filling=Filling())
+    state = settling()._replace(trends=Trends())
     falling = [reading(1.75 * GIB - step * 0.085 * GIB) for step in range(12)]  # 0.96 s are left, and 1.1 s were seen
     assert after(*falling[:11], state=state, start_ms=400)[1] == ()
     _, (action,) = after(*falling, state=state, start_ms=400)
@@ -213,22 +204,22 @@ def test_a_victim_that_got_sigterm_gets_sigkill_when_memory_fills_too_fast_for_i
 
 
 def test_the_exit_of_a_kill_that_nobody_knows_of_changes_nothing():
-    for state in (State(), State(Phase.WATCH), acting(ONE)[0]):
+    for state in (State(), State(Stage.WATCH), acting(ONE)[0]):
         assert states.on_exited(state, Exited(1, Fate.STUCK, 1)) == state
 
 
 # The killer comes and goes
 
 
-@pytest.mark.parametrize("phase", Phase)
-def test_a_hello_without_a_kill_in_flight_changes_nothing(phase):
-    assert states.on_hello(State(phase), killer_hello()) == State(phase)
+@pytest.mark.parametrize("stage", Stage)
+def test_a_hello_without_a_kill_in_flight_changes_nothing(stage):
+    assert states.on_hello(State(stage), killer_hello()) == State(stage)
 
 
-@pytest.mark.parametrize("phase", Phase)
-def test_a_hello_with_a_kill_in_flight_makes_it_settle(phase):
-    state = states.on_hello(State(phase, readings=2), killer_hello(flight=(5, 101, 90125, 15)))
-    assert (state.phase, state.flight) == (Phase.SETTLE, Flight(101, 90125, 15))
+@pytest.mark.parametrize("stage", Stage)
+def test_a_hello_with_a_kill_in_flight_makes_it_settle(stage):
+    state = states.on_hello(State(stage, readings=2), killer_hello(flight=(5, 101, 90125, 15)))
+    assert (state.stage, state.flight) == (Stage.SETTLE, Flight(101, 90125, 15))
     _, (action,) = after(URGENT, state=state)
     assert isinstance(action, Escalate)
 
@@ -239,17 +230,17 @@ def test_a_killer_that_is_in_the_middle_of_a_sigkill_need_not_be_urged():
 
 
 @pytest.mark.parametrize(
-    ("before", "phase"),
+    ("before", "stage"),
     [
-        (State(), Phase.CALM),
-        (State(Phase.WATCH), Phase.WATCH),
-        (acting(ONE, TWO)[0], Phase.WATCH),
-        (settling(), Phase.WATCH),
+        (State(), Stage.CALM),
+        (State(Stage.WATCH), Stage.WATCH),
+        (acting(ONE, TWO)[0], Stage.WATCH),
+        (settling(), Stage.WATCH),
     ],
 )
-def test_when_the_killer_is_lost_whatever_was_asked_for_is_void(before, phase):
+def test_when_the_killer_is_lost_whatever_was_asked_for_is_void(before, stage):
     state = states.on_lost(before, 777)
-    assert state.phase is phase
+    assert state.stage is stage
     assert (state.flight, state.queue, state.finding, state.hold_until_ms) == (None, (), None, 777)
 
 
@@ -259,21 +250,21 @@ def test_when_the_killer_is_lost_whatever_was_asked_for_is_void(before, phase):
 class Recorded(dict):
     """A row of the table that notes which cues are looked up."""
 
-    def __init__(self, phase: Phase, used: set) -> None:
-        super().__init__(TRANSITIONS[phase])
-        self.phase, self.used = phase, used
+    def __init__(self, stage: Stage, used: set) -> None:
+        super().__init__(TRANSITIONS[stage])
+        self.stage, self.used = stage, used
 
     def __getitem__(self, cue):
-        self.used.add((self.phase, cue))
+        self.used.add((self.stage, cue))
         return super().__getitem__(cue)
 
 
 def test_every_step_that_is_made_is_in_the_table_and_every_entry_of_the_table_is_made(monkeypatch):
-    used: set[tuple[Phase, Cue]] = set()
-    monkeypatch.setattr(states, "TRANSITIONS", {phase: Recorded(phase, used) for phase in Phase})
+    used: set[tuple[Stage, Event]] = set()
+    monkeypatch.setattr(stages, "TRANSITIONS", {stage: Recorded(stage, used) for stage in Stage})
     flight = Flight(101, 90125, Signal.TERM)
-    for phase in Phase:
-        state = State(phase, readings=2, flight=flight if phase is Phase.SETTLE else None)
+    for stage in Stage:
+        state = State(stage, readings=2, flight=flight if stage is Stage.SETTLE else None)
         for a_reading in (QUIET, SCARCE, FIRING, URGENT):
             states.on_reading(state, a_reading, 0, CONDITIONS)
         for fate in Fate:
@@ -288,12 +279,12 @@ def test_every_step_that_is_made_is_in_the_table_and_every_entry_of_the_table_is
         states.on_verdict(state, Asked(ONE, Signal.TERM), verdict(reason), 0)
     acting()
     acting(ONE)
-    assert used == {(phase, cue) for phase, row in TRANSITIONS.items() for cue in row}
+    assert used == {(stage, cue) for stage, row in TRANSITIONS.items() for cue in row}
 
 
 def test_every_phase_has_its_row_and_every_cue_its_use():
-    assert set(TRANSITIONS) == set(Phase)
-    assert {cue for row in TRANSITIONS.values() for cue in row} == set(Cue)
+    assert set(TRANSITIONS) == set(Stage)
+    assert {cue for row in TRANSITIONS.values() for cue in row} == set(Event)
 
 
 def test_conditions_that_are_switched_off_do_not_ask():
@@ -304,17 +295,51 @@ def test_conditions_that_are_switched_off_do_not_ask():
 
 def test_after_a_kill_the_lag_of_avg10_takes_nobody_before_a_second_of_stalls_was_measured():
     pressed = reading(2 * GIB, pressure=psi(60))
-    killing = State(Phase.SETTLE, readings=2, flight=Flight(101, 90125, 15))
+    killing = State(Stage.SETTLE, readings=2, flight=Flight(101, 90125, 15))
     state = states.on_exited(killing, Exited(1, Fate.GONE, 40))
     for now_ms in (1000, 1500):
         state, actions = states.on_reading(state, pressed, now_ms, CONDITIONS)
-        assert (state.phase, actions) == (Phase.WATCH, ())
+        assert (state.stage, actions) == (Stage.WATCH, ())
     state, (action,) = states.on_reading(state, pressed, 2000, CONDITIONS)
     assert isinstance(action, Rank) and action.finding.name == "pressure"
 
 
 def test_after_a_kill_a_floor_that_is_still_reached_takes_the_next_at_once():
-    killing = State(Phase.SETTLE, readings=2, flight=Flight(101, 90125, 15))
+    killing = State(Stage.SETTLE, readings=2, flight=Flight(101, 90125, 15))
     state = states.on_exited(killing, Exited(1, Fate.GONE, 40))
     _, (action,) = states.on_reading(state, reading(GIB / 2, pressure=psi(60)), 1000, CONDITIONS)
     assert isinstance(action, Rank) and action.finding.name == "floor"
+
+
+def stalled_for(seconds: int) -> Reading:
+    """2 GiB of 16 are available, and each second since boot has had 400 ms of full stall in it, all of it a thrash."""
+    back = seconds * 100 * MIB
+    return SCARCE._replace(pressure=psi(full_ms=400 * seconds), refaults=Refaults(back, 0, back))
+
+
+def test_after_a_death_the_stalls_before_it_take_nobody_else_and_two_seconds_of_new_ones_do():
+    only_stall = conditions(only="stall")
+    state, actions = State(), ()
+    for second in range(3):
+        state, actions = states.on_reading(state, stalled_for(second), 1000 * second, only_stall)
+    assert [type(action) for action in actions] == [Rank]
+    state, _ = states.on_ranking(state, (ONE,), stalled_for(2), 2000, only_stall)
+    state, _ = states.on_verdict(state, Asked(ONE, Signal.TERM), verdict(), 2010)
+    state = states.on_exited(state, Exited(1, Fate.GONE, 50))
+    for now_ms, seconds in ((2300, 2), (3300, 3)):
+        state, actions = states.on_reading(state, stalled_for(seconds), now_ms, only_stall)
+        assert (state.stage, actions) == (Stage.WATCH, ()), f"a second victim {now_ms - 2060} ms after the first"
+    _, (action,) = states.on_reading(state, stalled_for(4), 4300, only_stall)
+    assert isinstance(action, Rank) and action.finding.name == "stall"
+
+
+def test_a_hold_is_never_shortened():
+    held = states.on_lost(State(Stage.WATCH, readings=2), 60_000)
+    for state in (
+        states.on_lost(held, 5000),
+        states.on_verdict(held._replace(stage=Stage.ACT), Asked(ONE, Signal.TERM), verdict(Reason.GONE), 4900)[0],
+        states.on_ranking(held._replace(stage=Stage.ACT), (), QUIET, 5000, CONDITIONS)[0],
+    ):
+        assert state.hold_until_ms == 60_000
+        assert after(FIRING, state=state, start_ms=59_999)[1] == ()
+        assert isinstance(after(FIRING, state=state, start_ms=60_000)[1][0], Rank)

@@ -2,12 +2,13 @@
 
 from typing import NamedTuple
 
-from hypothesis import Phase as Stage
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from bustd_monitor.deciding import states
-from bustd_monitor.deciding.states import Ask, Asked, Escalate, Phase, Rank, State
+from bustd_monitor.deciding.actions import Ask, Asked, Escalate, Rank
+from bustd_monitor.deciding.stages import Stage
+from bustd_monitor.deciding.states import State
 from bustd_monitor.ranking.order import Candidate
 from bustd_monitor.sensing.reading import Reading
 from bustd_protocol.messages import Exited, Fate, Reason, Signal
@@ -15,7 +16,7 @@ from bustd_protocol.reactions import REACTIONS, Reaction
 from tests.unit.monitor.making import DEFAULTS, GIB, candidate, killer_hello, psi, reading, verdict
 
 CONDITIONS = DEFAULTS.conditions
-STAGES = (Stage.explicit, Stage.reuse, Stage.generate)
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 """Without shrinking: what fails is a story of forty steps, and to make it shorter takes minutes."""
 READINGS = st.builds(
     lambda available, free_swap, some, full_ms, has_psi: reading(
@@ -98,7 +99,7 @@ class World:
                 self._perform(then)
             else:
                 self._perform((action,))
-        if self.state.phase is Phase.CALM:
+        if self.state.stage is Stage.CALM:
             self.forbidden.clear()
 
     def _may_begin(self) -> None:
@@ -164,18 +165,18 @@ def hello_of(step: Step):
 
 
 @given(steps("reading", "reading", "reading", "answer", "answer", "answer", "answer", "lost"))
-@settings(deadline=None, max_examples=200, phases=STAGES)
+@settings(deadline=None, max_examples=200, phases=PHASES)
 def test_with_an_honest_killer_nobody_is_asked_for_who_must_not_be(taken):
     world = World()
     for step in taken:
         world.now_ms += step.elapsed_ms
         getattr(world, step.what)(step)
-        assert (world.state.phase is Phase.SETTLE) == (world.flight is not None)
-        assert (world.state.phase is Phase.ACT) == (world.pending is not None)
+        assert (world.state.stage is Stage.SETTLE) == (world.flight is not None)
+        assert (world.state.stage is Stage.ACT) == (world.pending is not None)
 
 
 @given(steps("reading", "reading", "verdict", "exited", "lost", "hello"))
-@settings(deadline=None, phases=STAGES)
+@settings(deadline=None, phases=PHASES)
 def test_whatever_comes_in_whatever_order_there_is_a_next_state_and_no_kill_before_two_readings(taken):
     """Not even a killer that speaks out of turn, which the session would have hung up on, ends the monitor."""
     state, readings, now_ms = State(), 0, 0
@@ -201,4 +202,4 @@ def test_whatever_comes_in_whatever_order_there_is_a_next_state_and_no_kill_befo
         for action in actions:
             if isinstance(action, Ask):
                 asked = Asked(action.candidate, action.finding.signal)
-        assert state.phase in Phase
+        assert state.stage in Stage

@@ -3,7 +3,9 @@
 import pytest
 
 from bustd_monitor.deciding import states
-from bustd_monitor.deciding.states import Ask, Asked, Flight, Phase, Rank, Say, State
+from bustd_monitor.deciding.actions import Ask, Asked, CannotKill, Flight, Rank
+from bustd_monitor.deciding.stages import Stage
+from bustd_monitor.deciding.states import State
 from bustd_protocol.messages import Reason, Scope, Signal
 from bustd_protocol.reactions import REACTIONS, Reaction
 from tests.unit.monitor.making import DEFAULTS, GIB, candidate, reading, verdict
@@ -40,7 +42,7 @@ def asks_again_at(state: State) -> int:
 @pytest.mark.parametrize("signal", Signal)
 def test_a_kill_that_has_begun_is_waited_for(signal):
     state, actions = answered(Reason.NONE, ONE, TWO, signal=signal)
-    assert (state.phase, actions) == (Phase.SETTLE, ())
+    assert (state.stage, actions) == (Stage.SETTLE, ())
     assert state.flight == Flight(101, ONE.process.start_ticks, signal)
     assert state.queue == ()
 
@@ -51,7 +53,7 @@ def test_one_that_may_not_die_is_remembered_and_the_next_is_asked_for_at_once(re
     assert isinstance(action, Ask)
     assert (action.candidate, action.runners_up) == (TWO, (THREE,))
     assert action.finding.name == "floor"
-    assert (state.phase, state.refused) == (Phase.ACT, {(101, ONE.process.start_ticks)})
+    assert (state.stage, state.refused) == (Stage.ACT, {(101, ONE.process.start_ticks)})
     state, (action,) = states.on_verdict(state, Asked(TWO, Signal.TERM), verdict(reason), NOW)
     assert action.candidate is THREE
     assert {pid for pid, _ in state.refused} == {101, 102}
@@ -60,7 +62,7 @@ def test_one_that_may_not_die_is_remembered_and_the_next_is_asked_for_at_once(re
 @pytest.mark.parametrize("reason", of(Reaction.NEXT_CANDIDATE))
 def test_when_the_last_of_them_may_not_die_it_ranks_anew_without_them_but_not_at_once(reason):
     state, actions = answered(reason, ONE)
-    assert (state.phase, actions) == (Phase.WATCH, ())
+    assert (state.stage, actions) == (Stage.WATCH, ())
     assert state.refused == {(101, ONE.process.start_ticks)}
     assert 0 < asks_again_at(state) <= 1000
 
@@ -71,18 +73,18 @@ def test_when_its_company_may_not_die_the_process_alone_is_asked_for_and_only_th
     whole = ONE._replace(scope=scope, held_bytes=3 * GIB)
     state, (action,) = answered(reason, whole, TWO, THREE)
     assert (action.candidate, action.runners_up) == (ONE, (TWO, THREE))
-    assert (state.phase, state.refused, state.queue) == (Phase.ACT, frozenset(), (TWO, THREE))
+    assert (state.stage, state.refused, state.queue) == (Stage.ACT, frozenset(), (TWO, THREE))
     after, actions = states.on_verdict(state, Asked(action.candidate, Signal.TERM), verdict(reason), NOW)
     if REACTIONS[reason] is Reaction.NEXT_CANDIDATE:
         assert [one.candidate for one in actions] == [TWO]
     else:
-        assert (after.phase, [type(one) for one in actions]) == (Phase.WATCH, [Say])
+        assert (after.stage, [type(one) for one in actions]) == (Stage.WATCH, [CannotKill])
 
 
 @pytest.mark.parametrize("reason", of(Reaction.RANK_AGAIN))
 def test_when_the_ranking_is_out_of_date_nobody_else_is_asked_for_before_a_fresh_one(reason):
     state, actions = answered(reason, ONE, TWO)
-    assert (state.phase, state.queue, actions) == (Phase.WATCH, (), ())
+    assert (state.stage, state.queue, actions) == (Stage.WATCH, (), ())
     assert state.refused == frozenset(), "it was the moment that was wrong, not the choice"
     assert asks_again_at(state) == 100
 
@@ -90,29 +92,28 @@ def test_when_the_ranking_is_out_of_date_nobody_else_is_asked_for_before_a_fresh
 @pytest.mark.parametrize("retry_after_ms", [1, 400, 60_000])
 def test_the_rate_is_waited_for_as_long_as_the_killer_says(retry_after_ms):
     state, actions = answered(Reason.RATE, ONE, TWO, retry_after_ms=retry_after_ms)
-    assert (state.phase, state.queue, actions) == (Phase.WATCH, (), ())
+    assert (state.stage, state.queue, actions) == (Stage.WATCH, (), ())
     assert asks_again_at(state) == retry_after_ms
 
 
 @pytest.mark.parametrize("reason", of(Reaction.STAND_DOWN))
 def test_when_memory_is_not_short_by_the_killers_reading_nobody_dies(reason):
     state, actions = answered(reason, ONE, TWO)
-    assert (state.phase, state.queue, state.refused, actions) == (Phase.WATCH, (), frozenset(), ())
+    assert (state.stage, state.queue, state.refused, actions) == (Stage.WATCH, (), frozenset(), ())
     assert asks_again_at(state) == 1000
 
 
 @pytest.mark.parametrize("reason", of(Reaction.ALARM))
 def test_a_killer_that_can_not_kill_is_loudly_told_of_and_nobody_else_is_asked_for(reason):
     state, (said,) = answered(reason, ONE, TWO)
-    assert isinstance(said, Say)
-    assert said.sentence == f"CANNOT PROTECT THIS MACHINE: the killer says {reason.name.lower()}"
-    assert (state.phase, state.queue, state.refused) == (Phase.WATCH, (), frozenset())
+    assert said == CannotKill(reason)
+    assert (state.stage, state.queue, state.refused) == (Stage.WATCH, (), frozenset())
     assert asks_again_at(state) == 1000
 
 
 def test_a_kill_that_is_in_flight_already_is_waited_for_and_nobody_else_asked_for():
     state, actions = answered(Reason.BUSY, ONE, TWO)
-    assert (state.phase, state.queue, actions) == (Phase.WATCH, (), ())
+    assert (state.stage, state.queue, actions) == (Stage.WATCH, (), ())
     assert asks_again_at(state) == 200
 
 
@@ -123,7 +124,7 @@ def test_every_reason_is_one_of_these():
 
 
 @pytest.mark.parametrize("reason", Reason)
-@pytest.mark.parametrize("phase", [Phase.CALM, Phase.WATCH, Phase.SETTLE])
-def test_an_answer_that_is_not_waited_for_such_as_an_escalations_changes_nothing(reason, phase):
-    state = State(phase, flight=Flight(101, 1, 9))
+@pytest.mark.parametrize("stage", [Stage.CALM, Stage.WATCH, Stage.SETTLE])
+def test_an_answer_that_is_not_waited_for_such_as_an_escalations_changes_nothing(reason, stage):
+    state = State(stage, flight=Flight(101, 1, 9))
     assert states.on_verdict(state, Asked(TWO, Signal.KILL), verdict(reason), NOW) == (state, ())

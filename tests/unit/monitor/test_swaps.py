@@ -193,7 +193,7 @@ def test_zram_and_disk_are_added(tree, opened):
     assert opened().usable_bytes(12 * GIB, 12 * GIB, 64 * GIB) == 3 * GIB + 8 * GIB
 
 
-def test_swap_that_is_added_or_removed_is_met_at_the_next_reading(tree, opened):
+def test_swap_that_is_added_or_removed_is_found_at_the_next_reading(tree, opened):
     tree.swaps()
     swaps = opened()
     tree.swaps(line("/dev/zram0", 4 * GIB, 0, 100))

@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from bustd_monitor.cli import selftest
+from bustd_monitor.cli.daemons import arguments_of, killer_words, monitor_words
 from bustd_monitor.cli.unit_copies import (
     COPIES,
     KILLER,
@@ -25,6 +27,10 @@ TEXTS = {
     KILLER: "[Unit]\nRequires=bustd-killer.socket\n[Service]\nExecStart=/usr/bin/python3 /lib/bustd_killer\nNice=-20\n",
     MONITOR: "[Service]\nUser=bustd\nRuntimeDirectory=bustd-monitor\nExecStart=/usr/bin/python3 /lib/bustd_monitor\n",
 }
+
+OPTIONS = selftest.options("/run/place")
+OPTIONS.only_descendants_of = 4711
+TOLD = {KILLER: killer_words(OPTIONS), MONITOR: monitor_words(arguments_of(OPTIONS)._replace(only_uid=-1))}
 
 # --- what is installed
 
@@ -99,7 +105,7 @@ def test_a_monitor_of_root_is_not_tested(user):
 
 def files_of(drop_ins: dict[str, dict[str, str]] | None = None) -> dict[str, str]:
     units = {name: {f"/lib/{name}": text} | (drop_ins or {}).get(name, {}) for name, text in TEXTS.items()}
-    return copies(units, "/run/place", ["--only-descendants-of", "4711"])
+    return copies(units, "/run/place", TOLD)
 
 
 def test_each_copy_is_a_unit_and_a_drop_in_of_its_own():
@@ -137,4 +143,4 @@ def test_nothing_of_the_sandbox_changes():
 
 def test_a_percent_sign_in_the_command_line_stays_what_it_is():
     units = {name: {name: text} for name, text in (TEXTS | {KILLER: "ExecStart=/bin/a %n {b} %%"}).items()}
-    assert "\nExecStart=/bin/a %n {b} %% --config" in copies(units, "/run/place", [])[f"{COPIES[1]}.d/{OWN}"]
+    assert "\nExecStart=/bin/a %n {b} %% --config" in copies(units, "/run/place", TOLD)[f"{COPIES[1]}.d/{OWN}"]

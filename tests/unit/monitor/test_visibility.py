@@ -38,7 +38,7 @@ def test_a_stat_that_may_not_be_read_is_hidden_too(tmp_path):
     assert "(Permission denied)" in in_child(as_nobody)
 
 
-def test_who_may_kill_his_own_processes_only_needs_to_see_no_others(tmp_path):
+def test_a_user_whose_own_processes_alone_may_be_killed_need_not_see_others(tmp_path):
     assert hidden_processes(FakeProc(tmp_path).path, own_only=True) == ""
 
 

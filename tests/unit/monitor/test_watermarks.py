@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bustd_monitor.sensing.sysinfo import read_sysinfo
-from bustd_monitor.sensing.watermarks import parse_zoneinfo, reserved_bytes
+from bustd_monitor.sensing.watermarks import parse_zoneinfo, watermark_bytes
 from bustd_shared.kernel.procfs import parse_meminfo
 from tests.fakes.procfs import FakeProc
 
@@ -54,26 +54,26 @@ def test_each_zone_keeps_its_high_mark_and_its_largest_protection_but_not_more_t
     assert parse_zoneinfo(data) == pages
 
 
-def test_the_reserve_is_in_bytes(tmp_path):
+def test_the_watermarks_are_in_bytes(tmp_path):
     proc = FakeProc(tmp_path)
     proc.write("zoneinfo", zone(18, 3840))
-    assert reserved_bytes(10**9, proc.path) == 18 * PAGE
+    assert watermark_bytes(10**9, proc.path) == 18 * PAGE
 
 
 def test_where_it_can_not_be_read_a_tenth_is_kept(tmp_path):
     proc = FakeProc(tmp_path)
-    assert reserved_bytes(1000, proc.path) == 100
+    assert watermark_bytes(1000, proc.path) == 100
     proc.write("zoneinfo", zone(18, 3840).replace(b"high     18", b"high     many"))
-    assert reserved_bytes(1000, proc.path) == 100
+    assert watermark_bytes(1000, proc.path) == 100
 
 
-def test_on_this_machine_what_is_free_less_the_reserve_is_available():
+def test_on_this_machine_free_memory_above_the_watermarks_is_available():
     if not Path("/proc/zoneinfo").exists():
         pytest.skip("no /proc/zoneinfo")
     meminfo = parse_meminfo(Path("/proc/meminfo").read_bytes())
-    reserve = reserved_bytes(meminfo.total)
-    assert 0 < reserve < meminfo.total // 4
-    assert read_sysinfo().free - reserve <= meminfo.available + meminfo.total // 100  # two moments, other programs
+    kept = watermark_bytes(meminfo.total)
+    assert 0 < kept < meminfo.total // 4
+    assert read_sysinfo().free - kept <= meminfo.available + meminfo.total // 100  # two moments, other programs
 
 
 @given(
@@ -86,6 +86,6 @@ def test_on_this_machine_what_is_free_less_the_reserve_is_available():
     )
 )
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_is_in_the_file_there_is_a_reserve_within_reason(tmp_path, data):
+def test_whatever_is_in_the_file_the_result_is_not_negative(tmp_path, data):
     (tmp_path / "zoneinfo").write_bytes(data)
-    assert reserved_bytes(1000, str(tmp_path)) >= 0
+    assert watermark_bytes(1000, str(tmp_path)) >= 0

@@ -5,17 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bustd_monitor.conditions.filling import Filling, Rate
-from bustd_monitor.conditions.stalled_seconds import Second, Stalls
+from bustd_monitor.conditions.finding import Seen
+from bustd_monitor.conditions.trends import Trends
 from bustd_monitor.deciding import states
-from bustd_monitor.deciding.states import Ask, Phase, Say, State
-from bustd_monitor.deciding.worth_killing import (
-    NOBODY_GROWS,
-    needed_bytes,
-    what_fills_memory,
-    worth_asking_for,
-    worth_it_ahead,
-)
-from bustd_monitor.sensing.reading import Refaults
+from bustd_monitor.deciding.actions import Ask, Basis, NothingGrows, NoVictim
+from bustd_monitor.deciding.stages import Stage
+from bustd_monitor.deciding.states import State
+from bustd_monitor.deciding.worth_killing import Relief, needed_bytes, worth_asking_for, worth_it_ahead
 from tests.unit.monitor.making import DEFAULTS, GIB, MIB, candidate, psi, reading
 
 CONDITIONS = DEFAULTS.conditions
@@ -43,15 +39,15 @@ def test_what_is_needed_leads_to_the_floor_and_half_of_it_beyond(available, need
     assert needed_bytes(reading(available), FLOOR) == needed
 
 
-def test_one_that_ends_the_shortage_is_taken_without_a_remark():
+def test_one_that_ends_the_shortage_is_taken_and_known_to_end_it():
     choice = worth_asking_for(holding(512, 900), FIRING, FLOOR)
-    assert (pids(choice.candidates), choice.remark) == ([101, 102], "")
+    assert (pids(choice.candidates), choice.relief) == ([101, 102], Relief.WHOLE)
 
 
-def test_one_that_helps_but_does_not_end_it_is_taken_and_that_is_said():
+def test_one_that_helps_but_does_not_end_it_is_taken_and_known_not_to():
     choice = worth_asking_for(holding(511, 900), FIRING, FLOOR)
     assert pids(choice.candidates) == [101, 102]
-    assert choice.remark == "its death alone does not end the shortage: that takes 512 MiB"
+    assert (choice.relief, choice.needed_bytes) == (Relief.PART, 512 * MIB)
 
 
 def test_those_below_a_quarter_are_skipped_and_the_others_keep_their_order():
@@ -69,14 +65,15 @@ def test_a_quarter_of_a_gibibyte_is_noticeable_however_high_the_floor_is():
 
 
 def test_where_nobody_would_help_nobody_is_taken():
-    assert worth_asking_for(holding(127, 100, 100, 100), FIRING, FLOOR).candidates == ()
-    assert worth_asking_for((), FIRING, FLOOR).candidates == ()
+    for candidates in (holding(127, 100, 100, 100), ()):
+        choice = worth_asking_for(candidates, FIRING, FLOOR)
+        assert (choice.candidates, choice.relief) == ((), Relief.NONE)
 
 
 def test_memory_in_many_hands_is_taken_from_the_first_of_them():
     choice = worth_asking_for(holding(127, 100, 100, 100, 100), FIRING, FLOOR)
     assert pids(choice.candidates) == [101, 102, 103, 104, 105]
-    assert choice.remark == "memory is in many hands, and to end the shortage takes 512 MiB"
+    assert (choice.relief, choice.needed_bytes) == (Relief.MANY_HANDS, 512 * MIB)
 
 
 def test_a_long_ranking_stands_for_many_more():
@@ -99,33 +96,19 @@ def test_whoever_is_left_out_holds_less_than_whoever_is_taken_and_the_order_stay
         assert taken, "all of them together would help"
 
 
-def test_it_is_said_where_memory_is_instead():
-    assert what_fills_memory(holding(20, 30), FILLED_TMPFS) == (
-        "memory is short and there is NOBODY WORTH KILLING: the largest that may be is 102 (leak) with 30 MiB; of "
-        "16.0 GiB, tmpfs and shared memory hold 13.0 GiB, huge pages 1024 MiB, all programs 1436 MiB"
-    )
-    assert "there is NOBODY TO KILL; of 16.0 GiB, " in what_fills_memory((), FILLED_TMPFS)
-
-
-@given(st.binary(max_size=16))
-def test_no_name_forges_a_line(comm):
-    assert what_fills_memory((candidate(comm=comm),), FILLED_TMPFS).isprintable()
-
-
 # In the state machine
 
 
 def test_where_nobody_would_help_nobody_is_asked_for_and_it_is_said_once_in_ten_seconds():
     state, (said,) = ranked(State(readings=2), holding(20), FILLED_TMPFS)
-    assert isinstance(said, Say)
-    assert "NOBODY WORTH KILLING" in said.sentence
-    assert (state.phase, state.hold_until_ms) == (Phase.WATCH, 1200)
+    assert said == NoVictim(FILLED_TMPFS, *holding(20))
+    assert (state.stage, state.hold_until_ms) == (Stage.WATCH, 1200)
     for now_ms in (1300, 5000, 10_199):
         state, actions = ranked(state, holding(20), FILLED_TMPFS, now_ms)
-        assert (state.phase, actions) == (Phase.WATCH, ())
+        assert (state.stage, actions) == (Stage.WATCH, ())
         assert state.hold_until_ms == now_ms + 1000
     _, (said,) = ranked(state, holding(20), FILLED_TMPFS, 11_300)
-    assert "NOBODY WORTH KILLING" in said.sentence
+    assert isinstance(said, NoVictim)
 
 
 def test_as_soon_as_somebody_would_help_he_is_asked_for_and_the_next_time_it_is_said_again():
@@ -133,37 +116,24 @@ def test_as_soon_as_somebody_would_help_he_is_asked_for_and_the_next_time_it_is_
     state, (ask,) = ranked(state, holding(20, 3000), FILLED_TMPFS, 1300)
     assert isinstance(ask, Ask)
     assert (ask.candidate.process.pid, ask.runners_up) == (102, ())
-    assert state.nobody_said_ms is None
+    assert state.no_victim_said_ms is None
 
 
-def test_what_there_is_to_say_of_the_choice_comes_with_the_question():
-    _, (ask,) = ranked(State(readings=2), holding(2000))
-    assert ask.remark == ""
+def test_what_the_choice_rests_on_comes_with_the_question():
+    state, (ask,) = ranked(State(readings=2), holding(2000))
+    assert ask.basis == Basis(Seen(FIRING, state.trends), Relief.WHOLE, 512 * MIB)
     _, (ask,) = ranked(State(readings=2), holding(200))
-    assert ask.remark == "its death alone does not end the shortage: that takes 512 MiB"
+    assert ask.basis.relief is Relief.PART
 
 
-def test_a_kill_by_the_rate_of_filling_says_how_fast_and_how_soon():
+def test_a_kill_that_the_rate_of_filling_hastens_has_that_rate_in_its_basis():
     rate = filling_fast(GIB)
-    state = State(Phase.ACT, readings=2, filling=rate)
+    state = State(Stage.ACT, readings=2, trends=Trends(filling=rate))
     _, (ask,) = states.on_ranking(state, holding(200), FIRING, 200, CONDITIONS)
     assert (ask.finding.name, ask.finding.signal.name) == ("floor", "KILL")
-    assert ask.remark == (
-        "memory and swap fill at 2048 MiB a second (over the last 0.6 s) and would be gone in 0.5 s; "
-        "its death alone does not end the shortage: that takes 512 MiB"
-    )
+    assert ask.basis == Basis(Seen(FIRING, Trends(filling=rate)), Relief.PART, 512 * MIB)
     _, (ask,) = states.on_ranking(state, holding(4096), reading(3 * GIB), 200, CONDITIONS)
-    assert (ask.finding.name, ask.remark[:31]) == ("forecast", "memory and swap fill at 2048 Mi")
-
-
-def test_a_kill_by_stall_says_how_programs_stalled_and_what_was_wanted_back():
-    back = Refaults(50 * MIB, 20 * MIB, 100 * MIB)
-    stalls = Stalls(0, refaults=back, seconds=(Second(1, 2), Second(400, 700, back), Second(500, 800, back)))
-    _, (ask,) = states.on_ranking(State(Phase.ACT, stalls=stalls), holding(2000), reading(2 * GIB), 200, CONDITIONS)
-    assert ask.remark == (
-        "PSI full 400, 500 and some 700, 800 ms in the last seconds, "
-        "wanted back of what was reclaimed: 70 % (files 20 %)"
-    )
+    assert (ask.finding.name, ask.basis.seen.trends.filling) == ("forecast", rate)
 
 
 # Ahead of time
@@ -187,10 +157,10 @@ def test_before_memory_is_short_only_those_who_take_it_may_die_or_whose_death_ou
 def test_a_forecast_takes_nobody_for_a_tmpfs_that_fills_up_and_a_floor_may():
     rate = filling_fast(3 * GIB)
     soon = reading(3 * GIB)
-    state = State(Phase.ACT, readings=2, filling=rate)
+    state = State(Stage.ACT, readings=2, trends=Trends(filling=rate))
     after, (said,) = states.on_ranking(state, (growing(101, 900, 0),), soon, 200, CONDITIONS)
-    assert said == Say(NOBODY_GROWS)
-    assert after.phase is Phase.WATCH
+    assert isinstance(said, NothingGrows)
+    assert after.stage is Stage.WATCH
     _, (ask,) = states.on_ranking(state, (growing(101, 900, 100),), soon, 200, CONDITIONS)
     assert (ask.finding.name, ask.candidate.process.pid) == ("forecast", 101)
     _, (ask,) = states.on_ranking(state, (growing(101, 900, 0),), reading(GIB), 200, CONDITIONS)
@@ -200,14 +170,14 @@ def test_a_forecast_takes_nobody_for_a_tmpfs_that_fills_up_and_a_floor_may():
 def test_where_nobody_grows_the_forecast_alone_is_held_back_for_a_moment():
     """The floor may be crossed at the very next reading."""
     rate = filling_fast(3 * GIB)
-    state = State(Phase.ACT, readings=2, filling=rate, found=())
+    state = State(Stage.ACT, readings=2, trends=Trends(filling=rate), found=())
     after, _ = states.on_ranking(state, (growing(101, 900, 0),), reading(3 * GIB), 200, CONDITIONS)
     # A sample less than 100 ms after the last leaves the rate as it is.
-    after = after._replace(filling=filling_fast(3 * GIB, 350))
+    after = after._replace(trends=Trends(filling=filling_fast(3 * GIB, 350)))
     _, (floor,) = states.on_reading(after, reading(GIB), 201, CONDITIONS)
     assert floor.finding.name == "floor"
     held, actions = states.on_reading(after, reading(3 * GIB), 399, CONDITIONS)
-    assert (actions, held.phase, states.firing_now(held)) == ((), Phase.WATCH, [])
+    assert (actions, held.stage, states.firing_now(held)) == ((), Stage.WATCH, [])
     _, (forecast,) = states.on_reading(after, reading(3 * GIB), 400, CONDITIONS)
     assert forecast.finding.name == "forecast"
 
@@ -215,36 +185,42 @@ def test_where_nobody_grows_the_forecast_alone_is_held_back_for_a_moment():
 @pytest.mark.parametrize("candidates", [(growing(101, 40, 3),), ()])
 def test_a_small_one_that_grows_a_little_or_nobody_at_all_holds_back_the_forecast_alone(candidates):
     rate = filling_fast(3 * GIB)
-    after, (said,) = states.on_ranking(State(Phase.ACT, filling=rate), candidates, reading(3 * GIB), 200, CONDITIONS)
-    assert said.sentence == (NOBODY_GROWS if candidates else what_fills_memory((), reading(3 * GIB)))
-    assert (after.forecast_hold_until_ms, after.hold_until_ms) == (400, 200)
+    after, (said,) = states.on_ranking(
+        State(Stage.ACT, trends=Trends(filling=rate)), candidates, reading(3 * GIB), 200, CONDITIONS
+    )
+    assert said == (NothingGrows() if candidates else NoVictim(reading(3 * GIB), largest=None))
+    assert (after.ahead_hold_until_ms, after.hold_until_ms) == (400, 200)
 
 
 def test_a_small_one_that_grows_does_not_keep_another_condition_from_the_large_one():
     rate = filling_fast(2 * GIB)
     pressed = reading(2 * GIB, pressure=psi(60))
     large_and_small = (growing(101, 900, 0), growing(102, 40, 3))
-    _, (ask,) = states.on_ranking(State(Phase.ACT, filling=rate), large_and_small, pressed, 200, CONDITIONS)
+    _, (ask,) = states.on_ranking(
+        State(Stage.ACT, trends=Trends(filling=rate)), large_and_small, pressed, 200, CONDITIONS
+    )
     assert (ask.finding.name, ask.candidate.process.pid) == ("pressure", 101)
 
 
 def test_where_nobody_helps_and_more_than_a_forecast_fires_everything_waits_for_a_second():
     rate = filling_fast(GIB)
-    after, _ = states.on_ranking(State(Phase.ACT, filling=rate), (growing(101, 20, 3),), FILLED_TMPFS, 200, CONDITIONS)
-    assert (after.forecast_hold_until_ms, after.hold_until_ms) == (0, 1200)
+    after, _ = states.on_ranking(
+        State(Stage.ACT, trends=Trends(filling=rate)), (growing(101, 20, 3),), FILLED_TMPFS, 200, CONDITIONS
+    )
+    assert (after.ahead_hold_until_ms, after.hold_until_ms) == (0, 1200)
 
 
 def test_a_forecast_that_is_held_back_still_hastens_a_kill_that_is_in_flight():
     rate = filling_fast(3 * GIB, 150)
     flight = states.Flight(101, 5, states.Signal.TERM)
-    state = State(Phase.SETTLE, readings=2, filling=rate, flight=flight, forecast_hold_until_ms=400)
+    state = State(Stage.SETTLE, readings=2, trends=Trends(filling=rate), flight=flight, ahead_hold_until_ms=400)
     _, (escalated,) = states.on_reading(state, reading(3 * GIB), 200, CONDITIONS)
     assert escalated.flight.pid == 101
 
 
 def test_where_another_condition_fires_too_that_one_takes_whom_a_forecast_would_not():
     rate = filling_fast(2 * GIB)
-    state = State(Phase.ACT, readings=2, filling=rate)
+    state = State(Stage.ACT, readings=2, trends=Trends(filling=rate))
     pressed = reading(2 * GIB, pressure=psi(60))
     _, (ask,) = states.on_ranking(state, (growing(101, 900, 0),), pressed, 200, CONDITIONS)
     assert ask.finding.name == "pressure"

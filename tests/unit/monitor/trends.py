@@ -1,8 +1,10 @@
 """What the tests of the conditions need beyond a reading: stalls, refaults, rates; and one condition by itself."""
 
 from bustd_monitor.conditions.filling import UNKNOWN, Filling, Rate
+from bustd_monitor.conditions.finding import Finding, Seen
 from bustd_monitor.conditions.stalled_seconds import Second, Stalls
-from bustd_monitor.conditions.table import findings
+from bustd_monitor.conditions.table import Conditions, findings
+from bustd_monitor.conditions.trends import Trends
 from bustd_monitor.sensing.reading import Reading, Refaults
 from tests.unit.monitor.making import MIB, conditions
 
@@ -15,9 +17,19 @@ def stalls_of(*full_ms: int, some_ms: int = 0) -> Stalls:
 STALLED = stalls_of(300, 300)
 
 
+def found_in(
+    a_reading: Reading,
+    stalls: Stalls,
+    settings: Conditions,
+    filling: Filling = UNKNOWN,
+) -> tuple[Finding, ...]:
+    """What the conditions say of this reading after these trends."""
+    return findings(Seen(a_reading, Trends(stalls, filling)), settings)
+
+
 def the(name: str, a_reading: Reading, stalls: Stalls = Stalls(), filling: Filling = UNKNOWN, **keys: object):  # noqa: B008
     """What one condition says, by default with its default thresholds."""
-    (found,) = findings(a_reading, stalls, conditions(**{"only": name, name: keys}), filling)
+    (found,) = found_in(a_reading, stalls, conditions(**{"only": name, name: keys}), filling)
     assert found.name == name
     return found
 

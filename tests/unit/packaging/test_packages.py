@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from bustd_shared import __version__
+
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGING = ROOT / "packaging"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -42,12 +44,13 @@ def found(pattern: str, file: str) -> str:
 def test_every_packaging_is_of_the_same_version():
     (ebuild,) = (PACKAGING / "gentoo/sys-process/bustd").glob("*.ebuild")
     assert {
+        "the code": __version__,
         "Debian": found(r"\Abustd \((.*?)\)", "debian/changelog"),
         "Arch": found(r"^pkgver=(.*)$", "arch/PKGBUILD"),
         "RPM": found(r"^Version: +(.*)$", "rpm/bustd.spec"),
         "RPM's changelog": found(r"^%changelog\n.* - (.*)-\d+$", "rpm/bustd.spec"),
         "Gentoo": ebuild.stem.removeprefix("bustd-"),
-    } == dict.fromkeys(["Debian", "Arch", "RPM", "RPM's changelog", "Gentoo"], PROJECT["version"])
+    } == dict.fromkeys(["the code", "Debian", "Arch", "RPM", "RPM's changelog", "Gentoo"], PROJECT["version"])
 
 
 def test_every_packaging_depends_on_what_the_project_does():

@@ -14,11 +14,11 @@ from bustd_protocol.messages import (
     DIFFERS_UID,
     LAYOUT,
     Bye,
-    Choice,
-    Int,
+    BytesField,
+    EnumField,
+    IntField,
     KillRequest,
     Message,
-    Octets,
     Outcome,
     Ping,
     Reason,
@@ -47,16 +47,16 @@ def test_the_layout_has_one_kind_for_each_field(kind: type[Message]) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_message_begins_with_an_id_that_is_not_0_except_bye_that_nothing_answers(kind: type[Message]) -> None:
     assert kind._fields[0] == "id"
-    assert LAYOUT[kind][1][0] == (Int(0, 0) if kind is Bye else Int(1, limits.ID_MAX))
+    assert LAYOUT[kind][1][0] == (IntField(0, 0) if kind is Bye else IntField(1, limits.ID_MAX))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_longest_message_of_each_type_fits_in_a_packet(kind: type[Message]) -> None:
     longest = [
-        field.high if isinstance(field, Int) else b"x" * field.longest if isinstance(field, Octets) else None
+        field.high if isinstance(field, IntField) else b"x" * field.longest if isinstance(field, BytesField) else None
         for field in LAYOUT[kind][1]
     ]
-    members = [max(field.members) if isinstance(field, Choice) else None for field in LAYOUT[kind][1]]
+    members = [max(field.members) if isinstance(field, EnumField) else None for field in LAYOUT[kind][1]]
     message = kind._make(member if value is None else value for value, member in zip(longest, members, strict=True))
     if isinstance(message, Verdict):
         message = message._replace(outcome=outcome_of(message.reason))
@@ -66,7 +66,7 @@ def test_the_longest_message_of_each_type_fits_in_a_packet(kind: type[Message]) 
 def test_ranges_of_ints_are_never_empty_and_never_negative() -> None:
     for _, fields in LAYOUT.values():
         for field in fields:
-            if isinstance(field, Int):
+            if isinstance(field, IntField):
                 assert 0 <= field.low <= field.high <= limits.UINT63_MAX
 
 
@@ -103,7 +103,7 @@ def test_signals_are_those_of_the_system_and_only_these_two() -> None:
 
 def test_the_bits_of_differs_do_not_overlap_and_fill_its_range() -> None:
     assert DIFFERS_UID & DIFFERS_COMM == 0
-    assert LAYOUT[Verdict][1][Verdict._fields.index("differs")] == Int(0, DIFFERS_UID | DIFFERS_COMM)
+    assert LAYOUT[Verdict][1][Verdict._fields.index("differs")] == IntField(0, DIFFERS_UID | DIFFERS_COMM)
 
 
 def test_every_reason_is_a_refusal_but_the_four_that_say_what_else_happened() -> None:

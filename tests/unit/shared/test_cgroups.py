@@ -146,7 +146,7 @@ def test_memory_oom_group_is_read_where_it_is(tree):
     assert cgroups.read_whole(tree.path, "/m.slice") is None
 
 
-# What is below and who is in it
+# What is below a group and which processes are in it
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_within_is_the_group_itself_or_below_it(path, is_within):
     assert cgroups.is_within(path, "/a.scope") is is_within
 
 
-def test_everything_below_is_listed_and_everybody_in_it_once(tree):
+def test_every_group_below_is_listed_and_every_process_in_it_once(tree):
     tree.group("/a.scope", 1, 7, 8, 7)
     tree.group("/a.scope/b", 9)
     tree.group("/a.scope/b/c", 10, 0, 8)
@@ -185,7 +185,7 @@ def test_more_groups_than_are_looked_at_are_not_all_listed(tree):
     assert len(cgroups.groups_at(tree.path, "/a.scope")) == MOST_GROUPS + 1
 
 
-def test_what_has_vanished_or_can_not_be_read_has_nobody_in_it(tree):
+def test_a_group_that_is_gone_or_can_not_be_read_has_no_process_in_it(tree):
     (tree.group("/a.scope") / "cgroup.procs").unlink()
     (tree.directory / "a.scope/cgroup.procs").mkdir()  # read(2) answers EISDIR, as a threaded group's EOPNOTSUPP
     assert cgroups.members(tree.path, "/a.scope") == []

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bustd_shared.kernel.procfs import Meminfo, Pressure, field_bytes, parse_meminfo, parse_pressure
+from bustd_shared.kernel.procfs import Meminfo, MemoryPressure, field_bytes, parse_meminfo, parse_pressure
 from tests.fakes.procfs import FakeProc
 
 KIB = 1024
@@ -66,7 +66,7 @@ def test_a_missing_mem_available_is_none_and_not_zero(tmp_path):
     assert parse_meminfo(fake_meminfo(tmp_path, available_kib=None)).available is None
 
 
-def test_a_mem_available_that_is_no_number_is_none_and_not_zero_on_which_somebody_would_die():
+def test_a_mem_available_that_is_not_a_number_is_none_and_not_zero_which_would_kill():
     for nonsense in (b"MemAvailable:    ???  kB", b"MemAvailable: -5 kB", b"MemAvailable:"):
         data = LXCFS.replace(b"MemAvailable:     600000 kB", nonsense)
         assert parse_meminfo(data).available is None
@@ -89,11 +89,11 @@ def test_a_name_is_that_of_a_whole_line_and_not_of_its_end():
 
 def test_both_lines_of_pressure_are_read():
     data = b"some avg10=12.50 avg60=1.00 avg300=0.10 total=123\nfull avg10=3.25 avg60=0.00 avg300=0.00 total=45\n"
-    assert parse_pressure(data) == Pressure(12.5, 123, 3.25, 45)
+    assert parse_pressure(data) == MemoryPressure(12.5, 123, 3.25, 45)
 
 
 def test_a_missing_full_line_counts_as_no_full_stall():
-    assert parse_pressure(b"some avg10=1.00 avg60=0.00 avg300=0.00 total=9\n") == Pressure(1.0, 9, 0.0, 0)
+    assert parse_pressure(b"some avg10=1.00 avg60=0.00 avg300=0.00 total=9\n") == MemoryPressure(1.0, 9, 0.0, 0)
 
 
 @pytest.mark.parametrize(

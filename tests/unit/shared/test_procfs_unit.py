@@ -66,7 +66,7 @@ def test_a_file_that_makes_no_sense_has_no_unit(data):
     assert parse_unit(data) == ""
 
 
-def test_ones_own_file_is_read_as_systemd_or_nobody_wrote_it():
+def test_ones_own_file_is_read_as_it_is_with_or_without_systemd():
     unit = parse_unit(Path("/proc/self/cgroup").read_bytes())
     assert "/" not in unit
     assert not unit.endswith(".slice")

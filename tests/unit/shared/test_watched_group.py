@@ -1,4 +1,4 @@
-"""Which control group is watched, why another can't be, and who is in it."""
+"""Which control group is watched, why another can't be, and which processes are in it."""
 
 import pytest
 
@@ -12,7 +12,7 @@ A_LINE = b"0::/a.slice/b.service/x\n"
 
 @pytest.fixture
 def proc(tmp_path):
-    """A machine of 16 GiB, whose PID 1 is in the hierarchy that is to be seen."""
+    """A machine of 16 GiB whose PID 1 is in the hierarchy that is visible."""
     made = FakeProc(tmp_path)
     made.meminfo(total_kib=16 * 2**20)
     made.process(1, cgroup=b"0::/init.scope\n")

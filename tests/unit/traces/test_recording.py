@@ -1,4 +1,4 @@
-"""What is recorded: whom, how often, and how much of a disk that takes."""
+"""What is recorded: which processes, how often, and how much of a disk that takes."""
 
 import random
 
@@ -7,10 +7,10 @@ import pytest
 from bustd_monitor.sensing.command_lines import CommandLines
 from bustd_monitor.sensing.process_table import ProcessTable
 from bustd_monitor.traces.format import Listed, Sensed
-from bustd_monitor.traces.recording import MOST_RANKED, Census, Follower, Recorder, pace_ms
+from bustd_monitor.traces.recording import MOST_RANKED, Census, CensusTaker, Recorder, pace_ms
 from bustd_monitor.traces.records import Entry
 from bustd_monitor.traces.replaying import Replay
-from bustd_shared.kernel.procfs import Pressure
+from bustd_shared.kernel.procfs import MemoryPressure
 from tests.fakes.procfs import FakeProc
 from tests.support.traces import GIB, HEADER, MIB, decoded, process, reading
 
@@ -64,16 +64,16 @@ class Crowd:
         pass
 
 
-# --- whom
+# --- which processes
 
 
 def test_a_table_that_could_not_be_listed_to_its_end_is_no_census(proc, table, monkeypatch):
     proc.process(1001)
-    follower = Follower(table)
+    taker = CensusTaker(table)
     with monkeypatch.context() as patched:
         patched.setattr(table, "walk", lambda _count: None)
-        assert follower.advance() is None
-    assert pids(follower.advance()) == [1001]
+        assert taker.advance() is None
+    assert pids(taker.advance()) == [1001]
 
 
 def test_the_highest_scores_are_recorded_and_of_equals_the_larger(proc, table):
@@ -81,30 +81,30 @@ def test_the_highest_scores_are_recorded_and_of_equals_the_larger(proc, table):
         proc.process(pid, oom_score=700, resident_pages=pid)
     proc.process(2000, oom_score=800, resident_pages=1)
     proc.process(2001, oom_score=0, anonymous_kib=None)
-    found = pids(Follower(table).advance())
+    found = pids(CensusTaker(table).advance())
     assert found == [2000, *range(1050, 1003, -1)]
 
 
-def test_who_was_recorded_stays_while_he_lives_so_that_one_who_is_missing_is_gone(proc, table):
+def test_a_recorded_process_stays_while_it_lives_so_that_a_missing_one_is_gone(proc, table):
     proc.process(1000, oom_score=900)
-    follower = Follower(table)
-    assert pids(follower.advance()) == [1000]
+    taker = CensusTaker(table)
+    assert pids(taker.advance()) == [1000]
     for pid in range(1001, 1001 + MOST_RANKED):
         proc.process(pid, oom_score=950)
     proc.process(1000, oom_score=600)
-    assert 1000 in pids(follower.advance())
+    assert 1000 in pids(taker.advance())
     proc.remove("1000")
-    census = follower.advance()
+    census = taker.advance()
     assert 1000 not in pids(census)
     assert census.left_out == frozenset()
 
 
-def test_not_everybody_can_stay_for_ever_and_who_can_not_is_not_told_as_gone():
+def test_not_every_process_can_stay_for_ever_and_one_that_can_not_does_not_count_as_gone():
     crowd, left_out = Crowd(500), set()
-    follower = Follower(crowd)
+    taker = CensusTaker(crowd)
     for round_ in range(4):  # each time others are at the top
         crowd.scores = {pid: 900 if pid % 10 == round_ else 666 for pid in crowd.scores}
-        census = follower.advance()
+        census = taker.advance()
         left_out |= census.left_out
     assert len(census.entries) == 96
     assert left_out
@@ -113,29 +113,29 @@ def test_not_everybody_can_stay_for_ever_and_who_can_not_is_not_told_as_gone():
 
 def test_a_long_table_is_gone_through_a_slice_at_a_time():
     crowd = Crowd(5000)
-    follower = Follower(crowd)
-    assert [type(follower.advance(2048)) for _ in range(3)] == [type(None), type(None), Census]
+    taker = CensusTaker(crowd)
+    assert [type(taker.advance(2048)) for _ in range(3)] == [type(None), type(None), Census]
     assert sorted(crowd.looked_at) == list(range(4953, 5001))
 
 
-def test_of_a_great_crowd_of_equals_only_so_many_are_sized():
+def test_of_a_great_crowd_of_equals_only_some_are_sized():
     crowd = Crowd(20_000)
     sized = []
     crowd.resident_bytes = lambda pid: sized.append(pid) or pid
-    assert Follower(crowd).advance(30_000)
+    assert CensusTaker(crowd).advance(30_000)
     assert len(sized) < 2200
 
 
 def test_command_lines_are_recorded_only_when_asked_for_and_read_only_once(proc, table):
     proc.process(1000, command=b"leak\0--password=x\0")
-    assert Follower(table).advance().entries[0].process.command == ""
-    follower = Follower(table, with_commands=True)
-    commands = [follower.advance().entries[0].process.command for _ in range(2)]
+    assert CensusTaker(table).advance().entries[0].process.command == ""
+    taker = CensusTaker(table, with_commands=True)
+    commands = [taker.advance().entries[0].process.command for _ in range(2)]
     assert commands == ["", "leak --password=x"], "it comes with the table after it"
     proc.write("1000/cmdline", b"other")
-    assert follower.advance().entries[0].process.command == "leak --password=x"
+    assert taker.advance().entries[0].process.command == "leak --password=x"
     proc.process(1000, command=b"successor", start_ticks=5000)
-    commands = [follower.advance().entries[0].process.command for _ in range(2)]
+    commands = [taker.advance().entries[0].process.command for _ in range(2)]
     assert commands == ["", "successor"]
 
 
@@ -166,7 +166,7 @@ class Machine:
         self.recorder = Recorder(
             HEADER,
             read=lambda: read(self.now_ms - 50_000),
-            follower=Follower(crowd),
+            census_taker=CensusTaker(crowd),
             clock_ms=lambda: self.now_ms,
             write=self.written.append,
         )
@@ -198,9 +198,9 @@ def test_a_minute_of_a_busy_machine_takes_well_under_100_kib():
     def busy(at_ms):
         available, out = chance.randrange(100 * MIB), chance.randrange(GIB) & ~4095
         stall_us = at_ms * 300 + chance.randrange(1000)
-        average = at_ms // 2000 / 7  # the kernel works it out anew every two seconds
+        average = at_ms // 2000 / 7  # the kernel updates it every two seconds
         return reading(available & ~4095, swap=(GIB, out))._replace(
-            pressure=Pressure(average, stall_us, average, stall_us)
+            pressure=MemoryPressure(average, stall_us, average, stall_us)
         )
 
     class Busy(Crowd):
@@ -234,5 +234,5 @@ def test_what_was_recorded_can_be_replayed():
 
 def test_an_entry_tells_the_resident_memory_too(proc, table):
     proc.process(1000, resident_pages=10)
-    (entry,) = Follower(table).advance().entries
+    (entry,) = CensusTaker(table).advance().entries
     assert entry == Entry(entry.process, 40_960)

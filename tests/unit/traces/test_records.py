@@ -6,7 +6,7 @@ import pytest
 
 from bustd_monitor.sensing.reading import Reading, Refaults
 from bustd_monitor.traces.records import Entry, TraceError, changed, changes, flat, names, restorer
-from bustd_shared.kernel.procfs import Pressure
+from bustd_shared.kernel.procfs import MemoryPressure
 from tests.support.traces import MIB, process, reading
 
 NAMES = names(Reading)
@@ -91,7 +91,7 @@ def test_a_value_that_a_process_can_not_have_is_an_error_that_names_it(name, val
 
 def test_what_a_trace_can_not_hold_is_not_written():
     with pytest.raises(TraceError, match="some_avg10"):
-        flat(WHOLE._replace(pressure=Pressure(math.inf, 0, 0.0, 0)))
+        flat(WHOLE._replace(pressure=MemoryPressure(math.inf, 0, 0.0, 0)))
 
 
 @pytest.mark.parametrize(("written", "kept"), [("x" * 1025, "x" * 1024), ("€" * 400, "€" * 341)])

@@ -7,14 +7,14 @@ from bustd_monitor.sensing.process_table import ProcessTable
 from bustd_monitor.traces.format import Listed
 from bustd_monitor.traces.recorded_table import RecordedTable
 from bustd_monitor.traces.records import Entry
-from bustd_monitor.traces.replaying import Kill, Replay, Rules
+from bustd_monitor.traces.replaying import Kill, KillerRules, Replay
 from bustd_protocol.messages import Signal
 from bustd_shared.rules.protection import Protection
 from tests.support.traces import GIB, HEADER, MIB, decoded, process, reading, trace
 
 FLOOR = {"conditions": {name: {"enabled": False} for name in ("pressure", "stall", "forecast")}}
 """Only `floor`: at 10 % of 2 GiB a SIGTERM, at half of that a SIGKILL."""
-RULES = Rules(Protection(), 16 * MIB, 2000, 5000)
+RULES = KillerRules(Protection(), 16 * MIB, 2000, 5000)
 OLDER, LEAK = process(100, 300 * MIB, b"older"), process(200, 900 * MIB, b"leak", age_s=12.5)
 LOW = 150 * MIB
 
@@ -120,8 +120,8 @@ def test_command_lines_are_told_where_they_were_recorded_and_the_machine_was_wat
 def test_without_processes_a_decision_says_that_somebody_would_have_been_ranked_and_holds_for_ten_seconds():
     run, said = replayed(trace(24, low_from(5000), None))
     assert run.kills == [Kill(5000, "floor", Signal.TERM), Kill(15_000, "floor", Signal.TERM)]
-    assert said[0][1].endswith("; SIGTERM for whoever would have been ranked first")
-    assert str(run.kills[0]) == "floor, SIGTERM for somebody"
+    assert said[0][1].endswith("; SIGTERM for the process that would have been ranked first")
+    assert str(run.kills[0]) == "floor, SIGTERM for the first of a ranking"
 
 
 def test_with_verbose_the_states_are_told_too():

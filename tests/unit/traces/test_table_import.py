@@ -31,7 +31,7 @@ def test_amounts_are_in_kb_and_times_count_from_the_first_row():
     first = found[0]
     assert (first.available, first.swap_free, first.swap_usable) == (MIB, MIB // 2, MIB // 2)
     assert header.boot_ms == 0
-    assert header.reserve == -1, "there is no look at sysinfo to be had"
+    assert header.reserve == -1, "sysinfo(2) was not read"
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_percentages_become_totals_and_averages_as_the_kernel_has_them():
     assert last.some_total_us == 6_000_000
     assert last.full_total_us == 3_000_000
     assert last.some_avg10 == pytest.approx(60 * (1 - 2.718281828**-1), abs=0.01)
-    assert found[0].pressure.some_total_us == 0, "nobody knows how long the first percentage held"
+    assert found[0].pressure.some_total_us == 0, "it is unknown how long the first percentage held"
 
 
 def test_averages_become_the_totals_that_lead_to_them():

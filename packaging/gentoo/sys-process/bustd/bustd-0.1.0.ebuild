@@ -12,7 +12,7 @@ PYTHON_COMPAT=( python3_{11..14} )
 inherit distutils-r1 systemd
 
 DESCRIPTION="Keeps a machine alive when memory runs out, by killing the one process that frees it"
-# The archive that `make dist` leaves in dist/; there is no place yet that this version is published at.
+# The archive that `make dist` leaves in dist/. This version is not published yet.
 SRC_URI="bustd-${PV}.tar.gz"
 
 LICENSE="MIT"

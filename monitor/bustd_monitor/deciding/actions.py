@@ -1,0 +1,86 @@
+"""What a decision comes to: what is to be done, and what there is to say. Values; `reporting` has the words."""
+
+from __future__ import annotations
+
+from bustd_protocol.messages import Reason, Signal
+from bustd_shared.daemon.record import NamedTuple
+
+from ..conditions.finding import Finding, Seen
+from ..ranking.order import Candidate
+from ..sensing.reading import Reading
+from .worth_killing import Relief
+
+
+class Flight(NamedTuple):
+    """The kill in flight, as the killer told it."""
+
+    pid: int
+    start_ticks: int
+    signal: int
+
+
+class Asked(NamedTuple):
+    """What the killer was asked last."""
+
+    candidate: Candidate
+    signal: Signal
+
+
+class Rank(NamedTuple):
+    """Rank the processes, read once more, and come back with `on_ranking`."""
+
+    finding: Finding
+
+
+class Basis(NamedTuple):
+    """What a choice rests on: what was seen at the second look, and what the death of the first brings.
+
+    `needed_bytes`: what must come back for the shortage to be over.
+    """
+
+    seen: Seen
+    relief: Relief
+    needed_bytes: int
+
+
+class Ask(NamedTuple):
+    """Ask the killer for this candidate. `basis` None: it is the next after a refusal."""
+
+    candidate: Candidate
+    finding: Finding
+    runners_up: tuple[Candidate, ...]
+    basis: Basis | None = None
+
+
+class Escalate(NamedTuple):
+    """Ask for SIGKILL for the process in flight."""
+
+    flight: Flight
+    finding: Finding
+
+
+class ShortageIsOver(NamedTuple):
+    """The second look at the readings finds no shortage any more: no process is killed."""
+
+
+class NoVictim(NamedTuple):
+    """No death would help. `largest`: of those that may be killed, None if there is none."""
+
+    reading: Reading
+    largest: Candidate | None
+
+
+class NothingGrows(NamedTuple):
+    """Memory fills up, and no process that is worth killing grows."""
+
+
+class CannotKill(NamedTuple):
+    """The killer can kill nothing at all."""
+
+    reason: Reason
+
+
+News = ShortageIsOver | NoVictim | NothingGrows | CannotKill
+"""What there is to say beside a choice."""
+
+Action = Rank | Ask | Escalate | News

@@ -1,0 +1,161 @@
+"""What drives the decisions: it performs the actions that `deciding` returns, and hands back what came of them.
+
+The live loop and a replay share it. Where they differ stands in `Performer`: what the time is, whom a request goes to,
+and where a sentence goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bustd_protocol.messages import Exited, KillerHello, Verdict
+
+from .config import MonitorConfig
+from .deciding import states
+from .deciding.actions import Action, Ask, Asked, Escalate, Rank
+from .deciding.stages import Stage
+from .deciding.states import State
+from .ranking.search import CandidateSearch
+from .ranking.terms import Rules, Terms, terms_at
+from .reporting import sentences
+from .sensing.reading import Reading
+
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from .conditions.finding import Finding
+
+    class Performer(Protocol):
+        """The machine and its killer, or a trace. A hold: for this many milliseconds no process is asked for."""
+
+        def now_ns(self) -> int:
+            """The time: monotonic nanoseconds."""
+
+        def instead_of_ranking_ms(self, finding: Finding, reading: Reading) -> int:
+            """0 if a ranking makes sense now, or the hold: no process could be asked for, and that has been said."""
+
+        def second_look(self) -> Reading | None:
+            """A reading after the ranking, None if it makes no sense."""
+
+        def ask(self, ask: Ask) -> int:
+            """Ask the killer. 0 if that was done, or the hold: it was not."""
+
+        def escalate(self, action: Escalate) -> None:
+            """Ask the killer for SIGKILL for the process in flight."""
+
+        def say(self, sentence: str) -> None:
+            """For the log."""
+
+        def say_choice(self, ask: Ask, took_us: int) -> None:
+            """The line of a kill, after the request is on its way."""
+
+
+_UNREADABLE_HOLD_MS = 1000
+
+
+class Driver:
+    """The state of the decisions and what changes it. Times are monotonic milliseconds.
+
+    `rules`: of the configuration, and of the killer: which processes it protects, and how much a victim must hold.
+    """
+
+    def __init__(self, config: MonitorConfig, rules: Rules, search: CandidateSearch, performer: Performer) -> None:
+        self.config = config
+        self.state = State()
+        self._rules = rules
+        self._search = search
+        self._performer = performer
+        self._reading: Reading | None = None
+        self._asked: Asked | None = None
+
+    def configure(self, config: MonitorConfig) -> None:
+        """A new configuration."""
+        self.config = config
+        self._rules = self._rules._replace(victims=config.victims)
+
+    # --- what happens
+
+    def read(self, reading: Reading, now_ms: int) -> None:
+        """A reading has come."""
+        self._reading, before = reading, self.state.stage
+        self.state, actions = states.on_reading(self.state, reading, now_ms, self.config.conditions)
+        if self.config.verbose and self.state.stage is not before:
+            self._performer.say(sentences.phase_changed(before, self.state.stage, reading))
+        self._perform(actions)
+
+    def watch(self, now_ms: int, is_due: Callable[[], bool]) -> None:
+        """After a reading that is not calm: follow the candidates, until it is time for something else."""
+        if self.state.stage is not Stage.CALM and self._reading is not None:
+            self._search.watch(self._terms(self._reading), now_ms, is_due)
+
+    def met(self, hello: KillerHello) -> None:
+        """A killer has said Hello."""
+        self._rules = self._rules._replace(minimum_bytes=hello.minimum_bytes)
+        self.state = states.on_hello(self.state, hello)
+
+    def answered(self, verdict: Verdict, now_ms: int) -> None:
+        """The killer has answered a request."""
+        if self._asked is None:
+            return
+        self.state, actions = states.on_verdict(self.state, self._asked, verdict, now_ms)
+        self._perform(actions)
+        for action in actions:
+            if isinstance(action, Ask):
+                self._performer.say(sentences.asking_for_the_next(action))
+
+    def exited(self, exited: Exited) -> None:
+        """The kill in flight is over."""
+        self.state = states.on_exited(self.state, exited)
+
+    def lost(self, hold_until_ms: int) -> None:
+        """What was asked for is void, and no process is asked for before this time."""
+        self.state = states.on_lost(self.state, hold_until_ms)
+
+    # --- what is done about it
+
+    def _perform(self, actions: tuple[Action, ...]) -> None:
+        for action in actions:
+            if isinstance(action, Rank):
+                self._rank(action.finding)
+            elif isinstance(action, Ask):
+                self._ask(action)
+            elif isinstance(action, Escalate):
+                self._performer.escalate(action)
+                self._performer.say(sentences.urgent(action))
+            else:
+                self._performer.say(sentences.news(action))
+
+    def _rank(self, finding: Finding) -> None:
+        """Rank, look at the readings a second time, and ask for the first."""
+        assert self._reading is not None, "nothing is ranked before a reading"
+        hold_ms = self._performer.instead_of_ranking_ms(finding, self._reading)
+        if hold_ms:
+            self.lost(self._now_ms() + hold_ms)
+            return
+        started_ns = self._performer.now_ns()
+        ranking = self._search.rank(self._terms(self._reading), self.state.refused, self._now_ms())
+        reading, now_ms = self._performer.second_look(), self._now_ms()
+        if reading is None:
+            self.lost(now_ms + _UNREADABLE_HOLD_MS)
+            return
+        self.state, actions = states.on_ranking(self.state, ranking.candidates, reading, now_ms, self.config.conditions)
+        took_us = (self._performer.now_ns() - started_ns) // 1000
+        self._perform(actions)
+        for action in actions:
+            if isinstance(action, Ask):  # said only now: the request must not wait for the log
+                self._performer.say_choice(action, took_us)
+
+    def _ask(self, ask: Ask) -> None:
+        hold_ms = self._performer.ask(ask)
+        if hold_ms:
+            self.lost(self._now_ms() + hold_ms)
+        else:
+            self._asked = Asked(ask.candidate, ask.finding.signal)
+
+    def _terms(self, reading: Reading) -> Terms:
+        return terms_at(reading, self._rules)
+
+    def _now_ms(self) -> int:
+        return self._performer.now_ns() // 1_000_000

@@ -1,0 +1,46 @@
+"""Why a process has its place in the order, or none: in words."""
+
+from __future__ import annotations
+
+from bustd_monitor.amounts import size
+from bustd_protocol.messages import Scope
+from bustd_shared.daemon.log import printable
+
+from ..ranking.order import Candidate, Cause, Move, Shield, Spared
+
+
+def place(candidate: Candidate) -> str:
+    """What its death gives back, and what moves it up or down from there."""
+    whole = candidate.process.whole
+    where = f" in {printable(whole)} ({candidate.known} known)" if candidate.scope is Scope.CGROUP else ""
+    return ", ".join(
+        [f"holds {size(candidate.held_bytes)}{where}", *(_moved(move, candidate) for move in candidate.moves)]
+    )
+
+
+def left_out(spared: Spared) -> str:
+    """Why it is no candidate."""
+    return _LEFT_OUT[spared.shield] + printable(spared.rule)
+
+
+_LEFT_OUT = {
+    Shield.OOM_SCORE_ADJ: "oom_score_adj -1000",
+    Shield.OTHER_USER: "another user's",
+    Shield.KILLER_TOML: "protected by killer.toml: ",
+    Shield.NEVER: "never: ",
+    Shield.OMIT: "ManagedOOMPreference=omit",
+    Shield.TOO_SMALL: "its death would not help",
+}
+_MOVED_BY = {
+    Cause.RUNS_AWAY: "runs away",
+    Cause.RUNS_AWAY_WITH_UNIT: "runs away with its unit",
+    Cause.GAINED: "gained recently",
+    Cause.PREFERRED: "preferred by ",
+    Cause.AVOIDED: "avoided by ",
+}
+
+
+def _moved(move: Move, candidate: Candidate) -> str:
+    adj = f"oom_score_adj {candidate.process.oom_score_adj}"
+    cause = adj if move.cause is Cause.OOM_SCORE_ADJ else _MOVED_BY[move.cause] + printable(move.rule)
+    return f"{cause} {'-' if move.moved_bytes < 0 else '+'}{size(abs(move.moved_bytes))}"

@@ -1,0 +1,137 @@
+"""What /proc/PID shows of one process: the one reader of both daemons.
+
+A process that has exited, is hidden or makes no sense is None. OSError comes out for a lack of descriptors alone
+(EMFILE, ENFILE), which says nothing about the process. Nothing here keeps the PID from being reused between two reads:
+the killer holds a pidfd meanwhile, and what the monitor read is checked by the killer.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+
+from bustd_shared.daemon.record import NamedTuple
+
+from . import cgroups, procfs
+
+MOST_BYTES = 2**20
+"""The longest file is the status of a process in 65536 groups (NGROUPS_MAX), about 720 KiB."""
+
+_FIRST_READ_BYTES = 16_384
+_DEEPEST_TREE = 128
+
+
+class ProcEntry(NamedTuple):
+    """One process as /proc shows it.
+
+    `status` and `membership` are those of the first thread that has memory where the leader is a zombie and other
+    threads live on. `membership` is the text of the file cgroup: None if it can't be read, b"" if the kernel can't
+    tell so long a path (ENAMETOOLONG, before Linux 6.8).
+    """
+
+    stat: procfs.Stat
+    oom_score_adj: int
+    status: procfs.Status
+    membership: bytes | None
+
+    @property
+    def unit(self) -> str:
+        """See procfs.parse_unit."""
+        return procfs.parse_unit(self.membership or b"")
+
+    @property
+    def cgroup(self) -> str:
+        """See cgroups.parse_path."""
+        return cgroups.parse_path(self.membership or b"")
+
+
+def read_process(pid: int, proc: str = "/proc") -> ProcEntry | None:
+    """The process of this PID, None for the id of another thread than the leader, which procfs shows too."""
+    directory = f"{proc}/{pid}"
+    stat = procfs.parse_stat(read_file(f"{directory}/stat") or b"")
+    if stat is None:
+        return None
+    adj = procfs.parse_oom_score_adj(read_file(f"{directory}/oom_score_adj") or b"")
+    if adj is None:
+        return None
+    status = None
+    if stat.state == b"Z" and not stat.is_dead:
+        directory, status = _living_thread(directory)
+    if status is None:
+        status = _read_status(directory)
+    if status is None or status.tgid not in (None, pid):
+        return None
+    return ProcEntry(stat, adj, status, read_file(f"{directory}/cgroup"))
+
+
+def read_stat(pid: int, proc: str = "/proc") -> procfs.Stat | None:
+    """/proc/PID/stat alone, of a process or of any thread."""
+    return procfs.parse_stat(read_file(f"{proc}/{pid}/stat") or b"")
+
+
+def ancestors(stat: procfs.Stat, proc: str = "/proc") -> Iterator[int]:
+    """The parent of the process with this stat, the parent's parent, and so on, as far as they can be read.
+
+    At most 128: PIDs that are reused between two reads could make a circle.
+    """
+    for _ in range(_DEEPEST_TREE):
+        if stat.parent < 1:
+            return
+        yield stat.parent
+        above = read_stat(stat.parent, proc) if stat.parent > 1 else None
+        if above is None:
+            return
+        stat = above
+
+
+def read_file(path: str, most_bytes: int = MOST_BYTES) -> bytes | None:
+    """The file to its end, or its first `most_bytes`; None if it can't be read, b"" where its path is too long to tell.
+
+    A file of /proc/PID is read to its end as soon as a read comes back with less than it asked for.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise
+        return None
+    try:
+        asked = _FIRST_READ_BYTES if most_bytes > _FIRST_READ_BYTES else most_bytes
+        data = os.read(descriptor, asked)
+        return data if len(data) < asked else data + _rest(descriptor, most_bytes - asked)
+    except OSError as error:
+        return b"" if error.errno == errno.ENAMETOOLONG else None
+    finally:
+        os.close(descriptor)
+
+
+def _rest(descriptor: int, most_bytes: int) -> bytes:
+    """What follows, at most so many bytes, of a file of which a read came back with all that it asked for."""
+    data = b""
+    while len(data) < most_bytes:
+        asked = most_bytes - len(data)
+        chunk = os.read(descriptor, asked)
+        data += chunk
+        if len(chunk) < asked:
+            break
+    return data
+
+
+def _read_status(directory: str) -> procfs.Status | None:
+    return procfs.parse_status(read_file(f"{directory}/status") or b"")
+
+
+def _living_thread(directory: str) -> tuple[str, procfs.Status | None]:
+    """The directory and the status of the first thread that still has memory; the leader's own and None without one."""
+    try:
+        threads = os.listdir(f"{directory}/task")
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise
+        threads = []
+    for thread in threads:
+        status = _read_status(f"{directory}/task/{thread}")
+        if status is not None and status.held_bytes is not None:
+            return f"{directory}/task/{thread}", status
+    return directory, None

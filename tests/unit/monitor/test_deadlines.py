@@ -1,0 +1,89 @@
+"""When the killer must have answered: a verdict, the end of a kill, a ping; and when it is asked whether it lives."""
+
+import pytest
+
+from bustd_monitor.deadlines import Deadlines
+from bustd_protocol.messages import Exited, Fate, Pong, Reason
+from tests.unit.monitor.making import killer_hello, verdict
+
+ANSWER_MS = 500
+GRACE_MS, STUCK_MS, SPARE_MS = 2000, 5000, 2000
+"""The killer's own patience in `killer_hello`, and what it is granted beyond."""
+EXITED = Exited(1, Fate.GONE, 40)
+
+
+@pytest.fixture
+def deadlines():
+    made = Deadlines(ANSWER_MS)
+    made.heard(killer_hello(), 0, owes_verdict=False)
+    return made
+
+
+def asked(deadlines: Deadlines, now_ms: int = 1000) -> Deadlines:
+    deadlines.asked(now_ms)
+    return deadlines
+
+
+def test_at_first_nothing_is_due(deadlines):
+    assert deadlines.due_ms() is None
+    assert not deadlines.are_over(10**9)
+
+
+def test_a_verdict_is_due_in_time_after_each_request(deadlines):
+    assert asked(deadlines, 1000).due_ms() == 1500
+    assert not deadlines.are_over(1499)
+    assert deadlines.are_over(1500)
+    assert asked(deadlines, 1400).due_ms() == 1900
+
+
+@pytest.mark.parametrize("reason", [reason for reason in Reason if reason is not Reason.NONE])
+def test_after_a_refusal_nothing_is_due(deadlines, reason):
+    asked(deadlines).heard(verdict(reason), 1100, owes_verdict=False)
+    assert deadlines.due_ms() is None
+
+
+def test_a_kill_that_has_begun_must_end_with_the_killers_own_patience_and_some_more(deadlines):
+    asked(deadlines).heard(verdict(Reason.NONE), 1100, owes_verdict=False)
+    assert deadlines.due_ms() == 1100 + GRACE_MS + STUCK_MS + SPARE_MS
+    deadlines.heard(EXITED, 3000, owes_verdict=False)
+    assert deadlines.due_ms() is None
+
+
+def test_a_kill_that_is_in_flight_at_hello_must_end_too(deadlines):
+    deadlines.heard(killer_hello(flight=(5, 101, 90125, 15)), 700, owes_verdict=False)
+    assert deadlines.due_ms() == 700 + GRACE_MS + STUCK_MS + SPARE_MS
+
+
+def test_an_exit_that_crosses_an_escalation_leaves_its_verdict_due(deadlines):
+    asked(deadlines).heard(verdict(Reason.NONE), 1100, owes_verdict=False)
+    asked(deadlines, 2000).heard(EXITED, 2001, owes_verdict=True)
+    assert deadlines.due_ms() == 2500
+
+
+def test_a_ping_is_due_after_the_interval_and_none_beside_another(deadlines):
+    assert not deadlines.must_ping(1000, 300), "the interval begins when this is asked first"
+    assert not deadlines.must_ping(1299, 300)
+    assert deadlines.must_ping(1300, 300)
+    deadlines.pinged(1300)
+    assert not deadlines.must_ping(9000, 300), "the last one was not answered"
+    deadlines.heard(Pong(7), 1400, owes_verdict=False)
+    assert not deadlines.must_ping(1599, 300)
+    assert deadlines.must_ping(1600, 300)
+
+
+def test_the_answer_to_a_ping_is_due_beside_a_verdict_and_the_earlier_counts(deadlines):
+    deadlines.pinged(900)
+    assert deadlines.due_ms() == 1400
+    assert asked(deadlines, 1000).due_ms() == 1400
+    assert asked(deadlines, 800).due_ms() == 1300
+    deadlines.heard(verdict(Reason.RATE), 1100, owes_verdict=False)
+    assert deadlines.due_ms() == 1400, "an answer to something else is no answer to a ping"
+    deadlines.heard(Pong(7), 1100, owes_verdict=False)
+    assert deadlines.due_ms() is None
+
+
+def test_with_the_connection_everything_that_was_due_is_gone(deadlines):
+    deadlines.pinged(900)
+    asked(deadlines).forget()
+    assert deadlines.due_ms() is None
+    assert not deadlines.are_over(10**9)

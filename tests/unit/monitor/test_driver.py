@@ -1,0 +1,149 @@
+"""The driver between a search and a performer that the test makes up: what it does with each action, and when."""
+
+from types import SimpleNamespace
+
+import pytest
+from bustd_monitor.deciding.phases import Phase
+
+from bustd_monitor.driver import Driver
+from bustd_monitor.ranking.order import Ranking
+from bustd_monitor.ranking.terms import Rules
+from bustd_protocol.messages import Exited, Fate, Reason
+from bustd_shared.rules.protection import Protection
+from tests.unit.monitor.making import DEFAULTS, GIB, MIB, candidate, killer_hello, matchers, reading, verdict, victims
+
+PLENTY, SHORT, VERY_SHORT = reading(12 * GIB), reading(0.8 * GIB), reading(0.3 * GIB)
+
+
+class Stage:
+    """A driver, its search and its performer: everything that was wanted of them is in `done`, in its order."""
+
+    def __init__(self, config=DEFAULTS) -> None:
+        self.now_ms, self.done, self.terms = 1000, [], []
+        self.candidates = (candidate(101), candidate(102))
+        self.second, self.hold_instead_ms, self.hold_ms = SHORT, 0, 0
+        search = SimpleNamespace(rank=self.rank, watch=lambda *_: self.done.append("watch"))
+        self.driver = Driver(config, Rules(config.victims, Protection(), 0), search, self)
+
+    def reads(self, *readings) -> list:
+        """A reading every 100 ms: what was done after the last."""
+        for one in readings:
+            self.now_ms += 100
+            self.done.clear()
+            self.driver.read(one, self.now_ms)
+        return self.done
+
+    def rank(self, terms, _refused, _now_ms) -> Ranking:
+        self.terms.append(terms)
+        self.done.append("rank")
+        return Ranking(self.candidates, ())
+
+    # --- the performer
+
+    def now_ns(self) -> int:
+        return self.now_ms * 1_000_000
+
+    def instead_of_ranking_ms(self, finding, _reading) -> int:
+        if self.hold_instead_ms:
+            self.done.append(f"no ranking for {finding.name}")
+        return self.hold_instead_ms
+
+    def second_look(self):
+        return self.second
+
+    def ask(self, ask) -> int:
+        self.done.append(f"ask for {ask.candidate.process.pid}")
+        return self.hold_ms
+
+    def escalate(self, action) -> None:
+        self.done.append(f"SIGKILL for {action.flight.pid}")
+
+    def say(self, sentence) -> None:
+        self.done.append(sentence)
+
+    def say_choice(self, ask, took_us) -> None:
+        self.done.append(f"chosen: {ask.candidate.process.pid} in {took_us} us")
+
+
+@pytest.fixture
+def stage():
+    return Stage()
+
+
+def test_a_shortage_is_ranked_asked_for_and_only_then_told(stage):
+    assert stage.reads(PLENTY, SHORT) == ["rank", "ask for 101", "chosen: 101 in 0 us"]
+
+
+def test_where_a_ranking_makes_no_sense_it_holds_back_as_long_as_the_performer_says(stage):
+    stage.hold_instead_ms = 250
+    assert stage.reads(PLENTY, SHORT) == ["no ranking for floor"]
+    assert (stage.driver.state.phase, stage.driver.state.hold_until_ms) == (Phase.WATCH, stage.now_ms + 250)
+    stage.hold_instead_ms = 0
+    assert stage.reads(SHORT, SHORT) == []
+    assert stage.reads(SHORT)[:2] == ["rank", "ask for 101"]
+
+
+def test_a_second_look_that_makes_no_sense_asks_for_nothing_and_is_tried_again_a_second_later(stage):
+    stage.second = None
+    assert stage.reads(PLENTY, SHORT) == ["rank"]
+    assert (stage.driver.state.phase, stage.driver.state.hold_until_ms) == (Phase.WATCH, stage.now_ms + 1000)
+
+
+def test_a_second_look_that_finds_plenty_is_told_of(stage):
+    stage.second = PLENTY
+    ranked, said = stage.reads(PLENTY, SHORT)
+    assert (ranked, stage.driver.state.phase) == ("rank", Phase.WATCH)
+    assert "no shortage" in said
+
+
+def test_what_could_not_be_asked_is_void_and_tried_again_after_the_hold(stage):
+    stage.hold_ms = 20
+    assert stage.reads(PLENTY, SHORT) == ["rank", "ask for 101", "chosen: 101 in 0 us"]
+    assert (stage.driver.state.phase, stage.driver.state.hold_until_ms) == (Phase.WATCH, stage.now_ms + 20)
+    stage.driver.answered(verdict(Reason.PROTECTED), stage.now_ms)
+    assert stage.driver.state.refused == frozenset(), "an answer to nothing"
+
+
+def test_after_a_refusal_the_next_is_asked_for_and_named(stage):
+    stage.reads(PLENTY, SHORT)
+    stage.done.clear()
+    stage.driver.answered(verdict(Reason.PROTECTED), stage.now_ms)
+    asked, said = stage.done
+    assert (asked, said.partition(" (")[0]) == ("ask for 102", "asking for the next: 102")
+    stage.driver.answered(verdict(Reason.PROTECTED), stage.now_ms)
+    assert {pid for pid, _ in stage.driver.state.refused} == {101, 102}
+
+
+def test_a_victim_in_flight_is_escalated_and_that_is_told(stage):
+    stage.reads(PLENTY, SHORT)
+    stage.driver.answered(verdict(), stage.now_ms)
+    assert stage.reads(SHORT) == []
+    assert stage.reads(VERY_SHORT)[0] == "SIGKILL for 101"
+    stage.driver.exited(Exited(1, Fate.GONE, 40))
+    assert (stage.driver.state.phase, stage.driver.state.flight) == (Phase.WATCH, None)
+
+
+def test_candidates_are_followed_unless_it_is_calm(stage):
+    stage.driver.watch(stage.now_ms, lambda: False)
+    stage.reads(PLENTY)
+    stage.driver.watch(stage.now_ms, lambda: False)
+    assert stage.done == []
+    stage.reads(reading(2 * GIB))
+    stage.driver.watch(stage.now_ms, lambda: False)
+    assert stage.done == ["watch"]
+
+
+def test_what_a_killer_says_at_hello_and_a_new_configuration_count_in_the_next_ranking(stage):
+    stage.driver.met(killer_hello())
+    rules = victims(never=matchers(names=(b"db",)))
+    stage.driver.configure(DEFAULTS._replace(victims=rules))
+    stage.reads(PLENTY, SHORT)
+    (terms,) = stage.terms
+    assert (terms.minimum_bytes, terms.victims) == (16 * MIB, rules)
+
+
+def test_with_verbose_a_change_of_phase_is_told_before_what_it_leads_to():
+    verbose = Stage(DEFAULTS._replace(verbose=True))
+    first, then, *_ = verbose.reads(PLENTY, SHORT)
+    assert (first.partition(":")[0], then) == ("calm -> act", "rank")
+    assert verbose.reads(SHORT) == []
