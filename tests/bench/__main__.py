@@ -142,7 +142,7 @@ def _idle_with_both_caches(pids: dict[str, int], settings: Settings, missing: di
     if not settings.may_fill:
         as_it_is = _idle_runs("empty", pids, settings, missing)
         return [*as_it_is, *idle.unmeasured("full", "--quick leaves the page cache alone")]
-    empty = _idle_runs("empty", pids, settings, missing, page_cache.check_empty, page_cache.check_empty)
+    empty = _idle_runs("empty", pids, settings, missing, page_cache.empty, page_cache.check_empty)
     with page_cache.filling() as filling:
         full = _idle_runs("full", pids, settings, missing, filling.top_up, page_cache.check_full)
     return [*empty, *full]
