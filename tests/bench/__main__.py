@@ -156,19 +156,32 @@ def _idle_runs(
     prepare: Callable[[], None] = lambda: None,
     check: Callable[[], None] = lambda: None,
 ) -> list[Figure]:
-    """`prepare` comes before each run, `check` after it: both raise NotSo where the page cache is not as it should."""
-    runs, free, loads = [], [], []
+    """`prepare` comes before each run, `check` after it: both raise NotSo where the page cache is not as it should.
+
+    A run during which it changed does not count. There are twice as many attempts as runs.
+    """
+    runs, free, loads = list[idle.Run](), list[float](), list[float]()
+    changed = ""
     try:
-        for _ in range(settings.idle_runs):
+        for _ in range(2 * settings.idle_runs):
+            if len(runs) == settings.idle_runs:
+                break
             prepare()
             time.sleep(settings.settle_seconds)
-            free.append(page_cache.free_percent())
-            runs.append(idle.run(pids, settings.idle_seconds))
-            free.append(page_cache.free_percent())
-            check()
+            free_before = page_cache.free_percent()
+            run = idle.run(pids, settings.idle_seconds)
+            try:
+                check()
+            except page_cache.NotSo as error:
+                changed = str(error)
+                continue
+            runs.append(run)
+            free += [free_before, page_cache.free_percent()]
             loads.append(os.getloadavg()[0])
     except (page_cache.NotSo, OSError) as error:
         return idle.unmeasured(cache, str(error))
+    if len(runs) < settings.idle_runs:
+        return idle.unmeasured(cache, changed)
     note = f"{min(free):.0f} to {max(free):.0f} % of RAM free; load {', '.join(f'{load:.1f}' for load in loads)}"
     return idle.figures(cache, runs, missing, note)
 
