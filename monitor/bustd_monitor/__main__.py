@@ -1,4 +1,4 @@
-"""The monitor's program: kept so small because a program, unlike a module, is compiled anew at every start.
+"""The monitor's program: kept so small because a program, unlike a module, is compiled again at every start.
 
 Run as a file with `python3 -I -S`: what -m and site import would be resident for ever (0.6 MB), and the code of other
 packages' .pth files would run in the daemon. Without site the packages beside this one must be found by their place.

@@ -84,7 +84,7 @@ class Client:
         self._deadlines.asked(now_ms)
 
     def ping(self, now_ms: int, every_ms: int) -> None:
-        """Ask the killer whether it is alive, if it was not asked for so long. Raises Lost."""
+        """Ask the killer whether it is alive, if the last question is that long ago. Raises Lost."""
         if self.is_ready and self._deadlines.must_ping(now_ms, every_ms):
             self.send(Ping(self.next_id()))
             self._deadlines.pinged(now_ms)
@@ -113,7 +113,7 @@ class Client:
         self._link.setblocking(False)
         self._connection = Connection(Role.MONITOR)
         self._connected_ms, self._has_met = now_ms, False
-        # A monitor that executed itself anew speaks on its former self's socket: no id may be one of that one's.
+        # A monitor that has executed itself again speaks on the same socket: no id may be one that it used before.
         self._last_id = self._last_id or now_ms % limits.ID_MAX
         self._hello_due_ms = None if self.is_pair else now_ms + _HELLO_PATIENCE_MS
         try:
@@ -134,7 +134,7 @@ class Client:
         return self._last_id
 
     def send(self, message: Message) -> None:
-        """Send without blocking. Raises Lost: a killer that does not read for so long is as good as gone."""
+        """Send without blocking. Raises Lost: a killer that does not read counts as gone."""
         if self._link is None:
             raise Lost("there is no connection to the killer")
         packet = self._connection.send(message)

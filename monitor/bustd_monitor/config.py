@@ -1,4 +1,4 @@
-"""bustd.toml: when the monitor acts and whom it would rather take. The records are nested as the file is."""
+"""bustd.toml: when the monitor acts, and which processes it prefers. The records are nested as the file is."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What drives the decisions: it performs the actions that `deciding` returns, and hands back what came of them.
 
-The live loop and a replay share it. Where they differ stands in `Performer`: what the time is, whom a request goes to,
-and where a sentence goes.
+The live loop and a replay share it. Where they differ stands in `Performer`: what the time is, and where requests and
+sentences go.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""A tick of the monitor: what it does each time that it wakes, through its own sensor and deciding code."""
+"""What the monitor does each time that it wakes: a quick look in calm, or a tick through its sensor and decisions."""
 
 from __future__ import annotations
 
 import time
 
 from bustd_monitor import config
-from bustd_monitor.calm import Calm
+from bustd_monitor.calm import LONGEST_MS, Calm
 from bustd_monitor.conditions import table
 from bustd_monitor.config import MonitorConfig
 from bustd_monitor.deciding import pace, states
@@ -14,97 +14,75 @@ from bustd_monitor.deciding.states import State
 from bustd_monitor.sensing.quick_look import QuickLook
 from bustd_monitor.sensing.sensor import Sensor
 
-from . import quiet
+from . import machine, quiet
 from .table import Figure, against, of_samples
 
 _TARGET_US = 50
 _APART_MS = 1000
 """Readings a second apart, as in `watch`: each one adds to the stalls that are remembered."""
+
+
 _COLD_APART_S = 0.3
+_MEASURES = {"free": "sysinfo", "available": "MemAvailable"}
 
 
 def measure(count: int, cold_count: int) -> list[Figure]:
-    """Each tick `count` times, one right after the other; and those of a calm machine as in life, after a sleep.
-
-    A calm wake-up is a quick look: at free memory, or, where the page cache has taken that, at what is available.
-    """
+    """Both ticks, `count` times each, one right after the other; and the calm one as it is in life, after a sleep."""
     sensor = Sensor()
-    quick_look = sensor.quick_look
-    assert quick_look is not None, "a sensor of the whole machine has one"
-    settings = config.config_of({})
-    figures = []
     try:
         with quiet.no_collection():
-            for key, look in (("free", _ByFree(quick_look)), ("available", _ByAvailable(quick_look))):
-                name = f"wake-up in calm, by {look.source}"
-                try:
-                    hot, cold = (
-                        _quick(sensor, look, settings, n, apart_s)
-                        for n, apart_s in ((count, 0), (cold_count, _COLD_APART_S))
-                    )
-                except _LooksClosely as error:
-                    figures.append(Figure(f"tick_quick_{key}", name, why_not=str(error)))
-                    continue
-                figures.append(_judged(f"tick_quick_{key}", name, hot))
-                figures.append(of_samples(f"tick_quick_{key}_cold", f"{name}, after a sleep", "µs", cold))
-            calm = _ticks(sensor, settings, Stage.CALM, count)
+            calm = _ticks(sensor, config.config_of({}), Stage.CALM, count)
             watch = _ticks(sensor, _always_scarce(), Stage.WATCH, count)
-            cold = _ticks(sensor, settings, Stage.CALM, cold_count, _COLD_APART_S)
-        cheap = sensor.read(table.enough_free_percent(settings.conditions))
+            cold = _ticks(sensor, config.config_of({}), Stage.CALM, cold_count, _COLD_APART_S)
+            looks = [_looks(sensor, by, cold_count) for by in _MEASURES]
+        cheap = sensor.read(table.enough_free_percent(config.config_of({}).conditions))
     finally:
         sensor.close()
     # With a full page cache little is free, and a calm machine is read as closely as any other.
     was_cheap = cheap is not None and cheap.total == cheap.ram
     note = "" if was_cheap else "not by sysinfo alone: too little memory is free here"
     return [
-        *figures,
-        _judged("tick_calm", "whole turn of the monitor, calm (sysinfo)", calm)._replace(note=note),
-        _judged("tick_watch", "whole turn of the monitor, watch (meminfo, PSI)", watch),
-        of_samples("tick_cold", "whole turn of the monitor, calm, after a sleep", "µs", cold, note="caches are cold"),
+        _judged("tick_calm", "tick of the monitor, calm (sysinfo)", calm)._replace(note=note),
+        _judged("tick_watch", "tick of the monitor, watch (meminfo, PSI)", watch),
+        of_samples("tick_cold", "tick of the monitor, calm, after a sleep", "µs", cold, note="caches are cold"),
+        *(_look(by, samples) for by, samples in zip(_MEASURES, looks, strict=True)),
     ]
 
 
-class _ByFree:
-    """A quick look on a machine whose page cache is empty: all that is available is free."""
-
-    source = "sysinfo"
-    sysinfo_is_usable = True
-
-    def __init__(self, look: QuickLook) -> None:
-        self.free_bytes = self.available_bytes = look.free_bytes
+def _look(by: str, samples_us: list[float]) -> Figure:
+    key, what = f"look_cold_{by}", f"quick look of the monitor, after a sleep ({_MEASURES[by]})"
+    if not samples_us:
+        return Figure(key, what, why_not=f"too little memory is {by} here")
+    return of_samples(key, what, "µs", samples_us)
 
 
-class _ByAvailable(_ByFree):
-    """A quick look on a machine whose page cache is full: what is free says nothing."""
+def _looks(sensor: Sensor, by: str, count: int) -> list[float]:
+    """Microseconds of each quick look with cold caches, and of the arithmetic that says how long to sleep.
 
-    source = "MemAvailable"
-    sysinfo_is_usable = False
-
-    def __init__(self, look: QuickLook) -> None:
-        self.free_bytes = self.available_bytes = look.available_bytes
-
-
-class _LooksClosely(Exception):
-    """A quick look does not rule out trouble on this machine now."""
-
-
-def _quick(sensor: Sensor, look: _ByFree, settings: MonitorConfig, count: int, apart_s: float) -> list[float]:
-    """Microseconds of each wake-up in calm, from the clock to the length of the next sleep."""
-    reading = sensor.read()
-    assert reading is not None, "/proc/meminfo makes no sense"
-    state, _ = states.on_reading(State(), reading, 0, settings.conditions)
-    calm = Calm(look)  # type: ignore[arg-type]
-    calm.begin(reading.ram, state.found, settings, due_ms=1 << 62)
+    Empty where this measure does not suffice, and every wake-up would take a reading.
+    """
+    assert sensor.quick_look is not None
+    calm = Calm(_OneMeasure(sensor.quick_look, by))
+    memory = machine.meminfo()
     samples = []
     for _ in range(count):
-        if apart_s:
-            time.sleep(apart_s)
+        calm.begin(memory.total, (), config.config_of({}), LONGEST_MS)
+        time.sleep(_COLD_APART_S)
         started_ns = time.perf_counter_ns()
-        wait_ms = calm.sleep_ms(time.monotonic_ns() // 1_000_000)
+        suffices = calm.sleep_ms(0) > 0
         samples.append((time.perf_counter_ns() - started_ns) / 1000)
-        if not wait_ms:
-            raise _LooksClosely("too little memory is free here")
+        if not suffices:
+            return []
     return samples
+
+
+class _OneMeasure(QuickLook):
+    """Another quick look, of which only one measure is used."""
+
+    def __init__(self, whole: QuickLook, by: str) -> None:
+        self.sysinfo_is_usable = by == "free"
+        self.free_bytes = whole.free_bytes  # type: ignore[method-assign]
+        self.available_bytes = whole.free_bytes if by == "free" else whole.available_bytes  # type: ignore[method-assign]
 
 
 def _judged(key: str, what: str, samples_us: list[float]) -> Figure:

@@ -9,10 +9,11 @@ TREE = Path(__file__).resolve().parents[2]
 
 DAEMONS = ("killer", "monitor", "earlyoom", "nohang")
 KEYS = {
-    *("tick_quick_free", "tick_quick_available", "tick_quick_available_cold"),
     "tick_calm",
     "tick_watch",
     "tick_cold",
+    "look_cold_free",
+    "look_cold_available",
     "kill_latency",
     "kill_latency_undisturbed",
     "kill_round_trip",
@@ -27,20 +28,13 @@ KEYS = {
     "memory_pair_proportional",
 }
 ALONE = {
-    *(
-        "memory_pair_alone",
-        "memory_nohang_alone",
-        "earlyoom_100",
-        "share_100",
-        "idle_share_empty",
-        "tick_quick_free_cold",
-    ),
+    *("memory_pair_alone", "memory_nohang_alone", "earlyoom_100", "share_100", "idle_share_empty"),
     *(f"idle_{kind}_empty_{name}" for kind in ("each", "wake_ups") for name in ("earlyoom", "nohang")),
 }
 """Figures that are left out where they can't be measured."""
-MAY_BE_MISSING = ("earlyoom", "nohang", "memory_", "undisturbed", "full", "quick_free")
+MAY_BE_MISSING = ("earlyoom", "nohang", "memory_", "undisturbed", "full", "look_cold_free")
 """A peer that is not installed; as an ordinary user, the memory of a killer that is not dumpable; a busy machine; the
-full page cache, which a quick bench has not; a machine on which little is free.
+full page cache, which a quick bench has not; a look at free memory where the page cache is full.
 """
 
 

@@ -1,4 +1,4 @@
-"""What people type who know another daemon, and what there is for it here."""
+"""Options that other daemons have, and what bustd has instead."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ INSTEAD = {
     "--check": "bustd check reads the configuration and names every problem in it",
     "--monitor": "bustd run starts the monitor and the killer",
     "-c": "--config names another bustd.toml",
-    "--tasks": "bustd explain shows who would die, and why",
+    "--tasks": "bustd explain shows which process would die, and why",
     # most programs
     "--version": "bustd --version prints the version",
 }

@@ -15,9 +15,9 @@ from ..config import SCHEMA
 
 
 class Value(NamedTuple):
-    """What follows an option: `expected` says it to a person who has typed something else.
+    """What follows an option. `expected` describes it in the message about any other value.
 
-    `reads` raises ValueError for anything else. `passed` makes of the value what a daemon gets.
+    `reads` raises ValueError for such a value. `passed` makes of the value what a daemon gets.
     """
 
     metavar: str

@@ -117,7 +117,7 @@ def _clock_ms() -> int:
 
 
 def _stopped(wait_ms: int) -> str:
-    """Sleep so long, or until a signal says that it is enough: then which."""
+    """Sleep for this time, or until a signal ends the recording: then which."""
     received = signal.sigtimedwait(_STOPPING, wait_ms / 1000)
     return "" if received is None else f"{signal.Signals(received.si_signo).name}"
 

@@ -1,8 +1,8 @@
 """`bustd selftest`: the pair, started for real, kills the one leak that this command makes, and nothing else.
 
-The pair runs with a policy of its own: its thresholds are always crossed, and nobody outside of this command's own
-subtree may die, which the killer enforces. Here is what every such trial needs, and the trial of the standalone pair;
-selftest_units.py has that of the installed units.
+The pair runs with a policy of its own: its thresholds are always crossed, and no process outside of this command's
+own subtree may die, which the killer enforces. Here is what every such trial needs, and the trial of the standalone
+pair; selftest_units.py has that of the installed units.
 """
 
 from __future__ import annotations
@@ -124,13 +124,13 @@ def _child(program: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def options(directory: Path | str) -> Namespace:
-    """What both daemons of a trial are told: its policies, and that nobody may die but this command's own children."""
+    """What both daemons of a trial are told: its policies, and that only this command's own children may die."""
     config, killer_config = f"{directory}/bustd.toml", f"{directory}/killer.toml"
     return Namespace(config=config, killer_config=killer_config, only_descendants_of=os.getpid())
 
 
 def _trial(directory: Path, identity: tuple[int, int], both: Subjects, told_to_stop: int) -> int:
-    """Start the pair, see who dies, stop it."""
+    """Start the pair, see which process dies, stop it."""
     raise_memory_lock_limit()
     command = pair_command(options(directory), identity, [])
     with (directory / "log").open("wb") as log:
@@ -149,7 +149,7 @@ def _trial(directory: Path, identity: tuple[int, int], both: Subjects, told_to_s
 
 
 def wait_for_any(*pids: int, told_to_stop: int, seconds: float = PATIENCE_S) -> bool:
-    """Until one of the children has ended, or nobody waits for them any more; False if neither."""
+    """Until one of the children has ended, or this command is told to stop; False if neither."""
     pidfds = [os.pidfd_open(pid) for pid in pids]
     ready, _, _ = select.select([*pidfds, told_to_stop], [], [], seconds)
     for pidfd in pidfds:

@@ -85,7 +85,8 @@ def choice(states: Mapping[str, str], host: Host) -> tuple[bool, str]:
 def _counts_processes_alike(host: Host) -> bool:
     """Whether systemd is process 1 to this one too. Else the subtree that the killer is given would be another's.
 
-    It made the socket of the journal, and is its owner to the kernel (unix(7), SO_PEERCRED) whoever serves it.
+    It made the socket of the journal, and is its owner to the kernel (unix(7), SO_PEERCRED), whichever process serves
+    it.
     """
     with socket.socket(socket.AF_UNIX) as link:
         try:
@@ -122,7 +123,7 @@ def _told(directory: Path) -> dict[str, list[str]]:
 
 
 def _is_alone(path: Path, stack: ExitStack) -> bool:
-    """Whether no other selftest holds the lock, which goes with `stack`. Nobody but root can open it."""
+    """Whether no other selftest holds the lock, which goes with `stack`. Only root can open it."""
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     stack.callback(os.close, lock)
     try:
@@ -142,7 +143,7 @@ def _texts(name: str, unit: Unit) -> dict[str, str]:
 
 
 def _trial(files: Mapping[str, str], both: trial.Subjects, told_to_stop: int, host: Host) -> int:
-    """Start the copies, see who dies, stop them."""
+    """Start the copies, see which process dies, stop them."""
     began_s, where, log = int(time.time()), f" inside {KILLER} and {MONITOR}", ""
     with _loaded(files, host) as answer:
         started = answer if answer.code else _start(told_to_stop)
@@ -191,7 +192,7 @@ def _start(told_to_stop: int) -> Answer:
 
 
 def _await_the_end(leak: int, told_to_stop: int) -> None:
-    """Until the leak has ended, one of the copies has failed, or nobody waits for them any more."""
+    """Until the leak has ended, one of the copies has failed, or this command is told to stop."""
     deadline_s = time.monotonic() + trial.PATIENCE_S
     while time.monotonic() < deadline_s:
         if trial.wait_for_any(leak, told_to_stop=told_to_stop, seconds=_LOOK_S):

@@ -54,7 +54,7 @@ class CommandLines:
             self._reading.release()
 
     def wait(self, most_ms: int) -> None:
-        """Wait until the thread has read them all, at most so many milliseconds."""
+        """Wait until the thread has read them all, at most this many milliseconds."""
         if self._reading.acquire(timeout=most_ms / 1000):
             self._reading.release()
 

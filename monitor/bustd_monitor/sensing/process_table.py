@@ -126,7 +126,7 @@ class ProcessTable:
         self._commands.read_wanted()
 
     def await_commands(self, most_ms: int) -> None:
-        """Wait until they are read, at most so many milliseconds."""
+        """Wait until they are read, at most this many milliseconds."""
         self._commands.wait(most_ms)
 
     def age_ms(self, process: Process) -> int:

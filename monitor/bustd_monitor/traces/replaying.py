@@ -28,7 +28,7 @@ from ..sensing.reading import Reading, lower_bound
 from .format import Frame, Header, Listed, Sensed
 from .recorded_table import RecordedTable
 
-_NOBODY_KNOWN_HOLD_MS = 10_000
+_NO_PROCESSES_HOLD_MS = 10_000
 """Without processes none can be asked for; the same is said again after this time, as in a dry run."""
 
 
@@ -54,12 +54,12 @@ class Kill(NamedTuple):
 
     def __str__(self) -> str:
         """One line without the time."""
-        whom = f"{self.pid} ({printable(self.comm)})" if self.pid else "the first of a ranking"
-        with_whom = _WITH_WHOM[self.scope]
-        return f"{self.condition}, SIG{self.signal.name} for {whom}{with_whom}"
+        victim = f"{self.pid} ({printable(self.comm)})" if self.pid else "the first of a ranking"
+        others = _DIES_WITH_IT[self.scope]
+        return f"{self.condition}, SIG{self.signal.name} for {victim}{others}"
 
 
-_WITH_WHOM = {Scope.PROCESS: "", Scope.GROUP: " and its process group", Scope.CGROUP: " and its control group"}
+_DIES_WITH_IT = {Scope.PROCESS: "", Scope.GROUP: " and its process group", Scope.CGROUP: " and its control group"}
 
 
 class _Flying(NamedTuple):
@@ -146,7 +146,7 @@ class Replay:
         self.kills.append(Kill(self._at_ms, finding.name, finding.signal))
         signal, values = finding.signal.name, sentences.readings(reading)
         self.say(f"{finding.name} fires: {values}; SIG{signal} for the process that would have been ranked first")
-        return _NOBODY_KNOWN_HOLD_MS
+        return _NO_PROCESSES_HOLD_MS
 
     def second_look(self) -> Reading | None:
         """The same reading: there is no other for this moment."""
@@ -178,7 +178,7 @@ class Replay:
     # --- the end of a kill
 
     def _look_for_the_victim(self, listed: Listed) -> None:
-        """A table without the process in flight: it is gone, unless it only is not followed any more."""
+        """A table without the process in flight: it is gone, unless it is only not recorded any longer."""
         if self._flying is None:
             return
         kill = self._flying.kill

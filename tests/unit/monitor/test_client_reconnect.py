@@ -29,6 +29,14 @@ class Killer:
         self.link.send(codec.encode(killer_hello(hello.id)))
         assert client.receive() == killer_hello(hello.id)
 
+    def accept_hello(self) -> object:
+        """Accept whatever client comes, and answer its Hello."""
+        self.hang_up()
+        self.link = self.listener.accept()[0]
+        hello = codec.decode(self.link.recv(4096))
+        self.link.send(codec.encode(killer_hello(hello.id)))
+        return hello
+
     def hang_up(self) -> None:
         if self.link is not None:
             self.link.close()

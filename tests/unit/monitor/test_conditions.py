@@ -6,9 +6,16 @@ from hypothesis import strategies as st
 
 from bustd_monitor.conditions.finding import Seen
 from bustd_monitor.conditions.stalled_seconds import Second, Stalls
-from bustd_monitor.conditions.table import CONDITIONS, Conditions, advanced, enough_free_percent, findings
+from bustd_monitor.conditions.table import (
+    CONDITIONS,
+    Conditions,
+    advanced,
+    enough_available_percent,
+    enough_free_percent,
+    findings,
+)
 from bustd_monitor.conditions.trends import Trends
-from bustd_monitor.sensing.reading import Reading, Refaults
+from bustd_monitor.sensing.reading import Reading, Refaults, lower_bound
 from bustd_protocol.messages import Signal
 from tests.unit.monitor.making import DEFAULTS, GIB, MIB, conditions, psi, reading
 from tests.unit.monitor.trends import STALLED, filling_at, found_in, the
@@ -267,7 +274,7 @@ def test_nothing_becomes_scarce_before_its_headroom_is_taken(a_reading, stalls, 
 
 @given(st.data(), ANY_STALLS, any_conditions(), st.integers(2**20, 2**45))
 @settings(deadline=None)
-def test_what_is_enough_available_rules_every_condition_out(data, stalls, some, ram):
+def test_what_is_enough_free_rules_every_condition_out(data, stalls, some, ram):
     """The sensor reads nothing but sysinfo then: whatever else it would have read, nothing may be missed by it."""
     least = int(ram * enough_free_percent(some) / 100) + 1
     assume(least <= ram)
@@ -283,20 +290,36 @@ def test_what_is_enough_available_rules_every_condition_out(data, stalls, some, 
         assert not any(found.is_scarce for found in found_in(a_reading, stalls, some))
 
 
+@given(st.data(), ANY_STALLS, any_conditions(), st.integers(2**20, 2**45))
+@settings(deadline=None)
+def test_what_is_enough_available_rules_every_condition_out_however_little_is_free(data, stalls, some, ram):
+    least = int(ram * enough_available_percent(some) / 100) + 1
+    assume(least <= ram)
+    available = data.draw(st.integers(least, ram), "available")
+    free = data.draw(st.integers(0, available), "free")
+    anonymous = data.draw(st.integers(0, ram - available), "anonymous")
+    pressure = psi(data.draw(st.integers(0, 100), "PSI some avg10"))
+    whole = Reading(ram, free, available + anonymous, available, 2**30, 0, pressure)
+    for a_reading in (whole, lower_bound(ram, 0, available)):
+        assert not any(found.is_scarce for found in found_in(a_reading, stalls, some))
+
+
 @pytest.mark.parametrize(
-    ("tables", "percent"),
+    ("tables", "free_percent", "available_percent"),
     [
-        ({}, 30),
-        ({"stall": {"enabled": False}, "pressure": {"enabled": False}, "forecast": {"enabled": False}}, 10),
-        ({"forecast": {"enabled": False}}, 25),
-        ({"forecast": {"available_percent": 35}}, 45),
-        ({"pressure": {"free_percent": 50, "available_percent": 40}}, 40),
-        ({"pressure": {"free_percent": 33, "available_percent": 100}}, 33),
-        ({"stall": {"available_percent": 60}}, 60),
-        ({"stall": {"thrash_available_percent": 50}}, 50),
-        ({"floor": {"available_percent": 70}}, 70),
-        ({"only": "pressure"}, 15),
+        ({}, 30, 40),
+        ({"stall": {"enabled": False}, "pressure": {"enabled": False}, "forecast": {"enabled": False}}, 10, 10),
+        ({"forecast": {"enabled": False}}, 25, 40),
+        ({"forecast": {"available_percent": 35}}, 45, 45),
+        ({"pressure": {"free_percent": 50, "available_percent": 40}}, 40, 40),
+        ({"pressure": {"free_percent": 33, "available_percent": 100}}, 33, 100),
+        ({"stall": {"available_percent": 60}}, 60, 60),
+        ({"stall": {"thrash_available_percent": 50}}, 50, 50),
+        ({"floor": {"available_percent": 70}}, 70, 70),
+        ({"only": "pressure"}, 15, 40),
     ],
 )
-def test_enough_is_more_than_the_largest_share_that_any_condition_asks_for(tables, percent):
-    assert enough_free_percent(conditions(**tables)) == percent
+def test_enough_is_more_than_the_largest_share_that_any_condition_asks_for(tables, free_percent, available_percent):
+    some = conditions(**tables)
+    assert enough_free_percent(some) == free_percent
+    assert enough_available_percent(some) == available_percent, "`pressure` also looks at what is free"

@@ -87,3 +87,14 @@ def test_with_the_connection_everything_that_was_due_is_gone(deadlines):
     asked(deadlines).forget()
     assert deadlines.due_ms() is None
     assert not deadlines.are_over(10**9)
+
+
+def test_it_is_known_when_the_next_ping_is_due(deadlines):
+    assert deadlines.ping_due_ms(2000) is None, "before the first question it is not"
+    assert not deadlines.must_ping(1000, 2000)
+    assert deadlines.ping_due_ms(2000) == 3000
+    assert not deadlines.must_ping(2999, 2000) and deadlines.must_ping(3000, 2000)
+    deadlines.pinged(3000)
+    assert deadlines.ping_due_ms(2000) is None, "an answer is due first"
+    deadlines.heard(Pong(1), 3001, owes_verdict=False)
+    assert deadlines.ping_due_ms(2000) == 5000

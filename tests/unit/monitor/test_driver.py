@@ -3,8 +3,8 @@
 from types import SimpleNamespace
 
 import pytest
-from bustd_monitor.deciding.phases import Phase
 
+from bustd_monitor.deciding import stages
 from bustd_monitor.driver import Driver
 from bustd_monitor.ranking.order import Ranking
 from bustd_monitor.ranking.terms import Rules
@@ -77,7 +77,7 @@ def test_a_shortage_is_ranked_asked_for_and_only_then_told(stage):
 def test_where_a_ranking_makes_no_sense_it_holds_back_as_long_as_the_performer_says(stage):
     stage.hold_instead_ms = 250
     assert stage.reads(PLENTY, SHORT) == ["no ranking for floor"]
-    assert (stage.driver.state.phase, stage.driver.state.hold_until_ms) == (Phase.WATCH, stage.now_ms + 250)
+    assert (stage.driver.state.stage, stage.driver.state.hold_until_ms) == (stages.Stage.WATCH, stage.now_ms + 250)
     stage.hold_instead_ms = 0
     assert stage.reads(SHORT, SHORT) == []
     assert stage.reads(SHORT)[:2] == ["rank", "ask for 101"]
@@ -86,20 +86,20 @@ def test_where_a_ranking_makes_no_sense_it_holds_back_as_long_as_the_performer_s
 def test_a_second_look_that_makes_no_sense_asks_for_nothing_and_is_tried_again_a_second_later(stage):
     stage.second = None
     assert stage.reads(PLENTY, SHORT) == ["rank"]
-    assert (stage.driver.state.phase, stage.driver.state.hold_until_ms) == (Phase.WATCH, stage.now_ms + 1000)
+    assert (stage.driver.state.stage, stage.driver.state.hold_until_ms) == (stages.Stage.WATCH, stage.now_ms + 1000)
 
 
 def test_a_second_look_that_finds_plenty_is_told_of(stage):
     stage.second = PLENTY
     ranked, said = stage.reads(PLENTY, SHORT)
-    assert (ranked, stage.driver.state.phase) == ("rank", Phase.WATCH)
+    assert (ranked, stage.driver.state.stage) == ("rank", stages.Stage.WATCH)
     assert "no shortage" in said
 
 
 def test_what_could_not_be_asked_is_void_and_tried_again_after_the_hold(stage):
     stage.hold_ms = 20
     assert stage.reads(PLENTY, SHORT) == ["rank", "ask for 101", "chosen: 101 in 0 us"]
-    assert (stage.driver.state.phase, stage.driver.state.hold_until_ms) == (Phase.WATCH, stage.now_ms + 20)
+    assert (stage.driver.state.stage, stage.driver.state.hold_until_ms) == (stages.Stage.WATCH, stage.now_ms + 20)
     stage.driver.answered(verdict(Reason.PROTECTED), stage.now_ms)
     assert stage.driver.state.refused == frozenset(), "an answer to nothing"
 
@@ -120,7 +120,7 @@ def test_a_victim_in_flight_is_escalated_and_that_is_told(stage):
     assert stage.reads(SHORT) == []
     assert stage.reads(VERY_SHORT)[0] == "SIGKILL for 101"
     stage.driver.exited(Exited(1, Fate.GONE, 40))
-    assert (stage.driver.state.phase, stage.driver.state.flight) == (Phase.WATCH, None)
+    assert (stage.driver.state.stage, stage.driver.state.flight) == (stages.Stage.WATCH, None)
 
 
 def test_candidates_are_followed_unless_it_is_calm(stage):

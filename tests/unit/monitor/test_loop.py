@@ -26,32 +26,43 @@ QUICK = {"sleep": {"shortest_ms": 1, "longest_ms": 1, "watch_longest_ms": 1}}
 class Scene:
     """A loop with its killer, its clock and its machine in the test's hand."""
 
-    def __init__(self, environment: dict[str, str] | None = None, **settings: object) -> None:
+    def __init__(
+        self,
+        environment: dict[str, str] | None = None,
+        sensor: object = None,
+        client: Client | None = None,
+        **settings: object,
+    ) -> None:
+        """`sensor`: instead of one that reads what is in `reading`; `client`: instead of one of a pair."""
         ours, self.killer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.killer.setblocking(False)
         self.now_ms, self.reading, self.said = 1000, PLENTY, []
         self.candidates = (candidate(101), candidate(102))
-        self.rankings = 0
+        self.rankings = self.reloads = 0
         self.watch_takes_ms, self.due = 0, []
         self.is_listening, self.heard_at_each_line = False, []
-        self.client = Client("/nowhere", Socket(fileno=ours.detach()))
+        with ours:
+            self.client = client or Client("/nowhere", Socket(fileno=ours.detach()))
         self.service_manager = ServiceManager(environment or {})
         self.loop = Loop(
             config_of(QUICK | settings),
             Protection(),
-            sensor=SimpleNamespace(read=lambda *_: self.reading, quick_look=None),
+            sensor=sensor or SimpleNamespace(read=lambda *_: self.reading, quick_look=None),
             search=SimpleNamespace(rank=self.rank, watch=self.watch),
             client=self.client,
             triggers=Triggers((), "none"),
             service_manager=self.service_manager,
             log=self.log,
             clock_ns=lambda: self.now_ms * 1_000_000,
-            reload=lambda: None,
+            reload=self.reload,
         )
 
     def log(self, line: str) -> None:
         self.said.append(line)
         self.heard_at_each_line.append(len(self.heard()) if self.is_listening else 0)
+
+    def reload(self) -> None:
+        self.reloads += 1
 
     def rank(self, *_: object) -> Ranking:
         self.rankings += 1
