@@ -58,6 +58,10 @@ class Costs(NamedTuple):
     first: float
 
 
+class EndlessWalk(Exception):
+    """The process table was not read to its end in a reasonable time, with the reason."""
+
+
 def measure(sizes: tuple[int, ...], runs: int, directory: Path, earlyoom: Peer | None) -> list[Figure]:
     """Decide `runs` times among each of these numbers of small processes, and whatever else runs on this machine."""
     figures = []
@@ -68,7 +72,7 @@ def measure(sizes: tuple[int, ...], runs: int, directory: Path, earlyoom: Peer |
                     found = sum(entry.name.isdigit() for entry in Path(proc).iterdir())
                     costs = _costs(proc, runs)
                     theirs = search.milliseconds(earlyoom, runs) if earlyoom and proc == "/proc" else []
-            except crowd.NoRoom as error:
+            except (crowd.NoRoom, EndlessWalk) as error:
                 figures.append(Figure(f"decision_{size}", f"decision among {size:,}", why_not=str(error)))
                 continue
             kind = "processes" if proc == "/proc" else "generated entries"
@@ -129,7 +133,8 @@ def _costs(proc: str, runs: int) -> Costs:
             started_ns = time.process_time_ns()
             shortlist.watch(terms, now_ms)
             watch.append((time.process_time_ns() - started_ns) / 1e6)
-        assert shortlist.has_finished_a_round, "the walk has not come round"
+        if not shortlist.has_finished_a_round:
+            raise EndlessWalk(f"no walk of the process table was over after {len(watch)} s of watch")
         return Costs(_decisions(shortlist, terms, runs, now_ms), watch, first)
 
 

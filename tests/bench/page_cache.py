@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from . import machine
 
@@ -14,10 +15,11 @@ _PLACE = "/var/tmp"
 _FULL_PERCENT = 4
 """So much of RAM stays free: above the watermarks, so that nothing that others have cached is evicted for it."""
 _STILL_FULL_PERCENT = 20
-_EMPTY_PERCENT = 40
-"""The monitor's quick look suffices while at least 30 % of RAM are free: one limit is well below that, one above."""
+_EMPTY_PERCENT = 80
+"""So much is free: of RAM when it is full, of what is available when it is empty. In between it is neither."""
 _MOST_BYTES = 64 << 30
 """To read more than that takes too long."""
+_DROP = Path("/proc/sys/vm/drop_caches")
 _PIECE = 8 << 20
 _TRIED_AT = 32 * _PIECE
 
@@ -32,10 +34,23 @@ def free_percent() -> float:
     return 100 * memory.free / memory.total
 
 
+def empty() -> None:
+    """Have what is cached and clean dropped, if that is necessary: programs read it again. Raises NotSo."""
+    try:
+        check_empty()
+    except NotSo as error:
+        try:
+            _DROP.write_text("1")
+        except OSError:
+            raise NotSo(f"{error}, and only root can empty it") from None
+        check_empty()
+
+
 def check_empty() -> None:
-    """Raises NotSo where little of RAM is free. What others have cached is not dropped for a measurement."""
-    if (percent := free_percent()) < _EMPTY_PERCENT:
-        raise NotSo(f"only {percent:.0f} % of RAM are free: the page cache is not empty here")
+    """Raises NotSo where much of what is available is not free."""
+    memory = machine.meminfo()
+    if (percent := 100 * memory.free / max(memory.available or 0, 1)) < _EMPTY_PERCENT:
+        raise NotSo(f"only {percent:.0f} % of what is available are free: the page cache is not empty")
 
 
 def check_full() -> None:

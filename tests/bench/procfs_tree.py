@@ -22,6 +22,8 @@ def tree(directory: Path, count: int) -> Iterator[str]:
     try:
         proc = FakeProc(directory)
         proc.process(1, b"small", oom_score=667, anonymous_kib=200, resident_pages=400)
+        status = proc.directory / "1" / "status"  # without Tgid, which would be that of another process in each link
+        status.write_bytes(b"".join(line for line in status.read_bytes().splitlines(True) if line[:5] != b"Tgid:"))
         model = [(proc.directory / "1" / name, name) for name in _FILES]
         for pid in range(_FIRST_PID, _FIRST_PID + count):
             home = proc.directory / str(pid)

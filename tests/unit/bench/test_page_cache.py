@@ -17,12 +17,17 @@ class Memory:
 
     def __init__(self, monkeypatch, total_mib: int, free_mib: int, *, is_cached: bool = True) -> None:
         self.total, self.free, self.is_cached = total_mib * MIB, free_mib * MIB, is_cached
+        self.available = total_mib * MIB // 2
         self.places: list[int] = []
         monkeypatch.setattr(page_cache.machine, "meminfo", self._meminfo)
         monkeypatch.setattr(page_cache.os, "preadv", self._read)
 
     def _meminfo(self):
-        lines = (f"MemTotal: {self.total >> 10} kB", f"MemFree: {self.free >> 10} kB", "MemAvailable: 1 kB")
+        lines = (
+            f"MemTotal: {self.total >> 10} kB",
+            f"MemFree: {self.free >> 10} kB",
+            f"MemAvailable: {self.available >> 10} kB",
+        )
         return parse_meminfo("\n".join(lines).encode() + b"\n")
 
     def _read(self, descriptor, buffers, place):
@@ -66,7 +71,7 @@ def test_more_than_can_be_read_in_reasonable_time_is_not_begun(monkeypatch, desc
 
 @pytest.mark.parametrize(
     ("free_mib", "is_empty", "is_full"),
-    [(4_000, True, False), (3_999, False, False), (2_001, False, False), (2_000, False, True)],
+    [(4_000, True, False), (3_999, False, False), (2_001, False, False), (2_000, False, True)],  # of 5,000 available
 )
 def test_between_full_and_empty_it_is_neither(monkeypatch, free_mib, is_empty, is_full):
     Memory(monkeypatch, 10_000, free_mib)
@@ -74,5 +79,20 @@ def test_between_full_and_empty_it_is_neither(monkeypatch, free_mib, is_empty, i
         if holds:
             check()
         else:
-            with pytest.raises(NotSo, match="% of RAM are free"):
+            with pytest.raises(NotSo, match="% of "):
                 check()
+
+
+def test_the_page_cache_is_dropped_only_where_it_is_not_empty(monkeypatch, tmp_path):
+    drop = tmp_path / "drop_caches"
+    monkeypatch.setattr(page_cache, "_DROP", drop)
+    Memory(monkeypatch, 10_000, 4_000)
+    page_cache.empty()
+    assert not drop.exists()
+    Memory(monkeypatch, 10_000, 3_000)
+    with pytest.raises(NotSo, match=r"the page cache is not empty$"):
+        page_cache.empty()
+    assert drop.read_text() == "1"
+    monkeypatch.setattr(page_cache, "_DROP", tmp_path)
+    with pytest.raises(NotSo, match="only root can empty it"):
+        page_cache.empty()
