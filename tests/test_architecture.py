@@ -155,7 +155,7 @@ def test_no_daemon_imports_what_records_and_replays():
 
 
 def test_nothing_but_a_connection_codes_messages_or_advances_a_session():
-    """Whoever could do one without the other would forget it one day."""
+    """Code that can do one without the other will omit it one day."""
     outside = [path for path in SOURCES if module_of(path) != "bustd_protocol.connection"]
     assert [module_of(path) for path in outside if "bustd_protocol.codec" in imports(path)] == []
     for path in outside:

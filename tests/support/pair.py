@@ -48,7 +48,7 @@ PERMISSIVE: Policy = {"limits.available_percent": 100, "limits.pressured_availab
 """killer.toml: the machine always counts as short."""
 
 ONE_KILL: Policy = PERMISSIVE | {"rate.burst": 1, "rate.per_minute": 1}
-"""killer.toml: the same, but for one kill only: the second candidate lives."""
+"""killer.toml: the same, with a rate of one kill: the second candidate lives."""
 
 _PATIENCE_S = 20.0
 
