@@ -140,10 +140,8 @@ class Loop:
         if not has_read or driver.state.stage is not Stage.CALM or driver.config.verbose:
             self._calm.end()
             return
-        due_ms = now_ms + LONGEST_MS
-        for other_ms in (client.due_ms(), client.ping_due_ms(driver.config.killer.ping_seconds * 1000)):
-            if other_ms is not None:
-                due_ms = min(due_ms, other_ms)
+        ping_due_ms = client.ping_due_ms(driver.config.killer.ping_seconds * 1000)
+        due_ms = _earliest(now_ms + LONGEST_MS, client.due_ms(), ping_due_ms)
         self._calm.begin(self._ram, driver.state.found, driver.config, due_ms)
 
     def _fed(self, now_ms: int, wait_ms: int) -> int:
@@ -165,10 +163,8 @@ class Loop:
 
     def _sleep_ms(self, now_ms: int, due_ms: int | None) -> int:
         """Until the next reading, or until something else is due."""
-        wait_ms = _UNREADABLE_SLEEP_MS if due_ms is None else max(due_ms - now_ms, 0)
-        for other_ms in (self._client.due_ms(), self._service_manager.due_ms()):
-            if other_ms is not None:
-                wait_ms = min(wait_ms, max(other_ms - now_ms, 0))
+        reading_ms = now_ms + _UNREADABLE_SLEEP_MS if due_ms is None else due_ms
+        wait_ms = max(_earliest(reading_ms, self._client.due_ms(), self._service_manager.due_ms()) - now_ms, 0)
         if self._driver.config.verbose:
             self._log(f"[adaptive-sleep] {wait_ms} ms")
         return wait_ms
@@ -182,3 +178,8 @@ class Loop:
 
     def _clock_ms(self) -> int:
         return self._clock_ns() // 1_000_000
+
+
+def _earliest(due_ms: int, *others_ms: int | None) -> int:
+    """The first of these times; None: nothing is due."""
+    return min((due_ms, *(other_ms for other_ms in others_ms if other_ms is not None)))

@@ -5,6 +5,8 @@ To add one: a file with its CONDITION, its place in CONDITIONS, and its field in
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from bustd_protocol.messages import Signal
 from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.rules.schema import Schema, Values
@@ -18,6 +20,11 @@ from .killer_limits import KillerLimits
 from .pressure import Pressure
 from .stall import Stall
 from .trends import Trends
+
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from typing import Any
 
 CONDITIONS: tuple[Condition, ...] = (floor.CONDITION, forecast.CONDITION, stall.CONDITION, pressure.CONDITION)
 """The most urgent first."""
@@ -47,6 +54,14 @@ def settings_of(tables: Values) -> Conditions:
     return Conditions(**{one.name: one.settings(**tables[one.name]) for one in CONDITIONS})
 
 
+def switched_on(conditions: Conditions) -> Iterator[tuple[Condition, Any]]:
+    """Each condition that is switched on, with its settings, the most urgent first."""
+    for one in CONDITIONS:
+        settings = getattr(conditions, one.name)
+        if settings.enabled:
+            yield one, settings
+
+
 def advanced(before: Trends, reading: Reading, now_ms: int, conditions: Conditions) -> Trends:
     """The trends after one more reading."""
     return trends.advanced(before, reading, now_ms, is_short=stall.is_short(reading, conditions.stall))
@@ -57,7 +72,7 @@ def findings(seen: Seen, conditions: Conditions) -> tuple[Finding, ...]:
 
     Whichever fires, the signal is SIGKILL where memory and swap would be gone before the grace of a SIGTERM is over.
     """
-    found = [one.judge(seen, settings) for one in CONDITIONS if (settings := getattr(conditions, one.name)).enabled]
+    found = [one.judge(seen, settings) for one, settings in switched_on(conditions)]
     if seen.trends.is_after_death:
         found = [one._replace(fires=False) if one.condition.rests_on_average else one for one in found]
     if any(one.fires for one in found) and would_not_survive_the_grace(seen):
@@ -89,23 +104,17 @@ def enough_available_percent(conditions: Conditions) -> float:
 def _enough_percent(conditions: Conditions, *, is_free: bool) -> float:
     """What is free is available as well."""
     shares = []
-    for one in CONDITIONS:
-        settings = getattr(conditions, one.name)
-        if settings.enabled:
-            percent = one.most_available_percent(settings)
-            if is_free and one.most_free_percent is not None:
-                percent = min(percent, one.most_free_percent(settings))
-            shares.append(percent + one.margin_percent)
+    for one, settings in switched_on(conditions):
+        percent = one.most_available_percent(settings)
+        if is_free and one.most_free_percent is not None:
+            percent = min(percent, one.most_free_percent(settings))
+        shares.append(percent + one.margin_percent)
     return max(shares, default=0)
 
 
 def killer_warnings(conditions: Conditions, limits: KillerLimits) -> list[str]:
     """A sentence for each condition that is switched on and can fire while the killer would answer `not_short`."""
-    warnings = [
-        one.killer_warning(one, settings, limits)
-        for one in CONDITIONS
-        if (settings := getattr(conditions, one.name)).enabled
-    ]
+    warnings = [one.killer_warning(one, settings, limits) for one, settings in switched_on(conditions)]
     return [warning for warning in warnings if warning]
 
 

@@ -10,7 +10,7 @@ from bustd_protocol.messages import DIFFERS_COMM, DIFFERS_UID, Exited, Fate, Out
 from bustd_shared import __version__
 from bustd_shared.daemon.log import printable
 
-from ..conditions.table import CONDITIONS, Conditions, grounds
+from ..conditions.table import Conditions, grounds, switched_on
 from ..deciding.actions import Ask, Basis, CannotKill, Escalate, News, NothingGrows, NoVictim
 from ..deciding.stages import Stage
 from ..deciding.worth_killing import Relief
@@ -23,11 +23,10 @@ _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 def in_force(reading: Reading | None, conditions: Conditions) -> str:
     """The first line of the log: the version, and what each condition that is switched on demands of this machine."""
-    settings = [(one, getattr(conditions, one.name)) for one in CONDITIONS]
-    enabled = [(one, its) for one, its in settings if its.enabled]
     if reading is None:
-        return f"bustd {__version__} acts by {', '.join(one.name for one, _ in enabled)}; memory can't be read just now"
-    demands = " | ".join(f"{one.name}: {one.demands(reading, its)}" for one, its in enabled)
+        names = [one.name for one, _ in switched_on(conditions)]
+        return f"bustd {__version__} acts by {', '.join(names)}; memory can't be read just now"
+    demands = " | ".join(f"{one.name}: {one.demands(reading, its)}" for one, its in switched_on(conditions))
     return f"bustd {__version__} acts when one of these is true: {demands}"
 
 
