@@ -30,23 +30,24 @@ fi
 install -d -m 0755 -o root -g root "$prefix"
 touch "$record"
 
-# --- the system user
-if ! getent passwd bustd >/dev/null; then
+# --- the system users: the monitor's and the killer's
+for user in bustd bustd-killer; do
+    ! getent passwd "$user" >/dev/null || continue
     nologin=/usr/sbin/nologin
     [ -x "$nologin" ] || nologin=/sbin/nologin
     if command -v useradd >/dev/null; then
         group=--user-group
-        if getent group bustd >/dev/null; then group="--gid bustd"; fi
+        if getent group "$user" >/dev/null; then group="--gid $user"; fi
         # shellcheck disable=SC2086
-        quietly "creating the user bustd" useradd --system --no-create-home --home-dir /nonexistent \
-            --shell "$nologin" $group bustd
+        quietly "creating the user $user" useradd --system --no-create-home --home-dir /nonexistent \
+            --shell "$nologin" $group "$user"
     elif command -v adduser >/dev/null; then # busybox
-        getent group bustd >/dev/null || quietly "creating the group bustd" addgroup -S bustd
-        quietly "creating the user bustd" adduser -S -D -H -h /nonexistent -s "$nologin" -G bustd bustd
+        getent group "$user" >/dev/null || quietly "creating the group $user" addgroup -S "$user"
+        quietly "creating the user $user" adduser -S -D -H -h /nonexistent -s "$nologin" -G "$user" "$user"
     else
-        die 69 "there is neither useradd nor adduser: create the system user and group bustd by hand"
+        die 69 "there is neither useradd nor adduser: create the system user and group $user by hand"
     fi
-fi
+done
 
 # as_bustd PYTHON CODE: runs the code as the user bustd, without output.
 as_bustd() {

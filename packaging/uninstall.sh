@@ -61,18 +61,20 @@ for path in /run/bustd /run/bustd.* /run/bustd-* /var/log/bustd.log; do
     fi
 done
 
-case $packaged:$(getent passwd bustd || :) in
-no: | yes:*) ;;
-*:/nonexistent:*/nologin)
-    if command -v userdel >/dev/null; then
-        quietly "removing the user bustd" userdel bustd
-    else # busybox
-        quietly "removing the user bustd" deluser bustd
-    fi
-    removed="$removed user:bustd"
-    ;;
-*) say "kept the user bustd, which is not as install.sh makes it" ;;
-esac
+for user in bustd bustd-killer; do
+    case $packaged:$(getent passwd "$user" || :) in
+    no: | yes:*) ;;
+    *:/nonexistent:*/nologin)
+        if command -v userdel >/dev/null; then
+            quietly "removing the user $user" userdel "$user"
+        else # busybox
+            quietly "removing the user $user" deluser "$user"
+        fi
+        removed="$removed user:$user"
+        ;;
+    *) say "kept the user $user, which is not as install.sh makes it" ;;
+    esac
+done
 if [ "$packaged" = no ] && ! getent passwd bustd >/dev/null && getent group bustd >/dev/null; then
     if command -v groupdel >/dev/null; then
         quietly "removing the group bustd" groupdel bustd

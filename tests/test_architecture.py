@@ -1,6 +1,8 @@
 """What DESIGN.md says of the parts, held against the source; integration/test_resident.py has the running daemons."""
 
+import _ctypes
 import ast
+import importlib.util
 import sys
 import tokenize
 from pathlib import Path
@@ -23,23 +25,27 @@ SOURCES = [path for package in PACKAGES.values() for path in sorted(package.rglo
 MAY_IMPORT = {
     "bustd_shared": {"msgpack"},
     "bustd_protocol": {"bustd_shared", "msgpack"},
-    "bustd_killer": {"bustd_protocol", "bustd_shared", "prctl"},
+    "bustd_killer": {"bustd_protocol", "bustd_shared", "prctl", "msgpack"},
     "bustd_monitor": {"bustd_protocol", "bustd_shared", "psutil", "msgpack"},
 }
 """Beside themselves and the standard library."""
 
 ONLY_IN = {
-    "msgpack": {"bustd_protocol.codec", "bustd_shared.daemon.forked", "bustd_monitor.traces.framing"},
-    "prctl": {"bustd_killer.sysapi"},
-    "ctypes": {
-        "bustd_killer.sysapi",
-        "bustd_shared.daemon.memory_lock",
-        "bustd_shared.rules.protection",
-        "bustd_monitor.sensing.sysinfo",
+    "msgpack": {
+        "bustd_protocol.codec",
+        "bustd_shared.daemon.forked",
+        "bustd_killer.policy",
+        "bustd_monitor.traces.framing",
     },
+    "prctl": {"bustd_killer.start", "bustd_killer.stage1"},
+    "ctypes": {"bustd_killer.stage1.libc", "bustd_monitor.sensing.sysinfo"},
+    "_ctypes": {"bustd_shared.daemon.libc"},
+    "_thread": {"bustd_monitor.reclaimer", "bustd_monitor.sensing.command_lines"},
     "psutil": {"bustd_monitor.reporting.describe"},
     "argparse": {"bustd_monitor.cli"},
     "subprocess": {"bustd_monitor.cli"},
+    "pwd": {"bustd_killer.stage1.identity", "bustd_shared.rules.validation", "bustd_monitor.cli"},
+    "grp": {"bustd_killer.stage1.identity"},
     "tomllib": {"bustd_shared.rules.config_files"},
     "_socket": {"bustd_shared.daemon.packets"},
 }  # fmt: skip
@@ -93,7 +99,8 @@ FLOORS = {
     "bustd_shared": ("daemon", "kernel", "rules"),
     "bustd_monitor": (
         *("amounts", "sensing", "ranking", "conditions", "config", "deciding", "reporting"),
-        *("arguments", "deadlines", "client", "inherited", "sleeper", "calm", "driver", "dialogue", "loop", "start"),
+        *("arguments", "batch", "reclaimer", "deadlines", "client", "inherited", "sleeper", "calm"),
+        *("driver", "dialogue", "loop", "start"),
         *("traces", "cli", "__main__"),
     ),
 }
@@ -258,7 +265,9 @@ SIGNALLING = {
     *("system", "popen", "posix_spawn", "posix_spawnp", "spawnv", "spawnl", "forkpty", "execl", "execve", "execvp"),
     *("eval", "exec", "__import__", "import_module", "getattr_static", "PyDLL", "pythonapi"),
 }
-LIBC_FUNCTIONS = {"mlockall", "sysinfo", "fnmatch"}
+LIBC_FUNCTIONS = {"mlockall", "sysinfo", "fnmatch", "prctl", "process_mrelease"}
+"""Those of the monitor. prctl(2) signals the process that calls it, and no other; process_mrelease(2) takes memory of
+what has its SIGKILL already, and of nothing else."""
 
 
 def signalling_calls(path: Path) -> list[str]:
@@ -313,4 +322,38 @@ def test_the_monitor_executes_nothing_but_itself():
 
 def test_the_search_for_such_calls_finds_those_of_the_killer():
     assert "pidfd_send_signal" in signalling_calls(path_of("bustd_killer.flight"))
-    assert "libc's syscall" in signalling_calls(path_of("bustd_killer.sysapi"))
+    assert "libc's syscall" in signalling_calls(path_of("bustd_killer.stage1.libc"))
+
+
+def functions_of_libc(path: Path) -> set[str]:
+    """Every text in a file that calls the C library by `_ctypes`, beside its documentation: names of functions."""
+    tree = ast.parse(path.read_text())
+    prose = {
+        node.value for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    constants = {node for node in ast.walk(tree) if isinstance(node, ast.Constant) and node not in prose}
+    return {node.value for node in constants if isinstance(node.value, str)}
+
+
+def test_what_is_called_by_ctypes_without_ctypes_is_named_and_signals_nothing():
+    path = path_of("bustd_shared.daemon.libc")
+    assert functions_of_libc(path) == LIBC_FUNCTIONS - {"sysinfo"}
+    assert "dlopen(None," in path.read_text(), "this program itself, and no library beside it"
+
+
+def test_of_the_c_library_nothing_is_looked_up_but_what_is_named_and_only_when_it_is_loaded(monkeypatch):
+    """However a name is put together: no text need hold it."""
+    looked_up = []
+
+    def dlsym(library, name, dlsym=_ctypes.dlsym):
+        looked_up.append(name)
+        return dlsym(library, name)
+
+    monkeypatch.setattr(_ctypes, "dlsym", dlsym)
+    path = path_of("bustd_shared.daemon.libc")
+    spec = importlib.util.spec_from_file_location("libc_again", path)
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    assert set(looked_up) == LIBC_FUNCTIONS - {"sysinfo"}
+    assert not set(looked_up) & SIGNALLING
+    inside = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
+    assert not [node.name for node in inside if "dlsym" in ast.unparse(node) or "dlopen" in ast.unparse(node)]

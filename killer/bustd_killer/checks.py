@@ -10,11 +10,12 @@ from enum import Enum
 
 from bustd_protocol.messages import DIFFERS_COMM, DIFFERS_UID, KillRequest, Reason
 from bustd_shared.daemon.record import NamedTuple
-from bustd_shared.kernel import watched_group
-from bustd_shared.rules.killer_toml import KillerConfig, minimum_bytes
-from bustd_shared.rules.protection import Protection, protected_by
+from bustd_shared.kernel.cgroup_paths import in_group
+from bustd_shared.kernel.process import ProcEntry
+from bustd_shared.rules.protection import Protection, is_system, is_trusted_with_a_name, minimum_bytes, protected_by
 
-from .facts import CgroupFiles, Facts, Machine, MachineFiles, Victim
+from .facts import CgroupFiles, Machine, MachineFiles, Victim
+from .policy import Policy
 
 TYPE_CHECKING = False
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 OOM_SCORE_ADJ_MIN = -1000
 
 
-class OwnPids(NamedTuple):
-    """The PIDs of bustd's own processes, which must never die; `parent` is the killer's, `monitor` 0 before Hello."""
+class Own(NamedTuple):
+    """The processes that belong to bustd itself."""
 
     killer: int
     parent: int
@@ -33,29 +34,24 @@ class OwnPids(NamedTuple):
 
 
 class Guard(NamedTuple):
-    """Everything that decides which processes may die, fixed at start except for `own`.
+    """Everything that decides which processes may die, fixed at start except for `own`."""
 
-    `hierarchy`: where the unified hierarchy is mounted, "" if nowhere. `group`: the control group in it that is watched
-    instead of the machine, "" if none is (see watched_group).
-    """
-
-    config: KillerConfig
+    policy: Policy
     protection: Protection
     machine: MachineFiles | CgroupFiles
-    own: OwnPids
-    only_descendants_of: int = 0
-    hierarchy: str = ""
-    group: str = ""
+    own: Own
 
 
 class Case(NamedTuple):
     """What a check may look at: `request` is the monitor's word, everything else is the killer's own reading or rule.
 
-    `is_descendant`: whether the process descends from `guard.only_descendants_of`; True where that is 0. `machine`
+    `start_ticks`: the start time that the request gives for this very process, be it the named one or a member.
+    `is_descendant`: whether the process descends from `only_descendants_of`; True where that is 0. `machine`
     None: the memory can't be read.
     """
 
     victim: Victim
+    start_ticks: int
     is_descendant: bool
     machine: Machine | None
     request: KillRequest
@@ -63,12 +59,16 @@ class Case(NamedTuple):
 
 
 class Ruling(NamedTuple):
-    """The outcome of a check: `reason` NONE if it passed; `why` is for the log, `errno` is the kernel's."""
+    """The outcome of a check: `reason` NONE if it passed; `why` is for the log, `errno` is the kernel's.
+
+    `saw`: what the killer has read of the named process, if it came so far; its pidfd is closed.
+    """
 
     reason: Reason
     why: str = ""
     errno: int = 0
     retry_after_ms: int = 0
+    saw: Victim | None = None
 
 
 PASSED = Ruling(Reason.NONE)
@@ -76,7 +76,7 @@ PASSED = Ruling(Reason.NONE)
 
 def judge_kind(case: Case) -> Ruling:
     """Check 5: it is alive, and none of the processes that must never be asked for."""
-    pid, stat, own = case.victim.pid, case.victim.facts.stat, case.guard.own
+    pid, stat, own = case.victim.pid, case.victim.entry.stat, case.guard.own
     if pid == 1:
         return Ruling(Reason.PID1)
     if pid == own.killer:
@@ -94,34 +94,39 @@ def judge_kind(case: Case) -> Ruling:
 
 def judge_identity(case: Case) -> Ruling:
     """Check 6: the start time alone is identity; a uid or comm that differs is reported (see `differences`)."""
-    found, asked = case.victim.facts.stat.start_ticks, case.request.start_ticks
+    found, asked = case.victim.entry.stat.start_ticks, case.start_ticks
     return PASSED if found == asked else Ruling(Reason.START_TIME, f"started at {found}, not {asked}")
 
 
-def differences(facts: Facts, request: KillRequest) -> int:
+def differences(entry: ProcEntry, request: KillRequest) -> int:
     """What the request says differently: DIFFERS_UID, DIFFERS_COMM or both. A process can change either at any time."""
-    return (DIFFERS_UID if facts.uid != request.uid else 0) | (DIFFERS_COMM if facts.stat.comm != request.comm else 0)
+    differs = DIFFERS_UID if entry.status.uid != request.uid else 0
+    return differs | (DIFFERS_COMM if entry.stat.comm != request.comm else 0)
 
 
 def judge_protection(case: Case) -> Ruling:
     """Check 7: it is among the processes that the killer may choose from, and nothing exempts it."""
-    facts, guard = case.victim.facts, case.guard
+    entry, policy = case.victim.entry, case.guard.policy
     if not case.is_descendant:
-        return Ruling(Reason.OUTSIDE, f"not a descendant of {guard.only_descendants_of}")
-    if not watched_group.holds(guard.group, facts.membership):
-        return Ruling(Reason.OUTSIDE, f"not in the control group {guard.group}")
-    if facts.oom_score_adj <= OOM_SCORE_ADJ_MIN:
+        return Ruling(Reason.OUTSIDE, f"not a descendant of {policy.only_descendants_of}")
+    if not in_group(policy.group, entry.membership or b""):
+        return Ruling(Reason.OUTSIDE, f"not in the control group {policy.group}")
+    if entry.oom_score_adj <= OOM_SCORE_ADJ_MIN:
         return Ruling(Reason.ADJ)
-    rule = protected_by(guard.protection, facts.unit, facts.uid, facts.stat.comm)
+    held_bytes = case.victim.held_bytes
+    is_trusted = is_trusted_with_a_name(is_system=is_system(entry.status.uids), held_bytes=held_bytes)
+    who = entry.unit, entry.status.uid, entry.stat.comm
+    rule = protected_by(case.guard.protection, *who, is_trusted=is_trusted)
     return Ruling(Reason.PROTECTED, rule) if rule else PASSED
 
 
 def judge_bytes(case: Case) -> Ruling:
     """Check 8: it holds its share of what the request claims, and enough to help."""
     # Without a reading of the machine there is no minimum, and check 9 refuses.
-    config, total = case.guard.config, case.machine.meminfo.total if case.machine else 0
-    least = max(case.request.claimed_bytes * config.claimed_percent // 100, minimum_bytes(total, config))
-    held = case.victim.facts.held_bytes
+    policy, total = case.guard.policy, case.machine.meminfo.total if case.machine else 0
+    least = minimum_bytes(total, policy.minimum_mib, policy.minimum_percent)
+    least = max(case.request.claimed_bytes * policy.claimed_percent // 100, least)
+    held = case.victim.held_bytes
     return PASSED if held >= least else Ruling(Reason.SHRUNK, f"holds {held >> 10} KiB, not {least >> 10} KiB")
 
 
@@ -131,15 +136,20 @@ def judge_shortage(case: Case) -> Ruling:
     Pressure alone proves nothing: a user with a memory cgroup of its own can make it on an idle machine. The share is
     of what user space can have (available plus anonymous), so that a filled tmpfs does not shift it.
     """
-    machine, config = case.machine, case.guard.config
+    return shortage(case.machine, case.guard)
+
+
+def shortage(machine: Machine | None, guard: Guard) -> Ruling:
+    """Check 9 at any other moment: when a SIGTERM's grace is over, and for an escalation."""
+    policy = guard.policy
     if machine is None:
-        return Ruling(Reason.NOT_SHORT, unreadable(case.guard))
+        return Ruling(Reason.NOT_SHORT, unreadable(guard))
     available = machine.meminfo.available
     if available is None:
         return Ruling(Reason.NOT_SHORT, "/proc/meminfo has no MemAvailable")
     percent = 100 * available / max(available + machine.meminfo.anonymous, 1)
-    pressured = machine.some_avg10 >= config.pressure_some_avg10
-    limit = config.pressured_available_percent if pressured else config.available_percent
+    pressured = machine.some_avg10 >= policy.pressure_some_avg10
+    limit = policy.pressured_available_percent if pressured else policy.available_percent
     if percent > limit:
         return Ruling(Reason.NOT_SHORT, f"{percent:.1f} % available, pressure {machine.some_avg10:.1f} %")
     return PASSED
@@ -147,7 +157,8 @@ def judge_shortage(case: Case) -> Ruling:
 
 def unreadable(guard: Guard) -> str:
     """What to say of a machine or control group whose memory can't be read."""
-    return f"{f'the memory of {guard.group}' if guard.group else '/proc/meminfo'} makes no sense"
+    group = guard.policy.group
+    return f"{f'the memory of {group}' if group else '/proc/meminfo'} makes no sense"
 
 
 class AskedOf(Enum):
@@ -186,7 +197,7 @@ TABLE = (
           "the list that the pid comes from: the pidfd keeps what is read now from being about a successor"),
     Check(5, judge_kind, AskedOf.MEMBER, _KINDS,
           "a monitor that names what must never die"),
-    Check(6, judge_identity, AskedOf.NAMED, (Reason.START_TIME,),
+    Check(6, judge_identity, AskedOf.MEMBER, (Reason.START_TIME,),
           "the time since the monitor looked: the pid may have been reused"),
     Check(7, judge_protection, AskedOf.MEMBER, (Reason.OUTSIDE, Reason.ADJ, Reason.PROTECTED),
           "a monitor that does not keep root's rules"),

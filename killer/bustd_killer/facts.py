@@ -8,36 +8,41 @@ import select
 
 from bustd_protocol.messages import Reason
 from bustd_shared.daemon.record import NamedTuple
-from bustd_shared.kernel import process, procfs
-from bustd_shared.kernel.cgroup_memory import GroupFiles
+from bustd_shared.kernel import procfs
+from bustd_shared.kernel.bounds import PID_MAX
+from bustd_shared.kernel.process import ProcEntry, ancestors, read_file, read_process
+
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _MOST_BYTES = 16384
 _ERRNOS_OF_A_THREAD = (errno.EINVAL, errno.ENOENT)
 """What pidfd_open(2) says of an id that is a thread's: ENOENT on recent kernels (seen on 6.18), EINVAL before."""
-
-
-class Facts(NamedTuple):
-    """One process, with the values of process.ProcEntry. `held_bytes` is 0 if it has no memory."""
-
-    stat: procfs.Stat
-    uid: int
-    held_bytes: int
-    oom_score_adj: int
-    unit: str
-    cgroup: str = ""
-    membership: bytes = b""
+_MOST_LOOKS = 16
+"""A zombie leader whose threads come and go may have none with memory at the moment of one look: then look again."""
+_MOST_BLIND_LOOKS = 3
+"""So often may /proc show nothing of a living process: while another thread becomes the leader by execve(2)."""
+_MOST_THREADS = 256
+"""A dying process has few threads soon; one that has more than this is not asked further."""
 
 
 class Victim(NamedTuple):
-    """A process held by its pidfd, and facts that were read while the pidfd kept the PID from being reused."""
+    """A process held by its pidfd, and what was read while the pidfd kept the PID from being reused."""
 
     pid: int
     pidfd: int
-    facts: Facts
+    entry: ProcEntry
+
+    @property
+    def held_bytes(self) -> int:
+        """Anonymous memory and swap, 0 if it has no memory."""
+        return self.entry.status.held_bytes or 0
 
 
 class Machine(NamedTuple):
-    """The memory of the machine, or of the control group that is watched instead, in bytes.
+    """Memory of the whole machine, or of the control group that is watched, in bytes.
 
     `some_avg10`: pressure (PSI some avg10) in percent, 0 where PSI is off.
     """
@@ -47,10 +52,13 @@ class Machine(NamedTuple):
 
 
 def open_victim(pid: int, proc: str = "/proc") -> Victim | Reason:
-    """Check 4: hold `pid` by a pidfd, then read its facts. The caller closes the pidfd.
+    """Check 4: take hold of `pid`, then read what it is. The caller closes the pidfd. Raises OSError (EMFILE, ENOSYS).
 
-    Reason.GONE, HIDDEN (it is alive, but /proc does not show it) or NOT_LEADER (the id of a thread).
+    Reason.GONE (also of what can't be a PID), NOT_LEADER (the id of a thread), HIDDEN (it lives, but /proc does not
+    show it), or KERNEL (what /proc shows of it makes no sense).
     """
+    if not 0 < pid <= PID_MAX:
+        return Reason.GONE  # the packet's 32 bits hold more than pidfd_open(2) takes
     try:
         pidfd = os.pidfd_open(pid)
     except OSError as error:
@@ -60,43 +68,50 @@ def open_victim(pid: int, proc: str = "/proc") -> Victim | Reason:
             return Reason.NOT_LEADER
         raise
     try:
-        facts = _read_facts(pid, proc)
-        # Only now: if the process is still alive, every read was about it and not about a successor with the same PID.
-        if has_exited(pidfd):
-            facts, missing = None, Reason.GONE
-        else:
-            missing = Reason.HIDDEN
+        entry = _read(pid, proc)
+        # Only now: a pidfd that is still alive proves that every read was about this process and no successor.
+        if entry is not None and not has_exited(pidfd):
+            return Victim(pid, pidfd, entry)
+        unread = Reason.KERNEL if _is_shown(pid, proc) else Reason.HIDDEN
+        reason = Reason.GONE if has_exited(pidfd) else unread
     except BaseException:
         os.close(pidfd)
         raise
-    if facts is None:
-        os.close(pidfd)
-        return missing
-    return Victim(pid, pidfd, facts)
+    os.close(pidfd)
+    return reason
 
 
 def has_exited(pidfd: int) -> bool:
     """Whether the process and all its threads are gone (pidfd_open(2)). A lone zombie has exited too."""
+    return bool(exited([pidfd]))
+
+
+def exited(pidfds: Iterable[int]) -> set[int]:
+    """Those of the pidfds whose process has exited."""
     poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    return bool(poll.poll(0))
+    for pidfd in pidfds:
+        poll.register(pidfd, select.POLLIN)
+    return {pidfd for pidfd, _ in poll.poll(0)}
 
 
-def group_members(group: int, proc: str = "/proc") -> list[int]:
-    """The PIDs whose process group is `group`."""
-    members = []
-    for name in os.listdir(proc):
-        if name.isdigit():
-            stat = process.read_stat(int(name), proc)
-            if stat is not None and stat.group == group and not stat.is_dead:
-                members.append(int(name))
-    return members
+def has_memory(pid: int, proc: str = "/proc") -> bool:
+    """Whether any thread of a process still has its memory mapped. The caller holds its pidfd.
+
+    By /proc/PID/task/TID/statm: the leader's own file says 0 of a process whose other threads hold everything. True
+    where it can't be told.
+    """
+    task = f"{proc}/{pid}/task"
+    try:
+        threads = os.listdir(task)
+        return len(threads) > _MOST_THREADS or any(_maps_memory(f"{task}/{thread}/statm") for thread in threads)
+    except OSError:
+        return True
 
 
 def descends_from(stat: procfs.Stat, ancestor: int, proc: str = "/proc") -> bool:
     """Whether `ancestor` is a parent, a parent's parent, and so on, of the process with this stat; not if in doubt."""
     try:
-        return ancestor in process.ancestors(stat, proc)
+        return ancestor in ancestors(stat, proc)
     except OSError:
         return False
 
@@ -112,7 +127,7 @@ class MachineFiles:
             self._pressure = -1
 
     def read(self) -> Machine | None:
-        """The memory as it is now; None where /proc/meminfo makes no sense."""
+        """A reading of this moment; None where /proc/meminfo makes no sense."""
         meminfo = procfs.parse_meminfo(os.pread(self._meminfo, _MOST_BYTES, 0))
         return None if meminfo is None else Machine(meminfo, self._some_avg10())
 
@@ -127,23 +142,49 @@ class MachineFiles:
 
 
 class CgroupFiles:
-    """The same for a control group, from its files and those of the groups above it (see cgroup_memory)."""
+    """The same of a control group, by its own files and those of the groups above it (see cgroup_memory)."""
 
     def __init__(self, hierarchy: str, group: str, proc: str = "/proc") -> None:
+        # Only here: a killer that judges by the whole machine never loads it.
+        from bustd_shared.kernel.cgroup_memory import GroupFiles
+
         self._files = GroupFiles(hierarchy, group, proc)
 
     def read(self) -> Machine | None:
-        """The memory as it is now; None where the files make no sense, or the group does not exist."""
+        """A reading of this moment; None where it makes no sense, or there is no such group."""
         memory = self._files.read()
         if memory is None:
             return None
         return Machine(memory.meminfo, memory.pressure.some_avg10 if memory.pressure else 0.0)
 
 
-def _read_facts(pid: int, proc: str) -> Facts | None:
-    """The facts of a process, None if any of them can't be read or understood."""
-    entry = process.read_process(pid, proc)
-    if entry is None or entry.membership is None:
-        return None
-    uid, held_bytes = entry.status.uid, entry.status.held_bytes or 0
-    return Facts(entry.stat, uid, held_bytes, entry.oom_score_adj, entry.unit, entry.cgroup, entry.membership)
+def _read(pid: int, proc: str) -> ProcEntry | None:
+    """What the kernel says of it, None where /proc does not show it."""
+    best, blind_looks = None, 0
+    for _ in range(_MOST_LOOKS):
+        entry = read_process(pid, proc)
+        if entry is not None and entry.membership is not None:
+            best = entry
+            if not _lacks_a_thread(entry):
+                break
+        blind_looks += entry is None or entry.stat.state != b"Z"
+        if blind_looks == _MOST_BLIND_LOOKS:
+            break
+    return best
+
+
+def _is_shown(pid: int, proc: str) -> bool:
+    try:
+        os.close(os.open(f"{proc}/{pid}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+    except OSError as error:
+        return error.errno in (errno.EMFILE, errno.ENFILE)
+    return True
+
+
+def _maps_memory(statm: str) -> bool:
+    data = read_file(statm)
+    return data is not None and data.split()[:1] != [b"0"]
+
+
+def _lacks_a_thread(entry: ProcEntry) -> bool:
+    return entry.stat.state == b"Z" and not entry.stat.is_dead and entry.status.held_bytes is None

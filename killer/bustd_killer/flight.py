@@ -1,64 +1,73 @@
-"""The one kill in flight: its signals, its deadlines and its end. The slot and the rate outlive a connection."""
+"""The one kill in flight: its signals, its deadlines, its end. Slot and limits outlive a connection."""
 
 from __future__ import annotations
 
 import os
-import signal
-from collections.abc import Iterable
+from _signal import pidfd_send_signal
 
+from bustd_protocol import limits
 from bustd_protocol.messages import Exited, Fate, KillRequest, Reason, Scope, Signal, Verdict, outcome_of
 from bustd_shared.daemon.log import printable
 from bustd_shared.daemon.record import NamedTuple
-from bustd_shared.rules.killer_toml import KillerConfig
 
-from . import aim, checks, facts, sysapi
+from . import aim, checks, facts, rate
 from .aim import Aim
 from .checks import Guard, Ruling
 from .facts import Victim
-from .rate import Rate, after_kill, rate_wait_ms
+from .policy import Policy
 
+TYPE_CHECKING = False
 
-class FlightKey(NamedTuple):
-    """The process in flight: what makes a request an escalation."""
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
-    pid: int
-    start_ticks: int
+LOOK_MS = 100
+"""How often a victim that has its SIGKILL is asked whether it still has memory."""
+_MOST_LOOKED_AT = 64
+"""How many of a batch are asked at a time, at most."""
 
 
 class Flight(NamedTuple):
-    """A kill in progress. At `deadline_ms` SIGTERM is followed by SIGKILL, and a victim of SIGKILL counts as stuck."""
+    """A kill under way. `deadline_ms` is when SIGTERM becomes SIGKILL, or SIGKILL is given up as stuck.
+
+    `held` are (PID, pidfd) of those that live and have memory. `was_released`: one that lives had none any more.
+    """
 
     id: int
-    key: FlightKey
-    pidfds: tuple[int, ...]
+    aimed: Aim
+    held: tuple[tuple[int, int], ...]
     signal: Signal
     signalled_ms: int
     deadline_ms: int
+    looked_ms: int
+    continuations: int = 0
+    was_released: bool = False
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """PID and start time of the named process: what makes a request an escalation or a continuation."""
+        return self.aimed.case.victim.pid, self.aimed.case.start_ticks
 
 
 class Answer(NamedTuple):
-    """What is sent to the monitor, and what is logged after that."""
+    """What the monitor is told, and what the log is told after that. `is_kill`: a new kill has begun."""
 
     verdict: Verdict
     sentence: str
+    is_kill: bool = False
 
 
 class Ending(NamedTuple):
-    """An event of the kill in flight: `exited` is None while the kill goes on; the sentence is for the log."""
+    """Progress of the kill in flight: `exited` is None while it lasts, and the sentence is for the log."""
 
     exited: Exited | None
     sentence: str
 
 
-def is_escalation(flight: FlightKey | None, request: KillRequest) -> bool:
-    """Whether the request is a SIGKILL for the very process in flight: always permitted, and free."""
-    return flight == FlightKey(request.pid, request.start_ticks) and request.signal is Signal.KILL
-
-
 def send_signal(pidfd: int, number: int) -> Ruling:
-    """Signal through the pidfd, which can't reach a successor with the same PID. NONE, GONE, EPERM or KERNEL."""
+    """Signal through the pidfd: it can't reach a successor of the PID. NONE, GONE, EPERM or KERNEL."""
     try:
-        signal.pidfd_send_signal(pidfd, number)
+        pidfd_send_signal(pidfd, number)
     except ProcessLookupError:
         return Ruling(Reason.GONE)
     except OSError as error:
@@ -68,89 +77,142 @@ def send_signal(pidfd: int, number: int) -> Ruling:
 
 
 class Kills:
-    """The slot of the kill in flight, and the rate limit. Times are monotonic milliseconds, passed in."""
+    """The in-flight slot and the limits on kills and on processes looked at. Times are monotonic milliseconds."""
 
-    def __init__(self) -> None:
-        self._rate = Rate()
+    def __init__(self, now_ms: int, policy: Policy) -> None:
+        self._rate = rate.at_start(now_ms, policy)
+        self._looks = rate.Bucket(limits.PROCESSES_AT_ONCE, limits.PROCESSES_PER_SECOND, now_ms)
+        self._ended: Flight | None = None
+        self._ended_ms = 0
         self.flight: Flight | None = None
 
-    def retry_after_ms(self, now_ms: int, config: KillerConfig) -> int:
-        """Milliseconds for which the rate limit still forbids a new kill."""
-        return rate_wait_ms(self._rate, now_ms, config)
+    def retry_after_ms(self, now_ms: int, policy: Policy) -> int:
+        """How long the rate limit still forbids a new kill."""
+        return rate.wait_ms(self._rate, now_ms, policy)
 
     def answer(self, request: KillRequest, guard: Guard, now_ms: int) -> Answer:
-        """Check 3, then take aim (checks 4 to 9), then signal. An escalation repeats none of its kill's checks."""
-        flight = self.flight
-        if flight is not None and is_escalation(flight.key, request):
-            self.flight = _with_sigkill(flight, now_ms, guard.config)
-            return _answer(request, Ruling(Reason.NONE, "an escalation"), signalled_count=len(flight.pidfds))
-        refusal = self.refusal(request, guard, now_ms)
-        if refusal.reason:
-            return _answer(request, refusal)
+        """Check 3, then checks 4 to 9, then the signals; of an escalation check 9, of a continuation its members'."""
+        flight, known = self.flight, self._continued(request, now_ms)
         try:
+            if flight is not None and known is flight and request.signal is Signal.KILL and not request.members:
+                return self._escalate(flight, request, guard, now_ms)
+            refusal = self.refusal(request, guard, now_ms, is_continuation=known is not None and bool(request.members))
+            if refusal.reason:
+                return _answer(request, refusal)
+            if known is not None and request.members:
+                return self._continue(known, request, guard, now_ms)
             aimed = aim.take_aim(request, guard)
-        except OSError as error:
-            aimed = Ruling(Reason.KERNEL, str(error), error.errno or 0)
-        return _answer(request, aimed) if isinstance(aimed, Ruling) else self._strike(request, aimed, guard, now_ms)
+            return _answer(request, aimed) if isinstance(aimed, Ruling) else self._strike(request, aimed, now_ms)
+        except OSError as error:  # EMFILE: more members than descriptors
+            return _answer(request, Ruling(Reason.KERNEL, str(error), error.errno or 0))
 
-    def refusal(self, request: KillRequest, guard: Guard, now_ms: int) -> Ruling:
-        """Check 3: the slot is free, the rate has room, and there is what the scope needs. No process is looked at."""
-        if self.flight is not None:
-            return Ruling(Reason.BUSY, f"{self.flight.key.pid} is in flight")
-        wait_ms = self.retry_after_ms(now_ms, guard.config)
+    def refusal(self, request: KillRequest, guard: Guard, now_ms: int, *, is_continuation: bool = False) -> Ruling:
+        """Check 3: the slot is free, the limits have room, and there is what the scope needs. No process is read."""
+        if self.flight is not None and not is_continuation:
+            return Ruling(Reason.BUSY, f"{self.flight.key[0]} is in flight")
+        wait_ms = 0 if is_continuation else self.retry_after_ms(now_ms, guard.policy)
+        looks = 1 + len(request.members) // limits.MEMBER_BYTES
+        if rate.signalled_in_a_minute(self._rate, now_ms) + looks > limits.PROCESSES_AT_ONCE:
+            wait_ms = max(wait_ms, 1000)
+        wait_ms = max(wait_ms, self._looks.wait_ms(now_ms, looks))
         if wait_ms:
             return Ruling(Reason.RATE, f"for {wait_ms} ms", retry_after_ms=wait_ms)
-        if request.scope is Scope.CGROUP and not guard.hierarchy:
+        self._looks.take(now_ms, looks)
+        if request.scope is Scope.CGROUP and not guard.policy.hierarchy:
             return Ruling(Reason.UNSUPPORTED, "scope CGROUP: no unified hierarchy")
         return checks.PASSED
 
-    def follow(self, now_ms: int, config: KillerConfig) -> Ending | None:
-        """Continue the kill in flight: notice its end, or its deadline. None if neither has come."""
+    def follow(self, now_ms: int, guard: Guard) -> Ending | None:
+        """Look after the kill in flight; None if there is nothing to say."""
         if self.flight is None:
             return None
-        self.flight = flight = _without_the_dead(self.flight)
-        pid, elapsed_ms = flight.key.pid, now_ms - flight.signalled_ms
-        if flight.pidfds and now_ms < flight.deadline_ms:
+        self.flight = flight = _looked_after(self.flight, now_ms)
+        pid, elapsed_ms = flight.key[0], now_ms - flight.signalled_ms
+        if flight.held and now_ms < flight.deadline_ms:
             return None
-        if flight.pidfds and flight.signal is Signal.TERM:
-            self.flight = _with_sigkill(flight, now_ms, config)
-            self.release_memory()
-            return Ending(None, f"{pid} has not obeyed SIGTERM for {elapsed_ms} ms: SIGKILL")
-        self.flight = None
-        for pidfd in flight.pidfds:
-            os.close(pidfd)
-        if flight.pidfds:
-            return Ending(
-                Exited(flight.id, Fate.STUCK, elapsed_ms), f"{pid} is STUCK, {elapsed_ms} ms after its signal"
-            )
-        return Ending(Exited(flight.id, Fate.GONE, elapsed_ms), f"{pid} is gone after {elapsed_ms} ms")
+        if not flight.held:
+            fate = Fate.RELEASED if flight.was_released else Fate.GONE
+            how = "has given its memory back" if flight.was_released else "is gone"
+            return self._end(flight, fate, now_ms, f"{pid} {how} after {elapsed_ms} ms")
+        if flight.signal is Signal.KILL:
+            return self._end(flight, Fate.STUCK, now_ms, f"{pid} is STUCK, {elapsed_ms} ms after its signal")
+        relief = checks.shortage(guard.machine.read(), guard)
+        if relief.reason:
+            words = f"{pid} has not obeyed SIGTERM for {elapsed_ms} ms, and is SPARED: {relief.why}"
+            return self._end(flight, Fate.SPARED, now_ms, words)
+        self.flight = _with_sigkill(flight, now_ms, guard.policy)
+        return Ending(None, f"{pid} has not obeyed SIGTERM for {elapsed_ms} ms: SIGKILL")
 
-    def release_memory(self) -> None:
-        """Free the memory of victims that were sent SIGKILL, even if they are slow to exit."""
-        if self.flight is None or self.flight.signal is not Signal.KILL:
-            return
-        for pidfd in self.flight.pidfds:
-            try:
-                sysapi.release_memory(pidfd)
-            except OSError:
-                pass  # ESRCH: gone already; ENOSYS: before Linux 5.15; EAGAIN: it frees its memory itself
+    def due_ms(self) -> int | None:
+        """When `follow` must be called again although nothing has exited; None: no kill is in flight."""
+        if self.flight is None:
+            return None
+        looks = self.flight.signal is Signal.KILL
+        return min(self.flight.deadline_ms, self.flight.looked_ms + LOOK_MS) if looks else self.flight.deadline_ms
 
-    def _strike(self, request: KillRequest, aimed: Aim, guard: Guard, now_ms: int) -> Answer:
-        """Signal the named process and, if that worked, the other members of its scope."""
-        first, config = aimed.victims[0], guard.config
-        ruling = send_signal(first.pidfd, request.signal)
+    def _continued(self, request: KillRequest, now_ms: int) -> Flight | None:
+        """The kill that the request is about, in flight or just over: its named process is the same.
+
+        What is to be continued has the kill's signal too: the one that was asked for, or SIGKILL once that was sent.
+        """
+        flight = self.flight
+        if flight is None and self._ended is not None and now_ms <= self._ended_ms + limits.CONTINUATION_MS:
+            flight = self._ended
+        if flight is None or flight.key != (request.pid, request.start_ticks):
+            return None
+        signals = (flight.signal, flight.aimed.case.request.signal)
+        return flight if request.signal in signals or not request.members else None
+
+    def _escalate(self, flight: Flight, request: KillRequest, guard: Guard, now_ms: int) -> Answer:
+        relief = checks.shortage(guard.machine.read(), guard)
+        if relief.reason:
+            return _answer(request, relief)
+        self.flight = _with_sigkill(flight, now_ms, guard.policy)
+        return _answer(request, Ruling(Reason.NONE, "an escalation"), signalled_count=len(flight.held))
+
+    def _strike(self, request: KillRequest, aimed: Aim, now_ms: int) -> Answer:
+        """Signal the one that was asked for and, if that worked, the members."""
+        named, policy = aimed.victims[0], aimed.case.guard.policy
+        ruling = send_signal(named.pidfd, request.signal)
         if ruling.reason:
             aim.close_all(aimed.victims)
-            return _answer(request, ruling, first)
-        pidfds = [first.pidfd, *_signalled(aimed.victims[1:], request.signal)]
-        pidfds += _signal_newcomers(request, aimed)
-        self._rate = after_kill(self._rate, now_ms, config)
-        grace_ms = config.stuck_ms if request.signal is Signal.KILL else config.term_ms
-        key = FlightKey(request.pid, request.start_ticks)
-        self.flight = Flight(request.id, key, tuple(pidfds), request.signal, now_ms, now_ms + grace_ms)
-        if len(pidfds) > 1:
-            ruling = ruling._replace(why=f"with {len(pidfds) - 1} more of {aimed.target.cgroup or 'its group'}")
-        return _answer(request, ruling, first, signalled_count=len(pidfds))
+            return _answer(request, ruling, named)
+        held = ((named.pid, named.pidfd), *_signalled(aimed.victims[1:], request.signal))
+        self._rate = rate.after_kill(self._rate, now_ms, len(held), policy)
+        deadline_ms = now_ms + _grace_ms(request.signal, policy)
+        self.flight = Flight(request.id, aimed._replace(victims=()), held, request.signal, now_ms, deadline_ms, now_ms)
+        if len(held) > 1:
+            ruling = ruling._replace(why=f"with {len(held) - 1} more of {aimed.target.cgroup or 'its group'}")
+        return _answer(request, ruling, named, signalled_count=len(held))._replace(is_kill=True)
+
+    def _continue(self, flight: Flight, request: KillRequest, guard: Guard, now_ms: int) -> Answer:
+        """Signal further members of a kill. One that is over begins again by that, unless no member is left."""
+        if flight.continuations >= limits.CONTINUATIONS:
+            return _answer(request, Ruling(Reason.BUSY, f"{flight.continuations} continuations were made"))
+        further = aim.take_further(request, flight.aimed, guard)
+        if isinstance(further, Ruling):
+            return _answer(request, further)
+        held = _signalled(further, flight.signal)  # by now it may be SIGKILL
+        self._rate = rate.after_continuation(self._rate, now_ms, len(held))
+        continued = flight._replace(held=(*flight.held, *held), continuations=flight.continuations + 1)
+        if self.flight is not None:
+            self.flight = continued
+        elif held:
+            deadline_ms = now_ms + _grace_ms(flight.signal, guard.policy)
+            again = continued._replace(id=request.id, signalled_ms=now_ms, deadline_ms=deadline_ms, looked_ms=now_ms)
+            self.flight = again._replace(was_released=False)
+        else:
+            self._ended = continued
+            return _answer(request, Ruling(Reason.GONE, "and so are the members"))
+        return _answer(request, Ruling(Reason.NONE, f"{len(held)} more members"), signalled_count=len(held))
+
+    def _end(self, flight: Flight, fate: Fate, now_ms: int, sentence: str) -> Ending:
+        """The slot is free. What was spared can't be continued: memory is not short."""
+        for _, pidfd in flight.held:
+            os.close(pidfd)
+        self.flight, self._ended_ms = None, now_ms
+        self._ended = None if fate is Fate.SPARED else flight._replace(held=())
+        return Ending(Exited(flight.id, fate, now_ms - flight.signalled_ms), sentence)
 
 
 def _answer(
@@ -159,16 +221,15 @@ def _answer(
     victim: Victim | None = None,
     signalled_count: int = 0,
 ) -> Answer:
-    """The verdict on a request, and its line for the log."""
-    outcome, differs, held_bytes, known = outcome_of(ruling.reason), 0, 0, ""
+    """The verdict on a request, and its line for the log: what the killer saw, and what it was told only as such."""
+    outcome, differs, held_bytes = outcome_of(ruling.reason), 0, 0
     if victim is not None:
-        differs, held_bytes = checks.differences(victim.facts, request), victim.facts.held_bytes
-        known = f", unit {victim.facts.unit or 'none'}, holding {held_bytes >> 20} MiB"
-    name = printable(request.comm) or "no name"
+        differs, held_bytes = checks.differences(victim.entry, request), victim.held_bytes
+    seen = _description(victim or ruling.saw, request)
     words = [ruling.reason.name.lower()] if ruling.reason else []
     why = " ".join([*words, ruling.why]).strip()
     sentence = (
-        f"{outcome.name.lower()} SIG{request.signal.name} to {request.pid} ({name}{known}) "
+        f"{outcome.name.lower()} SIG{request.signal.name} to {request.pid} ({seen}) "
         f"for {printable(request.condition)}{f': {why}' if why else ''}"
     )
     reply = Verdict(
@@ -177,41 +238,56 @@ def _answer(
     return Answer(reply, sentence)
 
 
-def _signalled(victims: Iterable[Victim], number: int) -> list[int]:
-    """Signal each victim; the pidfds of those that were signalled. The others are closed: their exit is not awaited."""
-    pidfds = []
+def _description(victim: Victim | None, request: KillRequest) -> str:
+    """What the killer has read of the process; in quotes what the monitor calls it, where that is another name."""
+    told = f'called "{printable(request.comm)}" by the monitor'
+    if victim is None:
+        return told
+    entry = victim.entry
+    name, unit = printable(entry.stat.comm) or "no name", printable(entry.unit) or "none"
+    also = f", {told}" if entry.stat.comm != request.comm else ""
+    return f"{name}, unit {unit}, holding {victim.held_bytes >> 20} MiB, uid {entry.status.uid}{also}"
+
+
+def _signalled(victims: Iterable[Victim], number: int) -> tuple[tuple[int, int], ...]:
+    """Signal each; (PID, pidfd) of those that took it. One that is gone, or can't be signalled, is not waited for."""
+    held = []
     for victim in victims:
         if send_signal(victim.pidfd, number).reason:
             os.close(victim.pidfd)
         else:
-            pidfds.append(victim.pidfd)
-    return pidfds
+            held.append((victim.pid, victim.pidfd))
+    return tuple(held)
 
 
-def _with_sigkill(flight: Flight, now_ms: int, config: KillerConfig) -> Flight:
-    """Send SIGKILL to all that are left. The slot is free `stuck_ms` after the first SIGKILL, not after the last."""
-    for pidfd in flight.pidfds:
-        send_signal(pidfd, Signal.KILL)
+def _with_sigkill(flight: Flight, now_ms: int, policy: Policy) -> Flight:
+    """SIGKILL to all that are left, once: the slot is freed `stuck_ms` after that, however often it is asked for."""
     if flight.signal is Signal.KILL:
         return flight
-    return flight._replace(signal=Signal.KILL, deadline_ms=now_ms + config.stuck_ms)
+    for _, pidfd in flight.held:
+        send_signal(pidfd, Signal.KILL)
+    return flight._replace(signal=Signal.KILL, deadline_ms=now_ms + policy.stuck_ms, looked_ms=now_ms)
 
 
-def _without_the_dead(flight: Flight) -> Flight:
-    """Close and drop the pidfds of those that have exited."""
-    dead = {pidfd for pidfd in flight.pidfds if facts.has_exited(pidfd)}
-    for pidfd in dead:
-        os.close(pidfd)
-    return flight._replace(pidfds=tuple(pidfd for pidfd in flight.pidfds if pidfd not in dead))
+def _looked_after(flight: Flight, now_ms: int) -> Flight:
+    """Without those that have exited, and after SIGKILL without those that have given their memory back."""
+    is_due = flight.signal is Signal.KILL and now_ms >= flight.looked_ms + LOOK_MS
+    looks_left = _MOST_LOOKED_AT if is_due else 0
+    exited, held, released = facts.exited(pidfd for _, pidfd in flight.held), [], flight.was_released
+    for pid, pidfd in flight.held:
+        is_over = pidfd in exited
+        if not is_over and looks_left:
+            # The first that still has memory keeps the slot: the others need not be asked this time.
+            has_memory = facts.has_memory(pid)
+            looks_left = 0 if has_memory else looks_left - 1
+            is_over, released = not has_memory, released or not has_memory
+        if is_over:
+            os.close(pidfd)
+        else:
+            held.append((pid, pidfd))
+    return flight._replace(held=tuple(held), looked_ms=now_ms if is_due else flight.looked_ms, was_released=released)
 
 
-def _signal_newcomers(request: KillRequest, aimed: Aim) -> list[int]:
-    """Signal what the other members have started meanwhile, until nothing new appears."""
-    known = {victim.pid for victim in aimed.victims}
-    pidfds: list[int] = []
-    for _ in range(aim.MOST_ROUNDS):
-        found = aim.newcomers(aimed, known)
-        pidfds += _signalled(found, request.signal)
-        if not found:
-            break
-    return pidfds
+def _grace_ms(signal: Signal, policy: Policy) -> int:
+    """How long a victim of this signal has, in milliseconds, before the next step."""
+    return policy.stuck_ms if signal is Signal.KILL else policy.term_ms

@@ -1,4 +1,4 @@
-"""The connection to the one monitor: its socket and the flood limit. bustd_protocol's Connection has the rules."""
+"""The connection to the one monitor: its socket. bustd_protocol's Connection has the rules."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import struct
 
 from bustd_protocol import limits
 from bustd_protocol.connection import Connection
-from bustd_protocol.errors import RemoteProtocolError
 from bustd_protocol.messages import Message
 from bustd_protocol.session import Role
 from bustd_shared.daemon.packets import MSG_DONTWAIT, MSG_NOSIGNAL, SO_PEERCRED, SOL_SOCKET, Socket
@@ -15,7 +14,7 @@ _UCRED = struct.Struct("iII")
 
 
 class Disconnected(Exception):
-    """The peer is gone, or does not read what it is sent."""
+    """The peer has gone, or does not read what it is sent."""
 
 
 class Peer:
@@ -28,9 +27,8 @@ class Peer:
         self.uid = uid
         self.accepted_ms = now_ms
         self._connection = Connection(Role.KILLER)
-        self._received_ms: list[int] = []
 
-    def receive(self, now_ms: int) -> Message | None:
+    def receive(self) -> Message | None:
         """Check 2: the next message, None if there is none. Raises RemoteProtocolError and Disconnected."""
         try:
             packet, is_truncated, has_ancillary = self.link.receive_packet(limits.PACKET_BYTES)
@@ -40,9 +38,6 @@ class Peer:
             raise Disconnected(str(error)) from None
         if not packet and not has_ancillary:
             raise Disconnected("end of file")
-        self._received_ms = [past for past in self._received_ms if past > now_ms - 1000] + [now_ms]
-        if len(self._received_ms) > limits.MESSAGES_PER_SECOND:
-            raise RemoteProtocolError(f"more than {limits.MESSAGES_PER_SECOND} messages in a second")
         return self._connection.receive(packet, is_truncated, has_ancillary)
 
     def send(self, message: Message) -> None:
@@ -52,6 +47,13 @@ class Peer:
             self.link.send(packet, MSG_DONTWAIT | MSG_NOSIGNAL)
         except OSError as error:
             raise Disconnected(str(error)) from None
+
+    def send_farewell_to(self, version: int) -> None:
+        """Tell a peer of another version that it will not be served, in its own version's words."""
+        try:
+            self.link.send(self._connection.farewell_to(version), MSG_DONTWAIT | MSG_NOSIGNAL)
+        except OSError:
+            pass  # it is hung up on all the same
 
     @property
     def awaits_exit(self) -> bool:

@@ -1,50 +1,32 @@
-"""Before the killer serves a monitor, it shows that a kill works inside the sandbox in which it will kill."""
+"""Showing, before anything is served, that a kill works inside the very sandbox that will be there when it counts."""
 
 from __future__ import annotations
 
 import os
 import select
-import signal
 
 from bustd_protocol.messages import KillRequest, Reason, Scope, Signal
 
-from . import aim, checks, facts, flight, sysapi
+from . import aim, checks, facts, flight
 from .checks import Guard
-from .lockdown import Unable
 
 _PATIENCE_MS = 2000
 _POLICY = {reason for check in checks.TABLE if check.number >= 7 for reason in check.reasons}
 
 
-def start_subject() -> int:
-    """Fork the process to rehearse on, before the lockdown: after it, nothing is forked. Returns its PID."""
-    ready, said_ready = os.pipe2(os.O_CLOEXEC)
-    pid = os.fork()
-    if pid == 0:
-        try:
-            sysapi.die_with_parent(signal.SIGKILL)
-            with open("/proc/self/oom_score_adj", "w", encoding="ascii") as adj:
-                adj.write("0")
-        finally:
-            os.close(said_ready)
-            signal.pause()
-            os._exit(0)
-    os.close(said_ready)
-    os.read(ready, 1)  # end of file: its set-up is done
-    os.close(ready)
-    return pid
+class Unable(Exception):
+    """The kernel or the sandbox refuses what a kill needs: fatal, and said by name."""
 
 
 def rehearse(pid: int, guard: Guard) -> None:
-    """Make checks 4 to 9 on the subject, ignore what policy (7 to 9) says, then kill and reap it. Raises Unable."""
+    """Checks 4 to 9 on the subject, policy (7 to 9) left aside, then kill and reap it. Raises Unable."""
     try:
         victim = facts.open_victim(pid)
         if isinstance(victim, Reason):
             raise Unable(f"/proc does not show the killer its own child {pid} ({victim.name.lower()}): is it hidepid?")
-        stat = victim.facts.stat
-        named, asked = (pid, stat.start_ticks, victim.facts.uid, stat.comm, 0), (Signal.KILL, Scope.PROCESS)
-        request = KillRequest(0, *named, *asked, b"rehearsal", 0)
-        case = aim.case_of(victim, request, guard)
+        stat = victim.entry.stat
+        who, what = (pid, stat.start_ticks, victim.entry.status.uid, stat.comm, 0), (Signal.KILL, Scope.PROCESS)
+        case = aim.case_of(victim, KillRequest(1, *who, *what, b"rehearsal", 0), guard)
         ruling = aim.first_refusal(case)
         if ruling.reason and ruling.reason not in _POLICY:
             raise Unable(f"the facts of its own child {pid} make no sense: {ruling.reason.name.lower()} {ruling.why}")
@@ -54,10 +36,6 @@ def rehearse(pid: int, guard: Guard) -> None:
             ruling = flight.send_signal(victim.pidfd, number)
             if ruling.reason:
                 raise Unable(f"pidfd_send_signal: {ruling.why or ruling.reason.name.lower()}")
-        try:
-            sysapi.release_memory(victim.pidfd)
-        except OSError:
-            pass  # a kill works without it
         poll = select.poll()
         poll.register(victim.pidfd, select.POLLIN)
         if not poll.poll(_PATIENCE_MS):
@@ -69,7 +47,7 @@ def rehearse(pid: int, guard: Guard) -> None:
 
 
 def prove_on(pid: int) -> str:
-    """The same proof on the monitor, the one process of another user that the killer knows: what is wrong, or ""."""
+    """The proof on the one process of another user that the killer knows, its monitor: what is wrong, or ""."""
     try:
         monitor = facts.open_victim(pid)
     except OSError as error:

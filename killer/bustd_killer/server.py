@@ -1,49 +1,65 @@
-"""The killer's one loop: one peer, one request at a time. It never guesses, and never waits for its peer."""
+"""The killer's one loop: one peer, one request at a time. It never guesses, and nothing that a peer does ends it."""
 
 from __future__ import annotations
 
 import os
 import select
-import signal
 import time
+from _signal import SIG_IGN, SIGHUP, SIGINT, SIGTERM, set_wakeup_fd
+from _signal import signal as on_signal
 
 from bustd_protocol import limits
-from bustd_protocol.errors import LocalProtocolError, RemoteProtocolError
+from bustd_protocol.errors import LocalProtocolError, OtherVersion, RemoteProtocolError
 from bustd_protocol.messages import Bye, Farewell, KillerHello, KillRequest, MonitorHello, Ping, Pong
 from bustd_shared.daemon.log import Log
 from bustd_shared.daemon.packets import Socket
-from bustd_shared.rules.killer_toml import minimum_bytes
+from bustd_shared.rules.protection import minimum_bytes
 
 from . import rehearsal
 from .checks import Guard
 from .flight import Kills
-from .lockdown import Unable
 from .peer import Disconnected, Peer, credentials
+from .rate import Bucket
 
 EXIT_STOPPED, EXIT_MONITOR_GONE = 0, 70
 
+_LOG_LINES, _LOG_LINES_PER_SECOND = 20, 5
+_WATCHDOG_MS = 100_000
+_WATCHDOG_BEGINS = b"WATCHDOG_USEC=300000000\nWATCHDOG=1"
+"""sd_notify(3): three times as long as it takes to feed it. Asked for here: no unit sets one that is not fed."""
+
 
 class Server:
-    """Serves one monitor after another from `listener`, or the one `peer` of a socketpair."""
+    """Serves one monitor after the other from `listener`, or the one `peer` of a socketpair.
 
-    def __init__(self, guard: Guard, log: Log, listener: Socket | None, peer: Peer | None) -> None:
+    `watchdog`: a descriptor for sd_notify(3) messages, -1 for none.
+    """
+
+    def __init__(self, guard: Guard, log: Log, listener: Socket | None, peer: Peer | None, watchdog: int = -1) -> None:
+        now_ms = _now_ms()
         self._guard = guard
         self._log = log
         self._listener = listener
         self._peer = peer
-        self._kills = Kills()
+        self._watchdog, self._food = watchdog, _WATCHDOG_BEGINS
+        self._fed_ms = now_ms - _WATCHDOG_MS
+        self._kills = Kills(now_ms, guard.policy)
+        self._messages = Bucket(limits.MESSAGES_PER_SECOND, limits.MESSAGES_PER_SECOND, now_ms)
+        self._connections = Bucket(limits.CONNECTIONS_PER_SECOND, limits.CONNECTIONS_PER_SECOND, now_ms)
+        self._lines = Bucket(_LOG_LINES, _LOG_LINES_PER_SECOND, now_ms)
+        self._unsaid = 0
         self._stopping = False
         self._wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        signal.set_wakeup_fd(self._wakeup[1], warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        set_wakeup_fd(self._wakeup[1], warn_on_full_buffer=False)
+        for number in (SIGTERM, SIGINT):
+            on_signal(number, self._stop)
+        on_signal(SIGHUP, SIG_IGN)
 
     def serve(self) -> int:
         """Run until told to stop (0), or until the monitor of a socketpair is gone and the kill in flight over (70)."""
         while True:
             ready = self._wait()
-            # Ask the flag, not the descriptor: ctrl-C ends the monitor too, and its end of file may have woken us.
+            # The flag, not the wake-up: ctrl-C ends the monitor too, and its end of file may be what woke us.
             if self._stopping:
                 self._say_goodbye()
                 return EXIT_STOPPED
@@ -60,29 +76,58 @@ class Server:
         self._stopping = True
 
     def _wait(self) -> set[int]:
-        """Sleep until a descriptor is ready or a deadline has come; without a deadline there is no other wake-up."""
+        """Sleep until a descriptor is ready or a deadline has come. Nothing is due: no wake-up."""
+        now_ms = _now_ms()
         poll = select.poll()
         poll.register(self._wakeup[0], select.POLLIN)
-        deadlines = []
+        due_ms = [self._feed_the_watchdog(now_ms), self._kills.due_ms()]
+        for _, pidfd in self._kills.flight.held if self._kills.flight is not None else ():
+            poll.register(pidfd, select.POLLIN)
         if self._peer is not None:
             poll.register(self._peer.link.fileno(), select.POLLIN)
             if not self._peer.has_said_hello and self._listener is not None:
-                deadlines.append(self._peer.accepted_ms + limits.HELLO_DEADLINE_MS)
+                due_ms.append(self._peer.accepted_ms + limits.HELLO_DEADLINE_MS)
         elif self._listener is not None:
-            poll.register(self._listener.fileno(), select.POLLIN)
-        if self._kills.flight is not None:
-            deadlines.append(self._kills.flight.deadline_ms)
-            for pidfd in self._kills.flight.pidfds:
-                poll.register(pidfd, select.POLLIN)
-        timeout = max(0, min(deadlines) - _now_ms()) if deadlines else None
+            # Not before the next monitor has room for its own messages, however many the last one sent.
+            room_ms = self._messages.wait_ms(now_ms, limits.MESSAGES_PER_SECOND // 2)
+            wait_ms = max(self._connections.wait_ms(now_ms), room_ms)
+            if wait_ms:
+                due_ms.append(now_ms + wait_ms)
+            else:
+                poll.register(self._listener.fileno(), select.POLLIN)
+        timeout = min((max(0, due - now_ms) for due in due_ms if due is not None), default=None)
         return {descriptor for descriptor, _ in poll.poll(timeout)}
+
+    def _feed_the_watchdog(self, now_ms: int) -> int | None:
+        """When it must be fed again, None if there is none (sd_notify(3), WATCHDOG=1)."""
+        if self._watchdog < 0:
+            return None
+        if now_ms >= self._fed_ms + _WATCHDOG_MS:
+            self._fed_ms = now_ms
+            try:
+                os.write(self._watchdog, self._food)
+                self._food = b"WATCHDOG=1"
+            except OSError:
+                pass  # a manager that does not read now hears it the next time
+        return self._fed_ms + _WATCHDOG_MS
+
+    def _say(self, sentence: str, *, is_of_a_kill: bool = False) -> None:
+        """Write a line, unless a peer has caused too many: those are counted, and told with the next that is written.
+
+        A kill and its end are always written: the rate limits them.
+        """
+        if not self._lines.take(_now_ms()) and not is_of_a_kill:
+            self._unsaid += 1
+            return
+        self._log(f"{sentence} ({self._unsaid} lines were left out)" if self._unsaid else sentence)
+        self._unsaid = 0
 
     def _follow_kill(self) -> None:
         """Report the end of the kill in flight to a monitor that knows of it."""
-        ending = self._kills.follow(_now_ms(), self._guard.config)
+        ending = self._kills.follow(_now_ms(), self._guard)
         if ending is None:
             return
-        self._log(ending.sentence)
+        self._say(ending.sentence, is_of_a_kill=True)
         if ending.exited is not None and self._peer is not None and self._peer.awaits_exit:
             try:
                 self._peer.send(ending.exited)
@@ -90,33 +135,36 @@ class Server:
                 self._hang_up(f"the monitor {self._peer.pid} is gone: {error}")
 
     def _answer(self, peer: Peer, request: KillRequest, received_ns: int) -> None:
-        """The signal, then the verdict, and only then the log and the victim's memory."""
-        verdict, sentence = self._kills.answer(request, self._guard, _now_ms())
+        """The signal, then the verdict, and only then the log."""
+        verdict, sentence, is_kill = self._kills.answer(request, self._guard, _now_ms())
         try:
             peer.send(verdict._replace(latency_us=(time.monotonic_ns() - received_ns) // 1000))
         finally:
-            self._log(sentence)
-            self._kills.release_memory()
+            self._say(sentence, is_of_a_kill=is_kill)
 
     def _accept(self, listener: Socket) -> None:
-        """Check 1: the peer's uid. A second monitor waits in the backlog while the first is served."""
+        """Check 1: the peer's uid. A second monitor waits in the backlog for as long as the first is served."""
+        self._connections.take(_now_ms())
         try:
             link = listener.accept()
         except OSError as error:
-            self._log(f"accept: {error}")
+            self._say(f"accept: {error}")
             return
         pid, uid = credentials(link)
-        if uid != self._guard.config.peer_uid:
-            self._log(f"refused a connection of uid {uid}, pid {pid}: only uid {self._guard.config.peer_uid} is served")
+        wanted = self._guard.policy.peer_uid
+        if uid != wanted:
+            self._say(f"refused a connection of uid {uid}, pid {pid}: only uid {wanted} is served")
             link.close()
             return
         self._peer = Peer(link, pid, uid, _now_ms())
 
     def _hear(self, peer: Peer) -> None:
-        """Receive and answer one packet. A violation ends the connection, and only the connection."""
+        """One packet. A violation ends the connection, and only the connection."""
         try:
             received_ns = time.monotonic_ns()
-            message = peer.receive(received_ns // 1_000_000)
+            if not self._messages.take(received_ns // 1_000_000):
+                raise RemoteProtocolError(f"more than {limits.MESSAGES_PER_SECOND} messages in a second")
+            message = peer.receive()
             if isinstance(message, MonitorHello):
                 self._greet(peer, message)
             elif isinstance(message, Ping):
@@ -125,6 +173,9 @@ class Server:
                 self._answer(peer, message, received_ns)
             elif isinstance(message, Bye):
                 raise Disconnected("it said Bye")
+        except OtherVersion as error:
+            peer.send_farewell_to(error.version)
+            self._hang_up(f"the monitor {peer.pid} is not served: {error}; update both packages together")
         except RemoteProtocolError as error:
             self._hang_up(f"violation by pid {peer.pid}: {error}")
         except LocalProtocolError as error:
@@ -133,7 +184,7 @@ class Server:
             self._hang_up(f"the monitor {peer.pid} is gone: {error}")
 
     def _hang_up(self, why: str) -> None:
-        self._log(why)
+        self._say(why)
         if self._peer is not None:
             self._peer.close()
             self._peer = None
@@ -146,22 +197,23 @@ class Server:
             self._hang_up(f"violation by pid {peer.pid}: no Hello within {limits.HELLO_DEADLINE_MS} ms")
 
     def _greet(self, peer: Peer, hello: MonitorHello) -> None:
-        """Answer Hello, after the killer has shown on the monitor itself that it can signal another user's process."""
+        """Answer Hello, once the killer has shown on the monitor itself that it can reach another user's process."""
         self._guard = self._guard._replace(own=self._guard.own._replace(monitor=peer.pid))
         inability = rehearsal.prove_on(peer.pid)
         if inability:
             peer.send(Bye(0, Farewell.UNABLE))
-            raise Unable(inability)
-        config, flight = self._guard.config, self._kills.flight
+            self._hang_up(f"CANNOT PROTECT THIS MACHINE: {inability}")
+            return
+        policy, flight = self._guard.policy, self._kills.flight
         machine = self._guard.machine.read()
-        least = minimum_bytes(machine.meminfo.total if machine else 0, config)
-        shares = (config.available_percent, config.pressured_available_percent, int(config.pressure_some_avg10))
+        least = minimum_bytes(machine.meminfo.total if machine else 0, policy.minimum_mib, policy.minimum_percent)
+        shares = (policy.available_percent, policy.pressured_available_percent, policy.pressure_some_avg10)
         kill = (flight.id, *flight.key, int(flight.signal)) if flight else (0, 0, 0, 0)
-        wait_ms = self._kills.retry_after_ms(_now_ms(), config)
-        times_ms = config.term_ms, config.stuck_ms
-        mine = (limits.VERSION, os.getpid(), config.claimed_percent, least, *shares, *times_ms, *kill, wait_ms)
+        wait_ms = self._kills.retry_after_ms(_now_ms(), policy)
+        times_ms = policy.term_ms, policy.stuck_ms
+        mine = (limits.VERSION, os.getpid(), policy.claimed_percent, least, *shares, *times_ms, *kill, wait_ms)
         peer.send(KillerHello(hello.id, *mine))
-        self._log(f"serving the monitor {peer.pid}, uid {peer.uid}")
+        self._say(f"serving the monitor {peer.pid}, uid {peer.uid}")
 
     def _say_goodbye(self) -> None:
         if self._peer is not None and self._peer.has_said_hello:

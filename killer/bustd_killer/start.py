@@ -1,43 +1,44 @@
-"""The start of the killer: arguments, configuration, the order of the start, the loop.
+"""Stage 1 of the killer: arguments, configuration, the socket or the monitor, the giving up of root, and the exec.
 
 Exit codes: 0 stopped by a signal; 64 wrong arguments; 69 the kernel is too old, or the control group can't be watched;
-70 the monitor of the pair died; 71 the rehearsal failed; 78 the configuration or the socket is wrong. The monitor's own
-69 and 78 are passed on.
+70 the monitor of the pair died, or a bug; 71 the kernel or the sandbox refuses what a kill needs; 78 the configuration
+or the socket is wrong. The monitor's own 69 and 78 are passed on.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-import time
+
+import prctl
 
 from bustd_shared import __version__
 from bustd_shared.daemon import command_line
 from bustd_shared.daemon.command_line import Option, UsageError
 from bustd_shared.daemon.forked import ChildFailed
-from bustd_shared.daemon.log import Log, where
-from bustd_shared.daemon.packets import Socket
+from bustd_shared.daemon.log import Log, syslog_socket, where
 from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.kernel import cgroups, version, watched_group
 from bustd_shared.rules import killer_toml
-from bustd_shared.rules.protection import Protection
 
-from . import launcher, listening, lockdown, rehearsal, sysapi
-from .checks import Guard, OwnPids
-from .facts import CgroupFiles, MachineFiles
-from .launcher import MonitorPlan
-from .peer import Peer
-from .server import Server
+from .policy import LIMITS, NO_DESCRIPTOR, Policy, TooLong, handed_on
+from .stage1 import identity, landlock, launcher, listening, resources, seccomp
+from .stage1.launcher import MonitorPlan
 
-EX_OK, EX_USAGE, EX_UNAVAILABLE, EX_SOFTWARE, EX_OSERR, EX_CONFIG = 0, 64, 69, 70, 71, 78
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+EX_USAGE, EX_UNAVAILABLE, EX_SOFTWARE, EX_OSERR, EX_CONFIG = 64, 69, 70, 71, 78
 DEFAULT_CONFIG = "/etc/bustd/killer.toml"
 _USAGE = """usage: python3 -I bustd_killer [--config PATH] [--socket PATH] [--only-descendants-of PID]
            [--cgroup PATH] [--protect-name GLOB]... [--syslog]
-           [--monitor UID:GID [--psi NAME:FD]... -- MONITOR-PROGRAM ARGUMENT...]"""
+           [--monitor UID:GID [--psi NAME:FD]... [--pid-file FD] -- MONITOR-PROGRAM ARGUMENT...]"""
 
 
 class Arguments(NamedTuple):
-    """The command line. `plan` None: the killer serves a listening socket, without a monitor of its own."""
+    """The command line. `plan` None: serve a listening socket. `pid_file`: a descriptor whose lock is to be kept."""
 
     config: str | None = None
     socket_path: str = ""
@@ -46,6 +47,7 @@ class Arguments(NamedTuple):
     syslog: bool = False
     plan: MonitorPlan | None = None
     cgroup: str = ""
+    pid_file: int = NO_DESCRIPTOR
 
 
 def _group(text: str) -> str:
@@ -77,6 +79,7 @@ OPTIONS = {
     "--syslog": Option("syslog"),
     "--monitor": Option("monitor", _identity),
     "--psi": Option("psi", _descriptor, repeats=True),
+    "--pid-file": Option("pid_file", lambda text: command_line.whole_number(text, 3)),
 }
 
 
@@ -93,36 +96,40 @@ def parse_arguments(words: list[str]) -> Arguments:
 
 
 def main() -> int:
-    """Start in the one order that works: configuration, monitor, lockdown, rehearsal, then the loop."""
+    """Stage 1: everything that needs root, in the one order that works. Returns only if stage 2 can't be executed."""
     try:
         arguments = parse_arguments(sys.argv[1:])
     except UsageError as error:
         sys.stderr.write(f"bustd-killer: {error}\n{_USAGE}\n")
         return EX_USAGE
-    log = Log("bustd-killer", syslog=arguments.syslog)
-    sysapi.name_process("bustd-killer")
+    syslog = syslog_socket() if arguments.syslog else None
+    log = Log("bustd-killer", syslog=syslog)
+    prctl.set_name("bustd-killer")
     if version.too_old(os.uname().release):
         log(f"Linux {os.uname().release} is too old: bustd needs 5.4 or later")
         return EX_UNAVAILABLE
     try:
         config = _configuration(arguments)
         log(in_force(config))
-        guard = _guard(arguments, config, log)
-        lockdown.shield_from_the_kernel(log)
-        if arguments.plan is None:
-            return _run(guard, log, _listener(arguments, config), None)
-        return _run_pair(guard, log, arguments.plan)
+        policy = _policy(arguments, config, log)
+        resources.shield_from_the_kernel(log)
+        resources.raise_limits()
+        policy = _with_peer(policy, arguments, log)
+        policy = policy._replace(subject=resources.start_subject(), syslog=syslog.fileno() if syslog else NO_DESCRIPTOR)
+        descriptor = handed_on(policy)
+        _confine(policy, log)
+        _execute(descriptor, policy, arguments.pid_file, log)
     except killer_toml.ConfigError as error:
         for problem in error.problems:
             log(problem)
         return EX_CONFIG
-    except listening.SocketError as error:
+    except (listening.SocketError, TooLong) as error:
         log(str(error))
         return EX_CONFIG
     except watched_group.CannotWatch as error:
         log(str(error))
         return EX_UNAVAILABLE
-    except (lockdown.Unable, ChildFailed, OSError) as error:
+    except (ChildFailed, OSError) as error:
         log(f"CANNOT PROTECT THIS MACHINE: {error}")
         return EX_OSERR
     except Exception as error:
@@ -131,7 +138,7 @@ def main() -> int:
 
 
 def in_force(config: killer_toml.KillerConfig) -> str:
-    """The first line of the log: the version, and the limits that the killer holds to."""
+    """The first line of the log: the version, and the limits that the killer keeps."""
     return (
         f"bustd {__version__} kills at {config.available_percent} % of available memory or less, and at "
         f"{config.pressured_available_percent} % while PSI some avg10 is {config.pressure_some_avg10} % or more; "
@@ -144,48 +151,67 @@ def in_force(config: killer_toml.KillerConfig) -> str:
 def _configuration(arguments: Arguments) -> killer_toml.KillerConfig:
     path, required = arguments.config or DEFAULT_CONFIG, arguments.config is not None
     config = killer_toml.load(path, required=required)
-    if os.geteuid() != 0:
+    if not identity.has_cap_kill():  # an ordinary user's pair: it can kill that user's processes and serve that user
         config = config._replace(peer_uid=os.geteuid())
     return config
 
 
-def _guard(arguments: Arguments, config: killer_toml.KillerConfig, log: Log) -> Guard:
-    names = config.protect_names + arguments.protect_names
-    protection = Protection(config.protect_units, config.protect_uids, names)
-    own = OwnPids(os.getpid(), os.getppid(), 0)
+def _policy(arguments: Arguments, config: killer_toml.KillerConfig, log: Log) -> Policy:
+    """Everything of the policy but its descriptors and children."""
+    if config.peer_uid is None and arguments.plan is None:
+        raise listening.SocketError(
+            "there is no user bustd for the monitor: create it, or set user in [peer] of killer.toml"
+        )
     hierarchy = cgroups.hierarchy()
     group, why = watched_group.find(arguments.cgroup or config.cgroup, hierarchy)
     if group:
         log(why)
-    machine = CgroupFiles(hierarchy, group) if group else MachineFiles()
-    return Guard(config, protection, machine, own, arguments.only_descendants_of, hierarchy, group)
+    rules = killer_toml.protection_of(config)
+    return Policy(
+        peer_uid=os.geteuid() if config.peer_uid is None else config.peer_uid,
+        units=list(rules.units),
+        uids=list(rules.uids),
+        names=[*rules.names, *arguments.protect_names],
+        shipped_names=list(rules.shipped_names),
+        **{name: getattr(config, name) for name in LIMITS},
+        only_descendants_of=arguments.only_descendants_of,
+        hierarchy=hierarchy,
+        group=group,
+        parent=os.getppid(),
+    )
 
 
-def _listener(arguments: Arguments, config: killer_toml.KillerConfig) -> Socket:
-    if config.peer_uid is None:
-        raise listening.SocketError(
-            "there is no user bustd for the monitor: create it, or set user in [peer] of killer.toml"
-        )
+def _with_peer(policy: Policy, arguments: Arguments, log: Log) -> Policy:
+    """With the socket to serve, or with the monitor of the pair, which is started here."""
+    plan = arguments.plan
+    if plan is not None:
+        link, pid = launcher.spawn_monitor(plan, log.fileno)
+        return policy._replace(link=link.detach(), monitor=pid, peer_uid=plan.uid if plan.uid >= 0 else os.geteuid())
     if arguments.socket_path:
-        return listening.at_path(arguments.socket_path, config.peer_uid)
-    return listening.from_systemd()
+        return policy._replace(listener=listening.at_path(arguments.socket_path, policy.peer_uid).detach())
+    watchdog = listening.watchdog()
+    if watchdog >= 0:
+        os.set_blocking(watchdog, False)
+    return policy._replace(listener=listening.from_systemd().detach(), watchdog=watchdog)
 
 
-def _run(guard: Guard, log: Log, listener: Socket | None, peer: Peer | None) -> int:
-    subject = rehearsal.start_subject()
-    lockdown.lock_down(log)
-    rehearsal.rehearse(subject, guard)
-    return Server(guard, log, listener, peer).serve()
+def _confine(policy: Policy, log: Log) -> None:
+    """Give up root and everything else but one power; what this kernel can't do is said. Raises OSError."""
+    monitor_uid = -1 if policy.peer_uid == os.geteuid() else policy.peer_uid
+    log(identity.become(identity.choose(monitor_uid)))
+    log(landlock.confine_killer())
+    if policy.listener < 0 or not listening.is_of_systemd():
+        log(seccomp.filter_killer())
 
 
-def _run_pair(guard: Guard, log: Log, plan: MonitorPlan) -> int:
-    """Run as the privileged parent of the monitor. The monitor ends with its parent, for whatever reason that ends."""
-    link, pid = launcher.spawn_monitor(plan, log.fileno)
-    pidfd = os.pidfd_open(pid)
-    uid = plan.uid if plan.uid >= 0 else os.geteuid()
-    try:
-        code = _run(guard, log, None, Peer(link, pid, uid, time.monotonic_ns() // 1_000_000))
-    finally:
-        link.close()
-        status = launcher.end_monitor(pid, pidfd)
-    return status if code == EX_SOFTWARE and status in (EX_UNAVAILABLE, EX_CONFIG) else code
+def _execute(descriptor: int, policy: Policy, pid_file: int, log: Log) -> NoReturn:
+    """Become stage 2, which has nothing of this one but its PID, its limits and these descriptors. Raises OSError."""
+    os.dup2(log.fileno, 2)
+    kept = {0, 1, 2, descriptor, pid_file, policy.link, policy.listener, policy.syslog, policy.watchdog}
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            os.set_inheritable(int(name), int(name) in kept)
+        except OSError:
+            pass  # it was the list's own
+    program = f"{os.path.dirname(os.path.abspath(__file__))}/serve.py"
+    os.execve(sys.executable, [sys.executable, "-I", "-S", program, str(descriptor)], {"PATH": os.defpath})

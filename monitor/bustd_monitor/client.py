@@ -7,7 +7,7 @@ import select
 
 from bustd_protocol import limits
 from bustd_protocol.connection import Connection
-from bustd_protocol.errors import RemoteProtocolError
+from bustd_protocol.errors import OtherVersion, RemoteProtocolError
 from bustd_protocol.messages import KillerHello, KillRequest, Message, MonitorHello, Ping
 from bustd_protocol.session import Role
 from bustd_shared.daemon.packets import AF_UNIX, MSG_DONTWAIT, MSG_NOSIGNAL, SOCK_SEQPACKET, Socket
@@ -20,7 +20,11 @@ _HELLO_PATIENCE_MS = 30_000
 
 
 class Lost(Exception):
-    """The connection is gone, with the reason. `is_final`: it was a socketpair, and there is no other."""
+    """The connection is gone, with the reason."""
+
+
+class OtherVersionSpoken(Lost):
+    """The killer speaks another version of the protocol: the packages are not of one version."""
 
 
 class Client:
@@ -38,7 +42,7 @@ class Client:
         self._delay_ms = 0
         self._connected_ms = 0
         self._has_met = False
-        self._next_try_ms = 0
+        self._next_try_ms = self._not_before_ms = 0
         self._hello_due_ms: int | None = None
         self._inherited = link
         self._deadlines = Deadlines(limits.PAIR_DEADLINE_MS if self.is_pair else limits.VERDICT_DEADLINE_MS)
@@ -93,7 +97,8 @@ class Client:
         """The next message, None if there is none; what it answers is no longer due. Raises Lost."""
         message = self.receive()
         if message is not None:
-            self._deadlines.heard(message, now_ms, owes_verdict=not self.may_ask)
+            is_flying = self._connection.awaits_exit
+            self._deadlines.heard(message, now_ms, owes_verdict=not self.may_ask, is_flying=is_flying)
         return message
 
     def keep(self, now_ms: int) -> str:
@@ -126,7 +131,7 @@ class Client:
 
     def hurry(self, now_ms: int) -> None:
         """Memory is getting short: no attempt to connect is further away than the shortest delay."""
-        self._next_try_ms = min(self._next_try_ms, now_ms + _FIRST_DELAY_MS)
+        self._next_try_ms = max(min(self._next_try_ms, now_ms + _FIRST_DELAY_MS), self._not_before_ms)
 
     def next_id(self) -> int:
         """A fresh id for a request, a ping or a Hello."""
@@ -157,14 +162,18 @@ class Client:
             raise Lost("the killer has closed the connection")
         try:
             message = self._connection.receive(packet, is_truncated, has_ancillary)
+        except OtherVersion as error:
+            raise OtherVersionSpoken(str(error)) from None
         except RemoteProtocolError as error:
             raise Lost(f"the killer violates the protocol: {error}") from None
         if isinstance(message, KillerHello):
             self._has_met, self.killer_pid = True, message.pid
         return message
 
-    def lose(self, now_ms: int, why: str) -> str:
+    def lose(self, now_ms: int, why: str, pause_ms: int = 0) -> str:
         """Drop the connection. The next attempt is made at once, those after it with growing delay.
+
+        `pause_ms`: the next attempt is no earlier than in this time, however short memory is.
 
         A connection that has not lasted does not count: a killer that says Hello and hangs up would be called without
         a pause for ever.
@@ -177,6 +186,7 @@ class Client:
         self._connection = Connection(Role.MONITOR)
         if self._has_met and now_ms >= self._connected_ms + _LONGEST_DELAY_MS:
             self._delay_ms = 0
-        self._next_try_ms = now_ms + self._delay_ms
+        self._next_try_ms = now_ms + max(self._delay_ms, pause_ms)
+        self._not_before_ms = now_ms + pause_ms
         self._delay_ms = min(max(2 * self._delay_ms, _FIRST_DELAY_MS), _LONGEST_DELAY_MS)
         return f"{why} (next attempt in {self._next_try_ms - now_ms} ms)" if not self.is_pair else why

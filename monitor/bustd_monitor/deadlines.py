@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bustd_protocol.messages import Exited, KillerHello, Message, Outcome, Pong, Verdict
+from bustd_protocol.messages import Exited, KillerHello, Message, Pong, Verdict
 
 _EXIT_SPARE_MS = 2000
 """The killer says that a kill is over at the end of its own patience; this much later it counts as gone."""
@@ -22,15 +22,17 @@ class Deadlines:
         """A request was sent: a verdict is due."""
         self._answer_due_ms = now_ms + self._answer_ms
 
-    def heard(self, message: Message, now_ms: int, *, owes_verdict: bool) -> None:
-        """The killer has said this. `owes_verdict`: it has not answered an escalation that crossed it."""
+    def heard(self, message: Message, now_ms: int, *, owes_verdict: bool, is_flying: bool) -> None:
+        """The killer has said this. `owes_verdict`: it has not answered an escalation that crossed it.
+
+        `is_flying`: a kill is in flight now, whatever this answers.
+        """
         if isinstance(message, KillerHello):
             self._exit_patience_ms = message.term_grace_ms + message.stuck_ms + _EXIT_SPARE_MS
             if message.flight_id:
                 self._answer_due_ms = now_ms + self._exit_patience_ms
         elif isinstance(message, Verdict):
-            has_begun = message.outcome is Outcome.SIGNALLED
-            self._answer_due_ms = now_ms + self._exit_patience_ms if has_begun else None
+            self._answer_due_ms = now_ms + self._exit_patience_ms if is_flying else None
         elif isinstance(message, Exited) and not owes_verdict:
             self._answer_due_ms = None
         elif isinstance(message, Pong):

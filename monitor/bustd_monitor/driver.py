@@ -12,7 +12,7 @@ from bustd_protocol.messages import Exited, KillerHello, Verdict
 
 from .config import MonitorConfig
 from .deciding import states
-from .deciding.actions import Action, Ask, Asked, Escalate, Rank
+from .deciding.actions import Action, Ask, Asked, Escalate, Flight, Rank
 from .deciding.stages import Stage
 from .deciding.states import State
 from .ranking.search import CandidateSearch
@@ -105,9 +105,13 @@ class Driver:
             if isinstance(action, Ask):
                 self._performer.say(sentences.asking_for_the_next(action))
 
+    def resumed(self, flight: Flight) -> None:
+        """The kill whose end was told is in flight again: what was asked of it crossed that end."""
+        self.state = states.on_resumed(self.state, flight)
+
     def exited(self, exited: Exited) -> None:
         """The kill in flight is over."""
-        self.state = states.on_exited(self.state, exited)
+        self.state = states.on_exited(self.state, exited, self._now_ms())
 
     def lost(self, hold_until_ms: int) -> None:
         """What was asked for is void, and no process is asked for before this time."""

@@ -18,9 +18,11 @@ from .deciding.states import firing_now
 from .dialogue import KillerDialogue
 from .ranking.search import CandidateSearch
 from .ranking.terms import Rules
+from .reclaimer import Reclaimer
 from .reporting import connection
 from .reporting.service_manager import ServiceManager, standing
 from .sensing.cgroup_sensor import AnySensor
+from .sensing.members import MemberReader
 from .sensing.triggers import Triggers
 from .sleeper import Sleeper
 
@@ -41,6 +43,8 @@ class Loop:
         sensor: AnySensor,
         search: CandidateSearch,
         client: Client,
+        members: MemberReader,
+        reclaimer: Reclaimer,
         triggers: Triggers,
         service_manager: ServiceManager,
         log: Log,
@@ -60,7 +64,15 @@ class Loop:
         self._ram = 0
         rules = Rules(config.victims, advice, 0, only_uid)
         self._dialogue = KillerDialogue(
-            config, rules, search=search, sensor=sensor, client=client, log=log, clock_ns=clock_ns
+            config,
+            rules,
+            search=search,
+            sensor=sensor,
+            client=client,
+            members=members,
+            reclaimer=reclaimer,
+            log=log,
+            clock_ns=clock_ns,
         )
         self._driver = self._dialogue.driver
 
@@ -141,7 +153,7 @@ class Loop:
             self._calm.end()
             return
         ping_due_ms = client.ping_due_ms(driver.config.killer.ping_seconds * 1000)
-        due_ms = _earliest(now_ms + LONGEST_MS, client.due_ms(), ping_due_ms)
+        due_ms = _earliest(now_ms + LONGEST_MS, self._dialogue.due_ms(), ping_due_ms)
         self._calm.begin(self._ram, driver.state.found, driver.config, due_ms)
 
     def _fed(self, now_ms: int, wait_ms: int) -> int:
@@ -164,7 +176,7 @@ class Loop:
     def _sleep_ms(self, now_ms: int, due_ms: int | None) -> int:
         """Until the next reading, or until something else is due."""
         reading_ms = now_ms + _UNREADABLE_SLEEP_MS if due_ms is None else due_ms
-        wait_ms = max(_earliest(reading_ms, self._client.due_ms(), self._service_manager.due_ms()) - now_ms, 0)
+        wait_ms = max(_earliest(reading_ms, self._dialogue.due_ms(), self._service_manager.due_ms()) - now_ms, 0)
         if self._driver.config.verbose:
             self._log(f"[adaptive-sleep] {wait_ms} ms")
         return wait_ms

@@ -15,8 +15,8 @@ from bustd_shared.daemon.forked import ChildFailed
 from bustd_shared.daemon.log import Log, where
 from bustd_shared.daemon.memory_lock import lock_memory
 from bustd_shared.daemon.packets import Socket
+from bustd_shared.kernel.cgroups import hierarchy
 from bustd_shared.rules import killer_toml
-from bustd_shared.rules.protection import Protection
 from bustd_shared.rules.schema import ConfigError
 
 from . import config
@@ -26,11 +26,13 @@ from .conditions.table import CONDITIONS
 from .inherited import inherited_descriptors
 from .loop import Loop
 from .ranking.search import CandidateSearch
+from .reclaimer import Reclaimer
 from .reporting import sentences
 from .reporting.sentences import watching_apart
 from .reporting.service_manager import ServiceManager
 from .sensing import visibility
 from .sensing.cgroup_sensor import watch
+from .sensing.members import MemberReader
 from .sensing.process_table import of_this_machine
 from .sensing.sensor import Unreadable
 from .sensing.triggers import arm_triggers, of_file
@@ -89,7 +91,7 @@ def _rules(arguments: Arguments) -> killer_toml.KillerConfig:
 def _run(arguments: Arguments, log: Log) -> int:
     """Start in the one order that works: everything is read, opened and said, then memory is locked, then the loop."""
     settings, rules = _configuration(arguments), _rules(arguments)
-    advice = Protection(rules.protect_units, rules.protect_uids, rules.protect_names)
+    advice = killer_toml.protection_of(rules)
     blindness = visibility.hidden_processes(own_only=arguments.only_uid != -1) or visibility.unreadable_processes()
     if blindness:
         raise Unreadable(blindness)
@@ -136,6 +138,8 @@ def _run(arguments: Arguments, log: Log) -> int:
             )
         ),
         client=Client(settings.killer.socket, link),
+        members=MemberReader(hierarchy()),
+        reclaimer=Reclaimer(),
         triggers=triggers,
         service_manager=ServiceManager(os.environ),
         log=log,

@@ -9,8 +9,8 @@ from __future__ import annotations
 import msgpack
 
 from . import limits
-from .errors import LocalProtocolError, RemoteProtocolError
-from .messages import LAYOUT, EnumField, FieldKind, IntField, Message, Verdict, outcome_of
+from .errors import LocalProtocolError, OtherVersion, RemoteProtocolError
+from .messages import LAYOUT, Bye, EnumField, Farewell, FieldKind, IntField, Message, Verdict, outcome_of
 
 _BY_NUMBER = {number: (kind, fields) for kind, (number, fields) in LAYOUT.items()}
 _LONGEST_ARRAY = 2 + max(len(fields) for _, fields in LAYOUT.values())
@@ -43,7 +43,7 @@ def decode(packet: bytes) -> Message:
             strict_map_key=True,
             ext_hook=_no_extension,
             max_str_len=0,
-            max_bin_len=limits.COMM_BYTES,
+            max_bin_len=limits.MEMBERS * limits.MEMBER_BYTES,
             max_array_len=_LONGEST_ARRAY,
             max_map_len=0,
             max_ext_len=0,
@@ -53,7 +53,7 @@ def decode(packet: bytes) -> Message:
     if type(array) is not list or len(array) < 3 or type(array[0]) is not int or type(array[1]) is not int:
         raise RemoteProtocolError("not an array that starts with type, version and id")
     if array[1] != limits.VERSION:
-        raise RemoteProtocolError(f"version {array[1]} instead of {limits.VERSION}")
+        return _of_another_version(array)
     if array[0] not in _BY_NUMBER:
         raise RemoteProtocolError(f"unknown message type {array[0]}")
     kind, fields = _BY_NUMBER[array[0]]
@@ -65,6 +65,22 @@ def decode(packet: bytes) -> Message:
     except _UnfitField as unfit:
         raise RemoteProtocolError(f"{kind.__name__}: {unfit}") from None
     return message
+
+
+def farewell_to(version: int) -> bytes:
+    """Bye in the form that every version has, for a peer that speaks `version`, 0 to 255."""
+    packed: bytes = msgpack.packb([LAYOUT[Bye][0], version, 0, int(Farewell.VERSION)])
+    return packed
+
+
+def _of_another_version(array: list[int]) -> Bye:
+    """Of a packet of another version only `[8, version, 0, n]` can be understood: Bye. Raises OtherVersion."""
+    number, version = array[:2]
+    if not 0 <= version <= 255:
+        raise RemoteProtocolError(f"version {version}")
+    if number == LAYOUT[Bye][0] and [type(value) for value in array] == [int] * 4 and array[2] == 0:
+        return Bye(0, Farewell.VERSION)
+    raise OtherVersion(version)
 
 
 def _no_extension(_code: int, _data: bytes) -> None:
@@ -87,6 +103,8 @@ def _checked(kind: FieldKind, value: object) -> int | bytes:
         raise _UnfitField(f"{type(value).__name__} where bytes belong")
     if len(value) > kind.longest:
         raise _UnfitField(f"{len(value)} bytes where {kind.longest} are the most")
+    if len(value) % kind.step:
+        raise _UnfitField(f"{len(value)} bytes where a multiple of {kind.step} belongs")
     return value
 
 

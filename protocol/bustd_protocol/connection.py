@@ -54,12 +54,17 @@ class Connection:
         self._session = session.sent(self._session, self._role, message)
         return packet
 
+    def farewell_to(self, version: int) -> bytes:
+        """The packet of Bye for a peer that speaks another `version`, 0 to 255: send it, and nothing after it."""
+        self._session = Session(Phase.CLOSED)
+        return codec.farewell_to(version)
+
     def receive(self, packet: bytes, is_truncated: bool, has_ancillary: bool) -> Message | None:
         """The message in `packet`; None if it must be discarded: it answers this monitor before its restart.
 
         `is_truncated`: the packet was longer than what was read. `has_ancillary`: descriptors or credentials came with
-        it. Raises RemoteProtocolError for everything that the peer must not send. The end of the connection is not a
-        packet: the caller must notice it first.
+        it. Raises RemoteProtocolError for everything that the peer must not send, and OtherVersion, which is one, for
+        what `farewell_to` answers. The end of the connection is not a packet: the caller must notice it first.
         """
         if is_truncated or has_ancillary:
             raise RemoteProtocolError("an oversized packet, or descriptors attached")

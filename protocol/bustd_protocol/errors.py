@@ -13,3 +13,11 @@ class LocalProtocolError(ProtocolError):
 
 class RemoteProtocolError(ProtocolError):
     """The peer broke the rules: close the connection, and never guess what it meant."""
+
+
+class OtherVersion(RemoteProtocolError):
+    """The peer speaks another version of the protocol: `Connection.farewell_to` has what to tell it."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(f"it speaks version {version} of the protocol")
+        self.version = version

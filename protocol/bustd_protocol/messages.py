@@ -8,6 +8,11 @@ from bustd_shared.daemon.record import NamedTuple
 
 from . import limits
 
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 class Signal(IntEnum):
     """The two signals that a request can name, with their numbers from signal(7)."""
@@ -59,10 +64,17 @@ class Reason(IntEnum):
 
 
 class Fate(IntEnum):
-    """How a kill ended: the victim has exited, or it had not exited by the deadline."""
+    """How a kill ended.
+
+    GONE: everything that was signalled has exited. STUCK: it has not, and its memory is not back, long after SIGKILL.
+    RELEASED: after SIGKILL, what has not exited has no memory any more. SPARED: SIGTERM had not ended it, and memory
+    was no longer short when SIGKILL was due.
+    """
 
     GONE = 0
     STUCK = 1
+    RELEASED = 2
+    SPARED = 3
 
 
 class Farewell(IntEnum):
@@ -70,6 +82,7 @@ class Farewell(IntEnum):
 
     SHUTDOWN = 0
     UNABLE = 1
+    VERSION = 2
 
 
 DIFFERS_UID = 1
@@ -118,9 +131,10 @@ class Pong(NamedTuple):
 
 
 class KillRequest(NamedTuple):
-    """The monitor asks for a process to be killed.
+    """Kill this process, and with a wider scope the `members` that the monitor names.
 
-    It is identified by `pid` with `start_ticks` (field 22 of proc_pid_stat(5)); uid and comm are for the log.
+    Identity is `pid` with `start_ticks` (field 22 of proc_pid_stat(5)); uid and comm are for the record. `members`:
+    records of 12 bytes, see `packed_members`.
     """
 
     id: int
@@ -133,6 +147,21 @@ class KillRequest(NamedTuple):
     scope: Scope
     condition: bytes
     monotonic_ms: int
+    members: bytes = b""
+
+
+def packed_members(members: Iterable[tuple[int, int]]) -> bytes:
+    """(PID, start time in clock ticks) of each as KillRequest carries them. Raises OverflowError out of range."""
+    return b"".join([pid.to_bytes(4, "little") + ticks.to_bytes(8, "little") for pid, ticks in members])
+
+
+def unpacked_members(packed: bytes) -> list[tuple[int, int]]:
+    """The (PID, start time in clock ticks) of each member. The length must be a multiple of 12, as decode holds it."""
+    starts = range(0, len(packed), limits.MEMBER_BYTES)
+    return [
+        (int.from_bytes(packed[at : at + 4], "little"), int.from_bytes(packed[at + 4 : at + 12], "little"))
+        for at in starts
+    ]
 
 
 class Verdict(NamedTuple):
@@ -150,7 +179,7 @@ class Verdict(NamedTuple):
 
 
 class Exited(NamedTuple):
-    """The kill with this id is over: after `elapsed_ms` the victim has exited, or is stuck."""
+    """The kill with this id is over, after `elapsed_ms`: `fate` says how."""
 
     id: int
     fate: Fate
@@ -175,9 +204,10 @@ class IntField(NamedTuple):
 
 
 class BytesField(NamedTuple):
-    """A field that holds up to `longest` bytes."""
+    """A field that holds up to `longest` bytes, a multiple of `step`."""
 
     longest: int
+    step: int = 1
 
 
 class EnumField(NamedTuple):
@@ -233,6 +263,7 @@ LAYOUT: dict[type[Message], tuple[int, tuple[FieldKind, ...]]] = {
             EnumField(Scope),
             BytesField(limits.CONDITION_BYTES),
             _UINT63,
+            BytesField(limits.MEMBERS * limits.MEMBER_BYTES, limits.MEMBER_BYTES),
         ),
     ),
     Verdict: (

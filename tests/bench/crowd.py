@@ -23,8 +23,10 @@ class NoRoom(Exception):
 
 
 @contextmanager
-def sleepers(count: int) -> Iterator[list[int]]:
+def sleepers(count: int, *, in_one_group: bool = False) -> Iterator[list[int]]:
     """`count` children that sleep, as PIDs; they are ended and reaped here, also those that were killed meanwhile.
+
+    `in_one_group`: in a process group of which the first is the leader.
 
     A PID that is this process's own child can't be reused before it is reaped, so nobody else can be hit.
     """
@@ -38,7 +40,8 @@ def sleepers(count: int) -> Iterator[list[int]]:
     try:
         for _ in range(count):
             try:
-                pids.append(os.posix_spawn(_SLEEP, ["sleep", _LONGEST_LIFE_S], {}, file_actions=closed))
+                group = {"setpgroup": pids[0] if pids else 0} if in_one_group else {}
+                pids.append(os.posix_spawn(_SLEEP, ["sleep", _LONGEST_LIFE_S], {}, file_actions=closed, **group))
             except OSError as error:
                 raise NoRoom(f"no more than {len(pids)} processes can be started: {error.strerror}") from None
         yield pids

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import select
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from bustd_monitor.client import Client
-from bustd_protocol.messages import Exited, KillRequest, Message, Outcome, Scope, Signal, Verdict
+from bustd_protocol.messages import Exited, KillRequest, Message, Outcome, Scope, Signal, Verdict, packed_members
 
 from ..support import victims
 from ..support.killer import killer
@@ -17,13 +18,15 @@ from . import crowd, quiet
 from .table import Figure, against, of_samples
 
 _TARGET_US = 1000
+_BATCH, _BATCHES, _BATCH_TARGET_MS = 300, 3, 60
+"""More than three batches of so many would exceed what the killer signals in a minute."""
 _VICTIMS_PER_KILLER = 50
 """A new killer for so many, so that its memory of past kills is never longer than with the rate that it ships with."""
 _APART_S = 0.025
 """The protocol allows 50 messages a second."""
 _PATIENCE_S = 5.0
 _DISTURBED_US = 100
-_RATE = f"burst = {_VICTIMS_PER_KILLER}\ninterval_ms = 0\nper_minute = 60"
+_RATE = f"burst = {_VICTIMS_PER_KILLER}\ninterval_ms = 0\nper_minute = {2 * _VICTIMS_PER_KILLER}"
 _LIMITS = "claimed_percent = 0\nminimum_mib = 0\nminimum_percent = 0"
 """A sleeping process holds next to nothing, and is killed all the same."""
 
@@ -66,7 +69,27 @@ def measure(count: int, directory: Path) -> list[Figure]:
             [kill.latency_us for kill in first],
             note=f"{len(first)} killers",
         ),
+        _together(directory / "killer-together"),
     ]
+
+
+def _together(directory: Path) -> Figure:
+    """A process group of 300, whose members the request names: each is opened, read and checked by itself."""
+    latencies_ms = []
+    with killer(directory, rate=_RATE, limits=_LIMITS, only_descendants_of=os.getpid()) as running:
+        client = Client(str(running.socket_path))
+        try:
+            _connect(client)
+            for _ in range(_BATCHES):
+                with crowd.sleepers(_BATCH, in_one_group=True) as pids, quiet.no_collection():
+                    latencies_ms.append(_kill(client, pids[0], running.pid, pids[1:]).latency_us / 1000)
+                time.sleep(1.2)  # each process that is looked at costs one of 256 tokens a second
+        finally:
+            client.lose(0, "")
+    figure = of_samples(
+        "kill_latency_batch", f"request to the last of {_BATCH} signals", "ms", latencies_ms, note=f"{_BATCHES} batches"
+    )
+    return against(figure, max(latencies_ms), _BATCH_TARGET_MS, f"≤ {_BATCH_TARGET_MS} ms")
 
 
 def _undisturbed(kills: list[Kill]) -> Figure:
@@ -108,11 +131,13 @@ def _connect(client: Client) -> None:
             client.receive()
 
 
-def _kill(client: Client, pid: int, killer_pid: int) -> Kill:
-    """Ask for one, take the verdict, and wait for the report of its end. Raises RuntimeError if it is not killed."""
+def _kill(client: Client, pid: int, killer_pid: int, members: Sequence[int] = ()) -> Kill:
+    """Ask for one and its members, take the verdict, and wait for the report of the end. RuntimeError: not killed."""
     ticks, now_ms = victims.start_ticks(pid), time.monotonic_ns() // 1_000_000
+    scope = Scope.GROUP if members else Scope.PROCESS
+    named = packed_members((member, victims.start_ticks(member)) for member in members)
     request = KillRequest(
-        client.next_id(), pid, ticks, os.geteuid(), b"sleep", 0, Signal.TERM, Scope.PROCESS, b"bench", now_ms
+        client.next_id(), pid, ticks, os.geteuid(), b"sleep", 0, Signal.TERM, scope, b"bench", now_ms, named
     )
     waited_ns = _kept_waiting_ns(killer_pid)
     sent_ns = time.perf_counter_ns()

@@ -31,16 +31,20 @@ def status_text(
     comm: bytes = b"leak",
     *,
     tgid: int | None = None,
-    uid: int = 1000,
+    uid: int | tuple[int, int, int, int] = 1000,
     groups: tuple[int, ...] = (4, 24),
     anonymous_kib: int | None = 102_400,
     swap_kib: int = 0,
 ) -> bytes:
-    """/proc/PID/status, in the order of the kernel. anonymous_kib None: no memory (a zombie, a kernel thread)."""
+    """/proc/PID/status, in the order of the kernel. anonymous_kib None: no memory (a zombie, a kernel thread).
+
+    `uid`: real, effective, saved and of the file system, or one for all four.
+    """
     lines = [b"Name:\t" + comm.replace(b"\\", b"\\\\").replace(b"\n", b"\\n"), b"Umask:\t0022", b"State:\tS (sleeping)"]
     if tgid is not None:
         lines.append(b"Tgid:\t%d" % tgid)
-    lines += [b"Uid:\t%d\t%d\t%d\t%d" % ((uid,) * 4), b"Gid:\t%d\t%d\t%d\t%d" % ((uid,) * 4)]
+    uids = (uid,) * 4 if isinstance(uid, int) else uid
+    lines += [b"Uid:\t%d\t%d\t%d\t%d" % uids, b"Gid:\t%d\t%d\t%d\t%d" % uids]
     lines.append(b"Groups:\t" + b"".join(b"%d " % group for group in groups))
     if anonymous_kib is not None:
         lines += [b"VmRSS:\t%8d kB" % (anonymous_kib + 4), b"RssAnon:\t%8d kB" % anonymous_kib]
@@ -77,7 +81,7 @@ class FakeProc:
         *,
         oom_score: int = 700,
         oom_score_adj: int = 0,
-        uid: int = 1000,
+        uid: int | tuple[int, int, int, int] = 1000,
         anonymous_kib: int | None = 102_400,
         swap_kib: int = 0,
         resident_pages: int = 25_600,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from enum import IntEnum
 
 import msgpack
@@ -22,10 +23,15 @@ from bustd_protocol.messages import (
     MonitorHello,
     Ping,
     Reason,
+    Scope,
+    Signal,
     Verdict,
     outcome_of,
 )
 from bustd_protocol.session import Role
+
+RECORD = struct.Struct("<IQ")
+"""A member as SPEC.md has it: PID and start time, little endian."""
 
 LONGEST_INPUT = 8192
 """Twice the largest packet, which decode must survive."""
@@ -41,7 +47,26 @@ def values_of(kind: FieldKind) -> st.SearchStrategy[int | bytes]:
         return st.sampled_from(list(kind.members))
     if isinstance(kind, IntField):
         return st.sampled_from([kind.low, kind.high]) | st.integers(kind.low, kind.high)
+    if kind.step == limits.MEMBER_BYTES:
+        return member_bytes()
     return st.sampled_from([b"", b"\xff" * kind.longest]) | st.binary(max_size=kind.longest)
+
+
+def member_bytes() -> st.SearchStrategy[bytes]:
+    """Any members that a request may name, packed here and not by the code under test; none and the most often.
+
+    Whether there can be such a process is no matter of the codec: one that can't be is gone.
+    """
+    pids = st.sampled_from([0, 1, limits.PID_MAX, 2**31, 2**32 - 1]) | st.integers(1, limits.PID_MAX)
+    ticks = st.sampled_from([0, limits.UINT63_MAX, 2**64 - 1]) | st.integers(0, limits.UINT63_MAX)
+    few = st.lists(st.builds(RECORD.pack, pids, ticks), max_size=12).map(b"".join)
+    return few | st.sampled_from([b"", RECORD.pack(limits.PID_MAX, limits.UINT63_MAX) * limits.MEMBERS])
+
+
+def unfit_member_bytes() -> st.SearchStrategy[bytes]:
+    """Members of which the last is cut off, or of which there are too many."""
+    cut_off = st.builds(lambda fit, rest: fit + rest, member_bytes(), st.binary(min_size=1, max_size=11))
+    return cut_off | st.just(RECORD.pack(1, 1) * (limits.MEMBERS + 1))
 
 
 def messages_of(kind: type[Message]) -> st.SearchStrategy[Message]:
@@ -67,6 +92,8 @@ def unfit_values(kind: FieldKind) -> st.SearchStrategy[object]:
         near = st.sampled_from([kind.low - 1, kind.high + 1, -(2**63), 2**64 - 1])
         below = st.integers(-(2**63), kind.low - 1)
         return wrong_type | st.binary(max_size=3) | near | below | st.integers(kind.high + 1, 2**64 - 1)
+    if kind.step == limits.MEMBER_BYTES:
+        return wrong_type | st.integers(-(2**63), 2**64 - 1) | unfit_member_bytes()
     too_long = st.binary(min_size=kind.longest + 1, max_size=kind.longest + 300)
     return wrong_type | st.integers(-(2**63), 2**64 - 1) | too_long
 
@@ -98,8 +125,12 @@ def elements() -> st.SearchStrategy[object]:
 
 @st.composite
 def rebuilt_packets(draw: st.DrawFn) -> bytes:
-    """A valid message's array with some elements replaced, added or removed; all of it is valid msgpack."""
+    """A valid message's array with some elements replaced, added or removed; all of it is valid msgpack.
+
+    One in three is of another version from the start.
+    """
     array: list[object] = list(wire_list(draw(messages())))
+    array[1] = draw(st.sampled_from([limits.VERSION, limits.VERSION, draw(st.integers(0, 255))]))
     for _ in range(draw(st.integers(1, 3))):
         at = draw(st.integers(0, max(0, len(array) - 1)))
         action = draw(st.sampled_from(["replace", "insert", "drop"]))
@@ -140,7 +171,7 @@ def boastful_packets(draw: st.DrawFn) -> bytes:
     width = draw(st.sampled_from([8, 16, 32]))
     length = draw(st.sampled_from([0, 1, 65, 2 ** (width - 1), 2**width - 1]) | st.integers(0, 2**width - 1))
     promise = bytes([draw(st.sampled_from(headers[width]))]) + length.to_bytes(width // 8, "big")
-    prefix = draw(st.sampled_from([b"", b"\x93\x03\x01", b"\x91", b"\x81\x00", b"\x9c\x05\x01\x01"]))
+    prefix = draw(st.sampled_from([b"", b"\x93\x03\x02", b"\x91", b"\x81\x00", b"\x9d\x05\x02\x01"]))
     nesting = draw(st.sampled_from([1, 2, 17, 500, 1500, 4096]))
     return (prefix + promise * nesting + draw(st.binary(max_size=64)))[:LONGEST_INPUT]
 
@@ -150,7 +181,9 @@ def marked_packets(draw: st.DrawFn) -> bytes:
     """A short array of raw pieces, each beginning with a byte that has a meaning in msgpack (fixext, floats, 0xc1)."""
     pieces = draw(st.lists(st.tuples(st.integers(0, 255), st.binary(max_size=17)), min_size=1, max_size=16))
     body = b"".join(bytes([mark]) + rest for mark, rest in pieces)
-    start = draw(st.sampled_from([b"", bytes([0x90 | min(15, len(pieces))]), b"\x93\x03\x01", b"\x94\x08\x01"]))
+    start = draw(
+        st.sampled_from([b"", bytes([0x90 | min(15, len(pieces))]), b"\x93\x03\x02", b"\x94\x08\x02", b"\x94\x08\x01"])
+    )
     return (start + body)[:LONGEST_INPUT]
 
 
@@ -171,10 +204,16 @@ def small_id_messages() -> dict[type[Message], list[Message]]:
     variants: dict[type[Message], list[Message]] = {kind: [plainest(kind)] for kind in LAYOUT}
     variants[MonitorHello] = [
         hello._replace(lowest_version=low, highest_version=high)
-        for low, high in [(1, 1), (0, 1), (1, 3), (0, 0), (2, 3)]
+        for low, high in [(2, 2), (0, 2), (1, 3), (0, 1), (3, 4)]
     ]
     variants[KillerHello] = [
-        answer._replace(spoken_version=version, flight_id=flight) for version in [1, 1, 2] for flight in few_or_none
+        answer._replace(spoken_version=version, flight_id=flight) for version in [2, 2, 1] for flight in few_or_none
+    ]
+    request = plainest(KillRequest)
+    variants[KillRequest] = [
+        request._replace(signal=signal, scope=scope, members=members)
+        for signal in Signal
+        for scope, members in [(Scope.PROCESS, b""), (Scope.GROUP, RECORD.pack(2, 1)), (Scope.CGROUP, b"")]
     ]
     variants[Verdict] = [verdict._replace(outcome=outcome_of(reason), reason=reason) for reason in reasons]
     return {

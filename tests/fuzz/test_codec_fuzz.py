@@ -1,4 +1,7 @@
-"""The promise of the codec: decode returns a message or raises RemoteProtocolError, and nothing else."""
+"""The promise of the codec: decode returns a message or raises RemoteProtocolError, and nothing else.
+
+Of another version it is Bye or OtherVersion, which is a RemoteProtocolError.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bustd_protocol import limits
-from bustd_protocol.codec import decode, encode
-from bustd_protocol.errors import LocalProtocolError, RemoteProtocolError
-from bustd_protocol.messages import LAYOUT, Message, Verdict, outcome_of
+from bustd_protocol.codec import decode, encode, farewell_to
+from bustd_protocol.errors import LocalProtocolError, OtherVersion, RemoteProtocolError
+from bustd_protocol.messages import LAYOUT, Bye, Farewell, KillRequest, Message, Verdict, outcome_of, unpacked_members
 from tests.fuzz.strategies import (
     FUZZ,
     LONGEST_INPUT,
+    RECORD,
     boastful_packets,
     damaged_packets,
+    elements,
     marked_packets,
+    member_bytes,
     messages,
     messages_of,
     rebuilt_packets,
+    unfit_member_bytes,
     unfit_values,
     wire_list,
 )
@@ -31,6 +38,9 @@ def decoded(packet: bytes) -> Message | None:
         return decode(packet)
     except RemoteProtocolError as error:
         assert str(error).isascii() and str(error).isprintable() and len(str(error)) < 200
+        if isinstance(error, OtherVersion):
+            assert error.version in range(256) and error.version != limits.VERSION
+            assert error.version == msgpack.unpackb(packet)[1]
         return None
 
 
@@ -41,6 +51,10 @@ def check_acceptance(packet: bytes) -> None:
         return
     assert len(packet) <= limits.PACKET_BYTES
     said = msgpack.unpackb(packet)
+    if said[1] != limits.VERSION:
+        assert said[0] == 8 and said[2] == 0 and [type(element) for element in said] == [int] * 4
+        assert message == Bye(0, Farewell.VERSION)
+        return
     ours = wire_list(message)
     assert said == ours
     assert [type(element) for element in said] == [type(element) for element in ours]
@@ -121,6 +135,41 @@ def test_one_unfit_field_is_refused_by_both_directions(data: st.DataObject) -> N
 
 
 @FUZZ
+@given(request=messages_of(KillRequest), fit=member_bytes(), unfit=unfit_member_bytes())
+def test_members_are_whole_records_to_the_last_or_the_request_is_refused(
+    request: KillRequest, fit: bytes, unfit: bytes
+) -> None:
+    heard = decoded(msgpack.packb([*wire_list(request)[:-1], fit]))
+    assert isinstance(heard, KillRequest)
+    assert unpacked_members(heard.members) == list(RECORD.iter_unpack(fit))
+    assert decoded(msgpack.packb([*wire_list(request)[:-1], unfit])) is None
+
+
+@FUZZ
+@given(version=st.integers(0, 255), rest=st.lists(elements(), max_size=15), number=st.integers(0, 12))
+def test_a_packet_of_another_version_is_its_bye_or_an_other_version_or_no_packet_at_all(
+    version: int, rest: list[object], number: int
+) -> None:
+    packet = msgpack.packb([number, version, *rest])[:LONGEST_INPUT]
+    check_acceptance(packet)
+    try:
+        decode(msgpack.packb([number, version, *(one for one in rest if type(one) is int), 1]))
+    except OtherVersion as error:
+        assert error.version == version
+    except RemoteProtocolError:
+        assert version == limits.VERSION
+    else:
+        assert version == limits.VERSION or number == 8
+
+
+@FUZZ
+@given(version=st.integers(0, 255).filter(lambda version: version != limits.VERSION), reason=st.integers(0, 2**64 - 1))
+def test_the_form_of_a_bye_never_changes(version: int, reason: int) -> None:
+    assert decode(msgpack.packb([8, version, 0, reason])) == Bye(0, Farewell.VERSION)
+    assert msgpack.unpackb(farewell_to(version)) == [8, version, 0, 2]
+
+
+@FUZZ
 @given(verdict=messages_of(Verdict), data=st.data())
 def test_a_verdict_is_accepted_with_the_outcome_of_its_reason_and_no_other(
     verdict: Verdict, data: st.DataObject
@@ -138,6 +187,8 @@ def test_another_type_number_or_version_is_never_taken_for_the_message(
 ) -> None:
     array = wire_list(message)
     if version != limits.VERSION:
-        assert decoded(msgpack.packb([array[0], version, *array[2:]])) is None
+        theirs = decoded(msgpack.packb([array[0], version, *array[2:]]))
+        is_heard = isinstance(message, Bye) and version in range(256)
+        assert theirs == (Bye(0, Farewell.VERSION) if is_heard else None)
     other = decoded(msgpack.packb([number, *array[1:]]))
     assert other is None or LAYOUT[type(other)][0] == number

@@ -33,6 +33,7 @@ from bustd_protocol.messages import (
     Signal,
     Verdict,
     outcome_of,
+    packed_members,
 )
 from bustd_protocol.session import TRANSITIONS, Cue, Phase, Role, Session, received, sent
 from tests.fuzz.strategies import DEEP, FUZZ, exchanges
@@ -221,6 +222,11 @@ class Wire:
         if self.monitor.may_ask:
             self.monitor_sends(kill_request(self.fresh_id()))
 
+    def ask_further(self) -> None:
+        """A continuation: to the session it is a request like any other."""
+        if self.monitor.may_ask and self.monitor.session.flight_id:
+            self.monitor_sends(continuation(self.fresh_id()))
+
     def monitor_reads(self) -> None:
         if self.to_monitor and self.monitor.session.phase is not Phase.CLOSED:  # after Bye an end reads no more
             self.monitor.receive(self.to_monitor.popleft(), False, False)
@@ -278,6 +284,18 @@ class Wire:
         self.killer_takes()
         self.killer_answers()
 
+    def continue_and_be_obeyed(self) -> None:
+        self.ask_further()
+        self.killer_takes()
+        self.killer_signals()
+
+    def continue_what_is_just_over(self) -> None:
+        """Exited crosses the continuation, which puts the kill in flight again: now it has the continuation's id."""
+        self.ask_further()
+        self.victim_exits()
+        self.killer_takes()
+        self.killer_signals()
+
     def settle(self) -> None:
         """Let everything that is under way arrive and be answered."""
         for _ in range(2 + 2 * len(self.to_killer) + len(self.to_monitor)):
@@ -287,7 +305,8 @@ class Wire:
 
     monitor_moves = (greet, ping, ask, monitor_reads, monitor_reads)
     killer_moves = (killer_takes, killer_signals, killer_answers, victim_exits)
-    common_moves = (*monitor_moves, *killer_moves, ask_and_be_obeyed, ask_and_be_refused)
+    dialogues = (ask_and_be_obeyed, ask_and_be_refused, continue_and_be_obeyed, continue_what_is_just_over)
+    common_moves = (*monitor_moves, ask_further, *killer_moves, *dialogues)
     rare_moves = (monitor_reexecutes, reconnect, monitor_leaves, killer_leaves)
 
 
@@ -302,6 +321,10 @@ def killer_hello(new_id: int, flight_id: int) -> KillerHello:
 
 def kill_request(new_id: int) -> KillRequest:
     return KillRequest(new_id, 200, 5, 0, b"leak", 1, Signal.TERM, Scope.PROCESS, b"floor", 1)
+
+
+def continuation(new_id: int) -> KillRequest:
+    return kill_request(new_id)._replace(scope=Scope.GROUP, members=packed_members([(201, 6), (202, 7)]))
 
 
 @DEEP
@@ -325,6 +348,7 @@ def test_honest_ends_never_accuse_one_another_and_agree_when_all_has_arrived(mov
     said=st.lists(
         st.builds(monitor_hello, st.integers(1, 3))
         | st.builds(kill_request, st.integers(1, 3))
+        | st.builds(continuation, st.integers(1, 3))
         | st.builds(Ping, st.integers(1, 3))
         | st.sampled_from([Bye(0, Farewell.UNABLE), Pong(1), Exited(1, Fate.STUCK, 0), killer_hello(1, 1)]),
         max_size=30,

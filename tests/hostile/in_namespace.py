@@ -12,10 +12,11 @@ from pathlib import Path
 from bustd_killer import facts, flight
 from bustd_killer.checks import Ruling
 from bustd_killer.facts import Victim
+from bustd_protocol import limits
 from bustd_protocol.messages import Bye, Farewell, MonitorHello, Outcome, Reason
 from bustd_shared.kernel import process, procfs
 from tests.support import pid_namespace, victims
-from tests.support.dialogue import peer
+from tests.support.dialogue import Heard, peer
 from tests.support.honest import all_survive, kill, refused, request_for
 from tests.support.in_process import guard, kills
 from tests.support.killer import killer
@@ -73,8 +74,8 @@ def before_the_pidfd(place: Path) -> None:
     victim = facts.open_victim(old.pid)
     (successor,) = started
     assert isinstance(victim, Victim)
-    assert victim.facts.stat.start_ticks == victims.start_ticks(successor.pid)
-    assert victim.facts.stat.comm == b"successor"
+    assert victim.entry.stat.start_ticks == victims.start_ticks(successor.pid)
+    assert victim.entry.stat.comm == b"successor"
 
 
 @scenario
@@ -129,23 +130,39 @@ def hidden_after_the_start(place: Path) -> None:
 
 @scenario
 def hidden_before_hello(place: Path) -> None:
-    """The killer sees at Hello that it is blind, says so, and stops."""
-    with victims.victim(as_nobody=True) as hidden, killer(place, peer_uid=victims.NOBODY.pw_uid) as daemon:
+    """The killer sees at Hello that it is blind, says so, hangs up, and serves as soon as it sees again."""
+    with (
+        victims.victim(as_nobody=True) as hidden,
+        killer(place, peer_uid=victims.NOBODY.pw_uid) as daemon,
+        all_survive(daemon.process),
+    ):
         with all_survive(hidden), peer(daemon.socket_path, as_nobody=True) as monitor:  # greeted, so it serves
             hide_processes()
-            monitor.say(MonitorHello(monitor.next_id(), 1, 1, monitor.pid))
+            monitor.say(MonitorHello(monitor.next_id(), limits.VERSION, limits.VERSION, monitor.pid))
             assert monitor.hear() == Bye(0, Farewell.UNABLE)
-            assert daemon.process.wait(5) == 71
-        assert "CANNOT PROTECT THIS MACHINE: /proc hides the monitor from the killer" in daemon.log()
+            assert monitor.hear() is Heard.END
+            assert daemon.has_said("CANNOT PROTECT THIS MACHINE: /proc hides the monitor from the killer")
+            hide_processes(0)
+        with peer(daemon.socket_path, as_nobody=True) as monitor:
+            kill(monitor, hidden)
 
 
 @scenario
 def hidden_before_the_start(place: Path) -> None:
-    """A killer that can't see its own child does not serve."""
-    hide_processes()
+    """A killer that can't see its own child does not serve: no group helps against hidepid=ptraceable."""
+    hide_processes(4)
     with killer(place, comes_up=False) as daemon:
         assert daemon.process.wait(5) == 71
         assert "CANNOT PROTECT THIS MACHINE: /proc does not show the killer its own child" in daemon.log()
+
+
+@scenario
+def hidden_from_all_but_a_group(place: Path) -> None:
+    """The killer joins the group that sees all processes before it gives up root."""
+    hide_processes()
+    with victims.victim(as_nobody=True) as seen, killer(place) as daemon, peer(daemon.socket_path) as monitor:
+        kill(monitor, seen)
+        assert "group 4242, which sees all processes" in daemon.log()
 
 
 if __name__ == "__main__":

@@ -1,8 +1,6 @@
 """Whole process groups, and processes that may not be among them."""
 
 import errno
-import os
-import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,13 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from bustd_killer import facts, flight
-from bustd_killer.checks import Ruling
-from bustd_protocol.messages import Exited, Fate, Outcome, Reason, Scope, Signal
-from bustd_shared.rules.protection import Protection
+from bustd_killer import facts
+from bustd_protocol.messages import Exited, Outcome, Reason, Signal
 from tests.support import victims
 from tests.support.dialogue import peer
-from tests.support.honest import all_survive, dies_of, is_served, refused, request_for
+from tests.support.honest import OVER, all_survive, dies_of, group_request, is_served, refused, request_for
 from tests.support.in_process import guard, kills
 from tests.support.killer import killer
 
@@ -48,10 +44,10 @@ def test_a_whole_group_dies_whichever_member_was_named(
     bystander: subprocess.Popen[bytes],
     named: str,
 ) -> None:
-    pid = leader.pid if named == "leader" else member.pid
+    pid, other = (leader.pid, member.pid) if named == "leader" else (member.pid, leader.pid)
     with killer(place, limits="minimum_mib = 0") as daemon:
         with all_survive(bystander), peer(daemon.socket_path) as monitor:
-            request = request_for(pid, scope=Scope.GROUP)
+            request = group_request(pid, other)
             verdict = monitor.ask(request)
             assert verdict[1:3] == (Outcome.SIGNALLED, Reason.NONE)
             assert verdict.signalled_count == 2
@@ -59,7 +55,7 @@ def test_a_whole_group_dies_whichever_member_was_named(
             assert dies_of(member)
             exited = monitor.hear()
             assert isinstance(exited, Exited)
-            assert exited[:2] == (request.id, Fate.GONE)
+            assert (exited.id, exited.fate in OVER) == (request.id, True)
         assert is_served(daemon, bystander)
 
 
@@ -78,7 +74,7 @@ def test_a_member_that_ignores_sigterm_gets_sigkill(
         killer(place, grace="term_ms = 300") as daemon,
     ):
         with all_survive(bystander), peer(daemon.socket_path) as monitor:
-            verdict = monitor.ask(request_for(leader.pid, scope=Scope.GROUP, signal=Signal.TERM))
+            verdict = monitor.ask(group_request(leader.pid, stubborn.pid, signal=Signal.TERM))
             assert verdict.signalled_count == 2
             assert dies_of(leader, Signal.TERM)
             assert dies_of(stubborn)
@@ -95,9 +91,9 @@ def test_one_protected_member_protects_the_whole_group(
     ):
         with all_survive(leader, member, bystander), peer(daemon.socket_path) as monitor:
             for number in Signal:
-                request = request_for(leader.pid, scope=Scope.GROUP, signal=number)
+                request = group_request(leader.pid, member.pid, signal=number)
                 assert refused(monitor.ask(request), Reason.PROTECTED)
-        said = f"for floor: protected {member.pid} of its group: name {comm.decode()}\n"
+        said = f"for floor: protected member {member.pid}: name {comm.decode()}\n"
         assert daemon.has_said(said)
         assert is_served(daemon, bystander)
 
@@ -108,9 +104,9 @@ def test_the_monitors_own_group_is_refused(
     with killer(place) as daemon:
         with all_survive(leader, bystander), peer(daemon.socket_path) as monitor:
             monitor.step("join_group", group=leader.pid)
-            assert refused(monitor.ask(request_for(leader.pid, scope=Scope.GROUP)), Reason.MONITOR)
+            assert refused(monitor.ask(group_request(leader.pid, monitor.pid)), Reason.MONITOR)
             assert victims.is_alive(monitor.process)  # type: ignore[arg-type]
-        assert daemon.has_said(f"for floor: monitor {monitor.pid} of its group: monitor\n")
+        assert daemon.has_said(f"for floor: monitor member {monitor.pid}: monitor\n")
         assert is_served(daemon, bystander)
 
 
@@ -119,8 +115,8 @@ def test_the_killers_own_group_is_refused(
 ) -> None:
     with killer(place, process_group=leader.pid) as daemon:
         with all_survive(leader, bystander, daemon.process), peer(daemon.socket_path) as monitor:
-            assert refused(monitor.ask(request_for(leader.pid, scope=Scope.GROUP)), Reason.SELF)
-        assert daemon.has_said(f"for floor: self {daemon.pid} of its group: self\n")
+            assert refused(monitor.ask(group_request(leader.pid, daemon.pid)), Reason.SELF)
+        assert daemon.has_said(f"for floor: self member {daemon.pid}: self\n")
         assert is_served(daemon, bystander)
 
 
@@ -130,8 +126,8 @@ def test_the_group_of_the_killers_parent_is_refused(
     parent = [sys.executable, "-I", "-c", STARTS_A_KILLER]
     with killer(place, through=parent, process_group=leader.pid) as daemon:
         with all_survive(leader, bystander, daemon.process), peer(daemon.socket_path) as monitor:
-            assert refused(monitor.ask(request_for(leader.pid, scope=Scope.GROUP)), Reason.PARENT)
-        assert daemon.has_said(f"for floor: parent {daemon.pid} of its group: parent\n")
+            assert refused(monitor.ask(group_request(leader.pid, daemon.pid)), Reason.PARENT)
+        assert daemon.has_said(f"for floor: parent member {daemon.pid}: parent\n")
         assert is_served(daemon, bystander)
 
 
@@ -145,8 +141,8 @@ def test_a_member_outside_of_the_tree_refuses_the_whole_group(
         child = int(Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text())
         with killer(place, only_descendants_of=parent.pid) as daemon:
             with all_survive(parent, leader, member, bystander), peer(daemon.socket_path) as monitor:
-                assert refused(monitor.ask(request_for(child, scope=Scope.GROUP)), Reason.OUTSIDE)
-            assert daemon.has_said(f"outside {parent.pid} of its group: not a descendant of {parent.pid}\n")
+                assert refused(monitor.ask(group_request(child, parent.pid)), Reason.OUTSIDE)
+            assert daemon.has_said(f"outside member {parent.pid}: not a descendant of {parent.pid}\n")
             with peer(daemon.socket_path) as monitor:
                 assert monitor.ask(request_for(child)).outcome is Outcome.SIGNALLED
                 assert isinstance(monitor.hear(), Exited)
@@ -160,14 +156,14 @@ def test_a_group_larger_than_the_table_of_descriptors_is_refused_and_nothing_lea
 ) -> None:
     crowd = victims.start_program(victims.crowd_program(60, kept_mib=32), own_group=True)
     try:
-        with killer(place) as daemon, peer(daemon.socket_path) as monitor:
-            resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (limit, limit))
+        few = ["prlimit", f"--nofile={limit}:{limit}"]
+        with killer(place, through=few) as daemon, peer(daemon.socket_path) as monitor:
             with all_survive(crowd, bystander):
                 for _ in range(2):
-                    verdict = monitor.ask(request_for(crowd.pid, scope=Scope.GROUP))
+                    verdict = monitor.ask(group_request(crowd.pid, *victims.children(crowd.pid)))
                     assert verdict[1:3] == (Outcome.FAILED, Reason.KERNEL)
                     assert (verdict.errno, verdict.signalled_count) == (errno.EMFILE, 0)
-            assert daemon.has_said(f"to {crowd.pid} (python3) for floor: kernel ")
+            assert daemon.has_said(f'to {crowd.pid} (called "python3" by the monitor) for floor: kernel ')
             monitor.step("close")
             assert is_served(daemon, bystander)
     finally:
@@ -175,21 +171,23 @@ def test_a_group_larger_than_the_table_of_descriptors_is_refused_and_nothing_lea
 
 
 def test_a_group_that_just_fits_into_the_table_of_descriptors_dies_whole(
-    place: Path, bystander: subprocess.Popen[bytes]
+    place: Path, victim: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes]
 ) -> None:
     crowd = victims.start_program(victims.crowd_program(60, kept_mib=32), own_group=True)
     try:
-        with killer(place) as daemon, all_survive(bystander), peer(daemon.socket_path) as monitor:
-            for limit in range(64, 100):
-                resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (limit, 100))
-                verdict = monitor.ask(request_for(crowd.pid, scope=Scope.GROUP))
-                if verdict.outcome is Outcome.SIGNALLED:
-                    break
-                assert (verdict.reason, verdict.errno) == (Reason.KERNEL, errno.EMFILE)
-            assert verdict.signalled_count == 61
-            assert dies_of(crowd)
-            assert isinstance(monitor.hear(), Exited)
-            monitor.step("close")
+        for limit in range(66, 90):
+            few = ["prlimit", f"--nofile={limit}:{limit}"]
+            with killer(place, through=few) as daemon, all_survive(bystander), peer(daemon.socket_path) as monitor:
+                verdict = monitor.ask(group_request(crowd.pid, *victims.children(crowd.pid)))
+                if verdict.outcome is not Outcome.SIGNALLED:
+                    assert (verdict.reason, verdict.errno) == (Reason.KERNEL, errno.EMFILE)
+                    continue
+                assert verdict.signalled_count == 61
+                assert dies_of(crowd)
+                assert isinstance(monitor.hear(), Exited)
+                monitor.step("close")
+                assert is_served(daemon, victim)
+                break
         with killer(place) as daemon:
             assert is_served(daemon, bystander)
     finally:
@@ -203,58 +201,70 @@ def test_a_member_that_cannot_be_seen_refuses_the_whole_group(
     open_victim = facts.open_victim
     monkeypatch.setattr(facts, "open_victim", lambda pid: Reason.HIDDEN if pid == member.pid else open_victim(pid))
     with kills() as slot, all_survive(leader, member):
-        verdict = slot.answer(request_for(leader.pid, scope=Scope.GROUP), guard(), 0).verdict
+        verdict = slot.answer(group_request(leader.pid, member.pid), guard(), 0).verdict
         assert refused(verdict, Reason.HIDDEN)
         assert slot.flight is None
 
 
 @pytest.mark.parametrize("comm", [b"newcomer", b"database"])
-def test_a_member_that_comes_while_the_group_is_killed_dies_unless_it_is_protected(
-    leader: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, comm: bytes
+def test_a_member_that_came_while_the_group_was_killed_is_named_by_a_continuation_and_dies_unless_it_is_protected(
+    place: Path, leader: subprocess.Popen[bytes], member: subprocess.Popen[bytes], comm: bytes
 ) -> None:
-    send_signal = flight.send_signal
-    late: list[subprocess.Popen[bytes]] = []
+    with (
+        victims.victim(0, name=comm, group=leader.pid) as late,
+        killer(place, protect='names = ["database"]', rate="burst = 1\ninterval_ms = 0") as daemon,
+        peer(daemon.socket_path) as monitor,
+    ):
+        first = group_request(leader.pid, member.pid)
+        further = group_request(leader.pid, late.pid, id=first.id + 1000)
+        assert monitor.ask(first).signalled_count == 2
+        assert dies_of(leader)
+        assert dies_of(member)
+        exited = monitor.hear()
+        assert isinstance(exited, Exited)
+        verdict = monitor.ask(further)
+        if comm == b"database":
+            assert refused(verdict, Reason.PROTECTED)
+            assert victims.is_alive(late)
+            return
+        assert (verdict.outcome, verdict.signalled_count) == (Outcome.SIGNALLED, 1)
+        assert dies_of(late)
+        exited = monitor.hear()
+        assert isinstance(exited, Exited)
+        assert (exited.id, exited.fate in OVER) == (further.id, True)
 
-    def one_more(pidfd: int, number: int) -> Ruling:
-        if not late:
-            late.append(victims.start(0, name=comm, group=leader.pid))
-        return send_signal(pidfd, number)
 
-    monkeypatch.setattr(flight, "send_signal", one_more)
-    try:
-        with kills() as slot:
-            request = request_for(leader.pid, scope=Scope.GROUP)
-            verdict = slot.answer(request, guard(protection=Protection(names=(b"database",))), 0).verdict
-            assert dies_of(leader)
-            assert verdict.signalled_count == (2 if comm == b"newcomer" else 1)
-            assert victims.exits_within(late[0], 1) == (comm == b"newcomer")
-    finally:
-        for process in late:
-            victims.end(process)
-
-
-def test_a_member_that_comes_when_descriptors_have_run_out_stops_nothing(
-    leader: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+def test_nothing_of_another_group_is_a_member_whatever_the_monitor_says(
+    place: Path, leader: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes]
 ) -> None:
-    send_signal = flight.send_signal
-    late: list[subprocess.Popen[bytes]] = []
+    """A captured monitor names what it likes: of its list dies what the killer itself finds in the group."""
+    with (
+        victims.victim(name=b"elsewhere", own_group=True) as elsewhere,
+        killer(place) as daemon,
+        peer(daemon.socket_path) as liar,
+        all_survive(bystander, elsewhere),
+    ):
+        request = group_request(leader.pid, bystander.pid, elsewhere.pid)
+        assert liar.ask(request).signalled_count == 1
+        assert dies_of(leader)
+        assert isinstance(liar.hear(), Exited)
+        further = group_request(elsewhere.pid, bystander.pid)._replace(pid=leader.pid, start_ticks=request.start_ticks)
+        assert liar.ask(further).outcome is Outcome.GONE
 
-    def exhausted(pid: int) -> None:
-        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-    def one_more(pidfd: int, number: int) -> Ruling:
-        late.append(victims.start(0, group=leader.pid))
-        monkeypatch.setattr(facts, "open_victim", exhausted)
-        return send_signal(pidfd, number)
-
-    monkeypatch.setattr(flight, "send_signal", one_more)
+def test_a_session_leader_is_no_member(place: Path, bystander: subprocess.Popen[bytes]) -> None:
+    program = """
+import os, time
+os.setsid()
+kept = bytes([1]) * (32 << 20)
+if os.fork() == 0: print("ready", flush=True)
+time.sleep(120)
+"""
+    shell = victims.start_program(program)
     try:
-        with kills() as slot:
-            verdict = slot.answer(request_for(leader.pid, scope=Scope.GROUP), guard(), 0).verdict
-            assert (verdict.outcome, verdict.signalled_count) == (Outcome.SIGNALLED, 1)
-            assert dies_of(leader)
-            assert slot.flight is not None
-            assert victims.is_alive(late[0])
+        (child,) = victims.children(shell.pid)
+        with killer(place) as daemon, peer(daemon.socket_path) as liar, all_survive(shell, bystander):
+            assert liar.ask(group_request(child, shell.pid, claimed_bytes=0)).signalled_count == 1
+            assert isinstance(liar.hear(), Exited)
     finally:
-        for process in late:
-            victims.end(process)
+        victims.end(shell)

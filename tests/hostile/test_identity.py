@@ -78,7 +78,7 @@ def test_a_kernel_thread_is_refused(
     with killer(place) as daemon:
         with all_survive(victim, bystander), peer(daemon.socket_path) as liar:
             assert refused(liar.ask(request_for(KTHREADD)), Reason.KERNEL_THREAD)
-        assert daemon.has_said("to 2 (kthreadd) for floor: kernel_thread\n")
+        assert daemon.has_said("to 2 (kthreadd, unit ")
         assert is_served(daemon, victim)
 
 
@@ -90,7 +90,7 @@ def test_the_id_of_a_thread_is_refused(place: Path, bystander: subprocess.Popen[
             with all_survive(process, bystander), peer(daemon.socket_path) as liar:
                 verdict = liar.ask(request_for(process.pid, pid=thread, start_ticks=victims.start_ticks(thread)))
                 assert refused(verdict, Reason.NOT_LEADER)
-            assert daemon.has_said(f"to {thread} (python3) for floor: not_leader\n")
+            assert daemon.has_said(f'to {thread} (called "python3" by the monitor) for floor: not_leader\n')
             assert is_served(daemon, process)
     finally:
         victims.end(process)
@@ -141,7 +141,7 @@ def test_a_name_forges_no_line_of_the_log(
         with all_survive(victim, bystander), peer(daemon.socket_path) as liar:
             name = b"x\n2026-01-01 bustd-killer: stopping\x1b[2J\xff"
             liar.ask(request_for(victim.pid, start_ticks=0, comm=name, condition=b"a\nb\r\x00"))
-        forged = "(x\\n2026-01-01 bustd-killer: stopping\\x1b[2J\\xff) for a\\nb\\r\\x00: start_time"
+        forged = 'called "x\\n2026-01-01 bustd-killer: stopping\\x1b[2J\\xff" by the monitor) for a\\nb\\r\\x00: '
         assert daemon.has_said(forged)
         assert all(" bustd-killer: " in line[:35] for line in daemon.log().splitlines())
         assert "bustd-killer: stopping" not in daemon.log().replace(forged, "")
@@ -191,7 +191,7 @@ def test_a_dead_process_is_gone(
             verdict = liar.ask(request)
             assert verdict[1:3] == (Outcome.GONE, Reason.GONE)
             assert verdict.signalled_count == 0
-        assert daemon.has_said(f"gone SIGKILL to {victim.pid} (leak) for floor: gone")
+        assert daemon.has_said(f'gone SIGKILL to {victim.pid} (called "leak" by the monitor) for floor: gone')
         assert is_served(daemon, bystander)
 
 

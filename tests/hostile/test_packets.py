@@ -8,7 +8,8 @@ import msgpack
 import pytest
 
 from bustd_protocol import codec, limits
-from bustd_protocol.messages import KillRequest
+from bustd_protocol.messages import Farewell, KillRequest, Scope, packed_members
+from tests.support import victims
 from tests.support.dialogue import Heard, peer
 from tests.support.honest import all_survive, is_served, request_for
 from tests.support.killer import killer
@@ -33,8 +34,8 @@ NO_MESSAGE = "not a message"
 OVERSIZE = "an oversized packet, or descriptors attached"
 
 CASES: dict[str, tuple[Callable[[list[object]], bytes], str]] = {
-    "version 2": (with_(version=2), "version 2 instead of 1"),
-    "version 0": (with_(version=0), "version 0 instead of 1"),
+    "version 256": (with_(version=256), "version 256"),
+    "version -1": (with_(version=-1), "version -1"),
     "version true": (with_(version=True), "not an array that starts with type, version and id"),
     "4097 bytes": (padded_to(limits.PACKET_BYTES + 1), OVERSIZE),
     "100,000 bytes": (padded_to(100_000), OVERSIZE),
@@ -55,14 +56,14 @@ CASES: dict[str, tuple[Callable[[list[object]], bytes], str]] = {
     "a map instead of the array": (lambda request: msgpack.packb(dict(enumerate(request))), NO_MESSAGE),
     "no array at all": (lambda request: b"\x05", "not an array that starts with type, version and id"),
     "an array of two": (lambda request: msgpack.packb(request[:2]), "not an array that starts with"),
-    "a field too few": (lambda request: msgpack.packb(request[:-1]), "KillRequest with 11 elements instead of 12"),
-    "a field too many": (lambda request: msgpack.packb([*request, 0]), "KillRequest with 13 elements instead of 12"),
+    "a field too few": (lambda request: msgpack.packb(request[:-1]), "KillRequest with 12 elements instead of 13"),
+    "a field too many": (lambda request: msgpack.packb([*request, 0]), "KillRequest with 14 elements instead of 13"),
     "an array that claims four billion elements": (lambda request: b"\xdd\xff\xff\xff\xff", NO_MESSAGE),
     "four thousand arrays in each other": (lambda request: b"\x91" * 4000, NO_MESSAGE),
     "unknown type": (with_(type=9), "unknown message type 9"),
     "type 0": (with_(type=0), "unknown message type 0"),
     "id 0": (with_(id=0), "KillRequest: 0 is not within 1 to 4294967295"),
-    "a Bye with an id": (lambda request: msgpack.packb([8, 1, 7, 0]), "Bye: 7 is not within 0 to 0"),
+    "a Bye with an id": (lambda request: msgpack.packb([8, 2, 7, 0]), "Bye: 7 is not within 0 to 0"),
     "process 0": (with_(pid=0), "KillRequest: 0 is not within 1 to 4194304"),
     "a negative process, which kill(2) takes for a group": (with_(pid=-1), "KillRequest: -1 is not within"),
     "a process beyond the kernel's": (with_(pid=2**22 + 1), "KillRequest: 4194305 is not within"),
@@ -70,7 +71,9 @@ CASES: dict[str, tuple[Callable[[list[object]], bytes], str]] = {
     "SIGSTOP": (with_(signal=19), "KillRequest: 19 is no Signal"),
     "signal 0": (with_(signal=0), "KillRequest: 0 is no Signal"),
     "unknown scope": (with_(scope=3), "KillRequest: 3 is no Scope"),
-    "a name of 65 bytes": (with_(comm=b"x" * 65), NO_MESSAGE),
+    "a name of 65 bytes": (with_(comm=b"x" * 65), "KillRequest: 65 bytes where 64 are the most"),
+    "members of 13 bytes": (with_(members=bytes(13)), "KillRequest: 13 bytes where a multiple of 12 belongs"),
+    "331 members": (with_(members=bytes(331 * 12)), NO_MESSAGE),
     "a condition of 17 bytes": (with_(condition=b"x" * 17), "KillRequest: 17 bytes where 16 are the most"),
 }
 
@@ -87,6 +90,31 @@ def test_a_malformed_packet_ends_the_connection_and_nothing_else(
             assert liar.hear() is Heard.END
         assert daemon.has_said(f"violation by pid {liar.pid}: {sentence}")
         assert is_served(daemon, victim)
+
+
+@pytest.mark.parametrize("version", [0, 1, 3, 255])
+def test_a_request_of_another_version_is_answered_with_bye_in_that_version(
+    place: Path, victim: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes], version: int
+) -> None:
+    request: list[object] = list(msgpack.unpackb(codec.encode(request_for(victim.pid))))
+    with killer(place) as daemon:
+        with all_survive(victim, bystander), peer(daemon.socket_path) as other:
+            other.send(with_(version=version)(request))
+            report = other.step("receive", seconds=10)
+            assert bytes.fromhex(str(report["packet"])) == msgpack.packb([8, version, 0, Farewell.VERSION])
+            assert other.hear() is Heard.END
+        assert daemon.has_said(f"the monitor {other.pid} is not served: it speaks version {version} of the protocol")
+        assert is_served(daemon, victim)
+
+
+@pytest.mark.parametrize("pid", [0, 2**22 + 1, 2**31, 2**32 - 1])
+def test_a_member_that_no_process_can_be_is_none(place: Path, bystander: subprocess.Popen[bytes], pid: int) -> None:
+    """pidfd_open(2) takes 31 bits; what can't be a PID must not end the killer."""
+    with victims.victim(own_group=True) as leader, killer(place) as daemon:
+        with all_survive(bystander), peer(daemon.socket_path) as liar:
+            request = request_for(leader.pid, scope=Scope.GROUP, members=packed_members([(pid, 1)]))
+            assert liar.ask(request).signalled_count == 1
+        assert is_served(daemon, bystander)
 
 
 def test_an_empty_packet_is_the_end_of_the_connection(

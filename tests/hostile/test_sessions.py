@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from tests.support.killer import Killer, killer
 
 PUT_OUT_OF_PLACE: dict[str, tuple[Callable[[KillRequest], Message], str]] = {
     "a killer's Hello": (
-        lambda request: KillerHello(1, 1, request.pid, 50, 0, 25, 40, 10, 2000, 5000, 0, 0, 0, 0, 0),
+        lambda request: KillerHello(1, 2, request.pid, 50, 0, 25, 40, 10, 2000, 5000, 0, 0, 0, 0, 0),
         "the monitor may not send KillerHello",
     ),
     "a Verdict": (
@@ -79,15 +80,15 @@ def test_before_hello_nothing_is_answered(
         assert is_served(daemon, victim)
 
 
-@pytest.mark.parametrize(("lowest", "highest"), [(2, 255), (0, 0), (1, 0), (255, 2)])
-def test_a_hello_without_version_1_is_no_hello(
+@pytest.mark.parametrize(("lowest", "highest"), [(3, 255), (0, 1), (2, 1), (255, 3)])
+def test_a_hello_without_version_2_is_no_hello(
     place: Path, victim: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes], lowest: int, highest: int
 ) -> None:
     with killer(place) as daemon:
         with all_survive(victim, bystander), peer(daemon.socket_path, greeted=False) as liar:
             liar.say(MonitorHello(1, lowest, highest, liar.pid), request_for(victim.pid))
             assert is_cut_off(liar)
-        assert daemon.has_said(f"violation by pid {liar.pid}: versions {lowest} to {highest}, without 1")
+        assert daemon.has_said(f"violation by pid {liar.pid}: versions {lowest} to {highest}, without 2")
         assert is_served(daemon, victim)
 
 
@@ -108,7 +109,7 @@ def test_a_pid_in_hello_is_only_for_the_record(
     """The socket identifies the monitor, so it can't make another process unkillable, nor itself killable."""
     with killer(place) as daemon, peer(daemon.socket_path, greeted=False) as liar:
         with all_survive(bystander):
-            liar.say(MonitorHello(1, 1, 1, victim.pid))
+            liar.say(MonitorHello(1, 2, 2, victim.pid))
             assert isinstance(liar.hear(), KillerHello)
             assert liar.ask(request_for(liar.pid)).reason is Reason.MONITOR
             kill(liar, victim)
@@ -121,11 +122,30 @@ def test_a_flood_ends_the_connection(
     with killer(place) as daemon:
         with all_survive(victim, bystander), peer(daemon.socket_path, greeted=False) as flooder:
             most = limits.MESSAGES_PER_SECOND
-            pings = range(2, most + 2)  # MonitorHello is the first message, so the last of these is one too many
-            flooder.say(MonitorHello(1, 1, 1, flooder.pid), *map(Ping, pings))
+            pings = range(2, 2 * most + 2)  # some tokens come back while they are sent
+            flooder.say(MonitorHello(1, 2, 2, flooder.pid), *map(Ping, pings))
             assert isinstance(flooder.hear(), KillerHello)
-            assert [flooder.hear() for _ in range(most)] == [*map(Pong, pings[:-1]), Heard.END]
+            heard = [flooder.hear() for _ in pings]
+            answered = heard.index(Heard.END)
+            assert most - 1 <= answered < 2 * most
+            assert heard[:answered] == [Pong(number) for number in pings[:answered]]
         assert daemon.has_said(f"violation by pid {flooder.pid}: more than {most} messages in a second")
+        assert is_served(daemon, victim)
+
+
+def test_a_new_connection_gives_a_flooder_nothing_back(
+    place: Path, victim: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes]
+) -> None:
+    """The bucket is over all connections; the next monitor is let in as soon as there is room for its messages."""
+    with killer(place) as daemon, all_survive(bystander):
+        began = time.monotonic()
+        answered = 0
+        for _ in range(4):
+            with peer(daemon.socket_path, greeted=False) as flooder:
+                flooder.say(MonitorHello(1, 2, 2, flooder.pid), *map(Ping, range(2, 102)))
+                while flooder.hear() is not Heard.END:
+                    answered += 1
+        assert answered <= limits.MESSAGES_PER_SECOND * (1 + time.monotonic() - began)
         assert is_served(daemon, victim)
 
 
@@ -148,7 +168,7 @@ def test_a_silent_peer_is_dropped_and_the_monitor_behind_it_is_served(
         peer(daemon.socket_path, greeted=False) as silent,
         peer(daemon.socket_path, greeted=False) as honest,
     ):
-        honest.say(MonitorHello(1, 1, 1, honest.pid))
+        honest.say(MonitorHello(1, 2, 2, honest.pid))
         assert honest.hear(0.2) is Heard.NOTHING  # it waits in the backlog
         assert victims.is_alive(victim)
         if leaves:
@@ -206,7 +226,7 @@ def test_a_peer_of_another_user_is_not_heard(
             all_survive(victim, bystander),
             peer(daemon.socket_path, greeted=False, as_nobody=liar_is_nobody) as liar,
         ):
-            liar.say(MonitorHello(1, 1, 1, liar.pid), request_for(victim.pid))
+            liar.say(MonitorHello(1, 2, 2, liar.pid), request_for(victim.pid))
             assert is_cut_off(liar)
         sentence = f"refused a connection of uid {turned_away}, pid {liar.pid}: only uid {served} is served"
         assert daemon.has_said(sentence)
@@ -230,6 +250,6 @@ def test_a_peer_that_does_not_listen_is_hung_up_on(
         with all_survive(victim, bystander), stranger() as rude:
             for _ in range(5):
                 rude.connect(daemon.socket_path)
-                rude.say(MonitorHello(1, 1, 1, rude.pid), *map(Ping, range(2, 20)))
+                rude.say(MonitorHello(1, 2, 2, rude.pid), *map(Ping, range(2, 20)))
                 rude.step("close")
         assert is_served(daemon, victim)

@@ -29,7 +29,9 @@ def test_whatever_processes_call_themselves_each_dies_in_its_turn_and_the_log_st
     with ExitStack() as stack:
         smallest_first = [stack.enter_context(crew.victim(20 + 4 * i, name=name)) for i, name in enumerate(NAMES)]
         decoy = stack.enter_context(crew.victim(0, name=b"decoy"))
-        bustd = stack.enter_context(pair.pair(crew, place, killer={**PERMISSIVE, "rate.burst": 50}))
+        bustd = stack.enter_context(
+            pair.pair(crew, place, killer={**PERMISSIVE, "rate.burst": 50, "rate.interval_ms": 0})
+        )
         bustd.await_line("NOBODY TO KILL")
         assert victims.is_alive(decoy)
         log = bustd.log()

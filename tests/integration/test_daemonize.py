@@ -130,7 +130,7 @@ def test_a_link_in_the_place_of_the_pid_file_is_not_followed(crew, place):
 
 
 def test_a_daemon_that_does_not_come_up_is_said_where_it_was_started(crew, place):
-    with pair.planted({"bustd_killer/lockdown.py": "\nraise OSError('planted')\n"}) as python:
+    with pair.planted({"bustd_killer/serving.py": "\nraise OSError('planted')\n"}) as python:
         words = install.bustd(*pair.files(place, NEVER, PERMISSIVE), *pair.scope())[1:]
         environment = {"PATH": os.defpath, "XDG_RUNTIME_DIR": str(place)}
         result = subprocess.run(

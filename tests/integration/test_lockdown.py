@@ -13,8 +13,10 @@ MB = 1024
 
 LOCKED = """
 import os, sys
+import prctl
 from bustd_shared.daemon.log import Log
-from bustd_killer import lockdown
+from bustd_shared.daemon.memory_lock import lock_memory
+from bustd_killer.stage1 import landlock, resources
 
 def of_status(name):
     with open("/proc/self/status") as status:
@@ -24,7 +26,11 @@ def deep(levels):
     return max([levels], key=lambda rest: deep(rest - 1)) if levels else 0
 
 place = sys.argv[1]
-lockdown.lock_down(Log("locked"))
+log = Log("locked")
+resources.raise_limits()
+prctl.set_no_new_privs(1)
+log(landlock.confine_killer())
+log(lock_memory())
 before = of_status("VmStk"), of_status("VmRSS")
 kept = bytearray(8 << 20)
 kept[::4096] = b"x" * 2048
@@ -49,7 +55,7 @@ attempt("rename", os.rename, f"{place}/file", f"{place}/directory/file")
 attempt("mkdir", os.mkdir, f"{place}/new")
 attempt("rmdir", os.rmdir, f"{place}/directory")
 attempt("symlink", os.symlink, "file", f"{place}/new")
-attempt("execute", os.execv, sys.executable, [sys.executable, "-c", "print('executed')"])
+attempt("execute", os.execv, "/bin/echo", ["echo", "executed"])
 """
 
 

@@ -102,7 +102,7 @@ def test_the_killer_itself_refuses_what_a_monitor_without_the_option_asks_for(cr
         ):
             monitor.await_line(rf"SIGTERM for {leak.pid} \(leak\)")
             monitor.await_line("the killer: refused, protected")
-            killer.await_line(rf"refused SIGTERM to {leak.pid} \(leak\) for floor: protected name leak\*")
+            killer.await_line(rf"refused SIGTERM to {leak.pid} \(leak, unit .*\) for floor: protected name leak\*")
             assert victims.exits_within(other, 15), monitor.log()
         assert victims.is_alive(leak)
 
@@ -124,13 +124,15 @@ def test_unkillables_live_even_under_a_monitor_that_does_not_heed_them(crew, pla
         crew.victim(24, name=b"other") as other,
         pair.pair(crew, place, "-u", "leak", python=python) as bustd,
     ):
-        bustd.await_line(rf"bustd-killer: refused SIGTERM to {leak.pid} \(leak\) for floor: protected name leak")
+        bustd.await_line(
+            rf"bustd-killer: refused SIGTERM to {leak.pid} \(leak, unit .*\) for floor: protected name leak"
+        )
         assert victims.exits_within(other, 15), bustd.log()
         assert victims.is_alive(leak)
 
 
 def test_on_a_refusal_the_next_candidate_is_asked_for_and_the_refused_one_not_again(crew, place):
-    rules = {**ONE_KILL, "protect.names": ["first*", "second"]}
+    rules = {**ONE_KILL, "protect.names": ["first*", "second"], "rate.interval_ms": 0}
     with (
         crew.victim(60, name=b"first-one") as first,
         crew.victim(48, name=b"second") as second,

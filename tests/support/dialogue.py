@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 
-from bustd_protocol import codec
+from bustd_protocol import codec, limits
 from bustd_protocol.messages import KillerHello, KillRequest, Message, MonitorHello, Verdict
 
 from . import install, victims
@@ -73,7 +73,7 @@ class Dialogue:
 
     def greet(self) -> KillerHello:
         """Send MonitorHello. Returns the killer's answer."""
-        self.say(MonitorHello(self.next_id(), 1, 1, self.pid))
+        self.say(MonitorHello(self.next_id(), limits.VERSION, limits.VERSION, self.pid))
         hello = self.hear()
         assert isinstance(hello, KillerHello), hello
         return hello

@@ -6,9 +6,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bustd_killer.checks import Guard, OwnPids
+from bustd_killer.checks import Guard, Own
 from bustd_killer.facts import Machine
 from bustd_killer.flight import Kills
+from bustd_killer.policy import LIMITS, Policy
 from bustd_shared.kernel import procfs
 from bustd_shared.rules import killer_toml
 from bustd_shared.rules.protection import Protection
@@ -16,17 +17,31 @@ from bustd_shared.rules.protection import Protection
 _NOBODYS = 2**22
 """No process has this PID."""
 
+LONG_AGO_MS = -60_000
+"""When a killer was started that has its whole rate again at the moment 0."""
+
+DEFAULTS = killer_toml.config_of({})
+
 
 class FixedMachine:
     """A machine of 1 GiB whose readings the test chooses."""
 
     def __init__(self, available_percent: int, some_avg10: float) -> None:
-        available = 2**30 * available_percent // 100
-        meminfo = procfs.Meminfo(2**30, available, available, 2**30 - available, 0, 0)
-        self._reading = Machine(meminfo, some_avg10)
+        self.reading = _machine(available_percent, some_avg10)
 
     def read(self) -> Machine:
-        return self._reading
+        return self.reading
+
+    def becomes(self, available_percent: int, some_avg10: float = 0.0) -> None:
+        """From now on, this much is available."""
+        self.reading = _machine(available_percent, some_avg10)
+
+
+def policy(**changed: object) -> Policy:
+    """The policy of an untouched configuration, without any protection, and with what the test changes."""
+    limits = {name: getattr(DEFAULTS, name) for name in LIMITS}
+    rules: dict[str, object] = {"peer_uid": os.geteuid(), "units": [], "uids": [], "names": [], "shipped_names": []}
+    return Policy(**(rules | limits | changed))  # type: ignore[arg-type]
 
 
 def guard(
@@ -34,25 +49,25 @@ def guard(
     available_percent: int = 5,
     some_avg10: float = 0.0,
     protection: Protection = Protection(),  # noqa: B008
-    limits: dict[str, int] | None = None,
-    rate: dict[str, int] | None = None,
-    grace: dict[str, int] | None = None,
-    hierarchy: str = "",
+    **changed: object,
 ) -> Guard:
     """What the checks rest on. Only descendants of the test may die, as with every killer in a test."""
-    tables = {"peer": {"user": os.geteuid()}, "limits": limits or {}, "rate": rate or {}, "grace": grace or {}}
-    config = killer_toml.config_of(tables)
-    machine = FixedMachine(available_percent, some_avg10)
-    own = OwnPids(_NOBODYS, _NOBODYS, _NOBODYS)
-    return Guard(config, protection, machine, own, os.getpid(), hierarchy)  # type: ignore[arg-type]
+    own = Own(_NOBODYS, _NOBODYS, _NOBODYS)
+    told = policy(**{"only_descendants_of": os.getpid()} | changed)
+    return Guard(told, protection, FixedMachine(available_percent, some_avg10), own)  # type: ignore[arg-type]
 
 
 @contextmanager
-def kills() -> Iterator[Kills]:
+def kills(started_ms: int = LONG_AGO_MS, **changed: object) -> Iterator[Kills]:
     """The slot and the rate of a killer. A kill that is still in flight at the end is released."""
-    made = Kills()
+    made = Kills(started_ms, policy(**changed))
     try:
         yield made
     finally:
-        for pidfd in made.flight.pidfds if made.flight else ():
+        for _, pidfd in made.flight.held if made.flight else ():
             os.close(pidfd)
+
+
+def _machine(available_percent: int, some_avg10: float) -> Machine:
+    available = 2**30 * available_percent // 100
+    return Machine(procfs.Meminfo(2**30, available, available, 2**30 - available, 0, 0), some_avg10)

@@ -67,7 +67,7 @@ def killer(
     *arguments: str,
     peer_uid: int | None = None,
     limits: str = "",
-    rate: str = "",
+    rate: str = "interval_ms = 0",
     grace: str = "",
     protect: str = "",
     config: str | None = None,
@@ -77,6 +77,8 @@ def killer(
     comes_up: bool = True,
 ) -> Iterator[Killer]:
     """Start it, wait until it listens, and stop it at the end. Victims are restricted to the test's own processes.
+
+    A killer that has just started has an empty burst: without an interval its first kill need not wait.
 
     `through` is a command that starts the killer as its child; then the process group is that of this parent. A killer
     that is not expected to come up is not waited for.

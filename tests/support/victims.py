@@ -110,6 +110,11 @@ def is_alive(child: subprocess.Popen[bytes]) -> bool:
     return not exits_within(child, 0)
 
 
+def children(pid: int) -> list[int]:
+    """The PIDs of the processes that its first thread has started and that are not reaped yet."""
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def start_ticks(pid: int) -> int:
     """Field 22 of /proc/PID/stat."""
     return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])

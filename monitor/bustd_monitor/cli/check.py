@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from bustd_shared.daemon.log import printable
 from bustd_shared.rules import killer_toml
 
@@ -9,7 +11,7 @@ from .. import config
 from ..arguments import Arguments
 from ..conditions.killer_limits import limits_in
 from ..conditions.table import killer_warnings
-from ..reporting.sentences import watching_apart
+from ..reporting.sentences import forgeable, watching_apart
 from .options import examine, paths_of
 
 
@@ -29,6 +31,9 @@ def check(arguments: Arguments) -> int:
     warnings += killer_warnings(settings.conditions, limits_in(rules))
     for sentence in warnings:
         print(f"warning: {sentence}")
+    protected = rules.protect_names + tuple(os.fsencode(name) for name in arguments.unkillables)
+    if protected:
+        print(f"note: {forgeable(protected)}")
     files = ", ".join(monitor.files + killer.files) or "none, so that everything has its default"
     names = " and ".join(path.rpartition("/")[2] for path in paths_of(arguments))
     print(printable(f"{names} are in order (files read: {files})"))

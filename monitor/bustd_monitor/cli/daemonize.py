@@ -32,10 +32,11 @@ def places() -> Places:
     return Places(f"{directory}/bustd.pid", f"{directory}/bustd.log")
 
 
-def daemonize() -> None:
+def daemonize() -> int:
     """Return in a new session in the background; the calling process ends here once the daemon has started.
 
-    The pid file stays locked for as long as the daemon lives, so a stale one is recognised by its missing lock.
+    The pid file stays locked for as long as the daemon has the returned descriptor, which an exec keeps open: a stale
+    file is recognised by its missing lock.
     """
     where = places()
     lock = _locked(where.pid_file)
@@ -61,6 +62,7 @@ def daemonize() -> None:
     os.write(tell, f"{os.getpid()}".encode())
     for descriptor in (null, log, told, tell):
         os.close(descriptor)
+    return lock
 
 
 def _locked(pid_file: str) -> int:

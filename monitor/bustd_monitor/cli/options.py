@@ -9,7 +9,6 @@ import sys
 from bustd_shared.rules import killer_toml
 from bustd_shared.rules.config_files import Loaded
 from bustd_shared.rules.killer_toml import KillerConfig
-from bustd_shared.rules.protection import Protection
 from bustd_shared.rules.schema import Problem
 
 from .. import config
@@ -26,8 +25,8 @@ class Settings:
         self.monitor = monitor
         self.killer = killer
         self.arguments = arguments
-        protected = killer.protect_names + tuple(os.fsencode(name) for name in arguments.unkillables)
-        self.protection = Protection(killer.protect_units, killer.protect_uids, protected)
+        names = killer.protect_names + tuple(os.fsencode(name) for name in arguments.unkillables)
+        self.protection = killer_toml.protection_of(killer._replace(protect_names=names))
 
 
 def load(options: argparse.Namespace) -> Settings | None:

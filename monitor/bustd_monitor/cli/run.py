@@ -62,13 +62,14 @@ def run(options: argparse.Namespace) -> int:
     print(f"bustd on {uname.sysname} {uname.release}", flush=True)
     if os.geteuid() != 0:
         print(f"not root: only processes of uid {os.geteuid()} can be killed", flush=True)
+    pid_file = None
     if not options.no_daemon:
         try:
-            daemonize()
+            pid_file = daemonize()
         except CannotDaemonize as error:
             return _refuse(os.EX_CANTCREAT, str(error))
     raise_memory_lock_limit()
-    command = pair_command(options, identity, _open_psi(place.psi), syslog=not options.no_daemon)
+    command = pair_command(options, identity, _open_psi(place.psi), pid_file)
     os.execve(command[0], command, {"PATH": os.defpath})
 
 

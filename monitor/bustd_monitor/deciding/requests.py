@@ -1,19 +1,22 @@
-"""The two requests that the monitor makes, from what was decided. Pure."""
+"""The requests that the monitor makes, from what was decided. Pure."""
 
 from __future__ import annotations
 
 from bustd_protocol import limits
-from bustd_protocol.messages import KillRequest, Scope, Signal
+from bustd_protocol.messages import KillRequest, Scope, Signal, packed_members
 
 from .actions import Ask, Escalate
 
 
-def kill_request(request_id: int, ask: Ask, now_ms: int) -> KillRequest:
-    """Kill this candidate, and with it every process in its scope."""
+def kill_request(request_id: int, ask: Ask, members: list[tuple[int, int]], now_ms: int) -> KillRequest:
+    """Kill this candidate, and with it these members of its scope: (PID, start time in clock ticks) of each.
+
+    The same again with further members, while the kill is in flight, is a continuation.
+    """
     process, finding = ask.candidate.process, ask.finding
     identity = (process.pid, process.start_ticks, process.uid, process.comm[: limits.COMM_BYTES])
     how = (finding.signal, ask.candidate.scope, finding.name.encode())
-    return KillRequest(request_id, *identity, process.held_bytes, *how, now_ms)
+    return KillRequest(request_id, *identity, process.held_bytes, *how, now_ms, packed_members(members))
 
 
 def escalation(request_id: int, action: Escalate, now_ms: int) -> KillRequest:

@@ -48,6 +48,8 @@ _LONGEST_QUEUE = 16
 _QUEUE_HOLD_MS = 500
 """The killer hangs up on more than 50 messages a second: at most a queue of candidates in this time."""
 _BUSY_HOLD_MS = 200
+_SPARED_MS, _MOST_SPARED = 600_000, 64
+"""A process that SIGTERM did not end, and that lived because memory was no longer short, gets SIGKILL the next time."""
 
 
 class State(NamedTuple):
@@ -55,7 +57,7 @@ class State(NamedTuple):
 
     `ahead_hold_until_ms`: until then the conditions that fire ahead of a shortage are held back, and they alone, as no
     process was worth it. `refused` (PID, start time) are not asked for before it is quiet again; the `stuck` among them
-    are not asked for as long as they live.
+    are not asked for as long as they live. `spared` (PID, start time, until when) get SIGKILL at once.
     """
 
     stage: Stage = Stage.CALM
@@ -67,6 +69,7 @@ class State(NamedTuple):
     queue: tuple[Candidate, ...] = ()
     refused: frozenset[tuple[int, int]] = frozenset()
     stuck: tuple[tuple[int, int], ...] = ()
+    spared: tuple[tuple[int, int, int], ...] = ()
     no_victim_said_ms: int | None = None
     flight: Flight | None = None
     found: tuple[Finding, ...] = ()
@@ -85,7 +88,7 @@ def on_reading(state: State, reading: Reading, now_ms: int, conditions: Conditio
     state = state._replace(trends=advanced, found=found, readings=readings)
     firing = firing_now(state)
     if state.stage is Stage.SETTLE:
-        return _maybe_escalated(state, firing)
+        return _maybe_escalated(state, firing, now_ms)
     if state.stage is Stage.ACT:
         return state, ()
     may_act = state.readings >= READINGS_BEFORE_A_KILL and now_ms >= state.hold_until_ms
@@ -120,24 +123,24 @@ def on_ranking(
     first, *others = choice.candidates
     state = state._replace(finding=finding, queue=tuple(others[: _LONGEST_QUEUE - 1]), no_victim_said_ms=None)
     basis = Basis(seen, choice.relief, choice.needed_bytes)
-    return state, (Ask(first, finding, tuple(others[:3]), basis),)
+    return state, (Ask(first, _for(first, finding, state, now_ms), tuple(others[:3]), basis),)
 
 
 def on_verdict(state: State, asked: Asked, verdict: Verdict, now_ms: int) -> Step:
     """The killer's answer: do what SPEC.md says for its reason, and nothing else."""
     if state.stage is not Stage.ACT:  # an escalation's
-        return state, ()
+        return _escalation_answered(state, verdict, now_ms), ()
     process, reaction = asked.candidate.process, REACTIONS[verdict.reason]
     if verdict.reason is Reason.NONE:
         flight = Flight(process.pid, process.start_ticks, asked.signal)
         return _moved(state, Event.FLYING)._replace(flight=flight, queue=()), ()
     if asked.candidate.scope is not Scope.PROCESS and reaction in _REFUSES_THE_COMPANY and state.finding is not None:
         alone = asked.candidate._replace(scope=Scope.PROCESS, held_bytes=process.held_bytes)
-        return _moved(state, Event.NEXT), (Ask(alone, state.finding, state.queue[:3]),)
+        return _moved(state, Event.NEXT), (Ask(alone, _for(alone, state.finding, state, now_ms), state.queue[:3]),)
     if reaction is Reaction.NEXT_CANDIDATE:
         state = state._replace(refused=state.refused | {(process.pid, process.start_ticks)})
         if state.queue and state.finding is not None:
-            ask = Ask(state.queue[0], state.finding, state.queue[1:4])
+            ask = Ask(state.queue[0], _for(state.queue[0], state.finding, state, now_ms), state.queue[1:4])
             return _moved(state, Event.NEXT)._replace(queue=state.queue[1:]), (ask,)
         return _over(state, now_ms + _QUEUE_HOLD_MS), ()
     if reaction is Reaction.AWAIT_EXIT:
@@ -148,7 +151,7 @@ def on_verdict(state: State, asked: Asked, verdict: Verdict, now_ms: int) -> Ste
     return _over(state, now_ms + _HOLD_MS[reaction]), said
 
 
-def on_exited(state: State, exited: Exited) -> State:
+def on_exited(state: State, exited: Exited, now_ms: int) -> State:
     """The kill in flight is over. A victim that is stuck is not asked for again as long as it lives.
 
     With its start time it can be remembered for ever: a later process with its PID is another one.
@@ -159,6 +162,9 @@ def on_exited(state: State, exited: Exited) -> State:
     if flight is not None and exited.fate is Fate.STUCK:
         victim = (flight.pid, flight.start_ticks)
         refused, stuck = refused | {victim}, (*stuck, victim)[-_MOST_STUCK:]
+    if flight is not None and exited.fate is Fate.SPARED:
+        spared = (*state.spared, (flight.pid, flight.start_ticks, now_ms + _SPARED_MS))
+        state = state._replace(spared=spared[-_MOST_SPARED:])
     settled = state._replace(flight=None, refused=refused, stuck=stuck, trends=trends.after_death(state.trends))
     return _moved(settled, Event.EXITED)
 
@@ -167,7 +173,11 @@ def on_hello(state: State, hello: KillerHello) -> State:
     """A killer answers: it may have a kill in flight from before."""
     if hello.flight_id == 0:
         return state
-    flight = Flight(hello.flight_pid, hello.flight_start_ticks, hello.flight_signal)
+    return on_resumed(state, Flight(hello.flight_pid, hello.flight_start_ticks, hello.flight_signal))
+
+
+def on_resumed(state: State, flight: Flight) -> State:
+    """A kill is in flight that the last verdict did not begin: an earlier one, or one whose end crossed a request."""
     return _moved(state, Event.FLYING)._replace(flight=flight)
 
 
@@ -181,13 +191,28 @@ def firing_now(state: State) -> list[Finding]:
     return [one for one in state.found if one.fires]
 
 
-def _maybe_escalated(state: State, firing: list[Finding]) -> Step:
+def _for(candidate: Candidate, finding: Finding, state: State, now_ms: int) -> Finding:
+    """The finding as it asks for this candidate: with SIGKILL for one that SIGTERM did not end recently."""
+    victim = (candidate.process.pid, candidate.process.start_ticks)
+    is_spared = any(one[:2] == victim and now_ms < one[2] for one in state.spared)
+    return finding._replace(signal=Signal.KILL) if is_spared else finding
+
+
+def _maybe_escalated(state: State, firing: list[Finding], now_ms: int) -> Step:
     flight = state.flight
     urgent = [finding for finding in firing if finding.signal is Signal.KILL]
-    if not urgent or flight is None or flight.signal == Signal.KILL:
+    if not urgent or flight is None or flight.signal == Signal.KILL or now_ms < state.hold_until_ms:
         return state, ()
     flight = flight._replace(signal=Signal.KILL)
     return state._replace(flight=flight), (Escalate(flight, urgent[0]),)
+
+
+def _escalation_answered(state: State, verdict: Verdict, now_ms: int) -> State:
+    """The killer sees no shortage: the process in flight keeps its SIGTERM, and is asked for again after a while."""
+    flight, reaction = state.flight, REACTIONS[verdict.reason]
+    if state.stage is not Stage.SETTLE or flight is None or reaction is not Reaction.STAND_DOWN:
+        return state
+    return _held(state._replace(flight=flight._replace(signal=Signal.TERM)), now_ms + _HOLD_MS[reaction])
 
 
 def _none_would_help(candidates: tuple[Candidate, ...], reading: Reading) -> News:

@@ -123,7 +123,7 @@ def protection(process: Process, terms: Terms) -> Spared | None:
         return Spared(process, Shield.OOM_SCORE_ADJ)
     if terms.only_uid not in (-1, process.uid):
         return Spared(process, Shield.OTHER_USER)
-    advice = advised_by(terms.advice, process.unit, process.uid, process.comm)
+    advice = advised_by(terms.advice, process)
     if advice:
         return Spared(process, Shield.KILLER_TOML, advice)
     never = matched_by(terms.victims.never, process)

@@ -9,6 +9,7 @@ NO_SENSE = "what is available makes no sense: nothing is decided on it"
 DRY_RUN = "dry run: nothing is sent"
 UNREACHABLE = "MEMORY IS SHORT AND THE KILLER CAN'T BE REACHED"
 NO_ANSWER = "the killer does not answer"
+OTHER_VERSION = "it speaks another version of the protocol: update both packages, and restart both daemons"
 
 
 def connected(hello: KillerHello) -> str:

@@ -154,6 +154,15 @@ def watching_apart(monitors_cgroup: str, killers_cgroup: str) -> str:
     )
 
 
+def forgeable(names: tuple[bytes, ...]) -> str:
+    """What to say of names that root protects, by killer.toml or by `-u`."""
+    shown = ", ".join(f'"{printable(name)}"' for name in names)
+    return (
+        f"{shown}: a name in protect.names of killer.toml, or of -u, protects every process that has it, and any "
+        "program can give itself one; it can't give itself a unit (protect.units) or a user (protect.users)"
+    )
+
+
 def exited(report: Exited, reading: Reading | None) -> str:
     """How a kill ended, and what it brought."""
     now = f"; now {readings(reading)}" if reading is not None else ""
@@ -162,4 +171,11 @@ def exited(report: Exited, reading: Reading | None) -> str:
             f"the victim is STUCK: it has not ended {report.elapsed_ms} ms after its signal, though its memory may be "
             f"back already; it is set aside for as long as it lives{now}"
         )
+    if report.fate is Fate.SPARED:
+        return (
+            f"the victim has not obeyed SIGTERM for {report.elapsed_ms} ms and lives, because memory is no longer "
+            f"short; the next time it gets SIGKILL at once{now}"
+        )
+    if report.fate is Fate.RELEASED:
+        return f"the victim has given its memory back after {report.elapsed_ms} ms, and is about to be gone{now}"
     return f"the victim is gone after {report.elapsed_ms} ms{now}"

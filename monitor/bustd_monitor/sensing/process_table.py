@@ -7,7 +7,7 @@ import time
 from collections.abc import Generator
 
 from bustd_shared.daemon.record import NamedTuple
-from bustd_shared.kernel import cgroups
+from bustd_shared.kernel import cgroup_paths, cgroups
 
 from . import group_members, processes
 from .command_lines import CommandLines
@@ -114,7 +114,7 @@ class ProcessTable:
         """The PIDs in a control group and below it; none where no descriptor is left to list them."""
         try:
             return cgroups.members(self._hierarchy, whole)
-        except OSError:  # EMFILE: the killer lists them again, and may refuse
+        except OSError:  # EMFILE: then none can be listed for the request either, and it dies alone
             return []
 
     def command(self, process: Process) -> str | None:
@@ -154,7 +154,7 @@ class ProcessTable:
         except OSError:  # EMFILE: its processes are ranked one by one
             whole = None
         # A group that reaches beyond the watched group can't die whole: the killer refuses processes outside of that.
-        if whole is None or not cgroups.is_within(whole.path, self._group.rstrip("/")):
+        if whole is None or not cgroup_paths.is_within(whole.path, self._group.rstrip("/")):
             return Group("", False, wish)
         return Group(whole.path, whole.is_indivisible, wish)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 from bustd_shared.daemon.record import NamedTuple
-from bustd_shared.kernel import process, watched_group
+from bustd_shared.kernel import cgroup_paths, process
+from bustd_shared.rules.protection import is_system
 
 _SMALL_BYTES = 128
 _COMMAND_BYTES = 4096
@@ -17,7 +18,8 @@ class Process(NamedTuple):
 
     `gained_bytes`: by how much that has grown over the last ten seconds, which ranking.tracked fills in. `cgroup`: its
     path in the unified hierarchy. `whole`: the control group that may die with it, "" if none may; `is_indivisible`:
-    and must. `preference`: what ManagedOOMPreference= asks for it (sensing.preferences).
+    and must. `preference`: what ManagedOOMPreference= asks for it (sensing.preferences). `is_system`: all its uids are
+    below 1000.
     """
 
     pid: int
@@ -34,6 +36,7 @@ class Process(NamedTuple):
     whole: str = ""
     is_indivisible: bool = False
     preference: str = ""
+    is_system: bool = True
 
 
 def oom_score(pid: int, proc: str = "/proc") -> int:
@@ -68,10 +71,12 @@ def read_process(pid: int, oom_score: int, proc: str = "/proc", group: str = "")
     stat, status = entry.stat, entry.status
     if stat.is_kernel_thread or stat.is_dead or status.held_bytes is None:
         return None
-    if not watched_group.holds(group, entry.membership or b""):
+    if not cgroup_paths.in_group(group, entry.membership or b""):
         return None
     uid, adj, held_bytes = status.uid, entry.oom_score_adj, status.held_bytes
-    return Process(pid, stat.start_ticks, uid, stat.comm, entry.unit, oom_score, adj, held_bytes, cgroup=entry.cgroup)
+    who = pid, stat.start_ticks, uid, stat.comm, entry.unit
+    found = Process(*who, oom_score, adj, held_bytes, cgroup=entry.cgroup)
+    return found if is_system(status.uids) else found._replace(is_system=False)
 
 
 def read_command(pid: int, proc: str = "/proc") -> str:
@@ -82,7 +87,7 @@ def read_command(pid: int, proc: str = "/proc") -> str:
 
 def is_in_group(pid: int, group: str, proc: str = "/proc") -> bool:
     """Whether a process is in this control group or below it; every process is in ""."""
-    return not group or watched_group.holds(group, _read(f"{proc}/{pid}/cgroup"))
+    return not group or cgroup_paths.in_group(group, _read(f"{proc}/{pid}/cgroup"))
 
 
 def descends_from(pid: int, ancestor: int, proc: str = "/proc") -> bool:

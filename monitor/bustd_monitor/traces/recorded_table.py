@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from bustd_shared.kernel.cgroups import is_within
+from bustd_shared.kernel.cgroup_paths import is_member
 
 from ..sensing.processes import Process
 from .format import Header, Listed
@@ -81,7 +81,7 @@ class RecordedTable:
 
     def members(self, whole: str) -> list[int]:
         """The PIDs of the recorded processes in the control group and below it."""
-        return [pid for pid, entry in self._entries.items() if is_within(entry.process.cgroup, whole)]
+        return [pid for pid, entry in self._entries.items() if is_member(entry.process.cgroup, whole)]
 
     def read_commands(self) -> None:
         """Nothing to do: command lines are known at once."""

@@ -25,12 +25,13 @@ _DAEMON_NOTICE = b"<29>"
 class Log:
     """Writes the lines of one program to one place. A child should inherit `fileno` as its standard error."""
 
-    def __init__(self, program: str, fileno: int = 2, *, syslog: bool = False) -> None:
+    def __init__(self, program: str, fileno: int = 2, *, syslog: Socket | None = None) -> None:
+        """`syslog`: a connection to the system log (see `syslog_socket`), which gets the lines instead of `fileno`."""
         self.program = program
         self.dropped = 0
         self.fileno = fileno
-        self._socket = _syslog_socket() if syslog else None
-        self._to_syslog = self._socket is not None
+        self._socket = syslog
+        self._to_syslog = syslog is not None
         if self._socket is None and stat.S_ISSOCK(os.fstat(fileno).st_mode):
             self._socket = Socket(fileno=os.dup(fileno))
         elif self._socket is None:
@@ -118,7 +119,7 @@ def _written(fileno: int, record: bytes, safe_bytes: int) -> bool:
     return True
 
 
-def _syslog_socket() -> Socket | None:
+def syslog_socket() -> Socket | None:
     """A connection to the system log; None where there is none."""
     link = Socket(AF_UNIX, SOCK_DGRAM)
     try:

@@ -1,112 +1,35 @@
-"""Which control group may die whole with a process: the rule that both daemons share, and the readers it needs.
+"""Reads the unified hierarchy of control groups: where it is mounted, and which processes are in a group.
 
-The monitor applies it before it requests scope `cgroup`, and the killer applies it again to what it reads itself.
-Unified hierarchy only (Documentation/admin-guide/cgroup-v2.rst). Below a unit that is delegated to a user, that user
-chooses every name. Such a name can keep processes from dying together; it can never draw in a process outside the unit.
+Documentation/admin-guide/cgroup-v2.rst. The rule on what may die whole is in cgroup_paths.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from bustd_shared.daemon.record import NamedTuple
+from ..daemon.record import NamedTuple
+from . import cgroup_paths
 
 MOST_GROUPS = 256
-"""A control group with more groups below it is never killed whole: users can make any number, and each takes time."""
+"""A control group with more of them below it is left alone: a user may make any number, and each takes time to list."""
 
-MOST_MEMBERS = 512
-"""A control group with more processes is never killed whole: the killer would look at each one for so long that the
-monitor takes it for lost. A single process of the group can still be requested."""
+MOST_MEMBERS = 1000
+"""More processes do not die together: the killer signals no more than 1024 in a minute."""
 
-_DEEPEST = 32
-_SLICE = ".slice"
-_UNITS = (".service", ".scope")
 _CHUNK_BYTES = 16384
-_CUT_BYTES = 4095
-_PLAIN = bytes(range(0x21, 0x7F))
 
 
 class Whole(NamedTuple):
-    """The control group that dies with a process. `is_indivisible`: the kernel's OOM killer, too, would kill all of it.
-
-    The kernel does so where memory.oom.group is 1.
-    """
+    """What dies with a process. `is_indivisible`: the kernel's own OOM killer would not split it (memory.oom.group)."""
 
     path: str
     is_indivisible: bool
 
 
-def parse_path(data: bytes) -> str:
-    """The path in the unified hierarchy from /proc/PID/cgroup; "" for the root and for a path that no unit can have.
-
-    No unit of systemd has a path with `..` (outside our namespace), a blank (` (deleted)`), anything but printable
-    ASCII, or more than 32 levels. A line without its newline is "" too, and so is a path of PATH_MAX bytes, because the
-    kernel cuts longer paths to that length and still ends the line.
-    """
-    # Not splitlines: a name may contain a carriage return, but never a newline.
-    for line in data.split(b"\n")[:-1]:
-        if line.startswith(b"0::/"):
-            path = line[3:]
-            names = path.split(b"/")[1:]
-            is_plain = (
-                len(path) < _CUT_BYTES and not path.translate(None, _PLAIN) and not {b"", b".", b".."} & set(names)
-            )
-            return path.decode("ascii") if is_plain and len(names) <= _DEEPEST else ""
-    return ""
-
-
-def leaf_unit(path: str) -> str:
-    """The path of the service or scope that a control group belongs to, if that may die whole; "" otherwise.
-
-    These never die whole: a slice and the processes directly in it, a login session, the units that a desktop session
-    depends on (session.slice), a user's service manager, and any init.scope, where a service manager itself runs.
-    """
-    while path:
-        above, _, name = path.rpartition("/")
-        if name.endswith(_SLICE):
-            return ""
-        if name.endswith(_UNITS):
-            return "" if _is_of_a_session(above, name) else path
-        path = above
-    return ""
-
-
-def whole_of(path: str, is_indivisible: Callable[[str], bool]) -> Whole | None:
-    """The highest control group at or above `path` that may die whole and is indivisible; if none is, its leaf unit.
-
-    The highest, because the kernel takes that one (mem_cgroup_get_oom_group). None: only the process itself may die.
-    """
-    unit = leaf_unit(path)
-    if not unit:
-        return None
-    indivisible = ""
-    while path:
-        if leaf_unit(path) and is_indivisible(path):
-            indivisible = path
-        path = path.rpartition("/")[0]
-    return Whole(indivisible or unit, bool(indivisible))
-
-
-def _is_of_a_session(above: str, name: str) -> bool:
-    """Whether the unit of this name is a login session, a service manager, or part of a desktop session."""
-    is_login, is_manager = name.startswith("session-") and name.endswith(".scope"), name.startswith("user@")
-    return name == "init.scope" or is_login or is_manager or "session.slice" in above.split("/")
-
-
-def is_within(path: str, whole: str) -> bool:
-    """Whether the control group `path` is `whole` or below it."""
-    return f"{path}/".startswith(f"{whole}/")
-
-
-def holds_units(groups: list[str]) -> bool:
-    """Whether a unit or a slice is below the first of `groups`, which then is not a leaf unit."""
-    return any(group.endswith((_SLICE, *_UNITS)) for group in groups[1:])
-
-
 def hierarchy(root: str = "/sys/fs/cgroup") -> str:
-    """Where the unified hierarchy is mounted: at `root`, or at `root`/unified beside version 1; "" if it is not."""
+    """Where the unified hierarchy is mounted: at `root`, or as `unified` beside those of version 1; "" if nowhere."""
     for place in (root, f"{root}/unified"):
         if os.path.exists(f"{place}/cgroup.controllers"):
             return place
@@ -114,14 +37,23 @@ def hierarchy(root: str = "/sys/fs/cgroup") -> str:
 
 
 def read_whole(root: str, path: str) -> Whole | None:
-    """`whole_of` with memory.oom.group as the hierarchy at `root` shows it now. Raises OSError: see `groups_at`."""
-    return whole_of(path, lambda group: _read(f"{root}{group}/memory.oom.group").strip() == b"1")
+    """`cgroup_paths.target_of` with memory.oom.group as it is now in the hierarchy at `root`; None: nothing but itself.
+
+    Raises OSError: see `groups_at`.
+    """
+    target = cgroup_paths.target_of(path, lambda group: is_indivisible(root, group))
+    return Whole(target, is_indivisible(root, target)) if target else None
+
+
+def is_indivisible(root: str, path: str) -> bool:
+    """Whether memory.oom.group of a control group is 1. Raises OSError: see `groups_at`."""
+    return _read(f"{root}{path}/memory.oom.group").strip() == b"1"
 
 
 def groups_at(root: str, path: str) -> list[str]:
-    """The control group and the groups below it. With more than MOST_GROUPS entries the list is incomplete.
+    """The control group and those below it; more than MOST_GROUPS, and the list is not complete.
 
-    Raises OSError only for a lack of descriptors. A group that is gone, or that its owner made unreadable, is left out.
+    Raises OSError for a lack of descriptors alone: what has vanished, or what its owner has closed to us, is left out.
     """
     found = [path]
     for group in found:
@@ -135,7 +67,7 @@ def groups_at(root: str, path: str) -> list[str]:
 def members(root: str, path: str) -> list[int]:
     """The PIDs in the control group and below it, each once. Raises OSError: see `groups_at`.
 
-    A process can be moved at any time; its own /proc/PID/cgroup tells whether it is still there.
+    A process can be moved at any time: whether it is still there, its own /proc/PID/cgroup tells.
     """
     pids: dict[int, None] = {}
     for group in groups_at(root, path):
@@ -144,19 +76,16 @@ def members(root: str, path: str) -> list[int]:
 
 
 def listed_in(folder: str) -> list[int]:
-    """The PIDs in one control group, without the groups below it. Raises OSError: see `groups_at`.
+    """The PIDs in one control group alone. Raises OSError: see `groups_at`.
 
-    The kernel lists a process of another PID namespace as 0; it is left out.
+    Those of another PID namespace are 0 in the list, and left out.
     """
     words = _read(f"{folder}/cgroup.procs").split()
     return [int(word) for word in words if word.isdigit() and int(word)]
 
 
 def names_below(folder: str) -> Iterator[str]:
-    """The names of the control groups directly below a folder. Raises OSError: see `groups_at`.
-
-    A user can make any number of them, so they come one at a time.
-    """
+    """The control groups directly below one, of which a user may make any number. Raises OSError: see `groups_at`."""
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
@@ -167,10 +96,7 @@ def names_below(folder: str) -> Iterator[str]:
 
 
 def _read(path: str) -> bytes:
-    """The file to its end, b"" if it can't be read (EOPNOTSUPP: a threaded group, whose processes its domain lists).
-
-    cgroup.procs comes a page at a time, so only an empty read is its end.
-    """
+    """A whole file, b"" if it can't be read (EOPNOTSUPP: a threaded group, whose processes its domain lists)."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
@@ -188,6 +114,6 @@ def _read(path: str) -> bytes:
 
 
 def _raise_exhaustion(error: OSError) -> None:
-    """Raise the error if it is a lack of descriptors, which says nothing about the control group."""
+    """A lack of descriptors says nothing about the control group."""
     if error.errno in (errno.EMFILE, errno.ENFILE):
         raise error

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from bustd_shared.daemon.record import NamedTuple
 
-from . import cgroups, procfs
+from . import cgroup_paths, procfs
 
 MOST_BYTES = 2**20
 """The longest file is the status of a process in 65536 groups (NGROUPS_MAX), about 720 KiB."""
@@ -42,8 +42,8 @@ class ProcEntry(NamedTuple):
 
     @property
     def cgroup(self) -> str:
-        """See cgroups.parse_path."""
-        return cgroups.parse_path(self.membership or b"")
+        """See cgroup_paths.parse_path."""
+        return cgroup_paths.parse_path(self.membership or b"")
 
 
 def read_process(pid: int, proc: str = "/proc") -> ProcEntry | None:

@@ -44,12 +44,14 @@ class Stat(NamedTuple):
 class Status(NamedTuple):
     """/proc/PID/status: the effective uid, and the bytes that die with the process (None: it has no memory).
 
-    `tgid`: the PID of the process that this thread belongs to; None where the line is missing.
+    `tgid`: the PID of the process that this thread belongs to; None: not told. `uids`: real, effective, saved, and of
+    the file system.
     """
 
     uid: int
     held_bytes: int | None
     tgid: int | None = None
+    uids: tuple[int, ...] = ()
 
 
 class Meminfo(NamedTuple):
@@ -97,14 +99,13 @@ def parse_stat(data: bytes) -> Stat | None:
 def parse_status(data: bytes) -> Status | None:
     """Parse /proc/PID/status. Held bytes are RssAnon plus VmSwap: a death of the process frees no shared memory."""
     at = data.find(b"\nUid:")
-    uids = data[at + 5 : at + 80].split()
-    if at < 0 or len(uids) < 2 or not uids[1].isdigit() or int(uids[1]) > bounds.UINT32_MAX:
+    words = data[at + 5 : at + 80].split()[:4]
+    uids = tuple([int(word) for word in words if word.isdigit()])
+    if at < 0 or len(uids) != 4 or max(uids) > bounds.UINT32_MAX:
         return None
-    tgid = number_after(data, b"Tgid:")
     anonymous = field_bytes(data, b"RssAnon:")
-    if anonymous is None:
-        return Status(int(uids[1]), None, tgid)
-    return Status(int(uids[1]), anonymous + (field_bytes(data, b"VmSwap:") or 0), tgid)
+    held_bytes = None if anonymous is None else anonymous + (field_bytes(data, b"VmSwap:") or 0)
+    return Status(uids[1], held_bytes, number_after(data, b"Tgid:"), uids)
 
 
 def parse_oom_score_adj(data: bytes) -> int | None:

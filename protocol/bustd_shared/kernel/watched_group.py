@@ -10,6 +10,7 @@ import os
 from bustd_shared.daemon.record import NamedTuple
 
 from .cgroup_memory import GroupFiles
+from .cgroup_paths import in_group
 
 MOUNT = "/sys/fs/cgroup"
 _LONGEST = 4096
@@ -42,22 +43,6 @@ def plain(path: str) -> str | None:
             names = names[len(parts) :]
             break
     return "/" + "/".join(names)
-
-
-def holds(group: str, membership: bytes) -> bool:
-    """Whether a process with this /proc/PID/cgroup is in the group or below it. Every process is in "".
-
-    A path that begins with `..` is outside the container's hierarchy (cgroup_namespaces(7)); no group has such a name.
-    """
-    if not group:
-        return True
-    inside = os.fsencode(group.rstrip("/")) + b"/"
-    # Not splitlines: a name may contain a carriage return, but never a newline.
-    for line in membership.split(b"\n"):
-        if line.startswith(b"0::/"):
-            path = line[3:] + b"/"
-            return path.startswith(inside) and not path.startswith(b"/../")
-    return False
 
 
 def find(wish: str, root: str, proc: str = "/proc") -> Watched:
@@ -101,7 +86,7 @@ def _without_a_wish(root: str, proc: str) -> Watched:
         return machine
     try:
         with open(f"{proc}/1/cgroup", "rb") as file:
-            is_container = holds("/", file.read(_LONGEST))
+            is_container = in_group("/", file.read(_LONGEST))
         limit, ram = _limit_and_ram(root, "/", proc)
     except (OSError, CannotWatch):
         return machine

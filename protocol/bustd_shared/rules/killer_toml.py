@@ -5,7 +5,9 @@ from __future__ import annotations
 from bustd_shared.daemon.record import NamedTuple
 
 from ..daemon.forked import ChildFailed as ChildFailed
+from . import protection
 from .loading import values_in_child
+from .protection import Protection
 from .schema import ConfigError as ConfigError
 from .schema import Key, Schema, Values, with_defaults
 
@@ -160,12 +162,16 @@ SCHEMA: Schema = {
     },
     "grace": {
         "term_ms": Key(
-            "int", 2000, "A victim that is still alive this many milliseconds after SIGTERM gets SIGKILL.", 0, 600_000
+            "int",
+            2000,
+            "A victim that is still alive this many milliseconds after SIGTERM gets SIGKILL, if memory is still short.",
+            0,
+            600_000,
         ),
         "stuck_ms": Key(
             "int",
             5000,
-            "A victim that is still alive this many milliseconds after SIGKILL is stuck, and the next kill may follow.",
+            "A victim that has memory this many milliseconds after SIGKILL is stuck, and the next kill may follow.",
             1,
             600_000,
         ),
@@ -180,6 +186,7 @@ class KillerConfig(NamedTuple):
     protect_units: tuple[str, ...]
     protect_uids: tuple[int, ...]
     protect_names: tuple[bytes, ...]
+    shipped_names: tuple[bytes, ...]
     claimed_percent: int
     minimum_mib: int
     minimum_percent: int
@@ -221,7 +228,8 @@ def config_of(values: Values) -> KillerConfig:
         peer_uid=user if isinstance(user, int) else None,
         protect_units=(SHIPPED_UNITS if protect["shipped"] else ()) + tuple(protect["units"]),
         protect_uids=tuple(protect["users"]),
-        protect_names=(SHIPPED_NAMES if protect["shipped"] else ()) + tuple(protect["names"]),
+        protect_names=tuple(protect["names"]),
+        shipped_names=SHIPPED_NAMES if protect["shipped"] else (),
         **whole["limits"],
         **whole["rate"],
         **whole["grace"],
@@ -230,5 +238,10 @@ def config_of(values: Values) -> KillerConfig:
 
 
 def minimum_bytes(total_bytes: int, config: KillerConfig) -> int:
-    """What a victim must hold at least, by the size of the machine: its death has to help."""
-    return min(config.minimum_mib * 2**20, total_bytes * config.minimum_percent // 100)
+    """What a victim must hold at least, by the size of the machine."""
+    return protection.minimum_bytes(total_bytes, config.minimum_mib, config.minimum_percent)
+
+
+def protection_of(config: KillerConfig) -> Protection:
+    """Its rules on who must never be killed."""
+    return Protection(config.protect_units, config.protect_uids, config.protect_names, config.shipped_names)

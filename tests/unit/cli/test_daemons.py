@@ -92,13 +92,13 @@ def test_a_command_tells_nothing_of_what_was_not_typed(words):
     assert arguments_of(parsed(words)) == Arguments()
 
 
-@pytest.mark.parametrize("syslog", [True, False])
-def test_the_killer_of_a_pair_reads_its_own_words_and_keeps_those_of_its_monitor(monkeypatch, syslog):
+@pytest.mark.parametrize(("pid_file", "read_as"), [(7, {"syslog": True, "pid_file": 7}), (None, {})])
+def test_the_killer_of_a_pair_reads_its_own_words_and_keeps_those_of_its_monitor(monkeypatch, pid_file, read_as):
     monkeypatch.setattr(daemons, "program", lambda package: ["-S", f"/x/{package}"])
     options = parsed(EVERYTHING)
-    _, *words = pair_command(options, (998, 997), [("psi-some", 5), ("psi-full", 6)], syslog=syslog)
+    _, *words = pair_command(options, (998, 997), [("psi-some", 5), ("psi-full", 6)], pid_file)
     assert words[:3] == ["-I", "-S", "/x/bustd_killer"]
     read = killer.parse_arguments(words[3:])
-    assert read._replace(plan=None) == killer.parse_arguments(killer_words(options))._replace(syslog=syslog)
+    assert read._replace(plan=None) == killer.parse_arguments(killer_words(options))._replace(**read_as)
     monitor = ("-S", "/x/bustd_monitor", *monitor_words(arguments_of(options)))
     assert read.plan == killer.MonitorPlan(998, 997, monitor, (("psi-some", 5), ("psi-full", 6)))

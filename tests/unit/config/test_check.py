@@ -95,6 +95,27 @@ def test_the_killers_own_limits_decide_on_the_warning(check, written, capfd):
     assert "warning" not in capfd.readouterr().out
 
 
+def test_a_name_that_root_has_protected_is_noted_because_any_program_can_give_itself_one(check, written, capfd):
+    assert check(*written("", '[protect]\nnames = ["mydb", "qemu-*"]')) == 0
+    note, end = capfd.readouterr().out.splitlines()
+    assert note == (
+        'note: "mydb", "qemu-*": a name in protect.names of killer.toml, or of -u, protects every process that has it, '
+        "and any program can give itself one; it can't give itself a unit (protect.units) or a user (protect.users)"
+    )
+    assert "are in order" in end
+
+
+def test_a_name_of_the_command_line_is_noted_with_them(check, written, capfd):
+    assert check(*written("", '[protect]\nnames = ["mydb"]'), unkillables=("Xorg", "a\nb")) == 0
+    assert capfd.readouterr().out.startswith('note: "mydb", "Xorg", "a\\nb": a name in')
+
+
+def test_names_that_are_shipped_and_units_and_users_are_not_noted(check, written, capfd):
+    """A shipped name protects only the system's processes and small ones."""
+    assert check(*written("", '[protect]\nshipped = true\nunits = ["db.service"]\nusers = [26]')) == 0
+    assert "note" not in capfd.readouterr().out
+
+
 def test_a_name_that_could_forge_a_line_is_escaped(check, tmp_path, capfd):
     monitor = tmp_path / "a\nb.toml"
     monitor.write_text("")

@@ -4,6 +4,7 @@ import struct
 
 import pytest
 
+from bustd_shared.daemon.libc import matches_glob
 from bustd_shared.rules.killer_toml import (
     SCHEMA,
     SHIPPED_NAMES,
@@ -12,8 +13,9 @@ from bustd_shared.rules.killer_toml import (
     KillerConfig,
     config_of,
     load,
+    protection_of,
 )
-from bustd_shared.rules.protection import Protection, matches_glob, protected_by
+from bustd_shared.rules.protection import protected_by
 from bustd_shared.rules.schema import keys_of
 from bustd_shared.rules.validation import validate
 
@@ -60,7 +62,8 @@ def test_without_a_file_everything_has_its_default(path, only_root_exists):
         peer_uid=None,
         protect_units=SHIPPED_UNITS,
         protect_uids=(),
-        protect_names=SHIPPED_NAMES,
+        protect_names=(),
+        shipped_names=SHIPPED_NAMES,
         claimed_percent=50,
         minimum_mib=16,
         minimum_percent=1,
@@ -109,19 +112,26 @@ def test_every_key_arrives_in_its_field(written):
             stuck_ms = 11
         """)
     )
-    protected = (("postgresql*.service",), (0, 12), ("café*".encode(),))
+    protected = (("postgresql*.service",), (0, 12), ("café*".encode(),), ())
     assert config == KillerConfig(77, *protected, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)
 
 
 def test_own_rules_are_added_to_those_that_are_shipped(written):
     config = load(written('[protect]\nunits = ["x.service"]\nnames = ["y"]'))
     assert config.protect_units == (*SHIPPED_UNITS, "x.service")
-    assert config.protect_names == (*SHIPPED_NAMES, b"y")
+    assert (config.protect_names, config.shipped_names) == ((b"y",), SHIPPED_NAMES)
+
+
+def test_a_name_that_root_writes_is_roots_own_even_if_it_is_shipped_too(written):
+    """So it protects every process that has the name, and not the system's and small ones alone."""
+    config = load(written('[protect]\nnames = ["sshd"]'))
+    assert protected_by(protection_of(config), "", 1000, b"sshd", is_trusted=False) == "name sshd"
+    assert protected_by(protection_of(config_of({})), "", 1000, b"sshd", is_trusted=False) == ""
 
 
 def test_the_shipped_rules_can_be_left_out(written):
     config = load(written("[protect]\nshipped = false"))
-    assert (config.protect_units, config.protect_names) == ((), ())
+    assert (config.protect_units, config.protect_names, config.shipped_names) == ((), (), ())
 
 
 def test_drop_ins_add_protection(written):
@@ -131,7 +141,7 @@ def test_drop_ins_add_protection(written):
     (directory / "10-x.toml").write_text('[protect]\nnames = ["b"]\n[rate]\nburst = 5')
     (directory / "10-x.toml").chmod(0o644)
     config = load(path)
-    assert config.protect_names[-2:] == (b"a", b"b")
+    assert config.protect_names == (b"a", b"b")
     assert config.burst == 5
 
 
@@ -214,12 +224,13 @@ def test_each_shipped_unit_is_a_glob_on_a_unit_that_is_no_slice(unit):
     ],
 )
 def test_what_the_machine_cannot_do_without_is_protected_as_shipped(unit):
-    assert protected_by(shipped(), unit, 1000, b"x") != ""
+    assert protected_by(protection_of(config_of({})), unit, 1000, b"x", is_trusted=False) != ""
 
 
 @pytest.mark.parametrize("comm", [b"sshd", b"sshd-session", b"dbus-daemon", b"systemd", b"elogind", b"lightdm"])
 def test_its_names_are_protected_where_there_are_no_units(comm):
-    assert protected_by(shipped(), "", 1000, comm) != ""
+    assert protected_by(protection_of(config_of({})), "", 1000, comm, is_trusted=True) != ""
+    assert protected_by(protection_of(config_of({})), "", 1000, comm, is_trusted=False) == ""
 
 
 @pytest.mark.parametrize(
@@ -234,12 +245,7 @@ def test_its_names_are_protected_where_there_are_no_units(comm):
     ],
 )
 def test_containers_sessions_and_roots_own_programs_are_not_protected_as_shipped(unit, uid, comm):
-    assert protected_by(shipped(), unit, uid, comm) == ""
-
-
-def shipped() -> Protection:
-    config = config_of({})
-    return Protection(config.protect_units, config.protect_uids, config.protect_names)
+    assert protected_by(protection_of(config_of({})), unit, uid, comm, is_trusted=True) == ""
 
 
 def test_every_limit_fits_into_the_killers_hello():

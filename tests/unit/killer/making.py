@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import os
 
-from bustd_killer.checks import Case, Guard, OwnPids
-from bustd_killer.facts import Facts, Machine, Victim
+from bustd_killer.checks import Case, Guard, Own
+from bustd_killer.facts import Machine, Victim
+from bustd_killer.policy import Policy
 from bustd_protocol.messages import KillRequest, Scope, Signal
-from bustd_shared.kernel.procfs import Meminfo, Stat
-from bustd_shared.rules import killer_toml
-from bustd_shared.rules.killer_toml import KillerConfig
+from bustd_shared.kernel.process import ProcEntry
+from bustd_shared.kernel.procfs import Meminfo, Stat, Status
 from bustd_shared.rules.protection import Protection
+from tests.support import in_process
 
 MIB, GIB = 2**20, 2**30
 KILLER, PARENT, MONITOR = 640, 600, 812
-DEFAULTS = killer_toml.config_of({})
+DEFAULTS = in_process.DEFAULTS
+LONG_AGO_MS = in_process.LONG_AGO_MS
 
 
-def config(**changed: object) -> KillerConfig:
+def policy(**changed: object) -> Policy:
     """The defaults, and what the test is about."""
-    return DEFAULTS._replace(**changed)
+    return in_process.policy(**changed)
 
 
 def stat(**changed: object) -> Stat:
@@ -28,7 +30,7 @@ def stat(**changed: object) -> Stat:
         state=b"S",
         parent=1,
         group=4711,
-        session=4711,
+        session=4700,
         flags=0x400000,
         threads=1,
         start_ticks=90125,
@@ -36,16 +38,16 @@ def stat(**changed: object) -> Stat:
     return ordinary._replace(**changed)
 
 
-def facts(
+def entry(
     *,
     uid: int = 1000,
-    held_bytes: int = GIB,
+    held_bytes: int | None = GIB,
     adj: int = 0,
-    unit: str = "app.scope",
     cgroup: str = "/app.scope",
     **of_stat: object,
-) -> Facts:
-    return Facts(stat(**of_stat), uid, held_bytes, adj, unit, cgroup)
+) -> ProcEntry:
+    status = Status(uid, held_bytes, None, (uid, uid, uid, uid))
+    return ProcEntry(stat(**of_stat), adj, status, f"0::{cgroup}\n".encode())
 
 
 def request(pid: int = 4711, **changed: object) -> KillRequest:
@@ -91,24 +93,20 @@ def guard(
     reading: Machine | None = None,
     *,
     protection: Protection | None = None,
-    own: OwnPids | None = None,
-    only_descendants_of: int = 0,
-    hierarchy: str = "",
-    **limits: object,
+    own: Own | None = None,
+    **of_policy: object,
 ) -> Guard:
-    """On a machine that is short of memory, unless the test says otherwise; nobody is protected."""
+    """On a machine that is short of memory, unless the test says otherwise; nothing is protected."""
     return Guard(
-        config(**limits),
+        policy(**of_policy),
         protection or Protection(),
         FakeMachine(reading or machine()),  # type: ignore[arg-type]
-        own or OwnPids(os.getpid(), os.getppid(), 0),
-        only_descendants_of,
-        hierarchy,
+        own or Own(os.getpid(), os.getppid(), 0),
     )
 
 
 def case(
-    of: Facts | None = None,
+    of: ProcEntry | None = None,
     asked: KillRequest | None = None,
     *,
     pid: int = 4711,
@@ -116,6 +114,7 @@ def case(
     **guarded: object,
 ) -> Case:
     """What a check looks at: an ordinary process (which nothing holds), the request for it, and `guard(**guarded)`."""
-    held = Victim(pid, -1, facts() if of is None else of)
+    held = Victim(pid, -1, entry() if of is None else of)
     by = guard(**guarded)  # type: ignore[arg-type]
-    return Case(held, is_descendant, by.machine.read(), request(pid) if asked is None else asked, by)
+    told = request(pid) if asked is None else asked
+    return Case(held, told.start_ticks, is_descendant, by.machine.read(), told, by)

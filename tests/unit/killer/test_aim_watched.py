@@ -2,23 +2,23 @@
 
 import pytest
 
-from bustd_killer.aim import newcomers, take_aim
-from bustd_killer.checks import OwnPids, Ruling
+from bustd_killer.aim import take_aim, take_further
+from bustd_killer.checks import Own
 from bustd_killer.facts import CgroupFiles
 from bustd_protocol.messages import Reason, Scope
 from tests.fakes.cgroupfs import FakeHierarchy
 from tests.fakes.procfs import FakeProc
-from tests.unit.killer.making import KILLER, MONITOR, PARENT, facts, guard, request
+from tests.unit.killer.making import KILLER, MONITOR, PARENT, entry, guard, request
 from tests.unit.killer.world import World, close
 
 MIB, GIB = 2**20, 2**30
-OWN = OwnPids(KILLER, PARENT, MONITOR)
+OWN = Own(KILLER, PARENT, MONITOR)
 WATCHED = "/box.slice/job.service"
 
 
 def at(path: str, **how):
     """A process in the control group of this path, as /proc/PID/cgroup tells it."""
-    return facts(cgroup=path, **how)._replace(membership=f"0::{path}\n".encode())
+    return entry(cgroup=path, **how)
 
 
 @pytest.fixture
@@ -33,11 +33,11 @@ def world(monkeypatch):
 
 
 def watching(*arguments, **changed):
-    return guard(*arguments, own=OWN, **changed)._replace(group=WATCHED)
+    return guard(*arguments, own=OWN, group=WATCHED, **changed)
 
 
 @pytest.mark.parametrize("scope", list(Scope))
-def test_whoever_is_outside_is_refused_with_any_scope(world, tmp_path, scope):
+def test_a_process_outside_is_refused_with_any_scope(world, tmp_path, scope):
     hierarchy = FakeHierarchy(tmp_path)
     hierarchy.group("/other.service", 4800)
     ruling = take_aim(request(4800, scope=scope), watching(hierarchy=hierarchy.path))
@@ -45,29 +45,21 @@ def test_whoever_is_outside_is_refused_with_any_scope(world, tmp_path, scope):
 
 
 @pytest.mark.parametrize("pid", [4711, 4712])
-def test_whoever_is_in_it_or_below_may_be_signalled(world, pid):
+def test_a_process_in_it_or_below_may_be_signalled(world, pid):
     world.processes[4712] = at(f"{WATCHED}/sub")
     assert close(take_aim(request(pid), watching())) == [pid]
 
 
-def test_a_process_group_that_reaches_outside_is_refused_whole(world):
-    world.processes[4800] = at("/other.service", start_ticks=3)
-    ruling = take_aim(request(scope=Scope.GROUP), watching())
-    assert ruling == Ruling(Reason.OUTSIDE, f"4800 of its group: not in the control group {WATCHED}")
-
-
-def test_who_joins_the_group_from_outside_meanwhile_is_not_signalled(world):
-    guarded = watching()
-    aimed = take_aim(request(scope=Scope.GROUP), guarded)
+def test_what_of_a_process_group_is_outside_is_no_member_and_lives(world):
     world.processes[4800] = at("/other.service", start_ticks=3)
     world.processes[4801] = at(WATCHED, start_ticks=4)
-    found = newcomers(aimed, {victim.pid for victim in aimed.victims})
-    assert close(found) == [4801]
-    close(aimed)
+    aimed = take_aim(world.group_request(4800, 4801), watching())
+    assert close(aimed) == [4711, 4801]
+    assert close(take_further(world.group_request(4800), aimed, watching())) == []
 
 
 def test_a_process_that_tells_no_control_group_is_outside(world):
-    world.processes[4711] = facts(cgroup=WATCHED)
+    world.processes[4711] = entry()._replace(membership=b"")
     assert take_aim(request(), watching()).reason is Reason.OUTSIDE
 
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from bustd_killer.launcher import MonitorPlan
+from bustd_killer.stage1.launcher import MonitorPlan
 from bustd_killer.start import _USAGE, OPTIONS, Arguments, parse_arguments
 from bustd_shared.daemon.command_line import UsageError
 

@@ -3,7 +3,7 @@
 import pytest
 
 from bustd_killer import checks
-from bustd_killer.checks import OwnPids
+from bustd_killer.checks import Own
 from bustd_protocol.messages import Reason
 from bustd_shared.kernel.procfs import PF_KTHREAD
 from bustd_shared.rules.protection import Protection
@@ -15,14 +15,13 @@ from tests.unit.killer.making import (
     MONITOR,
     PARENT,
     case,
-    config,
-    facts,
+    entry,
     guard,
     machine,
     request,
 )
 
-OWN = OwnPids(KILLER, PARENT, MONITOR)
+OWN = Own(KILLER, PARENT, MONITOR)
 
 
 # Check 5: what it is
@@ -43,11 +42,11 @@ def test_bustds_own_processes_and_the_first_of_all_must_never_die(pid, reason):
 
 
 def test_pid_1_is_called_so_even_where_it_is_the_killers_parent():
-    assert checks.judge_kind(case(pid=1, own=OwnPids(KILLER, 1, 0))).reason is Reason.PID1
+    assert checks.judge_kind(case(pid=1, own=Own(KILLER, 1, 0))).reason is Reason.PID1
 
 
 def test_a_kernel_thread_is_refused_by_its_flag():
-    ruling = checks.judge_kind(case(facts(flags=PF_KTHREAD | 0x8040), own=OWN))
+    ruling = checks.judge_kind(case(entry(flags=PF_KTHREAD | 0x8040), own=OWN))
     assert ruling.reason is Reason.KERNEL_THREAD
 
 
@@ -62,7 +61,7 @@ def test_a_kernel_thread_is_refused_by_its_flag():
     ],
 )
 def test_the_dead_are_gone_but_a_zombie_leader_with_living_threads_is_alive(state, threads, reason):
-    assert checks.judge_kind(case(facts(state=state, threads=threads), own=OWN)).reason is reason
+    assert checks.judge_kind(case(entry(state=state, threads=threads), own=OWN)).reason is reason
 
 
 # Check 6: who it is
@@ -70,13 +69,13 @@ def test_the_dead_are_gone_but_a_zombie_leader_with_living_threads_is_alive(stat
 
 @pytest.mark.parametrize("other", [90124, 90126, 0])
 def test_another_start_time_is_another_process(other):
-    ruling = checks.judge_identity(case(facts(start_ticks=other)))
+    ruling = checks.judge_identity(case(entry(start_ticks=other)))
     assert ruling.reason is Reason.START_TIME
     assert ruling.why == f"started at {other}, not 90125"
 
 
 def test_a_process_that_has_changed_its_name_and_its_user_is_still_the_same():
-    changed = facts(uid=0, comm=b"innocent")
+    changed = entry(uid=0, comm=b"innocent")
     assert checks.judge_identity(case(changed)) == checks.PASSED
     assert checks.differences(changed, request()) == 3
 
@@ -85,7 +84,7 @@ def test_a_process_that_has_changed_its_name_and_its_user_is_still_the_same():
     ("changed", "differs"), [({}, 0), ({"uid": 5}, 1), ({"comm": b"leak "}, 2), ({"uid": 5, "comm": b""}, 3)]
 )
 def test_what_differs_is_reported(changed, differs):
-    assert checks.differences(facts(**changed), request()) == differs
+    assert checks.differences(entry(**changed), request()) == differs
 
 
 # Check 7: who may not die
@@ -93,22 +92,22 @@ def test_what_differs_is_reported(changed, differs):
 
 @pytest.mark.parametrize(("adj", "reason"), [(-1000, Reason.ADJ), (-1001, Reason.ADJ), (-999, Reason.NONE)])
 def test_only_oom_score_adj_minus_1000_exempts(adj, reason):
-    assert checks.judge_protection(case(facts(adj=adj))).reason is reason
+    assert checks.judge_protection(case(entry(adj=adj))).reason is reason
 
 
 def test_what_the_killer_may_not_choose_from_is_outside():
     ruling = checks.judge_protection(case(is_descendant=False, only_descendants_of=500))
     assert ruling == checks.Ruling(Reason.OUTSIDE, "not a descendant of 500")
-    watching = case()._replace(guard=guard()._replace(group="/box"))
+    watching = case()._replace(guard=guard(group="/box"))
     assert checks.judge_protection(watching) == checks.Ruling(Reason.OUTSIDE, "not in the control group /box")
-    inside = watching._replace(victim=watching.victim._replace(facts=facts()._replace(membership=b"0::/box/a\n")))
+    inside = watching._replace(victim=watching.victim._replace(entry=entry()._replace(membership=b"0::/box/a\n")))
     assert checks.judge_protection(inside) == checks.PASSED
 
 
 @pytest.mark.parametrize(
     ("changed", "why"),
     [
-        ({"unit": "sshd.service"}, "unit ssh*.service"),
+        ({"cgroup": "/system.slice/sshd.service"}, "unit ssh*.service"),
         ({"uid": 26}, "uid 26"),
         ({"comm": b"Xorg"}, "name Xorg"),
         ({}, ""),
@@ -116,7 +115,7 @@ def test_what_the_killer_may_not_choose_from_is_outside():
 )
 def test_what_a_rule_protects_is_refused_and_the_rule_named(changed, why):
     protection = Protection(("ssh*.service",), (26,), (b"Xorg",))
-    ruling = checks.judge_protection(case(facts(**changed), protection=protection))
+    ruling = checks.judge_protection(case(entry(**changed), protection=protection))
     assert ruling.reason is (Reason.PROTECTED if why else Reason.NONE)
     assert ruling.why == why
 
@@ -128,37 +127,37 @@ def test_what_a_rule_protects_is_refused_and_the_rule_named(changed, why):
     ("held_bytes", "reason"), [(512 * MIB, Reason.NONE), (512 * MIB - 1, Reason.SHRUNK), (0, Reason.SHRUNK)]
 )
 def test_it_holds_half_of_what_is_claimed_or_has_shrunk(held_bytes, reason):
-    ruling = checks.judge_bytes(case(facts(held_bytes=held_bytes), request(claimed_bytes=GIB)))
+    ruling = checks.judge_bytes(case(entry(held_bytes=held_bytes), request(claimed_bytes=GIB)))
     assert ruling.reason is reason
 
 
 @pytest.mark.parametrize(("held_bytes", "reason"), [(16 * MIB, Reason.NONE), (16 * MIB - 1, Reason.SHRUNK)])
 def test_what_is_understated_must_still_be_worth_a_death(held_bytes, reason):
-    ruling = checks.judge_bytes(case(facts(held_bytes=held_bytes), request(claimed_bytes=0)))
+    ruling = checks.judge_bytes(case(entry(held_bytes=held_bytes), request(claimed_bytes=0)))
     assert ruling.reason is reason
 
 
 def test_on_a_small_machine_one_percent_of_it_is_enough():
     small = machine(total=512 * MIB, of_user_space=256 * MIB)
     least = 512 * MIB // 100
-    assert checks.minimum_bytes(512 * MIB, DEFAULTS) == least
+    assert checks.minimum_bytes(512 * MIB, DEFAULTS.minimum_mib, DEFAULTS.minimum_percent) == least
     for held_bytes, reason in ((least, Reason.NONE), (least - 1, Reason.SHRUNK)):
-        ruling = checks.judge_bytes(case(facts(held_bytes=held_bytes), request(claimed_bytes=1), reading=small))
+        ruling = checks.judge_bytes(case(entry(held_bytes=held_bytes), request(claimed_bytes=1), reading=small))
         assert ruling.reason is reason
 
 
 def test_root_can_move_what_a_victim_must_hold():
     strict = {"claimed_percent": 100, "minimum_mib": 64, "minimum_percent": 50}
-    assert checks.minimum_bytes(16 * GIB, config(**strict)) == 64 * MIB
-    ruling = checks.judge_bytes(case(facts(held_bytes=GIB - 1), request(claimed_bytes=GIB), **strict))
+    assert checks.minimum_bytes(16 * GIB, 64, 50) == 64 * MIB
+    ruling = checks.judge_bytes(case(entry(held_bytes=GIB - 1), request(claimed_bytes=GIB), **strict))
     assert ruling.reason is Reason.SHRUNK
     assert ruling.why == f"holds {(GIB - 1) // 1024} KiB, not {GIB // 1024} KiB"
 
 
 def test_without_a_reading_of_the_machine_what_is_claimed_still_counts_and_the_next_check_refuses():
-    blind = case(facts(held_bytes=GIB // 2))._replace(machine=None)
+    blind = case(entry(held_bytes=GIB // 2))._replace(machine=None)
     assert checks.judge_bytes(blind) == checks.PASSED
-    assert checks.judge_bytes(case(facts(held_bytes=GIB // 2 - 1))._replace(machine=None)).reason is Reason.SHRUNK
+    assert checks.judge_bytes(case(entry(held_bytes=GIB // 2 - 1))._replace(machine=None)).reason is Reason.SHRUNK
     assert checks.judge_shortage(blind) == checks.Ruling(Reason.NOT_SHORT, "/proc/meminfo makes no sense")
 
 

@@ -7,18 +7,17 @@ import importlib
 import pytest
 
 from bustd_killer import checks
-from bustd_killer.aim import Aim, first_refusal, newcomers, take_aim
-from bustd_killer.checks import TABLE, AskedOf, Case, Check, OwnPids, Ruling
-from bustd_killer.facts import Facts
+from bustd_killer.aim import Aim, first_refusal, take_aim, take_further
+from bustd_killer.checks import TABLE, AskedOf, Case, Check, Own, Ruling
 from bustd_killer.flight import Kills
 from bustd_protocol.messages import Reason, Scope
 from bustd_shared.kernel.procfs import PF_KTHREAD
 from bustd_shared.rules.protection import Protection
-from tests.unit.killer.making import KILLER, MONITOR, PARENT, case, facts, guard, machine, request
+from tests.unit.killer.making import KILLER, LONG_AGO_MS, MONITOR, PARENT, case, entry, guard, machine, policy, request
 from tests.unit.killer.world import World, close
 from tests.unit.protocol.test_spec import table
 
-OWN = OwnPids(KILLER, PARENT, MONITOR)
+OWN = Own(KILLER, PARENT, MONITOR)
 JUDGES = [check for check in TABLE if not isinstance(check.made_by, str)]
 ELSEWHERE = [check for check in TABLE if isinstance(check.made_by, str)]
 
@@ -80,13 +79,13 @@ FAILING: list[tuple[int, Reason, Case]] = [
     (5, Reason.SELF, case(pid=KILLER, own=OWN)),
     (5, Reason.PARENT, case(pid=PARENT, own=OWN)),
     (5, Reason.MONITOR, case(pid=MONITOR, own=OWN)),
-    (5, Reason.KERNEL_THREAD, case(facts(flags=PF_KTHREAD))),
-    (5, Reason.GONE, case(facts(state=b"Z"))),
-    (6, Reason.START_TIME, case(facts(start_ticks=5))),
+    (5, Reason.KERNEL_THREAD, case(entry(flags=PF_KTHREAD))),
+    (5, Reason.GONE, case(entry(state=b"Z"))),
+    (6, Reason.START_TIME, case(entry(start_ticks=5))),
     (7, Reason.OUTSIDE, case(is_descendant=False)),
-    (7, Reason.ADJ, case(facts(adj=-1000))),
+    (7, Reason.ADJ, case(entry(adj=-1000))),
     (7, Reason.PROTECTED, case(protection=Protection(names=(b"leak",)))),
-    (8, Reason.SHRUNK, case(facts(held_bytes=0))),
+    (8, Reason.SHRUNK, case(entry(held_bytes=0))),
     (9, Reason.NOT_SHORT, case(reading=machine(90))),
 ]
 
@@ -122,7 +121,7 @@ def recording(monkeypatch: pytest.MonkeyPatch, table: tuple[Check, ...] = TABLE)
 
 
 def test_the_order_of_the_rows_is_the_order_in_which_they_speak(monkeypatch):
-    everything = facts(flags=PF_KTHREAD, start_ticks=5, adj=-1000, held_bytes=0)
+    everything = entry(flags=PF_KTHREAD, start_ticks=5, adj=-1000, held_bytes=0)
     wrong = case(everything, reading=machine(90))
     assert first_refusal(wrong).reason is Reason.KERNEL_THREAD
     made = recording(monkeypatch, tuple(reversed(TABLE)))
@@ -136,12 +135,12 @@ def test_the_named_process_is_asked_every_check_and_a_member_those_of_members(mo
     assert made == [(number, 4711) for number in (5, 6, 7, 8, 9)]
     made.clear()
     assert first_refusal(case(), is_member=True) == checks.PASSED
-    assert made == [(5, 4711), (7, 4711)]
+    assert made == [(5, 4711), (6, 4711), (7, 4711)]
 
 
 def test_which_checks_a_member_is_asked_is_read_from_the_table(monkeypatch, world):
-    world.processes = {4711: facts(), 4712: facts(start_ticks=2, held_bytes=0)}
-    asked = request(scope=Scope.GROUP)
+    world.processes = {4711: entry(), 4712: entry(start_ticks=2, held_bytes=0)}
+    asked = world.group_request(4712)
     assert close(take_aim(asked, guard(own=OWN))) == [4711, 4712]
     stricter = tuple(check._replace(asked_of=AskedOf.MEMBER) if check.number == 8 else check for check in TABLE)
     monkeypatch.setattr(checks, "TABLE", stricter)
@@ -151,35 +150,20 @@ def test_which_checks_a_member_is_asked_is_read_from_the_table(monkeypatch, worl
 
 
 def test_no_process_is_asked_anything_twice(monkeypatch, world):
-    """Of a group that starts more and more while it is signalled, with one that may not be, and one that is hidden."""
+    """Of a group of which further members are named later, with one that is named twice and one that is hidden."""
     made = recording(monkeypatch)
-    world.processes = {4711: facts(), 4712: facts(start_ticks=2)}
-    aimed = take_aim(request(scope=Scope.GROUP), guard(own=OWN))
+    world.processes = {4711: entry(), 4712: entry(start_ticks=2), 4713: entry(start_ticks=3), 4715: Reason.HIDDEN}
+    asked = world.group_request(4711, 4712, 4712)
+    aimed = take_aim(asked, guard(own=OWN))
     assert isinstance(aimed, Aim)
-    later: list[dict[int, Facts | Reason]] = [
-        {4713: facts(start_ticks=3), 4714: facts(start_ticks=4, adj=-1000), 4715: Reason.HIDDEN},
-        {4716: facts(start_ticks=6)},
-        {},
-    ]
-    known = {4711, 4712}
-    for started in later:
-        world.processes |= started
-        close(newcomers(aimed, known))
-    close(aimed)
-    assert sorted(world.opened) == [4711, 4712, 4713, 4714, 4715, 4716]
-    assert len(made) == len(set(made)), made
-    of_members = [(number, pid) for pid in (4712, 4713, 4714, 4716) for number in (5, 7)]
+    assert close(aimed) == [4711, 4712]
+    assert close(take_further(world.group_request(4713, 4713), aimed, guard(own=OWN))) == [4713]
+    refusal = take_further(world.group_request(4715), aimed, guard(own=OWN))
+    assert isinstance(refusal, Ruling)
+    assert refusal[:2] == (Reason.HIDDEN, "member 4715: hidden")
+    assert sorted(world.opened) == [4711, 4712, 4713, 4715]
+    of_members = [(number, pid) for pid in (4712, 4713) for number in (5, 6, 7)]
     assert sorted(made) == sorted([(number, 4711) for number in (5, 6, 7, 8, 9)] + of_members)
-
-
-def test_a_pid_that_a_newcomer_takes_over_is_looked_at_again(world):
-    world.processes = {4711: facts(), 4712: Reason.GONE}
-    aimed = take_aim(request(scope=Scope.GROUP), guard(own=OWN))
-    known = {4711}
-    assert newcomers(aimed, known) == []
-    world.processes[4712] = facts(start_ticks=2)
-    assert close(newcomers(aimed, known)) == [4712]
-    close(aimed)
 
 
 # Check 3, which looks at no process
@@ -189,11 +173,11 @@ def test_a_pid_that_a_newcomer_takes_over_is_looked_at_again(world):
 @pytest.mark.parametrize("hierarchy", ["", "/sys/fs/cgroup"])
 def test_a_scope_that_the_killer_can_not_do_is_refused(scope, hierarchy):
     refused = scope is Scope.CGROUP and not hierarchy
-    ruling = Kills().refusal(request(scope=scope), guard(hierarchy=hierarchy), 0)
+    ruling = Kills(LONG_AGO_MS, policy()).refusal(request(scope=scope), guard(hierarchy=hierarchy), 0)
     assert ruling.reason is (Reason.UNSUPPORTED if refused else Reason.NONE)
 
 
 def test_without_a_hierarchy_scope_cgroup_is_refused_before_anything_is_opened(world):
-    world.processes[4711] = facts()
-    verdict = Kills().answer(request(scope=Scope.CGROUP), guard(own=OWN, hierarchy=""), 0).verdict
+    world.processes[4711] = entry()
+    verdict = Kills(LONG_AGO_MS, policy()).answer(request(scope=Scope.CGROUP), guard(own=OWN, hierarchy=""), 0).verdict
     assert (verdict.reason, world.opened) == (Reason.UNSUPPORTED, [])

@@ -3,15 +3,18 @@
 import errno
 import os
 import resource
+import shutil
+import subprocess
 import threading
 from pathlib import Path
 
 import pytest
 
 from bustd_killer import facts
-from bustd_killer.facts import Facts, Victim, open_victim
+from bustd_killer.facts import Victim, open_victim
 from bustd_protocol.messages import Reason
 from bustd_shared.kernel import procfs
+from bustd_shared.kernel.process import ProcEntry
 from tests.fakes.procfs import FakeProc
 from tests.support import victims
 from tests.unit.killer.making import MIB
@@ -34,14 +37,14 @@ def proc(tmp_path):
     return FakeProc(tmp_path)
 
 
-def read(proc: FakeProc, pid: int | None = None) -> Facts | Reason:
+def read(proc: FakeProc, pid: int | None = None) -> ProcEntry | Reason:
     """The facts of a living PID, by default our own, as `proc` shows them."""
     victim = open_victim(os.getpid() if pid is None else pid, proc.path)
     if isinstance(victim, Reason):
         return victim
     assert os.get_inheritable(victim.pidfd) is False
     os.close(victim.pidfd)
-    return victim.facts
+    return victim.entry
 
 
 def test_the_facts_are_what_proc_says(proc):
@@ -60,8 +63,10 @@ def test_the_facts_are_what_proc_says(proc):
         start_ticks=48210,
     )
     stat = procfs.Stat(b"a) b\n\xff", b"S", 7, 8, 8, 0x400000, 3, 48210)
-    path = "/system.slice/db.service"
-    assert read(proc) == Facts(stat, 26, MIB, -500, "db.service", path, b"0::%b\n" % path.encode())
+    found = read(proc)
+    assert found == ProcEntry(stat, -500, found.status, b"0::/system.slice/db.service\n")
+    assert (found.status.uid, found.status.held_bytes, found.status.uids) == (26, MIB, (26, 26, 26, 26))
+    assert (found.unit, found.cgroup) == ("db.service", "/system.slice/db.service")
 
 
 def test_a_real_victim_is_held_by_its_pidfd_and_read_as_it_is():
@@ -69,12 +74,12 @@ def test_a_real_victim_is_held_by_its_pidfd_and_read_as_it_is():
         victim = open_victim(child.pid)
         assert isinstance(victim, Victim)
         assert victim.pid == child.pid
-        assert victim.facts.stat.comm == b"leak) Z ("
-        assert victim.facts.stat.parent == os.getpid()
-        assert victim.facts.stat.start_ticks == victims.start_ticks(child.pid)
-        assert victim.facts.uid == os.geteuid()
-        assert 32 * MIB <= victim.facts.held_bytes < 96 * MIB
-        assert victim.facts.oom_score_adj == int(Path(f"/proc/{child.pid}/oom_score_adj").read_text())
+        assert victim.entry.stat.comm == b"leak) Z ("
+        assert victim.entry.stat.parent == os.getpid()
+        assert victim.entry.stat.start_ticks == victims.start_ticks(child.pid)
+        assert victim.entry.status.uid == os.geteuid()
+        assert 32 * MIB <= victim.held_bytes < 96 * MIB
+        assert victim.entry.oom_score_adj == int(Path(f"/proc/{child.pid}/oom_score_adj").read_text())
         assert not facts.has_exited(victim.pidfd)
         child.kill()
         assert victims.exits_within(child, 5)
@@ -90,9 +95,9 @@ def test_a_zombie_leader_whose_threads_live_on_is_alive_and_its_bytes_are_those_
     try:
         victim = open_victim(child.pid)
         assert isinstance(victim, Victim)
-        assert victim.facts.stat.state == b"Z"
-        assert not victim.facts.stat.is_dead
-        assert victim.facts.held_bytes >= 24 * MIB
+        assert victim.entry.stat.state == b"Z"
+        assert not victim.entry.stat.is_dead
+        assert victim.held_bytes >= 24 * MIB
         assert not facts.has_exited(victim.pidfd)
         os.close(victim.pidfd)
     finally:
@@ -104,14 +109,14 @@ def test_the_first_thread_that_still_has_memory_speaks_for_a_zombie_leader(proc)
     proc.process(pid, state=b"Z", threads=3, anonymous_kib=None, cgroup=b"0::/\n")
     proc.thread(pid, 99_001, anonymous_kib=None, cgroup=b"0::/\n")
     proc.thread(pid, 99_002, anonymous_kib=4096, cgroup=b"0::/system.slice/db.service\n")
-    assert (read(proc).held_bytes, read(proc).unit) == (4 * MIB, "db.service")
+    assert (read(proc).status.held_bytes, read(proc).unit) == (4 * MIB, "db.service")
 
 
 def test_a_zombie_leader_none_of_whose_threads_has_memory_holds_nothing(proc):
     proc.process(os.getpid(), state=b"Z", threads=2, anonymous_kib=None)
-    assert read(proc).held_bytes == 0
+    assert read(proc).status.held_bytes is None
     proc.remove(f"{os.getpid()}/task")
-    assert read(proc).held_bytes == 0
+    assert read(proc).status.held_bytes is None
 
 
 def test_a_process_that_proc_does_not_show_is_hidden(proc):
@@ -119,10 +124,11 @@ def test_a_process_that_proc_does_not_show_is_hidden(proc):
 
 
 @pytest.mark.parametrize("name", ["stat", "status", "cgroup", "oom_score_adj"])
-def test_a_process_of_which_proc_shows_only_a_part_is_hidden(proc, name):
+def test_a_process_of_which_proc_shows_only_a_part_makes_no_sense(proc, name):
+    """Hidden is only what can't be opened at all: the monitor raises an alarm about that."""
     proc.process(os.getpid())
     proc.remove(f"{os.getpid()}/{name}")
-    assert read(proc) is Reason.HIDDEN
+    assert read(proc) is Reason.KERNEL
 
 
 @pytest.mark.parametrize(
@@ -131,14 +137,14 @@ def test_a_process_of_which_proc_shows_only_a_part_is_hidden(proc, name):
 def test_a_process_that_makes_no_sense_is_refused_and_does_not_end_the_killer(proc, name, data):
     proc.process(os.getpid())
     proc.write(f"{os.getpid()}/{name}", data)
-    assert read(proc) is Reason.HIDDEN
+    assert read(proc) is Reason.KERNEL
 
 
 def test_a_file_that_can_be_opened_and_not_read_counts_as_not_shown(proc):
     proc.process(os.getpid())
     proc.remove(f"{os.getpid()}/cgroup")
     (proc.directory / str(os.getpid()) / "cgroup").mkdir()  # read(2) answers EISDIR
-    assert read(proc) is Reason.HIDDEN
+    assert read(proc) is Reason.KERNEL
 
 
 def test_the_id_of_a_thread_is_not_that_of_a_process():
@@ -154,7 +160,7 @@ def test_the_id_of_a_thread_is_not_that_of_a_process():
 
 def test_a_process_that_exits_while_it_is_read_is_gone_and_whatever_was_read_is_void(proc, monkeypatch):
     proc.process(os.getpid())
-    monkeypatch.setattr(facts, "has_exited", lambda _: True)
+    monkeypatch.setattr(facts, "exited", set)
     assert read(proc) is Reason.GONE
 
 
@@ -163,7 +169,7 @@ def test_a_bug_in_the_reading_leaves_no_descriptor_open(proc, monkeypatch):
         raise ZeroDivisionError
 
     proc.process(os.getpid())
-    monkeypatch.setattr(procfs, "parse_unit", fail)
+    monkeypatch.setattr(procfs, "parse_status", fail)
     with pytest.raises(ZeroDivisionError):  # and tests/conftest.py looks for what is left open
         open_victim(os.getpid(), proc.path)
 
@@ -200,33 +206,99 @@ def test_a_lack_of_descriptors_for_the_reading_does_not_make_a_process_hidden():
     assert isinstance(with_descriptors_left(2, lambda: open_victim(os.getppid())), Victim)
 
 
-def test_whoever_can_not_be_shown_to_be_a_descendant_is_none():
+def test_a_process_that_can_not_be_shown_to_be_a_descendant_is_none():
     grandparent = procfs.parse_stat(Path(f"/proc/{os.getppid()}/stat").read_bytes()).parent
     child = procfs.parse_stat(Path("/proc/self/stat").read_bytes())
     assert with_descriptors_left(1, lambda: facts.descends_from(child, grandparent)) is True
     assert with_descriptors_left(0, lambda: facts.descends_from(child, grandparent)) is False
 
 
-# Groups and ancestors
+# A zombie leader
 
 
-def test_the_members_of_a_group_are_those_that_live(proc):
-    proc.process(10, group=10)
-    proc.process(11, group=10)
-    proc.process(12, group=12)
-    proc.process(13, group=10, state=b"Z")
-    proc.process(14, group=10, state=b"Z", threads=2)
-    proc.process(15, group=10)
-    proc.write("15/stat", b"garbage")
-    proc.write("16", b"a file with a number for a name")
-    proc.write("meminfo", b"")
-    assert sorted(facts.group_members(10, proc.path)) == [10, 11, 14]
+CHURN = """
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+static pthread_attr_t a;
+static void *brief(void *x) { usleep((unsigned long)x); return 0; }
+static void *live(void *x) { pthread_t t;
+  for (int i = 0; i < 2; i++) pthread_create(&t, &a, brief, (void *)(unsigned long)(10 + rand() % 200));
+  usleep(50);
+  while (pthread_create(&t, &a, live, 0)) usleep(50);
+  return 0; }
+int main(void) { size_t n = 24 << 20; volatile char *p = malloc(n); for (size_t i = 0; i < n; i += 4096) p[i] = 1;
+  pthread_t t; pthread_attr_init(&a); pthread_attr_setdetachstate(&a, 1); pthread_attr_setstacksize(&a, 65536);
+  pthread_create(&t, &a, live, 0); puts("r"); fflush(stdout); pthread_exit(0); }
+"""
 
 
-def test_the_members_of_a_real_group_are_its_processes():
-    with victims.victim(1, own_group=True) as child:
-        assert facts.group_members(child.pid) == [child.pid]
-    assert facts.group_members(child.pid) == []
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+def test_a_zombie_leader_whose_threads_come_and_go_is_read_right_2000_times_of_2000(tmp_path):
+    (tmp_path / "churn.c").write_text(CHURN)
+    subprocess.run(["cc", "-O1", "-pthread", "-o", tmp_path / "churn", tmp_path / "churn.c"], check=True)
+    with subprocess.Popen([tmp_path / "churn"], stdout=subprocess.PIPE) as child:
+        try:
+            assert child.stdout.readline() == b"r\n"
+            while b") Z " not in Path(f"/proc/{child.pid}/stat").read_bytes():
+                pass
+            held = []
+            for _ in range(2000):
+                victim = open_victim(child.pid)
+                assert isinstance(victim, Victim), victim
+                held.append(victim.held_bytes)
+                os.close(victim.pidfd)
+            assert min(held) >= 24 * MIB
+        finally:
+            child.kill()
+
+
+def test_a_process_that_shows_nothing_is_looked_at_only_so_often(proc, monkeypatch):
+    looks = []
+    monkeypatch.setattr(facts, "read_process", lambda *_: looks.append(1))
+    proc.process(os.getpid())
+    assert read(proc) is Reason.KERNEL
+    assert len(looks) == facts._MOST_BLIND_LOOKS
+
+
+# Whether it still has memory
+
+
+def test_a_process_has_memory_until_all_its_threads_have_none(proc):
+    proc.process(os.getpid())
+    for thread in (10, 11):
+        proc.write(f"{os.getpid()}/task/{thread}/statm", b"0 0 0 0 0 0 0\n")
+    assert not facts.has_memory(os.getpid(), proc.path)
+    proc.write(f"{os.getpid()}/task/11/statm", b"7 0 0 0 0 0 0\n")
+    assert facts.has_memory(os.getpid(), proc.path), "mapped is enough: it may be swapped out"
+
+
+def test_a_process_that_can_not_be_looked_into_has_memory(proc):
+    assert facts.has_memory(os.getpid(), proc.path)
+
+
+def test_a_process_with_thousands_of_threads_is_not_asked_for_each(proc, monkeypatch):
+    monkeypatch.setattr(os, "listdir", lambda _: [str(thread) for thread in range(5000)])
+    monkeypatch.setattr(facts, "read_file", None)
+    assert facts.has_memory(os.getpid(), proc.path)
+
+
+def test_no_descriptor_left_to_look_counts_as_memory():
+    """It must not end the killer, nor free the slot."""
+    assert with_descriptors_left(0, lambda: facts.has_memory(os.getppid())) is True
+    assert with_descriptors_left(1, lambda: facts.has_memory(os.getppid())) is True
+
+
+def test_a_real_process_has_memory_and_a_zombie_none():
+    with victims.victim(1) as child:
+        assert facts.has_memory(child.pid)
+        child.kill()
+        assert victims.exits_within(child, 5)
+        assert not facts.has_memory(child.pid)
+
+
+# Ancestors
 
 
 def test_a_descendant_is_a_child_of_a_child_and_so_on(proc):
@@ -267,4 +339,4 @@ def test_a_process_whose_control_group_has_a_path_that_is_too_long_to_tell_is_no
     monkeypatch.setattr(os, "read", too_long)
     victim = facts.open_victim(os.getpid())
     os.close(victim.pidfd)
-    assert (victim.facts.cgroup, victim.facts.unit, victim.facts.membership) == ("", "", b"")
+    assert (victim.entry.cgroup, victim.entry.unit, victim.entry.membership) == ("", "", b"")

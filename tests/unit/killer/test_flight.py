@@ -6,16 +6,17 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
-from bustd_killer.flight import FlightKey, Kills, is_escalation
-from bustd_protocol.messages import Exited, Fate, Outcome, Reason, Scope, Signal
+from bustd_killer.flight import Kills
+from bustd_protocol.messages import Exited, Fate, Outcome, Reason, Scope, Signal, packed_members
 from bustd_shared.rules.protection import Protection
 from tests.support import victims
-from tests.unit.killer.making import MIB, config, guard, request
+from tests.unit.killer.making import LONG_AGO_MS, MIB, guard, policy, request
 
-CONFIG = config()
+POLICY = policy()
 LOCAL = guard()
 
 
@@ -31,12 +32,12 @@ def watched(kills: Kills) -> Iterator[None]:
         yield
     finally:
         if kills.flight is not None:
-            for pidfd in kills.flight.pidfds:
+            for _, pidfd in kills.flight.held:
                 os.close(pidfd)
 
 
 def test_a_victim_is_signalled_and_its_exit_reported_once():
-    kills = Kills()
+    kills = Kills(LONG_AGO_MS, POLICY)
     with victims.victim(32) as child:
         answer = kills.answer(request_for(child, uid=5), LOCAL, 1000)
         verdict = answer.verdict
@@ -46,55 +47,54 @@ def test_a_victim_is_signalled_and_its_exit_reported_once():
         assert f"signalled SIGTERM to {child.pid} (leak, unit " in answer.sentence
         assert answer.sentence.endswith(" for floor")
         assert victims.exits_within(child, 5)
-        ending = kills.follow(1043, CONFIG)
+        ending = kills.follow(1043, LOCAL)
         assert ending.exited == Exited(7, Fate.GONE, 43)
         assert ending.sentence == f"{child.pid} is gone after 43 ms"
         assert kills.flight is None
-        assert kills.follow(1044, CONFIG) is None
+        assert kills.follow(1044, LOCAL) is None
     assert child.returncode == -signal.SIGTERM
 
 
 def test_sigkill_is_sent_where_it_is_asked_for():
-    kills = Kills()
+    kills = Kills(LONG_AGO_MS, POLICY)
     with victims.victim(32, ignore_term=True) as child:
         answer = kills.answer(request_for(child, signal=Signal.KILL), LOCAL, 0)
-        kills.release_memory()  # after SIGKILL it helps or it is too late: either is ordinary
         assert "SIGKILL" in answer.sentence
         assert victims.exits_within(child, 5)
-        assert kills.follow(1, CONFIG).exited.fate is Fate.GONE
+        assert kills.follow(1, LOCAL).exited.fate is Fate.GONE
     assert child.returncode == -signal.SIGKILL
 
 
 def test_sigterm_that_is_not_obeyed_becomes_sigkill_when_its_grace_is_over():
-    kills = Kills()
+    kills = Kills(LONG_AGO_MS, POLICY)
     with victims.victim(32, ignore_term=True) as child:
         kills.answer(request_for(child), LOCAL, 1000)
         assert kills.flight.deadline_ms == 3000
-        assert kills.follow(2999, CONFIG) is None
+        assert kills.follow(2999, LOCAL) is None
         assert victims.is_alive(child)
-        ending = kills.follow(3000, CONFIG)
+        ending = kills.follow(3000, LOCAL)
         assert ending.exited is None
         assert ending.sentence == f"{child.pid} has not obeyed SIGTERM for 2000 ms: SIGKILL"
         assert victims.exits_within(child, 5)
-        assert kills.follow(3001, CONFIG).exited == Exited(7, Fate.GONE, 2001)
+        assert kills.follow(3001, LOCAL).exited == Exited(7, Fate.GONE, 2001)
     assert child.returncode == -signal.SIGKILL
 
 
 def test_an_escalation_is_free_and_starts_no_second_kill():
-    kills = Kills()
+    kills = Kills(LONG_AGO_MS, POLICY)
     with victims.victim(32, ignore_term=True) as child:
         kills.answer(request_for(child), LOCAL, 1000)
         answer = kills.answer(request_for(child, 8, signal=Signal.KILL), LOCAL, 1100)
         assert (answer.verdict.id, answer.verdict.reason, answer.verdict.signalled_count) == (8, Reason.NONE, 1)
         assert "escalation" in answer.sentence
-        assert kills.flight.deadline_ms == 1100 + CONFIG.stuck_ms
-        assert kills.retry_after_ms(1100, config(burst=2)) == 0, "only the first signal used up the rate"
+        assert kills.flight.deadline_ms == 1100 + POLICY.stuck_ms
+        assert kills.retry_after_ms(1100, policy(burst=2)) == 0, "only the first signal used up the rate"
         assert victims.exits_within(child, 5)
-        assert kills.follow(1200, CONFIG).exited == Exited(7, Fate.GONE, 200)
+        assert kills.follow(1200, LOCAL).exited == Exited(7, Fate.GONE, 200)
 
 
 def test_a_second_sigterm_for_the_one_in_flight_is_busy():
-    kills = Kills()
+    kills = Kills(LONG_AGO_MS, POLICY)
     with watched(kills), victims.victim(32, ignore_term=True) as child:
         kills.answer(request_for(child), LOCAL, 0)
         again = kills.answer(request_for(child, 8), LOCAL, 5000)
@@ -104,7 +104,7 @@ def test_a_second_sigterm_for_the_one_in_flight_is_busy():
 
 
 def test_while_one_kill_is_in_flight_no_other_begins_be_it_ever_so_urgent():
-    kills = Kills()
+    kills = Kills(LONG_AGO_MS, POLICY)
     with watched(kills), victims.victim(32, ignore_term=True) as child, victims.victim(32) as other:
         kills.answer(request_for(child), LOCAL, 0)
         for signal_asked in Signal:
@@ -117,20 +117,21 @@ def test_while_one_kill_is_in_flight_no_other_begins_be_it_ever_so_urgent():
 
 
 def test_what_is_refused_gets_no_signal_and_uses_up_nothing():
-    kills = Kills()
+    kills = Kills(LONG_AGO_MS, POLICY)
     with victims.victim(32) as child:
         protecting = guard(protection=Protection(names=(b"leak",)))
         for now_ms in range(10):
             answer = kills.answer(request_for(child), protecting, now_ms)
             assert (answer.verdict.outcome, answer.verdict.reason) == (Outcome.REFUSED, Reason.PROTECTED)
-        assert answer.sentence == f"refused SIGTERM to {child.pid} (leak) for floor: protected name leak"
+        assert answer.sentence.startswith(f"refused SIGTERM to {child.pid} (leak, unit ")
+        assert answer.sentence.endswith(f", uid {os.geteuid()}) for floor: protected name leak")
         assert kills.flight is None
-        assert kills.retry_after_ms(10, config(burst=1)) == 0
+        assert kills.retry_after_ms(10, policy(burst=1)) == 0
         assert victims.is_alive(child)
 
 
 def test_a_victim_that_went_before_it_was_asked_for_is_gone():
-    kills = Kills()
+    kills = Kills(LONG_AGO_MS, POLICY)
     with victims.victim(32) as child:
         asked = request_for(child)
         child.kill()
@@ -141,7 +142,7 @@ def test_a_victim_that_went_before_it_was_asked_for_is_gone():
 
 
 def test_a_group_dies_as_one_and_its_end_is_that_of_its_last_member():
-    kills = Kills()
+    kills = Kills(LONG_AGO_MS, POLICY)
     program = """
 import os, signal, time
 kept = bytes([1]) * (32 << 20)
@@ -152,37 +153,36 @@ time.sleep(120)
 """
     child = victims.start_program(program, own_group=True)
     try:
-        answer = kills.answer(request_for(child, scope=Scope.GROUP), LOCAL, 0)
+        (forked,) = map(int, Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split())
+        members = packed_members([(forked, victims.start_ticks(forked))])
+        answer = kills.answer(request_for(child, scope=Scope.GROUP, members=members), LOCAL, 0)
         assert answer.verdict.signalled_count == 2
         assert victims.exits_within(child, 5)
-        assert kills.follow(10, CONFIG) is None, "the child of the child lives on"
-        assert len(kills.flight.pidfds) == 1
-        assert kills.follow(2000, CONFIG).exited is None
+        assert kills.follow(10, LOCAL) is None, "the child of the child lives on"
+        assert len(kills.flight.held) == 1
+        assert kills.follow(2000, LOCAL).exited is None
         assert kills.flight.signal is Signal.KILL
-        assert select.select(kills.flight.pidfds, [], [], 5)[0]
-        assert kills.follow(2010, CONFIG).exited == Exited(7, Fate.GONE, 2010)
+        assert select.select([pidfd for _, pidfd in kills.flight.held], [], [], 5)[0]
+        assert kills.follow(2010, LOCAL).exited == Exited(7, Fate.GONE, 2010)
     finally:
         victims.end(child)
 
 
 @pytest.mark.parametrize("name", [b"x\ny", b"\x1b[31m"])
 def test_a_name_in_the_log_forges_nothing(name):
-    kills = Kills()
+    kills = Kills(LONG_AGO_MS, POLICY)
     answer = kills.answer(request(2**22, comm=name, condition=b"\n"), LOCAL, 0)
     assert answer.verdict.reason is Reason.GONE
     assert answer.sentence.isprintable()
 
 
-@pytest.mark.parametrize(
-    ("flight", "changed", "expected"),
-    [
-        (FlightKey(4711, 90125), {"signal": Signal.KILL}, True),
-        (FlightKey(4711, 90125), {"signal": Signal.KILL, "scope": Scope.GROUP}, True),
-        (FlightKey(4711, 90125), {"signal": Signal.TERM}, False),
-        (FlightKey(4711, 90124), {"signal": Signal.KILL}, False),
-        (FlightKey(4712, 90125), {"signal": Signal.KILL}, False),
-        (None, {"signal": Signal.KILL}, False),
-    ],
-)
-def test_only_sigkill_for_the_very_process_in_flight_is_an_escalation(flight, changed, expected):
-    assert is_escalation(flight, request(**changed)) is expected
+def test_the_log_has_what_the_killer_saw_and_in_quotes_what_it_was_told():
+    kills = Kills(LONG_AGO_MS, POLICY)
+    with watched(kills), victims.victim(32) as child:
+        lied = kills.answer(request_for(child, comm=b"sshd\n")._replace(start_ticks=1), LOCAL, 0)
+        assert lied.sentence.startswith(f"refused SIGTERM to {child.pid} (leak, unit ")
+        assert ', called "sshd\\n" by the monitor) for floor: start_time ' in lied.sentence
+        assert "called" not in kills.answer(request_for(child), LOCAL, 1).sentence
+        unseen = kills.answer(request(2**22), LOCAL, 2)
+        said = f'refused SIGTERM to {2**22} (called "leak" by the monitor) for floor: busy {child.pid} is in flight'
+        assert unseen.sentence == said

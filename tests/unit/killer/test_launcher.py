@@ -8,30 +8,33 @@ import sys
 
 import pytest
 
-from bustd_killer import launcher
-from bustd_killer.launcher import MonitorPlan, end_monitor, spawn_monitor
+from bustd_killer import serving
+from bustd_killer.stage1.launcher import MonitorPlan, spawn_monitor
 from tests.support import install
-from tests.unit.shared.forked import in_child
+from tests.unit.shared.forked import exits, in_child
 
 NOBODY = 65534
 
 REPORT = """
-import ctypes, json, os, socket, sys
+import json, os, socket, sys
 link = socket.socket(fileno=3)
-death = ctypes.c_int()
-ctypes.CDLL(None).prctl(2, ctypes.byref(death), 0, 0, 0)
+status = {line.split(":")[0]: line.split(":")[1].split() for line in open("/proc/self/status")}
 paths = {int(name): os.readlink(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd") if int(name) != 3
          and os.path.exists(f"/proc/self/fd/{name}")}
-report = {"uids": os.getresuid(), "gids": os.getresgid(), "groups": os.getgroups(), "paths": paths,
+report = {"uids": status["Uid"], "gids": status["Gid"], "groups": status["Groups"], "paths": paths,
           "environment": dict(os.environ), "is_for_me": os.environ["LISTEN_PID"] == str(os.getpid()),
-          "parent": os.getppid(), "death": death.value, "arguments": sys.argv[1:], "isolated": sys.flags.isolated,
-          "status": {line.split(":")[0]: line.split()[1] for line in open("/proc/self/status")
-                     if line.startswith(("Cap", "NoNewPrivs"))},
+          "parent": os.getppid(), "arguments": sys.argv[1:], "isolated": sys.flags.isolated,
+          "status": {name: words[0] for name, words in status.items() if name.startswith(("Cap", "NoNewPrivs"))},
           "family": int(link.family), "kind": int(link.type) & 15}
 os.write(2, b"said on its standard error\\n")
 link.send(json.dumps(report).encode())
-link.recv(1)
+link.recvmsg(1)
 sys.exit(7)
+"""
+WAITS = """
+import socket, time
+socket.socket(fileno=3).send(b"here")
+time.sleep(60)
 """
 STUBBORN = """
 import signal, socket, time
@@ -63,7 +66,7 @@ def reported(a_plan: MonitorPlan, log_fd: int) -> dict:
     report = json.loads(link.recv(65536))
     pidfd = os.pidfd_open(pid)
     link.close()
-    report["code"] = end_monitor(pid, pidfd)
+    report["code"] = serving._end_monitor(pid, pidfd)
     return report
 
 
@@ -129,15 +132,19 @@ def test_it_keeps_nothing_of_root(log):
         return reported(plan(REPORT, uid=NOBODY, gid=NOBODY), log.fileno())
 
     report = in_child(from_many_groups)
-    assert report["uids"] == [NOBODY] * 3
-    assert report["gids"] == [NOBODY] * 3
+    assert report["uids"] == [str(NOBODY)] * 4
+    assert report["gids"] == [str(NOBODY)] * 4
     assert report["groups"] == []
 
 
 @pytest.mark.parametrize("uid", [-1, pytest.param(NOBODY, marks=pytest.mark.root)])
-def test_it_is_told_when_the_killer_dies_although_it_has_changed_its_user(log, uid):
-    report = reported(plan(REPORT, uid=uid, gid=uid), log.fileno())
-    assert report["death"] == signal.SIGTERM
+def test_it_ends_when_the_killer_dies_although_it_has_changed_its_user(log, uid):
+    def killer():
+        link, pid = spawn_monitor(plan(WAITS, uid=uid, gid=uid), log.fileno())
+        assert link.recv(10) == b"here"
+        return pid
+
+    assert exits(in_child(killer))
 
 
 def test_a_monitor_that_leaves_by_itself_is_reaped_and_its_code_known(log):
@@ -145,12 +152,12 @@ def test_a_monitor_that_leaves_by_itself_is_reaped_and_its_code_known(log):
 
 
 def test_a_monitor_that_will_not_leave_is_made_to(log, monkeypatch):
-    monkeypatch.setattr(launcher, "_PATIENCE_MS", 10)
+    monkeypatch.setattr(serving, "_PATIENCE_MS", 10)
     link, pid = spawn_monitor(plan(STUBBORN), log.fileno())
     assert link.recv(10) == b"here"
     pidfd = os.pidfd_open(pid)
     link.close()
-    assert end_monitor(pid, pidfd) == -signal.SIGKILL
+    assert serving._end_monitor(pid, pidfd) == -signal.SIGKILL
     with pytest.raises(ChildProcessError):
         os.waitpid(pid, 0)
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from bustd_killer.listening import SocketError, at_path
+from bustd_killer.stage1.listening import SocketError, at_path
 from bustd_shared.daemon.packets import AF_UNIX, SOCK_SEQPACKET, Socket
 from tests.unit.shared.forked import in_child
 
 NOBODY = 65534
 ACTIVATED = """
 import os, sys
-from bustd_killer import listening
+from bustd_killer.stage1 import listening
 try:
     listener = listening.from_systemd()
 except listening.SocketError as error:

@@ -8,7 +8,7 @@ import pytest
 
 from bustd_killer.peer import Disconnected, Peer, credentials
 from bustd_protocol import codec, limits
-from bustd_protocol.errors import LocalProtocolError, RemoteProtocolError
+from bustd_protocol.errors import LocalProtocolError, OtherVersion, RemoteProtocolError
 from bustd_protocol.messages import (
     Bye,
     Exited,
@@ -25,8 +25,8 @@ from bustd_protocol.messages import (
 from bustd_shared.daemon.packets import pair
 from tests.unit.killer.making import request
 
-HELLO = MonitorHello(1, 1, 1, 812)
-ANSWER = KillerHello(1, 1, 640, 50, 0, 25, 40, 10, 2000, 5000, 0, 0, 0, 0, 0)
+HELLO = MonitorHello(1, 2, 2, 812)
+ANSWER = KillerHello(1, 2, 640, 50, 0, 25, 40, 10, 2000, 5000, 0, 0, 0, 0, 0)
 
 
 class Ends:
@@ -36,12 +36,12 @@ class Ends:
         ours, self.monitor = pair()
         self.peer = Peer(ours, 812, 998, 1000)
 
-    def says(self, *messages: object, now_ms: int = 1000):
+    def says(self, *messages: object):
         """What the Peer makes of these packets; the last one counts."""
         heard = None
         for message in messages:
             self.monitor.send(message if isinstance(message, bytes) else codec.encode(message))
-            heard = self.peer.receive(now_ms)
+            heard = self.peer.receive()
         return heard
 
     def close(self) -> None:
@@ -67,12 +67,12 @@ def greeted(ends):
 def test_messages_come_one_at_a_time_and_in_order(greeted):
     for message in (Ping(2), request(id=3)):
         greeted.monitor.send(codec.encode(message))
-    assert greeted.peer.receive(1000) == Ping(2)
-    assert greeted.peer.receive(1000) == request(id=3)
+    assert greeted.peer.receive() == Ping(2)
+    assert greeted.peer.receive() == request(id=3)
 
 
 def test_when_nothing_has_been_said_nothing_is_waited_for(ends):
-    assert ends.peer.receive(1000) is None
+    assert ends.peer.receive() is None
     assert not ends.peer.link.getblocking()
 
 
@@ -84,12 +84,12 @@ def test_a_peer_has_introduced_itself_once_it_has_said_hello(ends):
 
 
 @pytest.mark.parametrize("packet", [codec.encode(Ping(1)), codec.encode(request()), codec.encode(ANSWER)])
-def test_whoever_does_not_begin_with_hello_commits_a_violation(ends, packet):
+def test_a_peer_that_does_not_begin_with_hello_commits_a_violation(ends, packet):
     with pytest.raises(RemoteProtocolError):
         ends.says(packet)
 
 
-@pytest.mark.parametrize("packet", [b"\xc1", b"\x93\x03\x02\x01", b"\x93\x03\x01\x02\x00", b"x" * limits.PACKET_BYTES])
+@pytest.mark.parametrize("packet", [b"\xc1", b"\x93\x03\x02\x00", b"\x94\x03\x02\x02\x00", b"x" * limits.PACKET_BYTES])
 def test_a_packet_that_is_no_message_is_a_violation(greeted, packet):
     with pytest.raises(RemoteProtocolError):
         greeted.says(packet)
@@ -108,7 +108,7 @@ def test_descriptors_that_are_attached_are_a_violation_and_none_is_taken(greeted
         monitor.sendmsg([packet], [rights])
         os.close(writer)
         with pytest.raises(RemoteProtocolError, match="descriptors attached"):
-            greeted.peer.receive(1000)
+            greeted.peer.receive()
         assert os.read(reader, 1) == b"", "the killer holds no end of the pipe"
     os.close(reader)
 
@@ -118,44 +118,40 @@ def test_credentials_that_are_attached_are_a_violation(greeted):
         greeted.peer.link.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         monitor.send(codec.encode(Ping(2)))
         with pytest.raises(RemoteProtocolError):
-            greeted.peer.receive(1000)
+            greeted.peer.receive()
 
 
 @pytest.mark.parametrize("last", [lambda ends: ends.monitor.close(), lambda ends: ends.monitor.send(b"")])
 def test_an_end_of_file_or_an_empty_packet_is_the_end(greeted, last):
     last(greeted)
     with pytest.raises(Disconnected, match="end of file"):
-        greeted.peer.receive(1000)
+        greeted.peer.receive()
 
 
 def test_a_connection_that_was_reset_is_the_end(greeted):
     greeted.peer.send(Bye(0, Farewell.SHUTDOWN))
     greeted.monitor.close()  # with the Bye unread
     with pytest.raises(Disconnected):
-        greeted.peer.receive(1000)
+        greeted.peer.receive()
 
 
-def test_fifty_messages_in_a_second_are_heard_and_the_next_is_a_flood(greeted):
-    for count in range(limits.MESSAGES_PER_SECOND - 1):  # Hello was the first
-        greeted.says(Ping(count + 2), now_ms=1000 + count)
-        greeted.peer.send(Pong(count + 2))
-    with pytest.raises(RemoteProtocolError, match="more than 50 messages in a second"):
-        greeted.says(Ping(99), now_ms=1999)
+def test_a_peer_of_another_version_is_told_so_in_its_own_words(ends):
+    with pytest.raises(OtherVersion) as raised:
+        ends.says(b"\x96\x01\x01\x07\x01\x01\x2a")  # the Hello of version 1
+    assert raised.value.version == 1
+    ends.peer.send_farewell_to(1)
+    assert ends.monitor.recv(100) == b"\x94\x08\x01\x00\x02"
 
 
-def test_who_keeps_within_the_limit_is_heard_for_ever(greeted):
-    now_ms = 2000
-    for count in range(200):
-        now_ms += 20
-        assert greeted.says(Ping(count + 2), now_ms=now_ms) == Ping(count + 2)
-        greeted.peer.send(Pong(count + 2))
-        greeted.monitor.recv(100)
+def test_a_peer_of_another_version_that_has_gone_is_told_nothing(ends):
+    ends.monitor.close()
+    ends.peer.send_farewell_to(1)
 
 
 def test_a_peer_that_does_not_read_is_gone_and_is_not_waited_for(greeted):
     with pytest.raises(Disconnected):
         for count in range(100_000):
-            greeted.says(Ping(count + 2), now_ms=1000 + count * 1000)
+            greeted.says(Ping(count + 2))
             greeted.peer.send(Pong(count + 2))
 
 
@@ -183,7 +179,7 @@ def test_only_a_peer_that_knows_of_the_kill_awaits_its_end(greeted):
     assert not greeted.peer.awaits_exit
 
 
-def test_the_credentials_are_those_of_whoever_connected(tmp_path):
+def test_the_credentials_are_those_of_the_process_that_connected(tmp_path):
     path = str(tmp_path / "socket")
     with (
         socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener,

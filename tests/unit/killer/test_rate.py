@@ -4,25 +4,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bustd_killer.rate import Rate, after_kill, rate_wait_ms
-from tests.unit.killer.making import config
+from bustd_killer import rate
+from bustd_killer.rate import Bucket
+from tests.unit.killer.making import policy
 
+LONG_AGO_MS = -(10**7)
 DEFAULT = {"burst": 3, "interval_ms": 500, "per_minute": 60}
 
 
 def waiting_ms(done, now_ms, limits) -> int:
     """How long a monitor must wait that got these kills and asks now."""
-    rate = Rate()
+    told = rate.at_start(LONG_AGO_MS, limits)
     for moment in done:
-        rate = after_kill(rate, moment, limits)
-    return rate_wait_ms(rate, now_ms, limits)
+        told = rate.after_kill(told, moment, 1, limits)
+    return rate.wait_ms(told, now_ms, limits)
 
 
 def kills(moments_ms: list[int], limits: dict[str, int]) -> list[int]:
     """When a monitor that asks at these moments gets its kills."""
     done: list[int] = []
     for now_ms in moments_ms:
-        if waiting_ms(done, now_ms, config(**limits)) == 0:
+        if waiting_ms(done, now_ms, policy(**limits)) == 0:
             done.append(now_ms)
     return done
 
@@ -71,11 +73,11 @@ def test_no_more_than_burst_come_at_once_and_then_one_in_each_interval(case):
 def test_a_monitor_that_waits_as_long_as_it_is_told_gets_its_kill_and_not_a_millisecond_before(case, later_ms):
     done = tuple(kills(*case))
     now_ms = (done[-1] if done else 0) + later_ms
-    wait_ms = waiting_ms(done, now_ms, config(**case[1]))
+    wait_ms = waiting_ms(done, now_ms, policy(**case[1]))
     assert wait_ms >= 0
-    assert waiting_ms(done, now_ms + wait_ms, config(**case[1])) == 0
+    assert waiting_ms(done, now_ms + wait_ms, policy(**case[1])) == 0
     if wait_ms:
-        assert waiting_ms(done, now_ms + wait_ms - 1, config(**case[1])) == 1
+        assert waiting_ms(done, now_ms + wait_ms - 1, policy(**case[1])) == 1
 
 
 @given(asking())
@@ -84,13 +86,13 @@ def test_after_a_long_pause_there_is_room_for_the_whole_burst_again(case):
     done, limits = kills(*case), case[1]
     rested_ms = (done[-1] if done else 0) + max(60_000, limits["burst"] * limits["interval_ms"])
     for _ in range(limits["burst"]):
-        assert waiting_ms(done, rested_ms, config(**limits)) == 0
+        assert waiting_ms(done, rested_ms, policy(**limits)) == 0
         done.append(rested_ms)
 
 
 def test_by_default_three_at_once_and_the_fourth_after_half_a_second():
     assert kills([0, 0, 0, 0, 499, 500, 500, 999, 1000], DEFAULT) == [0, 0, 0, 500, 1000]
-    assert waiting_ms((100, 100, 100), 100, config(**DEFAULT)) == 500
+    assert waiting_ms((100, 100, 100), 100, policy(**DEFAULT)) == 500
 
 
 def test_half_a_burst_comes_back_in_half_the_time():
@@ -100,10 +102,96 @@ def test_half_a_burst_comes_back_in_half_the_time():
 def test_by_default_the_61st_kill_of_a_minute_waits_until_the_minute_is_over():
     done = kills(list(range(0, 60_000, 100)), DEFAULT)
     assert len(done) == 60
-    assert waiting_ms(done, 59_999, config(**DEFAULT)) == 1
-    assert waiting_ms(done, 60_000, config(**DEFAULT)) == 0
+    assert waiting_ms(done, 59_999, policy(**DEFAULT)) == 1
+    assert waiting_ms(done, 60_000, policy(**DEFAULT)) == 0
 
 
 @pytest.mark.parametrize("now_ms", [0, 1, 10**12])
-def test_the_first_kill_never_waits_however_long_the_machine_has_been_up(now_ms):
-    assert waiting_ms((), now_ms, config(**DEFAULT)) == 0
+def test_a_killer_that_has_rested_lets_the_first_kill_come_at_once(now_ms):
+    assert waiting_ms((), now_ms, policy(**DEFAULT)) == 0
+
+
+# After a start
+
+
+def from_the_start(moments_ms: list[int], **changed: int) -> list[int]:
+    """When a monitor that asks at these moments gets its kills of a killer that was started at 0."""
+    limits, done = policy(**DEFAULT | changed), []
+    told = rate.at_start(0, limits)
+    for now_ms in moments_ms:
+        if rate.wait_ms(told, now_ms, limits) == 0:
+            done.append(now_ms)
+            told = rate.after_kill(told, now_ms, 1, limits)
+    return done
+
+
+def test_the_burst_is_empty_at_the_start_and_fills_in_the_course_of_time():
+    assert from_the_start([0, 499, 500, 500, 1000]) == [500, 1000]
+    assert from_the_start([1500, 1500, 1500, 1500]) == [1500, 1500, 1500]
+
+
+def test_half_of_the_first_minutes_kills_are_used_already():
+    done = from_the_start(list(range(0, 120_000, 100)))
+    assert len([moment for moment in done if moment < 60_000]) == 30
+    assert len([moment for moment in done if 60_000 <= moment < 120_000]) == 60
+
+
+def test_starting_again_and_again_gives_less_than_not_to():
+    """A killer that is made to end gives a kill only after an interval, and half a minute's in a minute."""
+    per_start = len(from_the_start(list(range(0, 1000, 10))))
+    assert per_start == 1
+    assert from_the_start([0], interval_ms=0) == [0], "root may do without an interval"
+    assert from_the_start([0] * 60, interval_ms=0, per_minute=3) == [0] * 2
+
+
+def test_processes_count_for_a_minute_with_those_of_continuations():
+    told = rate.after_kill(rate.at_start(0, policy()), 1000, 300, policy())
+    told = rate.after_continuation(told, 2000, 20)
+    assert [rate.signalled_in_a_minute(told, now_ms) for now_ms in (2000, 60_999, 61_000, 62_000)] == [320, 320, 20, 0]
+    assert len(told.kills_ms) == 31, "a continuation is no kill"
+    told = rate.after_continuation(told, 200_000, 1)
+    assert told.signalled == ((200_000, 1),), "what is older is forgotten"
+
+
+# Buckets
+
+
+def test_a_bucket_gives_what_it_has_and_then_what_comes_back():
+    bucket = Bucket(50, 50, 0)
+    assert [bucket.take(0) for _ in range(51)] == [True] * 50 + [False]
+    assert (bucket.wait_ms(0), bucket.wait_ms(0, 2)) == (20, 40)
+    assert not bucket.take(19)
+    assert bucket.take(20)
+    assert not bucket.take(20)
+
+
+def test_a_bucket_never_has_more_than_it_holds_and_what_it_lacks_takes_nothing():
+    bucket = Bucket(10, 5, 0)
+    assert bucket.wait_ms(10**9, 10) == 0
+    assert not bucket.take(10**9, 11)
+    assert bucket.take(10**9, 10)
+    assert bucket.wait_ms(10**9, 1) == 200
+
+
+def test_a_clock_that_stands_still_gives_nothing_back():
+    bucket = Bucket(1, 1000, 5)
+    assert bucket.take(5)
+    assert not bucket.take(5)
+    assert not bucket.take(4)
+    assert bucket.take(6)
+
+
+@given(st.lists(st.tuples(st.integers(0, 400), st.integers(1, 40)), max_size=60))
+def test_in_no_time_does_a_bucket_give_more_than_its_content_and_what_comes_back(steps):
+    bucket, now_ms, given_away = Bucket(40, 100, 0), 0, []
+    for gap_ms, count in steps:
+        now_ms += gap_ms
+        wait_ms = bucket.wait_ms(now_ms, count)
+        assert bucket.take(now_ms, count) is (wait_ms == 0)
+        if wait_ms == 0:
+            given_away.append((now_ms, count))
+    for at, (first_ms, _) in enumerate(given_away):
+        total = 0
+        for last_ms, count in given_away[at:]:
+            total += count
+            assert total <= 40 + (last_ms - first_ms) / 10

@@ -2,14 +2,15 @@
 
 import errno
 import os
-import signal
 from pathlib import Path
+from signal import SIGKILL
 
 import pytest
 
-from bustd_killer import facts, rehearsal, sysapi
-from bustd_killer.checks import OwnPids
+from bustd_killer import facts, flight, rehearsal
+from bustd_killer.checks import Own
 from bustd_killer.rehearsal import Unable
+from bustd_killer.stage1 import resources
 from bustd_protocol.messages import Reason
 from bustd_shared.rules.protection import Protection
 from tests.support import victims
@@ -21,7 +22,7 @@ def fails(reading=None, patch=lambda: None, **how) -> str:
     """Rehearse in a child, which ends whatever is left of it by its own end; returns why it is unable, "" if not."""
 
     def rehearse():
-        subject = rehearsal.start_subject()
+        subject = resources.start_subject()
         patch()
         try:
             rehearsal.rehearse(subject, guard(reading, **how))
@@ -40,19 +41,19 @@ def refusing(code: int):
 
 
 def test_the_subject_waits_lives_and_can_be_chosen_by_the_kernel_again():
-    pid = rehearsal.start_subject()
+    pid = resources.start_subject()
     assert Path(f"/proc/{pid}/oom_score_adj").read_text() == "0\n"
     assert Path(f"/proc/{pid}/stat").read_text().split()[3] == str(os.getpid())
-    os.kill(pid, signal.SIGKILL)
-    assert os.waitpid(pid, 0)[1] == signal.SIGKILL
+    os.kill(pid, SIGKILL)
+    assert os.waitpid(pid, 0)[1] == SIGKILL
 
 
 def test_the_subject_dies_with_the_killer():
-    assert exits(in_child(rehearsal.start_subject))
+    assert exits(in_child(resources.start_subject))
 
 
 def test_a_rehearsal_that_succeeds_kills_and_reaps_its_subject():
-    subject = rehearsal.start_subject()
+    subject = resources.start_subject()
     rehearsal.rehearse(subject, guard())
     with pytest.raises(ChildProcessError):
         os.waitpid(subject, os.WNOHANG)
@@ -72,23 +73,16 @@ def test_a_policy_that_would_spare_the_subject_does_not_spoil_the_rehearsal(how)
     assert fails(**how) == ""
 
 
-def test_without_process_mrelease_it_is_still_able():
-    def patch():
-        sysapi.release_memory = refusing(errno.ENOSYS)
-
-    assert fails(patch=patch) == ""
-
-
 def test_a_sandbox_that_forbids_the_signal_is_fatal_and_named():
     def patch():
-        signal.pidfd_send_signal = refusing(errno.EPERM)
+        flight.pidfd_send_signal = refusing(errno.EPERM)
 
     assert fails(patch=patch) == "pidfd_send_signal: [Errno 1] Operation not permitted"
 
 
 def test_a_kernel_without_pidfd_send_signal_is_fatal_and_named():
     def patch():
-        signal.pidfd_send_signal = refusing(errno.ENOSYS)
+        flight.pidfd_send_signal = refusing(errno.ENOSYS)
 
     assert fails(patch=patch) == "pidfd_send_signal: [Errno 38] Function not implemented"
 
@@ -103,7 +97,7 @@ def test_a_sandbox_that_forbids_pidfd_open_is_fatal_and_named(code):
 
 def test_a_proc_that_hides_the_killers_own_child_is_fatal():
     def patch():
-        facts._read_facts = lambda *_: None
+        facts._read, facts._is_shown = (lambda *_: None), (lambda *_: False)
 
     said = fails(patch=patch)
     assert said.startswith("/proc does not show the killer its own child")
@@ -112,9 +106,9 @@ def test_a_proc_that_hides_the_killers_own_child_is_fatal():
 
 def test_facts_that_make_no_sense_are_fatal():
     def rehearse():
-        subject = rehearsal.start_subject()
+        subject = resources.start_subject()
         try:
-            rehearsal.rehearse(subject, guard(own=OwnPids(subject, 0, 0)))  # it takes its child for itself
+            rehearsal.rehearse(subject, guard(own=Own(subject, 0, 0)))  # it takes its child for itself
         except Unable as error:
             return str(error)
 
@@ -123,7 +117,7 @@ def test_facts_that_make_no_sense_are_fatal():
 
 def test_a_meminfo_that_makes_no_sense_is_fatal():
     def rehearse():
-        subject = rehearsal.start_subject()
+        subject = resources.start_subject()
         blind = guard()
         blind.machine.reading = None
         try:
@@ -136,10 +130,17 @@ def test_a_meminfo_that_makes_no_sense_is_fatal():
 
 def test_a_subject_that_outlives_sigkill_is_fatal():
     def patch():
-        signal.pidfd_send_signal = lambda *_: None
+        flight.pidfd_send_signal = lambda *_: None
         rehearsal._PATIENCE_MS = 10
 
     assert "outlived SIGKILL by 10 ms" in fails(patch=patch)
+
+
+def test_a_child_that_is_shown_and_makes_no_sense_is_fatal():
+    def patch():
+        facts._read = lambda *_: None
+
+    assert "(kernel)" in fails(patch=patch)
 
 
 # The proof on the monitor
@@ -171,7 +172,8 @@ def test_a_killer_that_may_not_signal_other_users_is_found_out():
 
 
 def test_a_killer_that_does_not_see_its_monitor_is_found_out(monkeypatch):
-    monkeypatch.setattr(facts, "_read_facts", lambda *_: None)
+    monkeypatch.setattr(facts, "_read", lambda *_: None)
+    monkeypatch.setattr(facts, "_is_shown", lambda *_: False)
     assert rehearsal.prove_on(os.getpid()).startswith("/proc hides the monitor from the killer")
 
 

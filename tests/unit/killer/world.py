@@ -11,21 +11,32 @@ import pytest
 
 from bustd_killer import facts
 from bustd_killer.aim import Aim
-from bustd_killer.facts import Facts, Victim
-from bustd_protocol.messages import Reason
+from bustd_killer.facts import Victim
+from bustd_protocol.messages import KillRequest, Reason, Scope, packed_members
+from bustd_shared.kernel.process import ProcEntry
 from bustd_shared.kernel.procfs import Stat
+
+from .making import request
 
 
 class World:
-    """PID to its facts, to the reason why it can't be opened, or to the error that opening it raises."""
+    """PID to what it is, to the reason why it can't be opened, or to the error that opening it raises."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.processes: dict[int, Facts | Reason | OSError] = {}
+        self.processes: dict[int, ProcEntry | Reason | OSError] = {}
         self.opened: list[int] = []
         self.ancestors: dict[int, set[int]] = {}
         monkeypatch.setattr(facts, "open_victim", self._open)
-        monkeypatch.setattr(facts, "group_members", self._members)
         monkeypatch.setattr(facts, "descends_from", self._descends)
+
+    def group_request(self, *members: int, pid: int = 4711, **changed: object) -> KillRequest:
+        """A request for the process group (or another scope in `changed`) with these members, as they are now."""
+        return request(pid, **{"scope": Scope.GROUP, "members": self.packed(*members)} | changed)
+
+    def packed(self, *members: int) -> bytes:
+        """These members as the monitor names them; 1 is the start time of one that is not there."""
+        found = [(pid, self.processes.get(pid)) for pid in members]
+        return packed_members((pid, it.stat.start_ticks if isinstance(it, ProcEntry) else 1) for pid, it in found)
 
     def _open(self, pid: int, proc: str = "/proc") -> Victim | Reason:
         self.opened.append(pid)
@@ -35,11 +46,6 @@ class World:
         if isinstance(found, Reason):
             return found
         return Victim(pid, os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), found)
-
-    def _members(self, group: int, proc: str = "/proc") -> list[int]:
-        return [
-            pid for pid, found in self.processes.items() if not isinstance(found, Facts) or found.stat.group == group
-        ]
 
     def _descends(self, stat: Stat, ancestor: int, proc: str = "/proc") -> bool:
         return ancestor in self.ancestors.get(stat.start_ticks, set())

@@ -12,6 +12,7 @@ from bustd_monitor.ranking.order import Candidate
 from bustd_monitor.ranking.settings import Matchers, Victims
 from bustd_monitor.sensing.processes import Process
 from bustd_monitor.sensing.reading import Reading
+from bustd_protocol import limits
 from bustd_protocol.messages import KillerHello, Reason, Signal, Verdict, outcome_of
 from bustd_shared.kernel.procfs import MemoryPressure
 
@@ -107,4 +108,4 @@ def verdict(reason: Reason = Reason.NONE, *, request_id: int = 1, retry_after_ms
 
 def killer_hello(request_id: int = 1, *, flight: tuple[int, int, int, int] = (0, 0, 0, 0)) -> KillerHello:
     """`flight`: its id, PID, start time and signal."""
-    return KillerHello(request_id, 1, 640, 50, 16 * MIB, 25, 40, 10, 2000, 5000, *flight, 0)
+    return KillerHello(request_id, limits.VERSION, 640, 50, 16 * MIB, 25, 40, 10, 2000, 5000, *flight, 0)

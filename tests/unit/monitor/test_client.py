@@ -84,7 +84,7 @@ def test_it_says_hello_as_soon_as_it_may(ends):
     assert ends.client.fileno() == -1
     assert ends.client.due_ms() == 0
     hello = ends.connect().hello
-    assert (hello.lowest_version, hello.highest_version, hello.pid) == (1, 1, os.getpid())
+    assert (hello.lowest_version, hello.highest_version, hello.pid) == (limits.VERSION, limits.VERSION, os.getpid())
     assert ends.client.fileno() >= 0
     assert not ends.client.is_ready
 
@@ -233,7 +233,7 @@ def test_a_killer_that_does_not_read_is_lost_and_not_waited_for(ends):
     ends.connect()
     with pytest.raises(Lost, match="temporarily unavailable"):
         for count in range(100_000):
-            ends.client.send(MonitorHello(count + 1, 1, 1, 812))
+            ends.client.send(MonitorHello(count + 1, limits.VERSION, limits.VERSION, 812))
 
 
 def test_without_a_connection_nothing_can_be_sent(ends):

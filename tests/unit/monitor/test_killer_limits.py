@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from bustd_killer.checks import Ruling, judge_shortage
 from bustd_killer.facts import Machine
+from bustd_killer.policy import LIMITS
 from bustd_monitor.conditions.killer_limits import KillerLimits, limits_in
 from bustd_monitor.conditions.stalled_seconds import Stalls
 from bustd_monitor.conditions.table import killer_warnings
@@ -46,8 +47,7 @@ KILLERS = st.builds(
 
 def killers_ruling(reading: Machine, config: killer_toml.KillerConfig) -> Ruling:
     """Check 9 of a killer with this configuration on a machine with this reading."""
-    ordinary = case(reading=reading)
-    return judge_shortage(ordinary._replace(guard=ordinary.guard._replace(config=config)))
+    return judge_shortage(case(reading=reading, **{name: getattr(config, name) for name in LIMITS}))
 
 
 @given(machines(), ANY_STALLS, any_conditions(), KILLERS)

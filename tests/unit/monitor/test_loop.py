@@ -10,10 +10,12 @@ from bustd_monitor.client import Client
 from bustd_monitor.config import config_of
 from bustd_monitor.loop import EXIT_KILLER_GONE, Loop
 from bustd_monitor.ranking.order import Ranking
+from bustd_monitor.reclaimer import Reclaimer
 from bustd_monitor.reporting.service_manager import ServiceManager
+from bustd_monitor.sensing.processes import Process
 from bustd_monitor.sensing.triggers import Triggers
 from bustd_protocol import codec
-from bustd_protocol.messages import Exited, Fate, KillRequest, MonitorHello, Ping, Reason, Signal
+from bustd_protocol.messages import Exited, Fate, KillRequest, MonitorHello, Ping, Reason, Scope, Signal
 from bustd_shared.daemon.packets import Socket
 from bustd_shared.rules.protection import Protection
 from tests.support.signals import handlers_restored
@@ -21,6 +23,27 @@ from tests.unit.monitor.making import GIB, candidate, killer_hello, reading, ver
 
 SHORT, VERY_SHORT, PLENTY = reading(0.8 * GIB), reading(0.3 * GIB), reading(12 * GIB)
 QUICK = {"sleep": {"shortest_ms": 1, "longest_ms": 1, "watch_longest_ms": 1}}
+
+
+class HeldVictims(Reclaimer):
+    """Without the thread and the kernel: the PIDs that are held, and those whose memory was to be taken."""
+
+    def __init__(self) -> None:
+        self.due_ms = None
+        self.held: list[int] = []
+        self.released: list[list[int]] = []
+
+    def hold(self, pids: list[int]) -> None:
+        self.drop()
+        self.held = pids
+
+    def release(self) -> None:
+        self.due_ms = None
+        self.released.append(self.held)
+        self.held = []
+
+    def drop(self) -> None:
+        self.due_ms, self.held = None, []
 
 
 class Scene:
@@ -31,9 +54,11 @@ class Scene:
         environment: dict[str, str] | None = None,
         sensor: object = None,
         client: Client | None = None,
+        path: str = "",
         **settings: object,
     ) -> None:
-        """`sensor`: instead of one that reads what is in `reading`; `client`: instead of one of a pair."""
+        """`sensor`: instead of one that reads what is in `reading`; `client`: instead of one of a pair; `path`: where a
+        killer listens, in place of one at the other end of a socket pair."""
         ours, self.killer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.killer.setblocking(False)
         self.now_ms, self.reading, self.said = 1000, PLENTY, []
@@ -42,7 +67,11 @@ class Scene:
         self.watch_takes_ms, self.due = 0, []
         self.is_listening, self.heard_at_each_line = False, []
         with ours:
-            self.client = client or Client("/nowhere", Socket(fileno=ours.detach()))
+            one_of_a_path = Client(path) if path else None
+            self.client = client or one_of_a_path or Client("/nowhere", Socket(fileno=ours.detach()))
+        self.reclaimer = HeldVictims()
+        self.members: list[tuple[int, int]] = []
+        self.listings: list[tuple[int, Scope]] = []
         self.service_manager = ServiceManager(environment or {})
         self.loop = Loop(
             config_of(QUICK | settings),
@@ -50,6 +79,10 @@ class Scene:
             sensor=sensor or SimpleNamespace(read=lambda *_: self.reading, quick_look=None),
             search=SimpleNamespace(rank=self.rank, watch=self.watch),
             client=self.client,
+            members=SimpleNamespace(
+                of=self.members_of, largest=lambda members, count: [pid for pid, _ in members[:count]]
+            ),
+            reclaimer=self.reclaimer,
             triggers=Triggers((), "none"),
             service_manager=self.service_manager,
             log=self.log,
@@ -67,6 +100,15 @@ class Scene:
     def rank(self, *_: object) -> Ranking:
         self.rankings += 1
         return Ranking(self.candidates, ())
+
+    def members_of(self, process: Process, scope: Scope) -> SimpleNamespace:
+        """`members`, as they are when they are listed; each listing is noted."""
+
+        def listed() -> list[tuple[int, int]]:
+            self.listings.append((process.pid, scope))
+            return list(self.members) if scope is not Scope.PROCESS else []
+
+        return SimpleNamespace(listed=listed)
 
     def watch(self, _terms: object, _now_ms: int, is_due: Callable[[], bool]) -> None:
         """Takes its time, and notes whether the next reading was due before and after that."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bustd_monitor.sensing.process_table import ProcessTable, of_this_machine
-from bustd_shared.kernel import cgroups
+from bustd_shared.kernel import cgroup_paths, cgroups
 from tests.fakes.procfs import FakeProc
 from tests.support import victims
 from tests.unit.monitor.making import process, ticks_ago
@@ -241,7 +241,7 @@ def test_a_wish_for_the_control_group_comes_with_its_process(proc, make):
 
 def test_the_table_of_this_machine_knows_its_control_groups():
     with closing(of_this_machine(only_uid=-1, only_descendants_of=0)) as table:
-        assert table.read(os.getpid(), 1).cgroup == cgroups.parse_path(Path("/proc/self/cgroup").read_bytes())
+        assert table.read(os.getpid(), 1).cgroup == cgroup_paths.parse_path(Path("/proc/self/cgroup").read_bytes())
         assert (table._hierarchy, table._trusted_uid) == (cgroups.hierarchy(), 0)
     with closing(of_this_machine(only_uid=1000, only_descendants_of=0)) as table:
         assert table._trusted_uid == 1000

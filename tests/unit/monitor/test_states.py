@@ -166,14 +166,14 @@ def test_one_that_got_sigkill_is_not_escalated():
 
 
 def test_after_the_exit_there_is_a_fresh_reading_before_anything_else():
-    state = states.on_exited(settling(), Exited(1, Fate.GONE, 40))
+    state = states.on_exited(settling(), Exited(1, Fate.GONE, 40), 400)
     assert (state.stage, state.flight, state.refused) == (Stage.WATCH, None, frozenset())
     assert after(QUIET, state=state, start_ms=500)[0].stage is Stage.CALM
     assert isinstance(after(FIRING, state=state, start_ms=500)[1][0], Rank)
 
 
 def test_a_victim_that_is_stuck_is_not_asked_for_again_as_long_as_it_lives():
-    state = states.on_exited(settling(), Exited(1, Fate.STUCK, 7000))
+    state = states.on_exited(settling(), Exited(1, Fate.STUCK, 7000), 400)
     victim = (101, ONE.process.start_ticks)
     assert (state.refused, state.stuck) == ({victim}, (victim,))
     assert after(FIRING, state=state, start_ms=500)[0].refused == {victim}
@@ -184,8 +184,82 @@ def test_a_victim_that_is_stuck_is_not_asked_for_again_as_long_as_it_lives():
 def test_of_those_that_are_stuck_only_so_many_are_remembered():
     state = settling()
     for pid in range(100):
-        state = states.on_exited(state._replace(stage=Stage.SETTLE, flight=Flight(pid, 1, 9)), Exited(1, Fate.STUCK, 1))
+        killing = state._replace(stage=Stage.SETTLE, flight=Flight(pid, 1, 9))
+        state = states.on_exited(killing, Exited(1, Fate.STUCK, 1), 400)
     assert (len(state.stuck), state.stuck[-1]) == (64, (99, 1))
+
+
+@pytest.mark.parametrize("fate", [Fate.GONE, Fate.RELEASED])
+def test_a_victim_that_has_given_its_memory_back_ends_the_kill(fate):
+    state = states.on_exited(settling(), Exited(1, fate, 40), 400)
+    assert (state.stage, state.flight, state.stuck, state.spared) == (Stage.WATCH, None, (), ())
+
+
+def spared_at(now_ms: int, state: State) -> State:
+    """The state after ONE has lived through a SIGTERM, because memory was no longer short at its deadline."""
+    return states.on_exited(state, Exited(1, Fate.SPARED, 2000), now_ms)
+
+
+def asked_for_again(state: State, now_ms: int, *candidates) -> Ask:
+    state, (rank,) = states.on_reading(state, FIRING, now_ms, CONDITIONS)
+    assert isinstance(rank, Rank)
+    _, (ask,) = states.on_ranking(state, candidates, FIRING, now_ms, CONDITIONS)
+    assert isinstance(ask, Ask)
+    return ask
+
+
+@pytest.mark.parametrize(
+    ("later_ms", "signal"), [(1, Signal.KILL), (599_999, Signal.KILL), (600_000, Signal.TERM), (10**7, Signal.TERM)]
+)
+def test_one_that_was_spared_gets_sigkill_at_once_the_next_time_for_ten_minutes(later_ms, signal):
+    state = spared_at(2300, settling())
+    assert (state.stage, state.flight, state.refused) == (Stage.WATCH, None, frozenset())
+    ask = asked_for_again(state, 2300 + later_ms, ONE, TWO)
+    assert (ask.candidate, ask.finding.signal) == (ONE, signal)
+
+
+def test_one_that_was_spared_is_remembered_while_it_is_quiet():
+    state = after(QUIET, QUIET, QUIET, state=spared_at(2300, settling()), start_ms=3000)[0]
+    assert state.stage is Stage.CALM
+    assert asked_for_again(state, 5000, ONE).finding.signal is Signal.KILL
+
+
+def test_another_process_than_the_spared_one_gets_sigterm_whatever_its_pid():
+    state = spared_at(2300, settling())
+    successor = candidate(101, start_ticks=ONE.process.start_ticks + 1)
+    assert asked_for_again(state, 2400, successor).finding.signal is Signal.TERM
+    assert asked_for_again(state, 2400, TWO, ONE).finding.signal is Signal.TERM
+
+
+def test_of_those_that_were_spared_only_so_many_are_remembered():
+    state = settling()
+    for pid in range(100):
+        state = spared_at(400, state._replace(stage=Stage.SETTLE, flight=Flight(pid, 1, 15)))
+    assert (len(state.spared), state.spared[-1]) == (64, (99, 1, 600_400))
+
+
+def test_a_kill_whose_end_crossed_a_request_is_waited_for_again():
+    state = states.on_exited(settling(), Exited(1, Fate.GONE, 40), 400)
+    state = states.on_resumed(state, Flight(101, ONE.process.start_ticks, Signal.TERM))
+    assert state.stage is Stage.SETTLE
+    assert states.on_exited(state, Exited(2, Fate.GONE, 40), 500).stage is Stage.WATCH
+
+
+def test_an_escalation_that_the_killer_finds_needless_is_made_again_after_a_second():
+    state, (action,) = after(URGENT, state=settling(), start_ms=400)
+    assert isinstance(action, Escalate)
+    state, actions = states.on_verdict(state, Asked(ONE, Signal.TERM), verdict(Reason.NOT_SHORT), 410)
+    assert (state.stage, actions) == (Stage.SETTLE, ())
+    assert after(URGENT, state=state, start_ms=1409)[1] == ()
+    assert isinstance(after(URGENT, state=state, start_ms=1410)[1][0], Escalate)
+
+
+@pytest.mark.parametrize("reason", [reason for reason in Reason if reason is not Reason.NOT_SHORT])
+def test_an_escalation_that_is_answered_otherwise_is_not_made_again(reason):
+    state, _ = after(URGENT, state=settling(), start_ms=400)
+    state, actions = states.on_verdict(state, Asked(ONE, Signal.TERM), verdict(reason), 410)
+    assert (state.stage, state.flight.signal, actions) == (Stage.SETTLE, Signal.KILL, ())
+    assert after(URGENT, URGENT, state=state, start_ms=5000)[1] == ()
 
 
 def test_the_rate_of_filling_is_followed_from_reading_to_reading():
@@ -205,7 +279,7 @@ def test_a_victim_that_got_sigterm_gets_sigkill_when_memory_fills_too_fast_for_i
 
 def test_the_exit_of_a_kill_that_nobody_knows_of_changes_nothing():
     for state in (State(), State(Stage.WATCH), acting(ONE)[0]):
-        assert states.on_exited(state, Exited(1, Fate.STUCK, 1)) == state
+        assert states.on_exited(state, Exited(1, Fate.STUCK, 1), 400) == state
 
 
 # The killer comes and goes
@@ -268,7 +342,7 @@ def test_every_step_that_is_made_is_in_the_table_and_every_entry_of_the_table_is
         for a_reading in (QUIET, SCARCE, FIRING, URGENT):
             states.on_reading(state, a_reading, 0, CONDITIONS)
         for fate in Fate:
-            states.on_exited(state, Exited(1, fate, 1))
+            states.on_exited(state, Exited(1, fate, 1), 0)
         for hello in (killer_hello(), killer_hello(flight=(5, 101, 90125, 15))):
             states.on_hello(state, hello)
         states.on_lost(state, 0)
@@ -296,7 +370,7 @@ def test_conditions_that_are_switched_off_do_not_ask():
 def test_after_a_kill_the_lag_of_avg10_takes_nobody_before_a_second_of_stalls_was_measured():
     pressed = reading(2 * GIB, pressure=psi(60))
     killing = State(Stage.SETTLE, readings=2, flight=Flight(101, 90125, 15))
-    state = states.on_exited(killing, Exited(1, Fate.GONE, 40))
+    state = states.on_exited(killing, Exited(1, Fate.GONE, 40), 500)
     for now_ms in (1000, 1500):
         state, actions = states.on_reading(state, pressed, now_ms, CONDITIONS)
         assert (state.stage, actions) == (Stage.WATCH, ())
@@ -306,7 +380,7 @@ def test_after_a_kill_the_lag_of_avg10_takes_nobody_before_a_second_of_stalls_wa
 
 def test_after_a_kill_a_floor_that_is_still_reached_takes_the_next_at_once():
     killing = State(Stage.SETTLE, readings=2, flight=Flight(101, 90125, 15))
-    state = states.on_exited(killing, Exited(1, Fate.GONE, 40))
+    state = states.on_exited(killing, Exited(1, Fate.GONE, 40), 500)
     _, (action,) = states.on_reading(state, reading(GIB / 2, pressure=psi(60)), 1000, CONDITIONS)
     assert isinstance(action, Rank) and action.finding.name == "floor"
 
@@ -325,7 +399,7 @@ def test_after_a_death_the_stalls_before_it_take_nobody_else_and_two_seconds_of_
     assert [type(action) for action in actions] == [Rank]
     state, _ = states.on_ranking(state, (ONE,), stalled_for(2), 2000, only_stall)
     state, _ = states.on_verdict(state, Asked(ONE, Signal.TERM), verdict(), 2010)
-    state = states.on_exited(state, Exited(1, Fate.GONE, 50))
+    state = states.on_exited(state, Exited(1, Fate.GONE, 50), 2060)
     for now_ms, seconds in ((2300, 2), (3300, 3)):
         state, actions = states.on_reading(state, stalled_for(seconds), now_ms, only_stall)
         assert (state.stage, actions) == (Stage.WATCH, ()), f"a second victim {now_ms - 2060} ms after the first"

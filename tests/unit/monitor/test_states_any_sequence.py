@@ -133,7 +133,7 @@ class World:
             if step.fate is Fate.STUCK:
                 self.forbidden.add(self.flight)
             self.flight = None
-            self.state = states.on_exited(self.state, Exited(1, step.fate, 1))
+            self.state = states.on_exited(self.state, Exited(1, step.fate, 1), self.now_ms)
         elif not self.is_connected:
             self.is_connected = True
             if step.flight_id:
@@ -194,7 +194,7 @@ def test_whatever_comes_in_whatever_order_there_is_a_next_state_and_no_kill_befo
             answer = verdict(step.reason, retry_after_ms=step.wait_ms)
             state, actions = states.on_verdict(state, asked, answer, now_ms)
         elif step.what == "exited":
-            state = states.on_exited(state, Exited(1, step.fate, 1))
+            state = states.on_exited(state, Exited(1, step.fate, 1), now_ms)
         elif step.what == "lost":
             state = states.on_lost(state, now_ms + step.wait_ms)
         else:

@@ -81,6 +81,19 @@ def test_when_its_company_may_not_die_the_process_alone_is_asked_for_and_only_th
         assert (after.stage, [type(one) for one in actions]) == (Stage.WATCH, [CannotKill])
 
 
+@pytest.mark.parametrize("scope", [Scope.GROUP, Scope.CGROUP])
+def test_one_that_was_spared_gets_sigkill_also_alone_and_also_as_the_next(scope):
+    spared = ((101, ONE.process.start_ticks, NOW + 1), (102, TWO.process.start_ticks, NOW + 1))
+    whole = ONE._replace(scope=scope, held_bytes=3 * GIB)
+    state = asked_for(whole, TWO, THREE)._replace(spared=spared)
+    state, (alone,) = states.on_verdict(state, Asked(whole, Signal.KILL), verdict(Reason.PROTECTED), NOW)
+    assert (alone.candidate, alone.finding.signal) == (ONE, Signal.KILL)
+    state, (second,) = states.on_verdict(state, Asked(ONE, Signal.KILL), verdict(Reason.PROTECTED), NOW)
+    assert (second.candidate, second.finding.signal) == (TWO, Signal.KILL)
+    _, (third,) = states.on_verdict(state, Asked(TWO, Signal.KILL), verdict(Reason.PROTECTED), NOW)
+    assert (third.candidate, third.finding.signal) == (THREE, Signal.TERM)
+
+
 @pytest.mark.parametrize("reason", of(Reaction.RANK_AGAIN))
 def test_when_the_ranking_is_out_of_date_nobody_else_is_asked_for_before_a_fresh_one(reason):
     state, actions = answered(reason, ONE, TWO)
@@ -123,8 +136,11 @@ def test_every_reason_is_one_of_these():
     assert of(Reaction.AWAIT_RATE) == [Reason.RATE]
 
 
-@pytest.mark.parametrize("reason", Reason)
-@pytest.mark.parametrize("stage", [Stage.CALM, Stage.WATCH, Stage.SETTLE])
-def test_an_answer_that_is_not_waited_for_such_as_an_escalations_changes_nothing(reason, stage):
+NOT_WAITED_FOR = [(stage, reason) for stage in (Stage.CALM, Stage.WATCH, Stage.SETTLE) for reason in Reason]
+NOT_WAITED_FOR.remove((Stage.SETTLE, Reason.NOT_SHORT))  # such an escalation is made again: test_states.py
+
+
+@pytest.mark.parametrize(("stage", "reason"), NOT_WAITED_FOR)
+def test_an_answer_that_is_not_waited_for_such_as_an_escalations_changes_nothing(stage, reason):
     state = State(stage, flight=Flight(101, 1, 9))
     assert states.on_verdict(state, Asked(TWO, Signal.KILL), verdict(reason), NOW) == (state, ())

@@ -59,6 +59,8 @@ def test_units_are_read_from_what_systemctl_says():
         ("Documentation=man:bustd-killer(8)", "Documentation=man:bustd-selftest-killer(8)"),
         ("EnvironmentFile=-/etc/default/bustd-monitor", None),
         ("Slice=bustd.slice", None),
+        ("User=bustd-killer", None),
+        ("Group=bustd-killer", None),
         ("ListenSequentialPacket=/run/bustd/killer.sock", None),
         ("ExecStart=python3 /x/bustd_killer/__main__.py", None),
         ("After=bustd-monitor-extra.service my-bustd-killer.service", None),

@@ -6,7 +6,7 @@ import pytest
 
 from bustd_protocol import codec, limits
 from bustd_protocol.connection import Connection
-from bustd_protocol.errors import LocalProtocolError, RemoteProtocolError
+from bustd_protocol.errors import LocalProtocolError, OtherVersion, RemoteProtocolError
 from bustd_protocol.messages import (
     Bye,
     Exited,
@@ -140,6 +140,35 @@ def test_the_killer_sees_every_hello() -> None:
     monitor, killer = ends()
     again = HELLO._replace(id=9)
     assert carried(monitor, killer, HELLO, again) == [HELLO, again]
+
+
+# Other versions
+
+
+@pytest.mark.parametrize("version", [0, 1, 3, 255])
+def test_a_peer_of_another_version_is_told_so_in_its_own_and_then_nothing_more(version: int) -> None:
+    _, killer = at_idle()
+    hello = bytes([0x96, 1, *([version] if version < 128 else [0xCC, version]), 1, 0, 0, 7])
+    with pytest.raises(OtherVersion) as caught:
+        killer.receive(hello, False, False)
+    assert killer.session.phase is Phase.IDLE
+    assert killer.farewell_to(caught.value.version) == codec.farewell_to(version)
+    assert killer.session == Session(Phase.CLOSED)
+    with pytest.raises(LocalProtocolError):
+        killer.send(Pong(2))
+    assert killer.farewell_to(version) == codec.farewell_to(version), "nothing that a peer does raises here"
+
+
+@pytest.mark.parametrize("way", [(), (HELLO,), (HELLO, ANSWER)], ids=["start", "greeted", "idle"])
+def test_a_farewell_of_another_version_is_heard_as_bye_in_any_phase(way: tuple[Message, ...]) -> None:
+    monitor, killer = ends()
+    for message in way:
+        carried(*((killer, monitor) if message is ANSWER else (monitor, killer)), message)
+    assert monitor.receive(bytes.fromhex("94 08 03 00 05"), False, False) == Bye(0, Farewell.VERSION)
+    assert monitor.session.phase is Phase.CLOSED
+
+
+# What an end is asked
 
 
 QUESTIONS = ("has_begun", "is_open", "may_ask", "awaits_exit")

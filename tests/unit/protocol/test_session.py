@@ -298,13 +298,13 @@ def test_a_restarted_monitor_discards_what_its_former_self_was_sent() -> None:
     assert walked(verdict(2), exited(2), Pong(3), answer(new_id=8), start=greeted) == Session(Phase.IDLE)
 
 
-@pytest.mark.parametrize(("lowest", "highest"), [(0, 0), (2, 2), (2, 255), (1, 0), (255, 0)])
+@pytest.mark.parametrize(("lowest", "highest"), [(0, 0), (1, 1), (0, 1), (3, 3), (3, 255), (2, 0), (255, 0)])
 def test_a_hello_without_our_version_is_a_violation(lowest: int, highest: int) -> None:
     for session in (Session(), *(STANDING[phase] for phase in (Phase.GREETED, Phase.IDLE, Phase.FLYING))):
         assert is_violation(session, MONITOR, hello(1, lowest, highest))
 
 
-@pytest.mark.parametrize(("lowest", "highest"), [(1, 1), (0, 1), (1, 2), (0, 255)])
+@pytest.mark.parametrize(("lowest", "highest"), [(2, 2), (0, 2), (1, 2), (2, 3), (0, 255)])
 def test_a_hello_whose_versions_include_ours_is_accepted(lowest: int, highest: int) -> None:
     assert walked(hello(1, lowest, highest)).phase is Phase.GREETED
 
@@ -313,7 +313,7 @@ def test_a_second_ping_before_the_pong_is_a_violation() -> None:
     assert is_violation(walked(hello(), answer(), Ping(7)), MONITOR, Ping(8))
 
 
-@pytest.mark.parametrize("version", [0, 2, 255])
+@pytest.mark.parametrize("version", [0, 1, 3, 255])
 def test_a_killer_that_would_speak_another_version_commits_a_violation(version: int) -> None:
     assert is_violation(walked(hello()), KILLER, answer(version=version))
 

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import re
+import struct
 from enum import IntEnum
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bustd_protocol import limits
-from bustd_protocol.codec import decode
+from bustd_protocol.codec import decode, farewell_to
 from bustd_protocol.connection import Connection
-from bustd_protocol.errors import RemoteProtocolError
+from bustd_protocol.errors import OtherVersion, RemoteProtocolError
 from bustd_protocol.messages import (
     LAYOUT,
+    Bye,
     EnumField,
     Farewell,
     Fate,
     FieldKind,
     IntField,
+    KillRequest,
     Message,
     Outcome,
     Reason,
@@ -28,8 +32,12 @@ from bustd_protocol.messages import (
 )
 from bustd_protocol.reactions import REACTIONS
 from bustd_protocol.session import TRANSITIONS, Cue, Phase, Role
+from bustd_shared.kernel import cgroup_paths
+from bustd_shared.rules.killer_toml import config_of
 
 SPEC = (Path(__file__).parents[3] / "protocol" / "SPEC.md").read_text(encoding="utf-8")
+PROSE = " ".join(SPEC.split())
+"""The same, wherever its lines end."""
 NAMED = {kind.__name__: kind for kind in LAYOUT}
 Row = dict[str, str]
 
@@ -79,13 +87,16 @@ def kind_and_range(kind: FieldKind) -> tuple[str, str]:
         if kind.members is Reason:
             return "Reason", f"{min(Reason)} to {max(Reason)}"
         return kind.members.__name__, ", ".join(str(int(member)) for member in kind.members)
-    return "bin", f"up to {kind.longest} bytes"
+    return "bin", f"up to {kind.longest} bytes" + (f", a multiple of {kind.step}" if kind.step > 1 else "")
 
 
-def shown(value: object) -> str:
+def shown(name: str, value: Any) -> str:
     """A field's value as the example writes it."""
     if isinstance(value, IntEnum):
         return value.name
+    if name == "members":
+        records = struct.Struct("<IQ").iter_unpack(value)
+        return ", ".join(f"{pid}/{start_ticks}" for pid, start_ticks in records) or "none"
     if isinstance(value, bytes):
         return '"' + "".join(chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}" for byte in value) + '"'
     return str(value)
@@ -121,12 +132,39 @@ def test_every_limit_is_named_with_its_value() -> None:
 
 
 def test_the_rules_of_transport_give_the_same_numbers() -> None:
-    assert f"A packet must have 1 to {limits.PACKET_BYTES} bytes." in SPEC
-    assert f"must not send more than {limits.MESSAGES_PER_SECOND} packets in any second" in SPEC
-    assert f"MonitorHello within {limits.HELLO_DEADLINE_MS // 1000} seconds" in SPEC
-    assert f"A Verdict that has not come within {limits.VERDICT_DEADLINE_MS // 1000} s" in SPEC
-    assert f"`version` is {limits.VERSION} in every message" in SPEC
+    assert f"A packet must have 1 to {limits.PACKET_BYTES} bytes." in PROSE
+    assert f"must not send more than {limits.MESSAGES_PER_SECOND} packets in any second" in PROSE
+    assert f"MonitorHello within {limits.HELLO_DEADLINE_MS // 1000} seconds" in PROSE
+    assert f"A Verdict that has not come within {limits.VERDICT_DEADLINE_MS // 1000} s" in PROSE
+    assert f"`version` is {limits.VERSION} in every message" in PROSE
+    assert f"accepts at most {limits.CONNECTIONS_PER_SECOND} connections in a second" in PROSE
     assert SPEC.startswith(f"# The bustd protocol, version {limits.VERSION}\n")
+
+
+def test_the_rules_on_members_give_the_same_numbers() -> None:
+    assert f"Each member is a record of {limits.MEMBER_BYTES} bytes" in PROSE
+    assert f"A group may have more than {limits.MEMBERS} members" in PROSE
+    assert f"a kill that ended at most {limits.CONTINUATION_MS // 1000} s ago" in PROSE
+    assert f"At most {limits.CONTINUATIONS} continuations of one kill are accepted" in PROSE
+    assert f"more than {cgroup_paths.DEEPEST} components" in PROSE
+
+
+def test_the_limits_are_told_with_the_same_numbers() -> None:
+    at_once, policy = limits.PROCESSES_AT_ONCE, config_of({})
+    assert f"There are {at_once} tokens at most, and {limits.PROCESSES_PER_SECOND} come back in a second." in PROSE
+    assert f"In any 60 s, at most {at_once} processes are signalled." in PROSE
+    assert f"In any 60 s, at most {policy.per_minute} requests are signalled." in PROSE
+    assert f"counts half of the {policy.per_minute} as used" in PROSE
+    assert f"Every {policy.interval_ms} ms there is room for one more" in PROSE
+    assert f"`stuck_ms` ({policy.stuck_ms // 1000} s) have passed since SIGKILL" in PROSE
+    assert f"{policy.term_ms // 1000} s (`term_grace_ms`) later" in PROSE
+
+
+def test_the_form_of_bye_that_never_changes_is_that_of_this_version() -> None:
+    number, fields = LAYOUT[Bye]
+    assert f"`[{number}, version, 0, n]`" in PROSE
+    assert fields == (IntField(0, 0), EnumField(Farewell))
+    assert f"Bye, `farewell` VERSION (n is {int(Farewell.VERSION)})" in PROSE
 
 
 def test_every_message_is_named_with_its_number() -> None:
@@ -204,7 +242,7 @@ def test_the_example_has_every_type_of_message() -> None:
 def test_the_packets_of_the_example_are_those_of_its_messages() -> None:
     for _, row, packet in example():
         message: Message = decode(packet)
-        fields = [f"{name}={shown(value)}" for name, value in zip(message._fields, message, strict=True)]
+        fields = [f"{name}={shown(name, value)}" for name, value in zip(message._fields, message, strict=True)]
         assert row["message"] == " ".join([type(message).__name__, *fields])
 
 
@@ -222,9 +260,31 @@ def test_the_example_is_a_connection_that_both_ends_permit() -> None:
 
 
 def test_the_packet_that_is_explained_byte_by_byte_is_the_first_of_the_example() -> None:
-    (block,) = re.findall(r"byte by byte:\n\n((?:    .+\n)+)", SPEC)
-    pieces = [line.strip().split("  ")[0] for line in block.splitlines()]
-    assert bytes.fromhex(" ".join(pieces)) == example()[0][2]
+    assert explained("The first packet") == example()[0][2]
+
+
+def test_the_members_that_are_explained_byte_by_byte_are_those_of_a_request_of_the_example() -> None:
+    requests = {packet: decode(packet) for _, _, packet in example() if isinstance(decode(packet), KillRequest)}
+    field = explained("The members of the continuation")
+    (request,) = [request for packet, request in requests.items() if packet.endswith(field)]
+    assert field == bytes([0xC4, len(request.members)]) + request.members
+    assert request.id == 5
+
+
+def explained(what: str) -> bytes:
+    """The bytes that the page explains one after the other."""
+    (block,) = re.findall(rf"^{what}, byte by byte:\n\n((?:    .+\n)+)", SPEC, flags=re.MULTILINE)
+    return bytes.fromhex(" ".join(line.strip().split("  ")[0] for line in block.splitlines()))
+
+
+def test_the_packet_of_another_version_is_shown_with_its_answer() -> None:
+    (answered,) = re.findall(
+        r"^\| `(.+)` \| version \d+; the killer answers it with `(.+)` \|$", SPEC, flags=re.MULTILINE
+    )
+    packet, answer = (bytes.fromhex(text) for text in answered)
+    with pytest.raises(OtherVersion) as caught:
+        decode(packet)
+    assert farewell_to(caught.value.version) == answer
 
 
 @pytest.mark.parametrize("row", table("packet", "why"), ids=lambda row: row["why"])

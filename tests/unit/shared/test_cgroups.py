@@ -5,8 +5,9 @@ import resource
 
 import pytest
 
-from bustd_shared.kernel import cgroups
-from bustd_shared.kernel.cgroups import MOST_GROUPS, Whole, leaf_unit, parse_path, whole_of
+from bustd_shared.kernel import cgroup_paths, cgroups
+from bustd_shared.kernel.cgroup_paths import is_member, leaf_unit, parse_path, target_of
+from bustd_shared.kernel.cgroups import MOST_GROUPS, Whole
 from tests.fakes.cgroupfs import FakeHierarchy
 from tests.support.cgroups import mount_point
 from tests.unit.shared.forked import in_child
@@ -111,30 +112,61 @@ def test_a_process_belongs_to_the_nearest_unit_above_it(path, unit):
 )
 def test_no_slice_no_session_no_manager_and_no_group_without_a_unit_dies_whole(path):
     assert leaf_unit(path) == ""
-    assert whole_of(path, lambda _: True) is None
+    assert target_of(path, lambda _: False) == ""
+
+
+@pytest.mark.parametrize(
+    "path", ["/user.slice/user-1000.slice/session-3.scope", USER, f"{USER}/app.slice/x", "/a.slice", ""]
+)
+def test_no_slice_no_session_and_no_manager_dies_whole_even_where_it_is_indivisible(path):
+    assert target_of(path, lambda _: True) == ""
+
+
+@pytest.mark.parametrize("path", ["/kubepods/pod1/c1", "/lxc.payload.c1"])
+def test_outside_of_units_an_indivisible_group_dies_whole_and_no_other(path):
+    assert target_of(path, {path}.__contains__) == path
+    assert target_of(f"{path}/inner", {path}.__contains__) == path
+    assert target_of(path, lambda _: False) == ""
 
 
 # What memory.oom.group says
 
 
 @pytest.mark.parametrize(
-    ("indivisible", "whole"),
+    ("indivisible", "target"),
     [
-        ((), Whole("/m.slice/c.scope", False)),
-        (("/m.slice/c.scope/a/b",), Whole("/m.slice/c.scope/a/b", True)),
-        (("/m.slice/c.scope/a", "/m.slice/c.scope/a/b"), Whole("/m.slice/c.scope/a", True)),
-        (("/m.slice/c.scope", "/m.slice/c.scope/a/b"), Whole("/m.slice/c.scope", True)),
-        (("/m.slice",), Whole("/m.slice/c.scope", False)),
-        (("/m.slice", "/m.slice/c.scope/a"), Whole("/m.slice/c.scope/a", True)),
+        ((), "/m.slice/c.scope"),
+        (("/m.slice/c.scope/a/b",), "/m.slice/c.scope/a/b"),
+        (("/m.slice/c.scope/a", "/m.slice/c.scope/a/b"), "/m.slice/c.scope/a"),
+        (("/m.slice/c.scope", "/m.slice/c.scope/a/b"), "/m.slice/c.scope"),
+        (("/m.slice",), "/m.slice/c.scope"),
+        (("/m.slice", "/m.slice/c.scope/a"), "/m.slice/c.scope/a"),
     ],
 )
-def test_the_highest_indivisible_group_dies_and_a_slice_never(indivisible, whole):
-    assert whole_of("/m.slice/c.scope/a/b", indivisible.__contains__) == whole
+def test_the_highest_indivisible_group_dies_and_a_slice_never(indivisible, target):
+    assert target_of("/m.slice/c.scope/a/b", indivisible.__contains__) == target
 
 
 def test_an_indivisible_unit_above_the_nearest_one_is_what_dies():
-    assert whole_of("/c.service/b.scope", {"/c.service"}.__contains__) == Whole("/c.service", True)
-    assert whole_of(f"{USER}/a.slice/b.scope", {USER}.__contains__) == Whole(f"{USER}/a.slice/b.scope", False)
+    assert target_of("/c.service/b.scope", {"/c.service"}.__contains__) == "/c.service"
+    assert target_of(f"{USER}/a.slice/b.scope", {USER}.__contains__) == f"{USER}/a.slice/b.scope"
+
+
+@pytest.mark.parametrize(
+    ("path", "is_in"),
+    [
+        ("/a.service", True),
+        ("/a.service/b/c", True),
+        ("/a.service2", False),
+        ("/a.service/b/c.scope", False),
+        ("/a.service/b.slice/c", False),
+        ("/a.service/b.service", False),
+        ("/", False),
+        ("", False),
+    ],
+)
+def test_a_member_is_in_the_target_or_below_it_and_in_no_unit_of_its_own(path, is_in):
+    assert is_member(path, "/a.service") is is_in
 
 
 def test_memory_oom_group_is_read_where_it_is(tree):
@@ -154,7 +186,7 @@ def test_memory_oom_group_is_read_where_it_is(tree):
     [("/a.scope", True), ("/a.scope/b", True), ("/a.scope2", False), ("/b/a.scope", False), ("/", False), ("", False)],
 )
 def test_within_is_the_group_itself_or_below_it(path, is_within):
-    assert cgroups.is_within(path, "/a.scope") is is_within
+    assert cgroup_paths.is_within(path, "/a.scope") is is_within
 
 
 def test_every_group_below_is_listed_and_every_process_in_it_once(tree):
@@ -169,14 +201,6 @@ def test_every_group_below_is_listed_and_every_process_in_it_once(tree):
 def test_a_long_list_is_read_to_its_end(tree):
     tree.group("/a.scope", *range(100_000, 105_000))
     assert cgroups.members(tree.path, "/a.scope") == list(range(100_000, 105_000))
-
-
-@pytest.mark.parametrize("name", ["x.slice", "x.service", "b/x.scope"])
-def test_what_has_a_unit_below_it_is_no_leaf(tree, name):
-    tree.group("/a.service/b")
-    assert not cgroups.holds_units(cgroups.groups_at(tree.path, "/a.service"))
-    tree.group(f"/a.service/{name}")
-    assert cgroups.holds_units(cgroups.groups_at(tree.path, "/a.service"))
 
 
 def test_more_groups_than_are_looked_at_are_not_all_listed(tree):

@@ -7,7 +7,8 @@ import socket
 import pytest
 
 from bustd_shared.daemon import log as log_module
-from bustd_shared.daemon.log import Log, where
+from bustd_shared.daemon.log import Log, syslog_socket, where
+from bustd_shared.daemon.packets import Socket
 from tests.unit.shared.forked import in_child
 
 STAMPED = re.compile(rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d bustd-test: (.*)\n")
@@ -181,7 +182,7 @@ def test_the_system_log_gets_a_notice_of_a_daemon(tmp_path, monkeypatch):
         system_log.bind(path)
 
         def log_there():
-            log = Log("bustd-test", syslog=True)
+            log = Log("bustd-test", syslog=syslog_socket())
             log("to the\nsystem")
             pid, record = os.getpid(), system_log.recv(500)
             return pid, record, filled(log)
@@ -194,8 +195,23 @@ def test_the_system_log_gets_a_notice_of_a_daemon(tmp_path, monkeypatch):
 def test_without_a_system_log_the_lines_go_where_they_would_have_gone(tmp_path, monkeypatch):
     monkeypatch.setattr(log_module, "_SYSLOG_SOCKET", str(tmp_path / "missing"))
     with (tmp_path / "log").open("wb") as file:
-        Log("bustd-test", file.fileno(), syslog=True)("here then")
+        Log("bustd-test", file.fileno(), syslog=syslog_socket())("here then")
     assert STAMPED.fullmatch((tmp_path / "log").read_bytes())[1] == b"here then"
+
+
+def test_a_connection_to_the_system_log_outlives_the_program_that_made_it(tmp_path, monkeypatch):
+    """The serving killer inherits it: its sandbox lets it open none."""
+    monkeypatch.setattr(log_module, "_SYSLOG_SOCKET", str(tmp_path / "log"))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as system_log:
+        system_log.bind(str(tmp_path / "log"))
+
+        def log_there():
+            inherited = Socket(fileno=syslog_socket().detach())
+            (tmp_path / "log").unlink()
+            Log("bustd-test", syslog=inherited)("here")
+            return system_log.recv(500)
+
+        assert in_child(log_there).endswith(b": here")
 
 
 def test_the_place_of_an_error_is_where_it_was_raised():

@@ -1,14 +1,13 @@
 """Locking memory: what is locked, what is said, and that a daemon whose limit is low still lives."""
 
 import ctypes
-import errno
 import os
 import resource
 from pathlib import Path
 
 import pytest
 
-from bustd_shared.daemon import memory_lock
+from bustd_shared.daemon import libc, memory_lock
 from tests.unit.shared.forked import in_child
 
 
@@ -59,35 +58,32 @@ def test_with_a_limit_that_can_not_be_raised_nothing_is_locked_and_the_limit_is_
     assert locked == 0
 
 
-class FakeLibc:
-    """A kernel that refuses."""
+@pytest.fixture
+def kernel(monkeypatch, unlimited):
+    """A kernel that grants these flags and no others, and the flags that it was asked for."""
 
-    def __init__(self, *results: int) -> None:
-        self._results = list(results)
-        self.flags: list[int] = []
+    def granting(*flags: int) -> list[int]:
+        asked: list[int] = []
+        monkeypatch.setattr(libc, "mlockall", lambda flag: asked.append(flag) or flag in flags)
+        return asked
 
-    def mlockall(self, flags: int) -> int:
-        self.flags.append(flags)
-        code = self._results.pop(0)
-        ctypes.set_errno(code)
-        return -1 if code else 0
+    return granting
 
 
-def test_a_kernel_without_mcl_onfault_is_asked_again_without_it(monkeypatch, unlimited):
-    libc = FakeLibc(errno.EINVAL, 0)
-    monkeypatch.setattr(memory_lock, "_libc", libc)
+def test_memory_is_locked_as_it_is_touched_and_all_at_once_where_the_kernel_knows_no_other_way(kernel):
+    asked = kernel(7, 3)
     assert memory_lock.lock_memory() == "memory is locked"
-    assert libc.flags == [7, 3]
+    assert asked == [7]
+    asked = kernel(3)
+    assert memory_lock.lock_memory() == "memory is locked"
+    assert asked == [7, 3]
 
 
-@pytest.mark.parametrize("code", [errno.EPERM, errno.ENOMEM])
-def test_any_other_refusal_is_said_and_not_tried_again(monkeypatch, unlimited, code):
-    libc = FakeLibc(code)
-    monkeypatch.setattr(memory_lock, "_libc", libc)
-    assert memory_lock.lock_memory() == f"memory is not locked: {os.strerror(code)}"
-    assert libc.flags == [7]
+def test_a_kernel_that_refuses_both_is_believed(kernel):
+    asked = kernel()
+    assert memory_lock.lock_memory() == "memory is not locked: the kernel refuses it"
+    assert asked == [7, 3]
 
 
-def test_a_kernel_that_refuses_both_is_believed(monkeypatch, unlimited):
-    monkeypatch.setattr(memory_lock, "_libc", FakeLibc(errno.EINVAL, errno.EINVAL))
-    assert memory_lock.lock_memory() == f"memory is not locked: {os.strerror(errno.EINVAL)}"
+def test_what_the_library_says_of_a_refusal_is_a_refusal():
+    assert not libc.mlockall(0)  # EINVAL

@@ -27,7 +27,7 @@ def test_an_entry_is_what_proc_says(proc):
     proc.process(
         10,
         b"a) b\n\xff",
-        uid=26,
+        uid=(25, 26, 27, 28),
         anonymous_kib=1000,
         swap_kib=24,
         oom_score_adj=-500,
@@ -39,7 +39,7 @@ def test_an_entry_is_what_proc_says(proc):
     )
     entry = read_process(10, proc.path)
     stat = Stat(b"a) b\n\xff", b"S", 7, 8, 8, 0x400000, 3, 48210)
-    assert entry == ProcEntry(stat, -500, Status(26, MIB, 10), CGROUP)
+    assert entry == ProcEntry(stat, -500, Status(26, MIB, 10, (25, 26, 27, 28)), CGROUP)
     assert (entry.unit, entry.cgroup) == ("db.service", "/system.slice/db.service/worker")
 
 
@@ -47,6 +47,7 @@ def test_ones_own_entry_is_read_as_it_is():
     entry = read_process(os.getpid())
     assert entry.stat.parent == os.getppid()
     assert entry.status.uid == os.geteuid()
+    assert entry.status.uids == (*os.getresuid(), os.geteuid())
     assert entry.status.held_bytes > MIB
     assert entry.oom_score_adj == int(Path("/proc/self/oom_score_adj").read_text())
     assert entry.membership == Path("/proc/self/cgroup").read_bytes()
@@ -141,17 +142,17 @@ def test_the_first_thread_with_memory_stands_for_a_zombie_leader(proc):
     proc.thread(10, 12, anonymous_kib=1024, swap_kib=1024, cgroup=CGROUP)
     entry = read_process(10, proc.path)
     assert (entry.stat.state, entry.oom_score_adj) == (b"Z", 7)
-    assert entry.status == Status(1000, 2 * MIB, 10)
+    assert entry.status == Status(1000, 2 * MIB, 10, (1000,) * 4)
     assert entry.membership == CGROUP
 
 
 def test_a_zombie_leader_of_which_no_thread_has_memory_has_none(proc):
     proc.process(10, state=b"Z", threads=2, uid=5, anonymous_kib=None, cgroup=CGROUP)
     proc.thread(10, 11, anonymous_kib=None)
-    assert read_process(10, proc.path).status == Status(5, None, 10)
+    assert read_process(10, proc.path).status == Status(5, None, 10, (5,) * 4)
     proc.remove("10/task")
     entry = read_process(10, proc.path)
-    assert (entry.status, entry.membership) == (Status(5, None, 10), CGROUP)
+    assert (entry.status, entry.membership) == (Status(5, None, 10, (5,) * 4), CGROUP)
 
 
 def test_a_thread_that_is_gone_when_its_turn_comes_is_passed_over(proc):
@@ -180,7 +181,7 @@ def test_a_status_that_many_groups_make_long_is_read_to_its_end(proc):
     assert len(text) > 20 * KIB
     proc.process(10)
     proc.write("10/status", text)
-    assert read_process(10, proc.path).status == Status(1000, MIB, 10)
+    assert read_process(10, proc.path).status == Status(1000, MIB, 10, (1000,) * 4)
 
 
 @pytest.mark.root

@@ -112,7 +112,7 @@ def test_a_process_without_memory_holds_none_which_is_not_zero():
 
 def test_the_effective_uid_counts():
     data = status_text().replace(b"Uid:\t1000\t1000", b"Uid:\t1000\t0", 1)
-    assert parse_status(data).uid == 0
+    assert (parse_status(data).uid, parse_status(data).uids) == (0, (1000, 0, 1000, 1000))
 
 
 def test_a_name_can_not_pass_for_a_uid_or_for_memory():
@@ -133,9 +133,12 @@ def test_ones_own_status_is_read_as_it_is():
         b"Name:\tleak\n",
         b"Name:\tleak\nUid:",
         b"Name:\tleak\nUid:\t1000\n",
-        b"Name:\tleak\nUid:\tx\ty\n",
-        b"Name:\tleak\nUid:\t-1\t-1\n",
-        b"Name:\tleak\nUid:\t0\t4294967296\n",
+        b"Name:\tleak\nUid:\t0\t0\t0\n",
+        b"Name:\tleak\nUid:\tx\ty\tz\tx\n",
+        b"Name:\tleak\nUid:\t0\t0\t0\tx\n",
+        b"Name:\tleak\nUid:\t-1\t-1\t-1\t-1\n",
+        b"Name:\tleak\nUid:\t0\t4294967296\t0\t0\n",
+        b"Name:\tleak\nUid:\t0\t0\t0\t4294967296\n",
     ],
 )
 def test_a_status_file_without_a_uid_that_makes_sense_is_none(data):

@@ -1,4 +1,4 @@
-"""Who is protected, by unit, uid and name; and what a glob matches, which is fnmatch(3)'s to say."""
+"""Which processes are protected, by unit, uid and name; and what a glob matches, which is fnmatch(3)'s to say."""
 
 from fnmatch import fnmatchcase
 
@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bustd_shared.rules.protection import Protection, matches_glob, protected_by
+from bustd_shared.daemon.libc import matches_glob
+from bustd_shared.rules.protection import Protection, is_system, is_trusted_with_a_name, protected_by
 
 RULES = Protection(units=("sshd.service", "getty@*.service"), uids=(0, 26), names=(b"sshd*", b"Xorg"))
 
@@ -28,20 +29,61 @@ RULES = Protection(units=("sshd.service", "getty@*.service"), uids=(0, 26), name
     ],
 )
 def test_the_rule_that_protects_is_named(unit, uid, comm, rule):
-    assert protected_by(RULES, unit, uid, comm) == rule
+    for is_trusted in (False, True):
+        assert protected_by(RULES, unit, uid, comm, is_trusted=is_trusted) == rule
+
+
+SHIPPED = Protection(names=(b"mydb",), shipped_names=(b"sshd", b"dbus-*"))
+MIB = 2**20
+
+
+@pytest.mark.parametrize(("comm", "rule"), [(b"sshd", "name sshd"), (b"dbus-daemon", "name dbus-*"), (b"leak", "")])
+def test_a_shipped_name_protects_what_is_trusted_with_it_and_no_other(comm, rule):
+    assert protected_by(SHIPPED, "", 1000, comm, is_trusted=True) == rule
+    assert protected_by(SHIPPED, "", 1000, comm, is_trusted=False) == ""
+
+
+def test_a_name_that_root_wrote_protects_every_process_that_has_it():
+    for is_trusted in (False, True):
+        assert protected_by(SHIPPED, "", 1000, b"mydb", is_trusted=is_trusted) == "name mydb"
+        both = SHIPPED._replace(names=(b"sshd",))
+        assert protected_by(both, "", 1000, b"sshd", is_trusted=is_trusted) == "name sshd"
+
+
+@pytest.mark.parametrize(
+    ("uids", "held_bytes", "is_trusted"),
+    [
+        ((0, 0, 0, 0), 8 * 2**30, True),
+        ((999, 999, 999, 999), 8 * 2**30, True),
+        ((1000, 999, 999, 999), 64 * MIB, False),
+        ((999, 1000, 999, 999), 64 * MIB, False),
+        ((999, 999, 1000, 999), 64 * MIB, False),
+        ((999, 999, 999, 1000), 64 * MIB, False),
+        ((0, 1000, 0, 1000), 8 * 2**30, False),
+        ((1000, 0, 0, 0), 8 * 2**30, False),
+        ((1000, 1000, 1000, 1000), 64 * MIB - 1, True),
+        ((1000, 1000, 1000, 1000), 64 * MIB, False),
+        ((1000, 1000, 1000, 1000), 0, True),
+        ((2**32 - 1,) * 4, 64 * MIB, False),
+    ],
+)
+def test_the_system_is_trusted_with_a_shipped_name_and_so_is_a_small_process_of_any_user(uids, held_bytes, is_trusted):
+    """The system's: all four uids are below 1000. A user's own systemd and message bus are small."""
+    assert is_trusted_with_a_name(is_system=is_system(uids), held_bytes=held_bytes) is is_trusted
+    assert bool(protected_by(SHIPPED, "", uids[1], b"sshd", is_trusted=is_trusted)) is is_trusted
 
 
 def test_a_process_without_a_unit_is_not_protected_by_a_unit_glob_that_matches_anything():
-    assert protected_by(Protection(units=("*",)), "", 1000, b"leak") == ""
-    assert protected_by(Protection(units=("*",)), "x", 1000, b"leak") == "unit *"
+    assert protected_by(Protection(units=("*",)), "", 1000, b"leak", is_trusted=True) == ""
+    assert protected_by(Protection(units=("*",)), "x", 1000, b"leak", is_trusted=True) == "unit *"
 
 
-def test_without_rules_nobody_is_protected():
-    assert protected_by(Protection(), "sshd.service", 0, b"systemd") == ""
+def test_without_rules_no_process_is_protected():
+    assert protected_by(Protection(), "sshd.service", 0, b"systemd", is_trusted=True) == ""
 
 
 def test_a_rule_on_a_name_that_is_not_utf_8_is_shown_all_the_same():
-    assert protected_by(Protection(names=(b"\xff*",)), "", 1000, b"\xffx") == r"name \xff*"
+    assert protected_by(Protection(names=(b"\xff*",)), "", 1000, b"\xffx", is_trusted=False) == r"name \xff*"
 
 
 @pytest.mark.parametrize(

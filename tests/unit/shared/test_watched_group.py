@@ -2,7 +2,8 @@
 
 import pytest
 
-from bustd_shared.kernel.watched_group import CannotWatch, find, holds, plain
+from bustd_shared.kernel.cgroup_paths import in_group
+from bustd_shared.kernel.watched_group import CannotWatch, find, plain
 from tests.fakes.cgroupfs import FakeHierarchy
 from tests.fakes.procfs import FakeProc
 
@@ -90,7 +91,7 @@ def test_a_group_is_named_by_its_path_below_the_mount_point_or_with_it(path, gro
     ],
 )
 def test_a_process_is_in_the_group_by_the_path_that_the_kernel_tells(group, membership, is_in):
-    assert holds(group, membership) is is_in
+    assert in_group(group, membership) is is_in
 
 
 # By a wish

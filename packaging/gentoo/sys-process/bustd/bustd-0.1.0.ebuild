@@ -22,7 +22,9 @@ RESTRICT="fetch"
 
 RDEPEND="
 	acct-group/bustd
+	acct-group/bustd-killer
 	acct-user/bustd
+	acct-user/bustd-killer
 	$(python_gen_cond_dep '
 		>=dev-python/msgpack-1.0.3[${PYTHON_USEDEP}]
 		>=dev-python/psutil-5.9.4[${PYTHON_USEDEP}]
@@ -39,7 +41,7 @@ src_install() {
 	distutils-r1_src_install
 	sh packaging/install-system-files.sh "${D}" "${PYTHON}" "$(python_get_sitedir)" "$(systemd_get_systemunitdir)" ||
 		die "the system files could not be installed"
-	rm -r "${D}"/usr/lib/sysusers.d || die # acct-user/bustd makes the user
+	rm -r "${D}"/usr/lib/sysusers.d || die # acct-user/bustd and acct-user/bustd-killer make the users
 	newinitd packaging/openrc/bustd.initd bustd
 	newconfd packaging/openrc/bustd.confd bustd
 }

@@ -15,19 +15,38 @@ class SocketError(Exception):
     """There is no socket to serve; the text is one sentence that says why."""
 
 
+def is_of_systemd() -> bool:
+    """Whether systemd has started this process with descriptors (sd_listen_fds(3)): then its unit confines it."""
+    return os.environ.get("LISTEN_PID") == str(os.getpid())
+
+
+def watchdog() -> int:
+    """The connection to the service manager that the unit's OpenFile= has opened under the name notify; -1 for none."""
+    names = os.environ.get("LISTEN_FDNAMES", "").split(":")
+    return _FIRST_FD + names.index("notify") if is_of_systemd() and "notify" in names else -1
+
+
 def from_systemd() -> Socket:
     """The socket that systemd passed (sd_listen_fds(3)): exactly one, AF_UNIX, SOCK_SEQPACKET, listening."""
     count = os.environ.get("LISTEN_FDS")
-    if count is None or os.environ.get("LISTEN_PID") != str(os.getpid()):
+    if not is_of_systemd() or count is None:
         raise SocketError("no socket: start it through bustd-killer.socket or `bustd run`, or give --socket PATH")
-    if count != "1":
+    passed = range(_FIRST_FD, _FIRST_FD + int(count)) if count.isdecimal() else ()
+    sockets = [descriptor for descriptor in passed if descriptor != watchdog()]
+    if len(sockets) != 1:
+        told = len(sockets) if passed else count
         raise SocketError(
-            f"systemd passed {count} sockets instead of one (bustd-killer.socket, ListenSequentialPacket=)"
+            f"systemd passed {told} sockets instead of one (bustd-killer.socket, ListenSequentialPacket=)"
         )
-    os.set_inheritable(_FIRST_FD, False)
-    if not stat.S_ISSOCK(os.fstat(_FIRST_FD).st_mode):
+    (descriptor,) = sockets
+    try:
+        is_socket = stat.S_ISSOCK(os.fstat(descriptor).st_mode)
+        os.set_inheritable(descriptor, False)
+    except OSError:
+        is_socket = False
+    if not is_socket:
         raise SocketError("systemd passed something that is no socket")
-    listener = Socket(fileno=_FIRST_FD)
+    listener = Socket(fileno=descriptor)
     kind = listener.getsockopt(SOL_SOCKET, SO_TYPE)
     listens = listener.getsockopt(SOL_SOCKET, SO_ACCEPTCONN)
     if listener.family != AF_UNIX or kind != SOCK_SEQPACKET or not listens:

@@ -1,25 +1,25 @@
-"""The standalone pair: the privileged parent starts its unprivileged monitor, and then locks itself down."""
+"""The standalone pair: the privileged parent makes its unprivileged monitor, before it locks itself down."""
 
 from __future__ import annotations
 
 import os
-import select
 import signal
 import sys
+
+import prctl
 
 from bustd_shared.daemon.packets import Socket, pair
 from bustd_shared.daemon.record import NamedTuple
 
-from . import sysapi
+from . import landlock, seccomp
 
 _FIRST_FD = 3
-_PATIENCE_MS = 2000
 
 
 class MonitorPlan(NamedTuple):
-    """How to start the monitor: `command` is Python's arguments, `psi` has name and descriptor of each open PSI file.
+    """How to start the monitor: `command` is what Python is given, `psi` names the PSI files that the launcher opened.
 
-    `uid` -1: the killer's own.
+    uid -1: our own.
     """
 
     uid: int
@@ -29,9 +29,9 @@ class MonitorPlan(NamedTuple):
 
 
 def spawn_monitor(plan: MonitorPlan, log_fd: int) -> tuple[Socket, int]:
-    """Fork and execute the monitor with one end of a socketpair. Returns the other end and the monitor's PID.
+    """Fork and execute the monitor with one end of a socketpair; returns the other end and the monitor's PID.
 
-    It gets its descriptors as systemd would pass them (sd_listen_fds(3)), so that it reads them in one way only.
+    The descriptors come to it as systemd would pass them (sd_listen_fds(3)): one way in for both ways to start.
     """
     ours, theirs = pair()
     pid = os.fork()
@@ -48,9 +48,9 @@ def spawn_monitor(plan: MonitorPlan, log_fd: int) -> tuple[Socket, int]:
 
 
 def _become_monitor(plan: MonitorPlan, link: int, log_fd: int) -> None:
-    """In the child: pass the descriptors, rule out new privileges, then groups, gid, uid and execve, in that order."""
+    """In the child: descriptors, no way back to privilege, then groups, gid, uid and execution, in that order."""
     passed = [("killer", link), *plan.psi]
-    # Move them to high numbers first, so that no dup2 below overwrites a descriptor that is still to be moved.
+    # Out of the way first, so that no dup2 below overwrites a descriptor that is still to be moved.
     high = [os.dup2(descriptor, 64 + index, inheritable=False) for index, (_, descriptor) in enumerate(passed)]
     os.dup2(log_fd, 2)
     for index, descriptor in enumerate(high):
@@ -62,21 +62,18 @@ def _become_monitor(plan: MonitorPlan, link: int, log_fd: int) -> None:
         "LISTEN_FDS": str(len(passed)),
         "LISTEN_FDNAMES": ":".join(name for name, _ in passed),
     }
-    sysapi.empty_bounding_set()
-    sysapi.gain_no_privileges()
+    try:
+        prctl.capbset.limit()
+    except PermissionError:
+        pass  # an ordinary user can't use it
+    prctl.set_no_new_privs(1)
+    prctl.set_dumpable(0)
     if plan.uid >= 0:
         os.setgroups([])
         os.setgid(plan.gid)
         os.setuid(plan.uid)
-    sysapi.die_with_parent(signal.SIGTERM)
+    prctl.set_pdeathsig(signal.SIGTERM)
+    # What the units do elsewhere. It holds through the execution, and for each child that the monitor might have.
+    landlock.confine_monitor()
+    seccomp.filter_monitor()
     os.execve(sys.executable, [sys.executable, "-I", *plan.command], environment)
-
-
-def end_monitor(pid: int, pidfd: int) -> int:
-    """Wait for the exit of the monitor, whose link was closed; kill it if it does not exit. Returns its exit code."""
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    if not poll.poll(_PATIENCE_MS):
-        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-    os.close(pidfd)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

@@ -1,0 +1,95 @@
+"""The serving killer, from its first instruction to its last: what it makes sure of before it serves, and how it ends.
+
+Its exit codes are among those of start.py.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import time
+from _signal import SIGKILL, pidfd_send_signal
+
+from bustd_shared.daemon import libc
+from bustd_shared.daemon.log import Log, where
+from bustd_shared.daemon.memory_lock import lock_memory
+from bustd_shared.daemon.packets import Socket
+
+from . import policy, rehearsal
+from .checks import Guard, Own
+from .facts import CgroupFiles, MachineFiles
+from .peer import Peer
+from .policy import Policy
+from .rehearsal import Unable
+from .server import EXIT_MONITOR_GONE, Server
+
+EX_UNAVAILABLE, EX_SOFTWARE, EX_OSERR, EX_CONFIG = 69, 70, 71, 78
+_CAP_KILL = 1 << 5
+_NAME = "bustd-killer"
+_PATIENCE_MS = 2000
+
+
+def main(descriptor: int) -> int:
+    """Serve by the policy that `descriptor` has, until the end."""
+    # First of all: the exec has made it dumpable, so that a process of the same user could trace it.
+    is_undumpable = libc.make_undumpable()
+    libc.name_process(_NAME.encode())
+    log = Log(_NAME)
+    try:
+        given = policy.received(descriptor)
+        for inherited in (given.listener, given.link, given.syslog, given.watchdog):
+            if inherited >= 0:
+                os.set_inheritable(inherited, False)  # so that nothing else that it might execute has them
+        if given.syslog >= 0:
+            log = Log(_NAME, syslog=Socket(fileno=given.syslog))
+        if not is_undumpable:
+            raise Unable("the kernel refuses PR_SET_DUMPABLE")
+        log(lock_memory())
+        _refuse_other_powers()
+        return _serve(given, log)
+    except (Unable, OSError) as error:
+        log(f"CANNOT PROTECT THIS MACHINE: {error}")
+        return EX_OSERR
+    except Exception as error:
+        log(f"a bug, please report it: {type(error).__name__}: {error} at {where(error)}")
+        return EX_SOFTWARE
+
+
+def _refuse_other_powers() -> None:
+    """Nothing but CAP_KILL must have come through the exec; without it, an ordinary user's own processes are left."""
+    with open("/proc/self/status", "rb") as status:
+        held = [line.split() for line in status if line.startswith((b"CapEff:", b"CapPrm:"))]
+    for name, mask in held:
+        if int(mask, 16) & ~_CAP_KILL:
+            raise Unable(f"capabilities beyond CAP_KILL came through the exec: {name.decode()} {mask.decode()}")
+
+
+def _serve(given: Policy, log: Log) -> int:
+    machine = CgroupFiles(given.hierarchy, given.group) if given.group else MachineFiles()
+    guard = Guard(given, given.protection, machine, Own(os.getpid(), given.parent, given.monitor))
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    rehearsal.rehearse(given.subject, guard)
+    if given.link < 0:
+        return Server(guard, log, Socket(fileno=given.listener), None, given.watchdog).serve()
+    pidfd = os.pidfd_open(given.monitor)
+    link = Socket(fileno=given.link)
+    try:
+        peer = Peer(link, given.monitor, given.peer_uid, time.monotonic_ns() // 1_000_000)
+        code = Server(guard, log, None, peer).serve()
+    finally:
+        link.close()
+        status = _end_monitor(given.monitor, pidfd)
+    return status if code == EXIT_MONITOR_GONE and status in (EX_UNAVAILABLE, EX_CONFIG) else code
+
+
+def _end_monitor(pid: int, pidfd: int) -> int:
+    """Wait for the monitor, whose link has been closed, to leave; make it leave if it does not. Its exit code."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    if not poll.poll(_PATIENCE_MS):
+        pidfd_send_signal(pidfd, SIGKILL)
+    os.close(pidfd)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

@@ -1,0 +1,1 @@
+"""What the killer does as root, once, before it executes what serves: its identity, and the kernel's limits on it."""

@@ -1,0 +1,53 @@
+"""What the killer takes from the kernel while it is root: limits, a high priority, and a child to rehearse on."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+
+import prctl
+
+from bustd_shared.daemon.log import Log
+
+
+def shield_from_the_kernel(log: Log) -> None:
+    """oom_score_adj -1000 and nice -20, which the monitor inherits: neither dies first nor waits for a processor."""
+    try:
+        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as adj:
+            adj.write("-1000")
+    except OSError as error:
+        log(f"oom_score_adj stays as it is ({error.strerror}): the kernel may choose the killer itself")
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, -20)
+    except OSError:
+        pass  # an ordinary user's bustd waits its turn
+
+
+def raise_limits() -> None:
+    """As many descriptors as there may be, one for each member of a batch; and any amount of locked memory."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    try:
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    except (OSError, ValueError):
+        pass  # stage 2 says that its memory is not locked
+
+
+def start_subject() -> int:
+    """Fork the process to rehearse on, as the user that this one still is. Returns its PID. Raises OSError."""
+    ready, said_ready = os.pipe2(os.O_CLOEXEC)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            prctl.set_pdeathsig(signal.SIGKILL)
+            with open("/proc/self/oom_score_adj", "w", encoding="ascii") as adj:
+                adj.write("0")
+        finally:
+            os.close(said_ready)
+            signal.pause()
+            os._exit(0)
+    os.close(said_ready)
+    os.read(ready, 1)  # end of file: it is as it will be
+    os.close(ready)
+    return pid

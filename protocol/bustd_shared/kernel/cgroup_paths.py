@@ -1,0 +1,108 @@
+"""Which control group may die whole with a process: the one rule of both daemons, by the paths alone.
+
+The monitor asks this before it asks for scope `cgroup`, and the killer again, by its own reading. Unified hierarchy
+only (Documentation/admin-guide/cgroup-v2.rst). Below a unit that is delegated to a user every name is that user's own
+choice: it can spare that user's processes from dying together, and never takes in what is not in that unit.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DEEPEST = 32
+"""How many components a path may have, and so how many memory.oom.group files are looked at."""
+
+SLICE = ".slice"
+UNITS = (".service", ".scope")
+_CUT_BYTES = 4095
+_PLAIN = bytes(range(0x21, 0x7F))
+
+
+def parse_path(data: bytes) -> str:
+    """The path in the unified hierarchy from /proc/PID/cgroup; "" for the root, and for what no unit of systemd's has.
+
+    That is: `..` (outside of our namespace), blanks (` (deleted)`), what is not printable ASCII, more than 32 levels,
+    a line without its end, and what is as long as the kernel cuts a longer path to (PATH_MAX, with a newline all the
+    same).
+    """
+    # Not splitlines: a carriage return may be part of a name, a newline never is.
+    for line in data.split(b"\n")[:-1]:
+        if line.startswith(b"0::/"):
+            path = line[3:]
+            names = path.split(b"/")[1:]
+            is_plain = (
+                len(path) < _CUT_BYTES and not path.translate(None, _PLAIN) and not {b"", b".", b".."} & set(names)
+            )
+            return path.decode("ascii") if is_plain and len(names) <= DEEPEST else ""
+    return ""
+
+
+def leaf_unit(path: str) -> str:
+    """The path of the service or scope that a control group belongs to, if it may die whole; "" otherwise.
+
+    Never a slice or what is directly in one, a login session or what such a session can't do without (session.slice), a
+    user's own manager or any init.scope, where each manager itself lives.
+    """
+    while path:
+        above, _, name = path.rpartition("/")
+        if name.endswith(SLICE):
+            return ""
+        if name.endswith(UNITS):
+            return "" if _is_of_a_session(above, name) else path
+        path = above
+    return ""
+
+
+def target_of(path: str, is_indivisible: Callable[[str], bool]) -> str:
+    """What dies whole with a process whose control group is `path`; "": nothing but the process.
+
+    The highest control group at or above `path` that may die whole and is indivisible (memory.oom.group is 1): the
+    highest, because the kernel takes that one (mem_cgroup_get_oom_group). If there is none, the leaf unit. Outside of
+    units (containers of other managers) a control group may die whole only where it is indivisible.
+    """
+    target, above = leaf_unit(path), path
+    while above:
+        if (leaf_unit(above) or not _names_a_unit(above)) and is_indivisible(above):
+            target = above
+        above = above.rpartition("/")[0]
+    return target
+
+
+def is_member(path: str, target: str) -> bool:
+    """Whether a process whose control group is `path` dies with `target`: in it or below, and in no unit of its own."""
+    return bool(path) and is_within(path, target) and not _names_a_unit(path[len(target) :])
+
+
+def is_within(path: str, group: str) -> bool:
+    """Whether a control group is `group` or below it."""
+    return f"{path}/".startswith(f"{group}/")
+
+
+def in_group(group: str, membership: bytes) -> bool:
+    """Whether a process with this /proc/PID/cgroup is in the group or below it. Every process is in "".
+
+    What is outside of a container's hierarchy begins with `..` (cgroup_namespaces(7)): no group can be named so.
+    """
+    if not group:
+        return True
+    inside = group.rstrip("/").encode("utf-8", "surrogateescape") + b"/"
+    # Not splitlines: a carriage return may be part of a name, a newline never is.
+    for line in membership.split(b"\n"):
+        if line.startswith(b"0::/"):
+            path = line[3:] + b"/"
+            return path.startswith(inside) and not path.startswith(b"/../")
+    return False
+
+
+def _names_a_unit(path: str) -> bool:
+    """Whether one of its components is a unit or a slice."""
+    return any(name.endswith((SLICE, *UNITS)) for name in path.split("/"))
+
+
+def _is_of_a_session(above: str, name: str) -> bool:
+    """Whether the unit of this name is a login session, a manager of units, or what a desktop lives in."""
+    is_login, is_manager = name.startswith("session-") and name.endswith(".scope"), name.startswith("user@")
+    return name == "init.scope" or is_login or is_manager or "session.slice" in above.split("/")

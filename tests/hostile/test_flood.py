@@ -1,0 +1,131 @@
+"""Any flood of connections, messages and requests costs the killer at most 2 % of a core, and its log some lines."""
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from bustd_protocol import codec, limits
+from bustd_protocol.messages import KillRequest, Message, MonitorHello, Ping, Scope, Signal, packed_members
+from tests.support.dialogue import peer
+from tests.support.honest import all_survive, is_served, request_for
+from tests.support.killer import Killer, killer
+
+SECONDS = 4.0
+MOST_CPU = 0.02
+MOST_LINES_PER_SECOND = 12
+"""Five a second, the first twenty, and what ends and begins."""
+
+HELLO = MonitorHello(1, limits.VERSION, limits.VERSION, 1)
+
+
+class Flooder:
+    """A captured monitor: it reads nothing, connects again as often as it can, and never waits."""
+
+    def __init__(self, daemon: Killer) -> None:
+        self.path = str(daemon.socket_path)
+        self.link: socket.socket | None = None
+
+    def sends(self, *packets: bytes) -> None:
+        """These packets on the connection, or on a new one; then read away what has come."""
+        if self.link is None:
+            self.link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self.link.settimeout(0.05)
+            try:
+                self.link.connect(self.path)
+            except OSError:
+                self.hangs_up()
+                return
+            self.link.setblocking(False)
+        try:
+            for packet in packets:
+                self.link.send(packet, socket.MSG_NOSIGNAL)
+            while self.link.recv(4096):
+                pass
+            self.hangs_up()
+        except BlockingIOError:
+            time.sleep(0.0005)
+        except OSError:
+            self.hangs_up()
+
+    def hangs_up(self) -> None:
+        assert self.link is not None
+        self.link.close()
+        self.link = None
+
+
+def garbage(flooder: Flooder, _: KillRequest) -> None:
+    flooder.sends(b"\xc1")
+
+
+def connections(flooder: Flooder, _: KillRequest) -> None:
+    flooder.sends()
+    if flooder.link is not None:
+        flooder.hangs_up()
+
+
+def hellos(flooder: Flooder, _: KillRequest) -> None:
+    flooder.sends(codec.encode(HELLO))
+
+
+def pings(flooder: Flooder, _: KillRequest) -> None:
+    fresh = flooder.link is None
+    flooder.sends(*map(codec.encode, [HELLO] if fresh else [Ping(7)]))
+
+
+def refusals(flooder: Flooder, request: KillRequest) -> None:
+    said: list[Message] = [HELLO] if flooder.link is None else []
+    flooder.sends(*map(codec.encode, [*said, request._replace(start_ticks=1, comm=b"A" * 64, condition=b"B" * 16)]))
+
+
+def members(flooder: Flooder, request: KillRequest) -> None:
+    """As many as a request can name, of the named process' own group or not."""
+    named = packed_members((pid, 1) for pid in range(1, limits.MEMBERS + 1))
+    said: list[Message] = [HELLO] if flooder.link is None else []
+    many = request._replace(scope=Scope.GROUP, signal=Signal.TERM, members=named, claimed_bytes=2**60)
+    flooder.sends(*map(codec.encode, [*said, many]))
+
+
+@pytest.mark.parametrize("flood", [garbage, connections, hellos, pings, refusals, members])
+def test_a_flood_costs_at_most_two_percent_of_a_core(
+    place: Path,
+    victim: subprocess.Popen[bytes],
+    bystander: subprocess.Popen[bytes],
+    flood: Callable[[Flooder, KillRequest], None],
+    record_property: Callable[[str, object], None],
+) -> None:
+    request = request_for(bystander.pid)
+    with killer(place) as daemon:
+        with all_survive(victim, bystander, daemon.process):
+            with peer(daemon.socket_path):
+                pass  # it has started whole
+            flooder = Flooder(daemon)
+            began, used_ns, lines = time.monotonic(), cpu_ns(daemon.pid), len(daemon.log().splitlines())
+            descriptors = open_files(daemon.pid)
+            while time.monotonic() < began + SECONDS:
+                flood(flooder, request)
+            took = time.monotonic() - began
+            share = (cpu_ns(daemon.pid) - used_ns) / 1e9 / took
+            said = (len(daemon.log().splitlines()) - lines) / took
+            with suppress(AssertionError):
+                flooder.hangs_up()
+            record_property("share of a core", f"{share:.3%}, {said:.1f} lines a second")
+            assert share <= MOST_CPU
+            assert said <= MOST_LINES_PER_SECOND
+        assert is_served(daemon, victim)
+        assert open_files(daemon.pid) <= descriptors
+
+
+def open_files(pid: int) -> int:
+    """How many descriptors it has. The kernel tells only root."""
+    return len(list(Path(f"/proc/{pid}/fd").iterdir())) if os.geteuid() == 0 else 0
+
+
+def cpu_ns(pid: int) -> int:
+    """How long it has run so far (Documentation/scheduler/sched-stats.rst)."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
