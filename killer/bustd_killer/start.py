@@ -150,6 +150,8 @@ def _configuration(arguments: Arguments) -> killer_toml.KillerConfig:
 
 
 def _guard(arguments: Arguments, config: killer_toml.KillerConfig, log: Log) -> Guard:
+    for warning in config.warnings:
+        log(f"warning: {warning}")
     names = config.protect_names + arguments.protect_names
     protection = Protection(config.protect_units, config.protect_uids, names)
     own = OwnPids(os.getpid(), os.getppid(), 0)
