@@ -306,6 +306,9 @@ def is_resident(module: str) -> bool:
     never = ("bustd_monitor.cli", "bustd_monitor.traces", "bustd_monitor.reporting.describe", "bustd_killer")
     return not module.startswith(never) and module not in (
         "bustd_shared.rules.config_files",
+        "bustd_shared.rules.globs",
+        "bustd_shared.rules.regular_expressions",
+        "bustd_shared.rules.suspicious",
         "bustd_shared.rules.validation",
     )
 

@@ -158,6 +158,8 @@ def _configuration(arguments: Arguments) -> killer_toml.KillerConfig:
 
 def _policy(arguments: Arguments, config: killer_toml.KillerConfig, log: Log) -> Policy:
     """Everything of the policy but its descriptors and children."""
+    for warning in config.warnings:
+        log(f"warning: {warning}")
     if config.peer_uid is None and arguments.plan is None:
         raise listening.SocketError(
             "there is no user bustd for the monitor: create it, or set user in [peer] of killer.toml"

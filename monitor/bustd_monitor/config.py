@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bustd_shared.daemon.forked import ChildFailed as ChildFailed
 from bustd_shared.daemon.record import NamedTuple
-from bustd_shared.rules.loading import values_in_child
+from bustd_shared.rules.loading import read_in_child
 from bustd_shared.rules.schema import ConfigError as ConfigError
 from bustd_shared.rules.schema import Key, Problem, Schema, Values, with_defaults
 
@@ -40,7 +40,7 @@ class Killer(NamedTuple):
 
 
 class MonitorConfig(NamedTuple):
-    """The whole of bustd.toml."""
+    """The whole of bustd.toml. `warnings`: a printable line for each rule that is valid and can hardly be meant so."""
 
     dry_run: bool
     verbose: bool
@@ -49,6 +49,7 @@ class MonitorConfig(NamedTuple):
     victims: Victims
     killer: Killer
     cgroup: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 SCHEMA: Schema = {
@@ -88,7 +89,8 @@ def load(path: str | os.PathLike[str], *, required: bool = False, overrides: Val
     `overrides` are values from the command line, nested as in the file. They are validated alike and go on top: they
     replace single values, and add to lists.
     """
-    return config_of(values_in_child(lambda: examine(path, required=required, overrides=overrides)))
+    values, warnings = read_in_child(lambda: examine(path, required=required, overrides=overrides))
+    return config_of(values)._replace(warnings=warnings)
 
 
 def examine(path: str | os.PathLike[str], *, required: bool = False, overrides: Values | None = None) -> Loaded:

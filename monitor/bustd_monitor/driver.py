@@ -150,6 +150,9 @@ class Driver:
         for action in actions:
             if isinstance(action, Ask):  # said only now: the request must not wait for the log
                 self._performer.say_choice(action, took_us)
+        unjudged = sentences.unjudged(ranking.spared)
+        if unjudged:
+            self._performer.say(unjudged)
 
     def _ask(self, ask: Ask) -> None:
         hold_ms = self._performer.ask(ask)

@@ -104,6 +104,8 @@ def _run(arguments: Arguments, log: Log) -> int:
     apart = "" if arguments.cgroup else watching_apart(settings.cgroup, rules.cgroup)
     if apart:
         log(apart)
+    for warning in settings.warnings:
+        log(f"warning: {warning}")
     log(triggers.how)
     if sensor.pressure_trouble:
         others = " and ".join(one.name for one in CONDITIONS if not one.needs_psi)
@@ -124,6 +126,8 @@ def _run(arguments: Arguments, log: Log) -> int:
             return None
         log("the configuration has been read again")
         log(sentences.in_force(sensor.read(), again.conditions))
+        for warning in again.warnings:
+            log(f"warning: {warning}")
         if again.cgroup != settings.cgroup:
             log("cgroup has changed: that takes a restart")
         return again

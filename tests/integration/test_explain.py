@@ -71,6 +71,23 @@ def test_explain_says_who_is_left_out_and_why_on_a_line_each_whatever_they_call_
     assert all(line.isprintable() for line in result.stdout.splitlines())
 
 
+def test_explain_shows_the_largest_that_is_left_out_first(crew, place):
+    with crew.victim(20, name=b"mine1") as small, crew.victim(40, name=b"mine2") as large:
+        result = explain(crew, place, "-u", "mine?")
+    left_out = re.findall(r"^  (\d+) \(mine\d\), ", result.stdout.partition("\nLeft out:\n")[2], re.M)
+    assert left_out == [str(large.pid), str(small.pid)]
+
+
+def test_explain_shows_for_each_rule_how_many_processes_it_matches_now(crew, place):
+    rules = {**ALWAYS, "victims.prefer.names": ["n*", "nothing"]}
+    with crew.victim(20, name=b"n1"), crew.victim(40, name=b"n2") as large:
+        result = explain(crew, place, monitor=rules)
+    shown = result.stdout.partition("\nRules, and what each of them matches now:\n")[2].splitlines()
+    largest = rf"the largest {large.pid} \(n2\) with 4\d MiB"
+    assert re.fullmatch(rf'  victims\.prefer\.names "n\*": 2 processes with 6\d MiB, {largest}', shown[0])
+    assert '  victims.prefer.names "nothing": no process' in shown
+
+
 def test_explain_with_a_broken_file_is_78(crew, place):
     result = explain(crew, place, monitor={"verbose": 1})
     assert (result.returncode, result.stdout) == (78, "")

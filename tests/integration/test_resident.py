@@ -55,6 +55,7 @@ HEAVY = {
     *("argparse", "asyncio", "dataclasses", "difflib", "fnmatch", "logging", "multiprocessing", "pathlib", "psutil"),
     *("pwd", "re", "runpy", "socket", "subprocess", "threading", "tomllib", "typing", "bustd_monitor.cli"),
     *("bustd_shared.rules.config_files", "bustd_shared.rules.validation", "bustd_monitor.reporting.describe"),
+    *("bustd_shared.rules.globs", "bustd_shared.rules.regular_expressions", "bustd_shared.rules.suspicious"),
 }
 
 TELL = """

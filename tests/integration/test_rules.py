@@ -1,6 +1,8 @@
 """What may die: the user's rules in the monitor, root's in the killer, and the next candidate after a refusal."""
 
+import os
 import re
+import signal
 
 import pytest
 
@@ -58,6 +60,50 @@ def test_a_process_that_victims_never_matches_is_not_even_asked_for(crew, place,
         assert victims.is_alive(small)
 
 
+CLASS_PATH = """
+import os, sys
+if len(sys.argv) == 1:
+    jars = ":".join("/opt/app/lib/dependency-%03d-1.2.3.jar" % number for number in range(200))
+    os.execv(sys.executable, [sys.executable, "-I", "-c", {program!r}, "-cp", jars, "org.example.{main}"])
+"""
+
+
+def java(crew, main: str, mib: int):
+    """A program with a command line of more than 7 KiB, in which its main class stands last."""
+    program = HOLDER.format(mark="java", mib=mib)
+    return crew.program(CLASS_PATH.format(program=program, main=main))
+
+
+def test_a_rule_on_a_main_class_behind_a_long_class_path_is_heeded(crew, place):
+    policy = {**ALWAYS, "victims.never.commands": ["*org.example.DataNode"]}
+    with java(crew, "DataNode", 48) as spared, java(crew, "NameNode", 24) as other:
+        with pair.pair(crew, place, monitor=policy) as bustd:
+            assert victims.exits_within(other, 15), bustd.log()
+            bustd.await_line("NOBODY TO KILL")
+            assert str(spared.pid) not in bustd.log()
+        assert victims.is_alive(spared)
+
+
+def test_a_never_that_can_not_be_judged_spares_and_says_so(crew, place):
+    policy = {**ALWAYS, "victims.never.commands": ["*org.example.DataNode"]}
+    longer = CLASS_PATH.replace("range(200)", "range(4000)").replace('jars, "org', '*jars.split(":"), "org')
+    program = HOLDER.format(mark="java", mib=48)
+    with crew.program(longer.format(program=program, main="NameNode")) as spared, crew.victim(24) as other:
+        with pair.pair(crew, place, monitor=policy) as bustd:
+            assert victims.exits_within(other, 15), bustd.log()
+            why = "never could not be judged: its command line is longer than 128 KiB"
+            bustd.await_line(rf"spared: {spared.pid} \(java\) with 5\d MiB: {why}")
+        assert victims.is_alive(spared)
+
+
+def test_where_there_is_a_rule_in_only_no_other_process_dies(crew, place):
+    with holder(crew, "small", 24) as small, holder(crew, "large", 48) as large:
+        with pair.pair(crew, place, monitor={**ALWAYS, "victims.only.names": ["small"]}) as bustd:
+            assert victims.exits_within(small, 15), bustd.log()
+            bustd.await_line("NOBODY TO KILL")
+        assert victims.is_alive(large)
+
+
 @pytest.mark.root
 @pytest.mark.parametrize("rule", ["prefer", "avoid", "never"])
 def test_rules_by_user(place, rule):
@@ -105,6 +151,32 @@ def test_the_killer_itself_refuses_what_a_monitor_without_the_option_asks_for(cr
             killer.await_line(rf"refused SIGTERM to {leak.pid} \(leak, unit .*\) for floor: protected name leak\*")
             assert victims.exits_within(other, 15), monitor.log()
         assert victims.is_alive(leak)
+
+
+def test_rules_that_can_hardly_be_meant_so_are_said_at_the_start_and_after_a_change_and_stop_nothing(crew, place):
+    rules = {**ALWAYS, "victims.never.units": ["postgresql"]}
+    with crew.victim(48) as leak:
+        killer = {**PERMISSIVE, "protect.names": ["'X'"]}
+        with pair.pair(crew, place, "-u", "^(X)$", monitor=rules, killer=killer) as bustd:
+            said = bustd.await_line("bustd-killer: warning: ")[0]
+            assert 'killer.toml: protect.names: "\'X\'" has quotes that are a part of it: write "X"' in said
+            bustd.await_line(r'bustd-monitor: warning: .*/bustd.toml: victims.never.units: "postgresql" has no suffix')
+            bustd.await_line(r'bustd-monitor: warning: command line: victims.never.names: "\^\(X\)\$" looks like')
+            assert victims.exits_within(leak, 15), bustd.log()
+            pair.files(place, {**ALWAYS, "victims.never.cgroups": ["system.slice"]}, killer)
+            os.kill(bustd.monitor_pid(), signal.SIGHUP)
+            bustd.await_line(
+                r'bustd-monitor: warning: .*/bustd.toml: victims.never.cgroups: "system.slice" is no whole path'
+            )
+
+
+def test_a_command_says_on_standard_error_which_rules_can_hardly_be_meant_so(crew, place):
+    files = pair.files(place, {**ALWAYS, "victims.never.names": ["'X'"]}, PERMISSIVE)
+    result = pair.run(crew, "explain", *files, *pair.scope())
+    assert result.returncode == 0
+    assert result.stderr.splitlines() == [
+        f'bustd: warning: {place}/bustd.toml: victims.never.names: "\'X\'" has quotes that are a part of it: write "X"'
+    ]
 
 
 DEAF = """

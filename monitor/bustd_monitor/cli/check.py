@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 from bustd_shared.daemon.log import printable
 from bustd_shared.rules import killer_toml
+from bustd_shared.rules.killer_toml import KillerConfig
 
 from .. import config
 from ..arguments import Arguments
 from ..conditions.killer_limits import limits_in
 from ..conditions.table import killer_warnings
+from ..config import MonitorConfig
 from ..reporting.sentences import forgeable, watching_apart
+from ..sensing.process_table import of_this_machine
+from . import rules_now
 from .options import examine, paths_of
 
 
@@ -19,22 +24,43 @@ def check(arguments: Arguments) -> int:
     """Print each problem, or that there is none, and what the killer would refuse. 1 if there are problems, else 0."""
     monitor, killer = examine(arguments)
     problems = monitor.problems + killer.problems
+    doubts = monitor.warnings + killer.warnings
+    settings, rules = config.config_of(monitor.values), killer_toml.config_of(killer.values)
     for problem in problems:
         print(problem.line())
     if problems:
+        _warn(doubt.line() for doubt in doubts)
+        _show_rules(settings, rules)
         print("1 problem" if len(problems) == 1 else f"{len(problems)} problems")
         return 1
-    settings, rules = config.config_of(monitor.values), killer_toml.config_of(killer.values)
     # With --cgroup the command that starts the pair tells both.
     apart = "" if arguments.cgroup else watching_apart(settings.cgroup, rules.cgroup)
     warnings = [apart] if apart else []
     warnings += killer_warnings(settings.conditions, limits_in(rules))
-    for sentence in warnings:
-        print(f"warning: {sentence}")
+    _warn([*warnings, *(doubt.line() for doubt in doubts)])
     protected = rules.protect_names + tuple(os.fsencode(name) for name in arguments.unkillables)
     if protected:
         print(f"note: {forgeable(protected)}")
+    _show_rules(settings, rules)
     files = ", ".join(monitor.files + killer.files) or "none, so that everything has its default"
     names = " and ".join(path.rpartition("/")[2] for path in paths_of(arguments))
-    print(printable(f"{names} are in order (files read: {files})"))
+    in_doubt = "1 rule" if len(doubts) == 1 else f"{len(doubts)} rules"
+    order = f"can be used, with {in_doubt} in doubt" if doubts else "are in order"
+    print(printable(f"{names} {order} (files read: {files})"))
     return 0
+
+
+def _warn(sentences: Iterable[str]) -> None:
+    for sentence in sentences:
+        print(f"warning: {sentence}")
+
+
+def _show_rules(settings: MonitorConfig, rules: KillerConfig) -> None:
+    """What each rule matches on this machine now."""
+    table = of_this_machine(only_uid=-1, only_descendants_of=0)
+    lines = rules_now.lines(settings.victims, rules, table)
+    table.close()
+    if lines:
+        print("Rules, and what each of them matches now:")
+    for line in lines:
+        print(f"  {line}")

@@ -25,6 +25,7 @@ from ..sensing.process_table import of_this_machine
 from ..sensing.reading import Reading
 from ..sensing.sensor import Unreadable
 from . import options as cli_options
+from . import rules_now
 
 _SHOWN = 10
 _READINGS, _BETWEEN_READINGS_S = 11, 0.1
@@ -82,6 +83,11 @@ def explain(options: argparse.Namespace) -> int:
     terms = terms_at(reading, rules)
     search.watch(terms, _now_ms())
     _show_ranking(search.rank(terms, frozenset(), _now_ms()))
+    lines = rules_now.lines(settings.monitor.victims, killer, table)
+    if lines:
+        print("\nRules, and what each of them matches now:")
+    for line in lines:
+        print(f"  {line}")
     table.close()
     return os.EX_OK
 
@@ -120,9 +126,10 @@ def _show_ranking(ranking: Ranking) -> None:
         print(f"      {describe(process.pid)}")
     if not ranking.candidates:
         print("  none: no process may be killed whose death would help")
-    spared = [left for left in ranking.spared if left.process.held_bytes >= 2**20][:_SHOWN]
+    spared = [left for left in ranking.spared if left.process.held_bytes >= 2**20]
+    spared.sort(key=lambda left: left.process.held_bytes, reverse=True)
     if spared:
         print("\nLeft out:")
-        for left in spared:
+        for left in spared[:_SHOWN]:
             process, held = left.process, sentences.size(left.process.held_bytes)
             print(f"  {process.pid} ({printable(process.comm)}), {held}: {reasons.left_out(left)}")

@@ -30,12 +30,14 @@ class Settings:
 
 
 def load(options: argparse.Namespace) -> Settings | None:
-    """Read and check both files; every problem goes to standard error."""
+    """Read and check both files; every problem goes to standard error, and every rule in doubt."""
     arguments = arguments_of(options)
     monitor, killer = examine(arguments)
     problems = monitor.problems + killer.problems
     for problem in problems:
         sys.stderr.write(f"bustd: {problem.line()}\n")
+    for warning in monitor.warnings + killer.warnings:
+        sys.stderr.write(f"bustd: warning: {warning.line()}\n")
     if problems:
         return None
     return Settings(config.config_of(monitor.values), killer_toml.config_of(killer.values), arguments)
@@ -56,7 +58,10 @@ def examine(arguments: Arguments) -> tuple[Loaded, Loaded]:
     """
     path, killer_path = paths_of(arguments)
     monitor = config.examine(path, required=arguments.config is not None, overrides=overrides(arguments))
-    monitor = monitor._replace(problems=[_as_typed(problem) for problem in monitor.problems])
+    monitor = monitor._replace(
+        problems=[_as_typed(problem) for problem in monitor.problems],
+        warnings=tuple(_as_typed(warning) for warning in monitor.warnings),
+    )
     return monitor, killer_toml.examine(killer_path, required=arguments.killer_config is not None)
 
 

@@ -14,7 +14,7 @@ from bustd_shared.daemon.record import NamedTuple
 
 from ..sensing.preferences import AVOID, OMIT
 from ..sensing.processes import Process
-from .matching import advised_by, matched_by
+from .matching import advised_by, is_among, matched_by, why_unjudged
 from .settings import Victims
 from .terms import Terms
 
@@ -64,12 +64,17 @@ class Shield(Enum):
     OTHER_USER = "it is another user's, and an ordinary user's monitor leaves it alone"
     KILLER_TOML = "the killer would refuse it"
     NEVER = "a rule in victims.never"
+    UNJUDGED = "a rule in victims.never that can't be judged, because the command line is not known whole"
+    OUTSIDE_ONLY = "there are rules in victims.only, and none of them matches"
     OMIT = "ManagedOOMPreference=omit"
     TOO_SMALL = "its death would not help"
 
 
 class Spared(NamedTuple):
-    """A process that is left out, and what keeps it. `rule`: the rule that does, "" where none does."""
+    """A process that is left out, and what keeps it.
+
+    `rule`: the rule that does, "" where none does; for UNJUDGED why it can't be judged.
+    """
 
     process: Process
     shield: Shield
@@ -129,6 +134,11 @@ def protection(process: Process, terms: Terms) -> Spared | None:
     never = matched_by(terms.victims.never, process)
     if never:
         return Spared(process, Shield.NEVER, never)
+    unjudged = why_unjudged(terms.victims.never, process)
+    if unjudged:
+        return Spared(process, Shield.UNJUDGED, unjudged)
+    if not is_among(terms.victims.only, process):
+        return Spared(process, Shield.OUTSIDE_ONLY)
     return Spared(process, Shield.OMIT) if process.preference == OMIT else None
 
 

@@ -22,8 +22,9 @@ from bustd_shared.kernel.cgroups import MOST_MEMBERS
 from ..sensing.process_table import MOST_NEWCOMERS, ProcessTable
 from . import growth, order
 from .growth import Samples
+from .matching import matched_by
 from .order import Ranking
-from .settings import Matchers, Victims
+from .settings import NOTHING, Victims
 from .terms import Terms
 from .tracked import NOWHERE, Tracked
 
@@ -43,7 +44,6 @@ _REST_MS, _MOVES = 10_000, 64
 _VERIFIED = 4
 """For this many at the top of a ranking every process of the control group is checked: any may be protected."""
 _COMMANDS_WAIT_MS = 50
-_NOTHING = Matchers((), (), (), ())
 
 
 def _never() -> bool:
@@ -178,12 +178,20 @@ class CandidateSearch:
         return frozenset(whole for whole in wholes if self._may_not_die(whole, terms))
 
     def _may_not_die(self, whole: str, terms: Terms) -> bool:
-        """Whether a control group has too many processes or a protected one, which may be too small to be tracked."""
+        """Whether a control group has too many processes or a protected one, which may be too small to be tracked.
+
+        Command lines are not read for this: a process that [victims.only] may match by its own keeps the others alive.
+        """
         pids = self._table.members(whole)
         if len(pids) > MOST_MEMBERS:
             return True
         members = (self._table.read(pid, 0) for pid in pids)
-        return any(member is not None and order.protection(member, terms) is not None for member in members)
+        only = terms.victims.only
+        return any(
+            order.protection(member, terms) is not None or (only != NOTHING and not matched_by(only, member))
+            for member in members
+            if member is not None
+        )
 
     def _may_rest(self, terms: Terms, now_ms: int) -> bool:
         """Whether no round need begin yet, because hardly any memory was lost since the last.
@@ -265,10 +273,12 @@ class CandidateSearch:
 
 
 def _asks_for_commands(victims: Victims) -> bool:
-    return bool(victims.prefer.commands or victims.avoid.commands or victims.never.commands)
+    tables = (victims.prefer, victims.avoid, victims.never, victims.only)
+    return any(table.commands for table in tables)
 
 
 def _most(victims: Victims) -> int:
     """How many are tracked. With rules a smaller process may come first, and a command line may protect the largest."""
-    has_rules = victims.prefer != _NOTHING or victims.avoid != _NOTHING or bool(victims.never.commands)
+    order_changes = victims.prefer != NOTHING or victims.avoid != NOTHING
+    has_rules = order_changes or bool(victims.never.commands or victims.only.commands)
     return _MOST_TRACKED_WITH_RULES if has_rules else _MOST_TRACKED

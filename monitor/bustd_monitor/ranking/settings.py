@@ -7,16 +7,24 @@ from bustd_shared.rules.schema import Key, Schema, Values
 
 
 class Matchers(NamedTuple):
-    """A process is matched by any of these: globs on its unit, comm and command line, or its uid."""
+    """A process is matched by any of these: globs on its unit, comm, command line and control group, or its uid."""
 
     units: tuple[str, ...]
     uids: tuple[int, ...]
     names: tuple[bytes, ...]
     commands: tuple[str, ...]
+    cgroups: tuple[str, ...] = ()
+
+
+NOTHING = Matchers((), (), (), ())
 
 
 class Victims(NamedTuple):
-    """Whom to take; the points are of the 1000 of oom_score_adj (proc_pid_oom_score_adj(5))."""
+    """Which processes may die, and which sooner or later than others.
+
+    The points are of the 1000 of oom_score_adj (proc_pid_oom_score_adj(5)). If `only` has any matcher, no other process
+    than those that it matches may die.
+    """
 
     scope: str
     growth_percent: int
@@ -25,6 +33,7 @@ class Victims(NamedTuple):
     prefer: Matchers
     avoid: Matchers
     never: Matchers
+    only: Matchers = NOTHING
 
 
 def _matchers() -> Schema:
@@ -38,6 +47,11 @@ def _matchers() -> Schema:
             "globs",
             [],
             "A process matches if one of these globs matches its command line, the arguments joined by spaces.",
+        ),
+        "cgroups": Key(
+            "globs",
+            [],
+            "A process matches if one of these globs matches the path of its control group, or of a group above it.",
         ),
     }
 
@@ -73,6 +87,7 @@ VICTIMS_SCHEMA: Schema = {
     "prefer": _matchers(),
     "avoid": _matchers(),
     "never": _matchers(),
+    "only": _matchers(),
 }
 
 
@@ -86,8 +101,9 @@ def victims_of(table: Values) -> Victims:
         prefer=_matchers_of(table["prefer"]),
         avoid=_matchers_of(table["avoid"]),
         never=_matchers_of(table["never"]),
+        only=_matchers_of(table["only"]),
     )
 
 
 def _matchers_of(table: Values) -> Matchers:
-    return Matchers(*(tuple(table[key]) for key in ("units", "users", "names", "commands")))
+    return Matchers(*(tuple(table[key]) for key in ("units", "users", "names", "commands", "cgroups")))

@@ -10,8 +10,9 @@ from collections.abc import Iterable
 
 from bustd_shared.daemon.record import NamedTuple
 
+from ..sensing.command_lines import MOST_LONG_BYTES, TOO_MANY, kept, long_bytes
 from ..sensing.process_table import ProcessTable
-from ..sensing.processes import Process
+from ..sensing.processes import COMMAND_BYTES, TOO_LONG, CommandLine, Process
 from . import growth, order
 from .growth import Samples
 from .order import Spared
@@ -20,6 +21,9 @@ from .terms import Terms
 _MOST_SPARED = 16
 _MOVED_BYTES = 4 * 2**20
 """A smaller change does not alter the order, and the memory of any program varies by less than this all the time."""
+
+_EMPTY = CommandLine()
+_NOT_READ = "has not been read yet"
 
 Place = tuple[int, int]
 """oom_score and resident bytes, by which the largest are found before they are read closely."""
@@ -33,7 +37,7 @@ class TrackedProcess(NamedTuple):
     process: Process
     place: Place
     samples: Samples = ()
-    command: str | None = None
+    command: CommandLine | None = None
 
 
 class Tracked:
@@ -108,13 +112,16 @@ class Tracked:
 
     def learn_commands(self) -> bool:
         """Take over the command lines that were read meanwhile, without waiting. Whether all are known now."""
-        unknown = [pid for pid, tracked in self._tracked.items() if tracked.command is None]
-        for pid in unknown:
-            tracked = self._tracked[pid]
-            command = self._table.command(tracked.process)
-            process = tracked.process._replace(command=command or "")
-            self._tracked[pid] = tracked._replace(process=process, command=command)
-        return all(self._tracked[pid].command is not None for pid in unknown)
+        left_bytes = MOST_LONG_BYTES - sum(long_bytes(each.command or _EMPTY) for each in self._tracked.values())
+        are_all_known = True
+        for pid, tracked in list(self._tracked.items()):
+            if _is_to_be_read(tracked.command, left_bytes):
+                command = self._table.command(tracked.process)
+                are_all_known = are_all_known and command is not None
+                command = tracked.command if command is None else kept(command, left_bytes)
+                left_bytes -= long_bytes(command or _EMPTY)
+                self._tracked[pid] = tracked._replace(process=_known_by(tracked.process, command), command=command)
+        return are_all_known
 
     def read_commands(self, wait_ms: int = 0) -> None:
         """Start to read the command lines that are not known yet, and wait at most `wait_ms`."""
@@ -176,7 +183,7 @@ class Tracked:
             tracked = tracked._replace(command=None)
         held, age_ms = process.held_bytes, self._table.age_ms(process)
         gained = growth.gained_bytes(tracked.samples, now_ms, held, age_ms)
-        process = process._replace(gained_bytes=gained, command=tracked.command or "")
+        process = _known_by(process._replace(gained_bytes=gained), tracked.command)
         return tracked._replace(process=process, samples=growth.sampled(tracked.samples, now_ms, held))
 
     def _spare(self, spared: Spared) -> None:
@@ -184,6 +191,21 @@ class Tracked:
         others = [other for other in self._spared if other.process.pid != spared.process.pid]
         largest_first = sorted([*others, spared], key=lambda each: each.process.held_bytes, reverse=True)
         self._spared = largest_first[:_MOST_SPARED]
+
+
+def _is_to_be_read(command: CommandLine | None, left_bytes: int) -> bool:
+    """Whether it is not known, or what kept it from being known may be over."""
+    if command is None:
+        return True
+    if command.trouble == TOO_MANY:
+        return left_bytes >= COMMAND_BYTES
+    return bool(command.trouble) and command.trouble != TOO_LONG
+
+
+def _known_by(process: Process, command: CommandLine | None) -> Process:
+    """The process with its command line, as far as that is known."""
+    text, trouble = command or CommandLine(trouble=_NOT_READ)
+    return process._replace(command=text, command_trouble=trouble)
 
 
 def _is_far(place: Place, from_place: Place) -> bool:

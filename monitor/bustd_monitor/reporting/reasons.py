@@ -28,6 +28,8 @@ _LEFT_OUT = {
     Shield.OTHER_USER: "another user's",
     Shield.KILLER_TOML: "protected by killer.toml: ",
     Shield.NEVER: "never: ",
+    Shield.UNJUDGED: "never could not be judged: its command line ",
+    Shield.OUTSIDE_ONLY: "not matched by victims.only",
     Shield.OMIT: "ManagedOOMPreference=omit",
     Shield.TOO_SMALL: "its death would not help",
 }

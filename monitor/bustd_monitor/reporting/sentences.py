@@ -14,7 +14,8 @@ from ..conditions.table import Conditions, grounds, switched_on
 from ..deciding.actions import Ask, Basis, CannotKill, Escalate, News, NothingGrows, NoVictim
 from ..deciding.stages import Stage
 from ..deciding.worth_killing import Relief
-from ..sensing.processes import Process
+from ..ranking.order import Shield, Spared
+from ..sensing.processes import SHORT_COMMAND_BYTES, Process
 from ..sensing.reading import Reading
 from . import reasons
 
@@ -54,7 +55,7 @@ def victim(process: Process, boottime_s: float | None = None) -> str:
     now_s = time.clock_gettime(time.CLOCK_BOOTTIME) if boottime_s is None else boottime_s
     age_s = now_s - process.start_ticks / _TICKS_PER_SECOND
     unit = printable(process.unit) or "none"
-    command = f", command {printable(process.command)}" if process.command else ""
+    command = f", command {printable(process.command[:SHORT_COMMAND_BYTES])}" if process.command else ""
     return (
         f"{process.pid} ({printable(process.comm)}) of uid {process.uid}, unit {unit}, holding "
         f"{size(process.held_bytes)}, {max(age_s, 0):.0f} s old{command}"
@@ -117,6 +118,20 @@ def news(said: News) -> str:
     if isinstance(said, CannotKill):
         return f"CANNOT PROTECT THIS MACHINE: the killer says {said.reason.name.lower()}"
     return "the second look at the readings finds no shortage any more: no process is killed"
+
+
+def unjudged(spared: tuple[Spared, ...]) -> str:
+    """That processes are spared because a rule can't be judged, and the largest of them; "" if none is."""
+    those = [left for left in spared if left.shield is Shield.UNJUDGED]
+    if not those:
+        return ""
+    largest = max(those, key=lambda left: left.process.held_bytes)
+    process, others = largest.process, len(those) - 1
+    also = f", and {others} more" if others else ""
+    return (
+        f"spared: {process.pid} ({printable(process.comm)}) with {size(process.held_bytes)}{also}: "
+        f"{reasons.left_out(largest)}"
+    )
 
 
 def _what_fills_memory(said: NoVictim) -> str:

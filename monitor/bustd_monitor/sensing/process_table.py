@@ -12,7 +12,7 @@ from bustd_shared.kernel import cgroup_paths, cgroups
 from . import group_members, processes
 from .command_lines import CommandLines
 from .preferences import preference
-from .processes import Process
+from .processes import CommandLine, Process
 
 MOST_NEWCOMERS = 512
 """At most this many new PIDs are looked up one by one: a free PID or the id of a thread costs as much as a process."""
@@ -117,7 +117,7 @@ class ProcessTable:
         except OSError:  # EMFILE: then none can be listed for the request either, and it dies alone
             return []
 
-    def command(self, process: Process) -> str | None:
+    def command(self, process: Process) -> CommandLine | None:
         """Its command line; None if it is not known yet: the next `read_commands` reads it."""
         return self._commands.of(process)
 

@@ -9,8 +9,21 @@ from bustd_shared.kernel import cgroup_paths, process
 from bustd_shared.rules.protection import is_system
 
 _SMALL_BYTES = 128
-_COMMAND_BYTES = 4096
+COMMAND_BYTES = 128 * 1024
+"""As much of a command line is read: a class path alone can take tens of KiB, and Java's main class comes after it."""
+SHORT_COMMAND_BYTES = 4096
+"""As much is kept of a command line that is not kept whole."""
+
+NOT_ASKED = "was not asked for"
+TOO_LONG = f"is longer than {COMMAND_BYTES // 1024} KiB"
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+class CommandLine(NamedTuple):
+    """A command line, its arguments joined by spaces. `trouble`: why the text is not the whole of it, "" if it is."""
+
+    text: str = ""
+    trouble: str = ""
 
 
 class Process(NamedTuple):
@@ -19,7 +32,7 @@ class Process(NamedTuple):
     `gained_bytes`: by how much that has grown over the last ten seconds, which ranking.tracked fills in. `cgroup`: its
     path in the unified hierarchy. `whole`: the control group that may die with it, "" if none may; `is_indivisible`:
     and must. `preference`: what ManagedOOMPreference= asks for it (sensing.preferences). `is_system`: all its uids are
-    below 1000.
+    below 1000. `command_trouble`: why `command` is not the whole command line, "" if it is.
     """
 
     pid: int
@@ -37,6 +50,7 @@ class Process(NamedTuple):
     is_indivisible: bool = False
     preference: str = ""
     is_system: bool = True
+    command_trouble: str = NOT_ASKED
 
 
 def oom_score(pid: int, proc: str = "/proc") -> int:
@@ -79,10 +93,30 @@ def read_process(pid: int, oom_score: int, proc: str = "/proc", group: str = "")
     return found if is_system(status.uids) else found._replace(is_system=False)
 
 
-def read_command(pid: int, proc: str = "/proc") -> str:
-    """The command line's first 4096 bytes, "" if it can't be read. It takes the process's mmap lock: it may block."""
-    data = _read(f"{proc}/{pid}/cmdline", _COMMAND_BYTES)
-    return data.rstrip(b"\0").replace(b"\0", b" ").decode("utf-8", "backslashreplace")
+def read_command(pid: int, proc: str = "/proc") -> CommandLine:
+    """The command line, whole up to COMMAND_BYTES. It takes the process's mmap lock: it may block.
+
+    Empty if the process is gone, as for a kernel thread or a zombie.
+    """
+    data = b""
+    try:
+        descriptor = os.open(f"{proc}/{pid}/cmdline", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            while len(data) <= COMMAND_BYTES and (chunk := os.read(descriptor, COMMAND_BYTES + 1 - len(data))):
+                data += chunk
+        finally:
+            os.close(descriptor)
+    except (FileNotFoundError, ProcessLookupError):
+        return CommandLine()
+    except OSError as error:
+        return CommandLine(trouble=f"can't be read: {error.strerror}")
+    if len(data) > COMMAND_BYTES:
+        return CommandLine(_text_of(data[:SHORT_COMMAND_BYTES]), TOO_LONG)
+    return CommandLine(_text_of(data))
+
+
+def _text_of(command_line: bytes) -> str:
+    return command_line.rstrip(b"\0").replace(b"\0", b" ").decode("utf-8", "backslashreplace")
 
 
 def is_in_group(pid: int, group: str, proc: str = "/proc") -> bool:

@@ -6,7 +6,7 @@ import os
 
 from bustd_shared.kernel.cgroup_paths import is_member
 
-from ..sensing.processes import Process
+from ..sensing.processes import NOT_ASKED, CommandLine, Process
 from .format import Header, Listed
 from .records import Entry
 
@@ -77,7 +77,7 @@ class RecordedTable:
     def read(self, pid: int, score: int) -> Process | None:
         """The process as it was recorded, without its command line, for which `command` is asked."""
         entry = self._entries.get(pid)
-        return entry.process._replace(oom_score=score, command="") if entry else None
+        return entry.process._replace(oom_score=score, command="", command_trouble=NOT_ASKED) if entry else None
 
     def members(self, whole: str) -> list[int]:
         """The PIDs of the recorded processes in the control group and below it."""
@@ -89,10 +89,12 @@ class RecordedTable:
     def await_commands(self, most_ms: int) -> None:
         """Nothing to do: command lines are known at once."""
 
-    def command(self, process: Process) -> str:
-        """The command line, "" where they were not recorded."""
+    def command(self, process: Process) -> CommandLine:
+        """The command line, an empty one where they were not recorded: no rule matches that, and none is in doubt."""
         entry = self._entries.get(process.pid)
-        return entry.process.command if entry else ""
+        if entry is None or entry.process.command_trouble == NOT_ASKED:
+            return CommandLine(entry.process.command if entry else "")
+        return CommandLine(entry.process.command, entry.process.command_trouble)
 
     def age_ms(self, process: Process) -> int:
         """How long before the replay's time it was started."""

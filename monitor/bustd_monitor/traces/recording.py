@@ -11,7 +11,7 @@ from typing import Protocol
 
 from bustd_shared.daemon.record import NamedTuple
 
-from ..sensing.processes import Process
+from ..sensing.processes import SHORT_COMMAND_BYTES, CommandLine, Process
 from ..sensing.reading import Reading
 from .format import Encoder, Header
 from .records import Entry
@@ -35,7 +35,7 @@ class Table(Protocol):
     def score(self, pid: int) -> int: ...  # noqa: D102
     def resident_bytes(self, pid: int) -> int: ...  # noqa: D102
     def read(self, pid: int, score: int) -> Process | None: ...  # noqa: D102
-    def command(self, process: Process) -> str | None: ...  # noqa: D102
+    def command(self, process: Process) -> CommandLine | None: ...  # noqa: D102
     def read_commands(self) -> None: ...  # noqa: D102
 
 
@@ -95,8 +95,12 @@ class CensusTaker:
         if self._with_commands:
             known = self._recorded.get(pid)
             is_same = known is not None and known.start_ticks == process.start_ticks
-            command = known.command if known is not None and is_same else ""
-            process = process._replace(command=command or self._table.command(process) or "")
+            line = CommandLine(known.command, known.command_trouble) if known is not None and is_same else None
+            if line is None or not line.text:
+                line = self._table.command(process)
+            if line is not None:
+                text = line.text[:SHORT_COMMAND_BYTES]
+                process = process._replace(command=text, command_trouble=line.trouble)
         return Entry(process, self._table.resident_bytes(pid))
 
 

@@ -13,6 +13,7 @@ import tomllib
 from bustd_shared.daemon.record import NamedTuple
 
 from .schema import Problem, Schema, Values
+from .suspicious import suspicions
 from .validation import validate
 
 MOST_BYTES = 2**20
@@ -23,12 +24,16 @@ _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 class Loaded(NamedTuple):
-    """What the files say. `origins` has the last file that gave each dotted key."""
+    """What the files say. `origins` has the last file that gave each dotted key.
+
+    `warnings` are about rules that are valid and yet can hardly be meant so (see suspicious).
+    """
 
     values: Values
     problems: list[Problem]
     files: list[str]
     origins: dict[str, str]
+    warnings: tuple[Problem, ...] = ()
 
 
 def read(path: str | os.PathLike[str], schema: Schema, *, required: bool = False, trusted: bool = False) -> Loaded:
@@ -68,6 +73,7 @@ def add(reading: Loaded, document: Values, schema: Schema, file: str) -> Loaded:
         reading.problems + problems,
         reading.files,
         reading.origins | dict.fromkeys(_dotted(values), file),
+        (*reading.warnings, *suspicions(values, schema, file)),
     )
 
 

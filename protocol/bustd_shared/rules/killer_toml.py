@@ -6,7 +6,7 @@ from bustd_shared.daemon.record import NamedTuple
 
 from ..daemon.forked import ChildFailed as ChildFailed
 from . import protection
-from .loading import values_in_child
+from .loading import read_in_child
 from .protection import Protection
 from .schema import ConfigError as ConfigError
 from .schema import Key, Schema, Values, with_defaults
@@ -180,7 +180,10 @@ SCHEMA: Schema = {
 
 
 class KillerConfig(NamedTuple):
-    """What killer.toml says; `peer_uid` is None where the default user does not exist on this machine."""
+    """What killer.toml says; `peer_uid` is None where the default user does not exist on this machine.
+
+    `warnings`: a printable line for each rule that is valid and yet can hardly be meant so.
+    """
 
     peer_uid: int | None
     protect_units: tuple[str, ...]
@@ -199,11 +202,13 @@ class KillerConfig(NamedTuple):
     term_ms: int
     stuck_ms: int
     cgroup: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 def load(path: str | os.PathLike[str], *, required: bool = False) -> KillerConfig:
     """The rules in the file and its drop-ins. Raises ConfigError with every problem, and ChildFailed."""
-    return config_of(values_in_child(lambda: examine(path, required=required)))
+    values, warnings = read_in_child(lambda: examine(path, required=required))
+    return config_of(values)._replace(warnings=warnings)
 
 
 def examine(path: str | os.PathLike[str], *, required: bool = False) -> Loaded:

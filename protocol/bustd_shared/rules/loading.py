@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from .config_files import Loaded
 
 
-def values_in_child(load: Callable[[], Loaded]) -> Values:
-    """The values that `load`, called in a child, reads. Raises ConfigError and ChildFailed."""
+def read_in_child(load: Callable[[], Loaded]) -> tuple[Values, tuple[str, ...]]:
+    """The values that `load`, called in a child, reads, and its warnings. Raises ConfigError and ChildFailed."""
 
     def plain() -> object:
         loaded = load()
-        return [loaded.values, [problem.line() for problem in loaded.problems]]
+        return [loaded.values, *([each.line() for each in found] for found in (loaded.problems, loaded.warnings))]
 
     result = in_child(plain)
     assert isinstance(result, list)
@@ -26,4 +26,4 @@ def values_in_child(load: Callable[[], Loaded]) -> Values:
     problems: list[str] = result[1]
     if problems:
         raise ConfigError(problems)
-    return values
+    return values, tuple(result[2])

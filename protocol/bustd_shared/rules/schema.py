@@ -35,19 +35,25 @@ Values = dict[str, "Any"]
 
 
 class Problem(NamedTuple):
-    """Why a file can't be used. `key` is dotted, and "" for the whole file; `expected` is "" for an unknown key."""
+    """Why a file can't be used. `key` is dotted, and "" for the whole file; `expected` is "" for an unknown key.
+
+    `nearest`: the known key that was probably meant. `hint`: what else helps to mend it.
+    """
 
     file: str
     key: str
     found: str
     expected: str = ""
     nearest: str = ""
+    hint: str = ""
 
     def line(self) -> str:
         """The problem in one printable line, whatever the file had in it."""
         what = f"expected {self.expected}, found {self.found}" if self.expected else self.found
         if self.nearest:
             what = f"{what}; nearest known key: {self.nearest}"
+        if self.hint:
+            what = f"{what}; {self.hint}"
         return printable(": ".join(part for part in (self.file, self.key, what) if part))
 
 

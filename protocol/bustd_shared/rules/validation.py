@@ -14,10 +14,10 @@ from typing import Any
 from bustd_shared.daemon.record import NamedTuple
 
 from ..kernel.watched_group import plain
+from .globs import COMM_BYTES as COMM_BYTES
+from .globs import least_bytes
 from .schema import Key, Problem, Schema, Values
-
-COMM_BYTES = 15
-"""comm of a program is at most that long (proc_pid_comm(5)): a longer pattern would silently protect nothing."""
+from .suspicious import Rule, suspicion
 
 SOCKET_PATH_BYTES = 107
 """The bytes that fit into sun_path before its NUL (unix(7))."""
@@ -25,13 +25,29 @@ SOCKET_PATH_BYTES = 107
 UID_MAX = 2**32 - 2
 """2**32 - 1 means "no user" to the kernel."""
 
+TABLES = {
+    "bustd.toml": (
+        *("dry_run", "verbose", "conditions", "sleep", "victims", "killer"),
+        *("conditions.pressure", "conditions.floor", "conditions.stall", "conditions.forecast"),
+        *("victims.prefer", "victims.avoid", "victims.never", "victims.only"),
+    ),
+    "killer.toml": ("peer", "protect", "limits", "rate", "grace"),
+}
+"""What only one of the two files has. The killer must not import the schema of the monitor, so the names stand here."""
+
+_NO_TABLES = ("dry_run", "verbose")
+
 _LONGEST_SHOWN = 60
 _LEAST_LIKENESS = 0.45
 _SAME_TABLE = 0.2
 
 
 class _Unfit(Exception):
-    """A value that its key can't hold: what was expected instead."""
+    """A value that its key can't hold: what was expected, and what else there is to say of it ("": nothing)."""
+
+    def __init__(self, expected: str, hint: str = "") -> None:
+        super().__init__(expected)
+        self.hint = hint
 
 
 class _Review(NamedTuple):
@@ -77,6 +93,16 @@ def nearest_key(unknown: str, schema: Schema) -> str:
     return best
 
 
+def _in_the_other_file(unknown: str, schema: Schema) -> str:
+    """Where the dotted `unknown` belongs, if that is the other of the two files; "" if it is not."""
+    name, known = unknown.rpartition(".")[2], set(_tables_and_keys(schema))
+    for file, tables in TABLES.items():
+        for table in tables:
+            if table not in known and table.rpartition(".")[2] == name:
+                return f"{table if table in _NO_TABLES else f'[{table}]'} belongs in {file}"
+    return ""
+
+
 def shown(value: object) -> str:
     """A value from a file as a person would write it there, in at most one line."""
     if isinstance(value, bool):
@@ -102,40 +128,6 @@ def uid_of(user: str) -> int | None:
         return None
 
 
-def least_bytes(glob: str) -> int:
-    """How many bytes the shortest text has that `glob` matches (fnmatch(3) without escapes).
-
-    Raises ValueError for a `[` that is never closed, which would match itself only.
-    """
-    count = place = 0
-    while place < len(glob):
-        if glob[place] == "[":
-            place = _end_of_bracket(glob, place)
-            count += 1
-        elif glob[place] != "*":
-            count += 1 if glob[place] == "?" else len(glob[place].encode("utf-8", "surrogateescape"))
-        place += 1
-    return count
-
-
-def _end_of_bracket(glob: str, start: int) -> int:
-    """The place of the `]` that closes the `[` at `start`: one that stands first is a member, as in `[]x]`."""
-    place = start + 1
-    if glob[place : place + 1] in ("!", "^"):
-        place += 1
-    if glob[place : place + 1] == "]":
-        place += 1
-    while place < len(glob):
-        if glob[place] == "]":
-            return place
-        pair = glob[place : place + 2]
-        if pair in ("[:", "[.", "[="):
-            inner_end = glob.find(pair[1] + "]", place + 2)
-            place = inner_end + 1 if inner_end >= 0 else place
-        place += 1
-    raise ValueError("a [ that is never closed")
-
-
 def _at(values: Values, key: str) -> Any:
     """The value of a dotted key."""
     for name in key.split("."):
@@ -156,8 +148,10 @@ def _table(document: Values, schema: Schema, prefix: str, review: _Review) -> Va
         key = prefix + name
         spec = schema.get(name)
         if spec is None:
-            nearest = nearest_key(key, review.schema)
-            review.problems.append(Problem(review.file, _shortened(key), "unknown key", nearest=nearest))
+            elsewhere = _in_the_other_file(key, review.schema)
+            nearest = "" if elsewhere else nearest_key(key, review.schema)
+            unknown = Problem(review.file, _shortened(key), "unknown key", nearest=nearest, hint=elsewhere)
+            review.problems.append(unknown)
         elif isinstance(spec, Key):
             fitted = _list_fitted if spec.kind in _ITEMS else _fitted
             values.update((name, value) for value in fitted(spec, found, key, review))
@@ -181,7 +175,7 @@ def _fitted(spec: Key, found: object, key: str, review: _Review) -> list[object]
     try:
         return [fit(spec, found)]
     except _Unfit as unfit:
-        review.problems.append(Problem(review.file, key, shown(found), str(unfit)))
+        review.problems.append(Problem(review.file, key, shown(found), str(unfit), hint=unfit.hint))
         return []
 
 
@@ -255,7 +249,8 @@ def _name(_spec: Key, found: object) -> bytes:
     raw = found.encode("utf-8", "surrogateescape") if type(found) is str else b""
     glob = _glob(_spec, raw.decode("utf-8", "replace"))
     if least_bytes(glob) > COMM_BYTES:
-        raise _Unfit(f"a glob that a process name can match (comm has at most {COMM_BYTES} bytes)")
+        expected = f"a glob that a process name can match (comm has at most {COMM_BYTES} bytes)"
+        raise _Unfit(expected, hint=f"it {suspicion(Rule('names', glob))}")
     return raw
 
 

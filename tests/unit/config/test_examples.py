@@ -51,7 +51,7 @@ def test_the_lists_that_stand_there_for_instance_can_be_used(path, schema, confi
     for example in re.findall(r"# For instance: (.*)", path.read_text()):
         for part in re.findall(r"\w+ = \[.*?\]", example):
             ((name, value),) = tomllib.loads(part).items()
-            assert name in ("units", "users", "names", "commands")
+            assert name in ("units", "users", "names", "commands", "cgroups")
             assert value
 
 

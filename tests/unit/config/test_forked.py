@@ -9,7 +9,7 @@ import pytest
 from bustd_shared.daemon import forked
 from bustd_shared.daemon.forked import ChildFailed, in_child
 from bustd_shared.rules.config_files import Loaded
-from bustd_shared.rules.loading import values_in_child
+from bustd_shared.rules.loading import read_in_child
 from bustd_shared.rules.schema import ConfigError, Problem
 
 
@@ -219,12 +219,17 @@ def test_a_lack_of_descriptors_is_a_failure(monkeypatch):
 
 
 def test_the_values_of_a_reading_come_back():
-    assert values_in_child(lambda: Loaded({"a": {"b": [b"c"]}}, [], [], {})) == {"a": {"b": [b"c"]}}
+    assert read_in_child(lambda: Loaded({"a": {"b": [b"c"]}}, [], [], {})) == ({"a": {"b": [b"c"]}}, ())
+
+
+def test_the_warnings_of_a_reading_come_back_with_its_values():
+    warnings = (Problem("f", "a", "b"), Problem("g", "", "c"))
+    assert read_in_child(lambda: Loaded({}, [], [], {}, warnings)) == ({}, ("f: a: b", "g: c"))
 
 
 def test_the_problems_of_a_reading_come_back_as_an_error_with_their_lines():
     problems = [Problem("f", "a", "1", "2"), Problem("g\udc80", "", "no such file")]
     with pytest.raises(ConfigError) as caught:
-        values_in_child(lambda: Loaded({}, problems, [], {}))
+        read_in_child(lambda: Loaded({}, problems, [], {}))
     assert caught.value.problems == ["f: a: expected 2, found 1", r"g\udc80: no such file"]
     assert str(caught.value) == "f: a: expected 2, found 1\n" + r"g\udc80: no such file"

@@ -4,6 +4,7 @@ import struct
 
 import pytest
 
+from bustd_monitor import config
 from bustd_shared.daemon.libc import matches_glob
 from bustd_shared.rules.killer_toml import (
     SCHEMA,
@@ -17,7 +18,7 @@ from bustd_shared.rules.killer_toml import (
 )
 from bustd_shared.rules.protection import protected_by
 from bustd_shared.rules.schema import keys_of
-from bustd_shared.rules.validation import validate
+from bustd_shared.rules.validation import TABLES, validate
 
 
 @pytest.fixture
@@ -169,11 +170,34 @@ def test_every_problem_is_in_the_error(written):
     path = written('[protect]\nnames = ["dbus-broker-launch", "ok", "["]\n[limit]\n[rate]\nburst = 0\n')
     assert problems_of(path) == [
         f"{path}: protect.names[0]: expected a glob that a process name can match (comm has at most 15 bytes), "
-        'found "dbus-broker-launch"',
+        'found "dbus-broker-launch"; it is longer than any process name, of which the kernel keeps 15 bytes: '
+        'write "dbus-broker-lau"',
         f'{path}: protect.names[2]: expected a glob with a ] for each [, found "["',
         f"{path}: limit: unknown key; nearest known key: limits",
         f"{path}: rate.burst: expected a whole number from 1 to 1000, found 0",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[victims.never]\nnames = ['x']", "victims: unknown key; [victims] belongs in bustd.toml"),
+        ("[conditions.floor]", "conditions: unknown key; [conditions] belongs in bustd.toml"),
+        ("[protect.never]\nnames = ['x']", "protect.never: unknown key; [victims.never] belongs in bustd.toml"),
+        ("dry_run = true", "dry_run: unknown key; dry_run belongs in bustd.toml"),
+    ],
+)
+def test_what_belongs_in_the_monitors_file_is_an_error_that_names_that_file(written, text, sentence):
+    path = written(text)
+    assert problems_of(path) == [f"{path}: {sentence}"]
+
+
+def test_the_names_of_the_tables_are_those_of_the_two_schemas():
+    schemas = {"bustd.toml": config.SCHEMA, "killer.toml": SCHEMA}
+    for file, schema in schemas.items():
+        tables = {key.rpartition(".")[0] or key for key, _ in keys_of(schema)} - {"cgroup"}
+        tables |= {table.partition(".")[0] for table in tables}
+        assert tables == set(TABLES[file])
 
 
 def test_a_burst_above_the_rate_of_a_minute_is_an_error_of_the_file_that_says_so(written):

@@ -109,6 +109,9 @@ def test_every_key_arrives_in_its_field(written):
             names = ["c"]
             [victims.never]
             names = ["d"]
+            cgroups = ["/a/*"]
+            [victims.only]
+            cgroups = ["*/b.scope"]
             [killer]
             socket = "/run/x.sock"
             ping_seconds = 18
@@ -131,7 +134,8 @@ def test_every_key_arrives_in_its_field(written):
             avoid_points=16,
             prefer=Matchers(("a.service",), (0, 17), (b"b*",), ("* --leak",)),
             avoid=Matchers((), (), (b"c",), ()),
-            never=Matchers((), (), (b"d",), ()),
+            never=Matchers((), (), (b"d",), (), ("/a/*",)),
+            only=Matchers((), (), (), (), ("*/b.scope",)),
         ),
         killer=Killer("/run/x.sock", 18),
     )
@@ -173,7 +177,8 @@ def test_the_command_line_is_checked_like_a_file_and_named_in_its_problems(path)
     assert problems_of(path, overrides=overrides) == [
         "command line: conditions.pressure.psi_some_avg10: expected a number from 0 to 100, found 200",
         "command line: victims.never.names[0]: expected a glob that a process name can match "
-        '(comm has at most 15 bytes), found "xxxxxxxxxxxxxxxx"',
+        '(comm has at most 15 bytes), found "xxxxxxxxxxxxxxxx"; it is longer than any process name, of which '
+        'the kernel keeps 15 bytes: write "xxxxxxxxxxxxxxx"',
     ]
 
 
@@ -190,6 +195,20 @@ def test_a_problem_is_the_sentence_that_the_documentation_promises(written):
     assert problems_of(path) == [
         f'{path}: conditions.pressure.free_percent: expected a number from 0 to 100, found "x"'
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[protect]\nunits = ['x.service']", "protect: unknown key; [protect] belongs in killer.toml"),
+        ("[victims.protect]", "victims.protect: unknown key; [protect] belongs in killer.toml"),
+        ("[rate]\nburst = 5", "rate: unknown key; [rate] belongs in killer.toml"),
+        ("[floor]", "floor: unknown key; nearest known key: conditions.floor"),
+    ],
+)
+def test_what_belongs_in_the_killers_file_is_an_error_that_names_that_file(written, text, sentence):
+    path = written(text)
+    assert problems_of(path) == [f"{path}: {sentence}"]
 
 
 @pytest.mark.parametrize("condition", ["pressure", "floor", "stall"])

@@ -9,6 +9,9 @@ import pytest
 HEAVY = {
     "argparse",
     "bustd_shared.rules.config_files",
+    "bustd_shared.rules.globs",
+    "bustd_shared.rules.regular_expressions",
+    "bustd_shared.rules.suspicious",
     "bustd_shared.rules.validation",
     "dataclasses",
     "difflib",

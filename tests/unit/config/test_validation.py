@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis.strategies import text
 
+from bustd_shared.rules.globs import least_bytes
 from bustd_shared.rules.protection import matches_glob
 from bustd_shared.rules.schema import Key, Problem, Schema, with_defaults
-from bustd_shared.rules.validation import UID_MAX, above, least_bytes, nearest_key, shown, validate
+from bustd_shared.rules.validation import UID_MAX, above, nearest_key, shown, validate
 
 SCHEMA: Schema = {
     "verbose": Key("bool", False, ""),

@@ -94,8 +94,9 @@ def matchers(
     uids: tuple[int, ...] = (),
     names: tuple[bytes, ...] = (),
     commands: tuple[str, ...] = (),
+    cgroups: tuple[str, ...] = (),
 ) -> Matchers:
-    return Matchers(units, uids, names, commands)
+    return Matchers(units, uids, names, commands, cgroups)
 
 
 def victims(**changed: object) -> Victims:

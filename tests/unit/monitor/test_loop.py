@@ -9,7 +9,7 @@ import pytest
 from bustd_monitor.client import Client
 from bustd_monitor.config import config_of
 from bustd_monitor.loop import EXIT_KILLER_GONE, Loop
-from bustd_monitor.ranking.order import Ranking
+from bustd_monitor.ranking.order import Ranking, Shield, Spared
 from bustd_monitor.reclaimer import Reclaimer
 from bustd_monitor.reporting.service_manager import ServiceManager
 from bustd_monitor.sensing.processes import Process
@@ -19,7 +19,7 @@ from bustd_protocol.messages import Exited, Fate, KillRequest, MonitorHello, Pin
 from bustd_shared.daemon.packets import Socket
 from bustd_shared.rules.protection import Protection
 from tests.support.signals import handlers_restored
-from tests.unit.monitor.making import GIB, candidate, killer_hello, reading, verdict
+from tests.unit.monitor.making import GIB, candidate, killer_hello, process, reading, verdict
 
 SHORT, VERY_SHORT, PLENTY = reading(0.8 * GIB), reading(0.3 * GIB), reading(12 * GIB)
 QUICK = {"sleep": {"shortest_ms": 1, "longest_ms": 1, "watch_longest_ms": 1}}
@@ -64,6 +64,7 @@ class Scene:
         self.now_ms, self.reading, self.said = 1000, PLENTY, []
         self.candidates = (candidate(101), candidate(102))
         self.rankings = self.reloads = 0
+        self.spared = ()
         self.watch_takes_ms, self.due = 0, []
         self.is_listening, self.heard_at_each_line = False, []
         with ours:
@@ -99,7 +100,7 @@ class Scene:
 
     def rank(self, *_: object) -> Ranking:
         self.rankings += 1
-        return Ranking(self.candidates, ())
+        return Ranking(self.candidates, self.spared)
 
     def members_of(self, process: Process, scope: Scope) -> SimpleNamespace:
         """`members`, as they are when they are listed; each listing is noted."""
@@ -198,6 +199,24 @@ def test_the_request_is_on_its_way_before_anything_is_logged_about_it(scene):
     it.heard_at_each_line.clear()
     it.turns()
     assert it.said[0].startswith("floor fires") and it.heard_at_each_line == [1]
+
+
+def test_what_a_never_that_could_not_be_judged_spares_is_said_after_the_request_and_where_there_is_no_candidate(scene):
+    it = scene()
+    it.greet()
+    it.spared = (Spared(process(103), Shield.UNJUDGED, "is too long"),)
+    it.reading = SHORT
+    it.turns()
+    line = "spared: 103 (leak) with 1024 MiB: never could not be judged: its command line is too long"
+    assert it.said[-1] == line
+    assert "floor fires" in it.said[-2]
+    it = scene()
+    it.greet()
+    it.candidates, it.spared = (), (Spared(process(103), Shield.UNJUDGED, "is too long"),)
+    it.reading = SHORT
+    it.turns()
+    assert it.said[-1] == line
+    assert "NOBODY TO KILL" in it.said[-2]
 
 
 def test_an_exit_that_crosses_an_escalation_lets_nothing_be_asked_before_its_verdict(scene):

@@ -2,14 +2,18 @@
 
 import pytest
 
-from bustd_monitor.ranking.matching import advised_by, matched_by
-from bustd_monitor.sensing.processes import Process, read_process
+from bustd_monitor.ranking.matching import advised_by, in_cgroup, is_among, matched_by, why_unjudged
+from bustd_monitor.sensing.processes import NOT_ASKED, TOO_LONG, Process, read_process
 from bustd_shared.rules.protection import SMALL_BYTES, Protection
 from tests.fakes.procfs import FakeProc
 from tests.unit.monitor.making import matchers, process
 
 EVERYTHING = matchers(
-    units=("db*.service",), uids=(26,), names=(b"leak?", b"\xff*"), commands=("*--leak*", "python3 -c *")
+    units=("db*.service",),
+    uids=(26,),
+    names=(b"leak?", b"\xff*"),
+    commands=("*--leak*", "python3 -c *"),
+    cgroups=("*/app-*.scope",),
 )
 
 
@@ -22,6 +26,10 @@ EVERYTHING = matchers(
         ({"comm": b"\xff\xfe"}, r"name \xff*"),
         ({"command": "/usr/bin/eater --leak=5"}, "command *--leak*"),
         ({"command": "python3 -c pass"}, "command python3 -c *"),
+        ({"cgroup": "/user.slice/app.slice/app-x.scope"}, "cgroup */app-*.scope"),
+        ({"cgroup": "/user.slice/app.slice/app-x.scope/below"}, "cgroup */app-*.scope"),
+        ({"cgroup": "/user.slice/app.slice/app-x.service"}, ""),
+        ({"cgroup": "/app.slice"}, ""),
         ({}, ""),
         ({"command": ""}, ""),
         ({"command": "python3 -cpass"}, ""),
@@ -94,3 +102,74 @@ def test_whether_a_process_is_the_systems_is_read_from_all_of_its_uids(tmp_path,
     found = read_process(10, 0, proc.path)
     assert isinstance(found, Process)
     assert (found.uid, found.is_system) == (uids[1], is_system)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "is_in"),
+    [
+        ("/a.slice/b.service", "/a.slice/b.service", True),
+        ("/a.slice/b.service", "/a.slice/b.service/inner", True),
+        ("/a.slice/b.service", "/a.slice/b.service2", False),
+        ("/a.slice/b.service", "/a.slice", False),
+        ("/a.slice", "/a.slice/b.service", True),
+        ("/a.slice/*", "/a.slice", False),
+        ("*/b.service", "/x/y/b.service/z", True),
+        ("/b.service", "/x/b.service", False),
+        ("a.slice", "/a.slice", False),
+        ("*", "", False),
+        ("/", "/a", False),
+    ],
+)
+def test_a_control_group_is_matched_by_its_path_or_that_of_a_group_above_it(pattern, path, is_in):
+    assert in_cgroup(pattern, path) is is_in
+
+
+JAVA = matchers(commands=("java *DataNode", "*--precious*"))
+LONG = {"command": "java -cp a.jar:b.jar", "command_trouble": TOO_LONG}
+
+
+@pytest.mark.parametrize(
+    ("rules", "changed", "why"),
+    [
+        (JAVA, LONG, TOO_LONG),
+        (
+            JAVA,
+            {"command": "", "command_trouble": "can't be read: Permission denied"},
+            "can't be read: Permission denied",
+        ),
+        (JAVA, {"command": "java x", "command_trouble": ""}, ""),
+        (JAVA, {"command": "", "command_trouble": ""}, ""),
+        (JAVA, {"command": "", "command_trouble": NOT_ASKED}, ""),
+        (matchers(names=(b"x",)), LONG, ""),
+        (matchers(commands=("python *",)), LONG, ""),
+        (matchers(commands=("java *",)), LONG, TOO_LONG),
+        (matchers(commands=("jav? *x",)), LONG, TOO_LONG),
+        (matchers(commands=("jav[a] *x",)), LONG, TOO_LONG),
+        (matchers(commands=("[p]ython *x",)), LONG, TOO_LONG),
+        (matchers(commands=("java -cp a.jar:b.jar:c.jar*",)), LONG, TOO_LONG),
+        (matchers(commands=("java -cp x*",)), LONG, ""),
+    ],
+)
+def test_a_rule_on_a_command_line_that_is_not_known_whole_can_be_judged_only_where_its_beginning_differs(
+    rules, changed, why
+):
+    assert why_unjudged(rules, process(**changed)) == why
+
+
+@pytest.mark.parametrize(
+    ("only", "changed", "is_in"),
+    [
+        (matchers(), {}, True),
+        (matchers(names=(b"leak",)), {}, True),
+        (matchers(names=(b"other",)), {}, False),
+        (matchers(cgroups=("*/a.scope",)), {"cgroup": "/a.slice/a.scope/b"}, True),
+        (matchers(cgroups=("*/a.scope",)), {"cgroup": ""}, False),
+        (matchers(commands=("build *",)), {"command": "build x", "command_trouble": ""}, True),
+        (matchers(commands=("build *",)), {"command": "other", "command_trouble": ""}, False),
+        (matchers(commands=("build *",)), {"command": "", "command_trouble": ""}, False),
+        (matchers(commands=("build *",)), {"command": "", "command_trouble": "has not been read yet"}, False),
+        (matchers(commands=("build *",)), {"command": "", "command_trouble": NOT_ASKED}, True),
+    ],
+)
+def test_only_what_matches_is_among_those_that_may_die_if_there_is_such_a_rule(only, changed, is_in):
+    assert is_among(only, process(**changed)) is is_in

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from bustd_monitor.ranking.order import Cause, Move, Shield, Spared, Terms, protection, rank
 from bustd_monitor.ranking.settings import Victims
 from bustd_monitor.sensing.preferences import AVOID, OMIT
+from bustd_monitor.sensing.processes import TOO_LONG
 from bustd_protocol.messages import Scope
 from bustd_shared.rules.protection import Protection
 from tests.unit.monitor.making import GIB, MIB, matchers, process, victims
@@ -205,6 +206,36 @@ def test_of_a_process_that_is_left_out_the_reason_is_known(changed, shield, rule
     ranking = rank([one], some)
     assert ranking.spared == ((Spared(one, shield, rule),) if shield else ())
     assert [chosen.process for chosen in ranking.candidates] == ([] if shield else [one])
+
+
+def left_out(rules: Victims, **changed) -> Spared | None:
+    return next(iter(rank([process(**changed)], terms(rules)).spared), None)
+
+
+def test_a_never_that_can_not_be_judged_spares_and_the_reason_is_known():
+    unread = {"command": "java -cp", "command_trouble": TOO_LONG}
+    one = left_out(victims(never=matchers(commands=("*DataNode",))), **unread)
+    assert one is not None
+    assert one[1:] == (Shield.UNJUDGED, TOO_LONG)
+    assert left_out(victims(never=matchers(commands=("python*",))), **unread) is None
+    assert left_out(victims(never=matchers(names=(b"x",)), prefer=matchers(commands=("*",))), **unread) is None
+    one = left_out(victims(never=matchers(commands=("*DataNode", "java*"))), **unread)
+    assert one is not None
+    assert one[1:] == (Shield.NEVER, "command java*")
+
+
+def test_where_there_is_a_rule_in_only_no_other_process_than_it_matches_is_a_candidate():
+    rules = victims(only=matchers(names=(b"build*",), cgroups=("*/ci.service",)))
+    some = [process(1), process(2, comm=b"build1"), process(3, cgroup="/system.slice/ci.service/7")]
+    ranking = rank(some, terms(rules))
+    assert sorted(chosen.process.pid for chosen in ranking.candidates) == [2, 3]
+    assert ranking.spared == (Spared(some[0], Shield.OUTSIDE_ONLY),)
+
+
+def test_never_counts_before_only():
+    one = left_out(victims(only=matchers(names=(b"leak",)), never=matchers(names=(b"leak",))))
+    assert one is not None
+    assert one.shield is Shield.NEVER
 
 
 def test_an_ordinary_users_monitor_leaves_others_alone():

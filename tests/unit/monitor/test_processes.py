@@ -1,5 +1,6 @@
 """One process for ranking, from a /proc of any kind: one that is gone or makes no sense is left out."""
 
+import errno
 import os
 import resource
 import threading
@@ -9,6 +10,10 @@ import pytest
 
 from bustd_monitor.sensing import processes
 from bustd_monitor.sensing.processes import (
+    COMMAND_BYTES,
+    SHORT_COMMAND_BYTES,
+    TOO_LONG,
+    CommandLine,
     Process,
     descends_from,
     is_in_group,
@@ -170,16 +175,40 @@ def test_a_process_that_is_gone_has_no_resident_memory(proc):
 )
 def test_a_command_line_is_its_words_with_spaces_between(proc, data, command):
     proc.write("10/cmdline", data)
-    assert read_command(10, proc.path) == command
+    assert read_command(10, proc.path) == CommandLine(command)
 
 
-def test_of_a_long_command_line_the_beginning_is_enough(proc):
-    proc.write("10/cmdline", b"x" * 100_000)
-    assert 100 < len(read_command(10, proc.path)) < 10_000
+def test_a_command_line_of_up_to_128_kib_is_read_whole(proc):
+    proc.write("10/cmdline", b"java\0" + b"x" * (COMMAND_BYTES - 16) + b"\0DataNode\0")
+    text, trouble = read_command(10, proc.path)
+    assert (text[:5], text[-9:], trouble) == ("java ", " DataNode", "")
 
 
-def test_a_process_that_is_gone_has_no_command_line(proc):
-    assert read_command(10, proc.path) == ""
+def test_of_a_longer_one_the_beginning_is_kept_and_it_is_said(proc):
+    proc.write("10/cmdline", b"java\0" + b"x" * (COMMAND_BYTES - 4))
+    text, trouble = read_command(10, proc.path)
+    assert text == "java " + "x" * (SHORT_COMMAND_BYTES - 5)
+    assert trouble == TOO_LONG == "is longer than 128 KiB"
+
+
+def test_a_process_that_is_gone_has_an_empty_command_line(proc):
+    assert read_command(10, proc.path) == CommandLine()
+
+
+def test_a_command_line_that_can_not_be_read_is_not_taken_for_an_empty_one(proc):
+    (proc.directory / "10/cmdline").mkdir(parents=True)
+    assert read_command(10, proc.path) == CommandLine("", "can't be read: Is a directory")
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(errno.EACCES, "Permission denied"), (errno.EMFILE, "Too many open files")]
+)
+def test_why_a_command_line_can_not_be_opened_is_said(monkeypatch, number, words):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "open", refuse)
+    assert read_command(10) == CommandLine("", f"can't be read: {words}")
 
 
 def test_a_process_descends_from_its_parent_its_parents_parent_and_so_on(proc):
@@ -208,7 +237,8 @@ def test_without_a_descriptor_left_a_process_counts_as_gone_and_nothing_is_raise
             is_in_group(pid, "/a"),
         )
 
-    assert in_child(read_everything) == (None, 0, 0, "", False, False)
+    unread = ("", "can't be read: Too many open files")
+    assert in_child(read_everything) == (None, 0, 0, unread, False, False)
 
 
 def test_a_process_with_a_file_that_can_be_opened_and_not_read_counts_as_gone(proc):
@@ -216,4 +246,4 @@ def test_a_process_with_a_file_that_can_be_opened_and_not_read_counts_as_gone(pr
     proc.remove("10/status")
     (proc.directory / "10/status").mkdir()  # read(2) answers EISDIR
     assert read_process(10, 1, proc.path) is None
-    assert processes.read_command(10, proc.path) == ""
+    assert processes.read_command(10, proc.path) == CommandLine("")

@@ -50,6 +50,8 @@ def test_the_name_of_a_control_group_or_of_a_rule_disturbs_no_terminal():
         (Shield.OTHER_USER, "", "another user's"),
         (Shield.KILLER_TOML, "unit sshd.service", "protected by killer.toml: unit sshd.service"),
         (Shield.NEVER, "command *--precious*", "never: command *--precious*"),
+        (Shield.UNJUDGED, "is too long", "never could not be judged: its command line is too long"),
+        (Shield.OUTSIDE_ONLY, "", "not matched by victims.only"),
         (Shield.OMIT, "", "ManagedOOMPreference=omit"),
         (Shield.TOO_SMALL, "", "its death would not help"),
     ],

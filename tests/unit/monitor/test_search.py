@@ -7,7 +7,7 @@ import pytest
 from bustd_monitor.ranking.order import Shield, Terms
 from bustd_monitor.ranking.search import CandidateSearch
 from bustd_monitor.sensing import processes
-from bustd_monitor.sensing.command_lines import CommandLines
+from bustd_monitor.sensing.command_lines import MOST_LONG_BYTES, CommandLines
 from bustd_monitor.sensing.process_table import ProcessTable
 from bustd_protocol.messages import Scope
 from bustd_shared.kernel.cgroups import MOST_MEMBERS
@@ -698,6 +698,107 @@ def test_a_process_that_executes_another_program_is_known_by_the_command_line_of
     scene.proc.process(101, b"db", command=b"db\0--precious\0")
     scene.watch(2, terms)
     assert scene.rank(terms) == []
+
+
+LONG = b"java\0-cp\0" + b":".join(b"/opt/app/lib/dependency-%03d-1.2.3.jar" % number for number in range(200))
+
+
+def test_a_rule_finds_the_main_class_behind_a_long_class_path(scene):
+    scene.proc.process(101, command=LONG + b"\0org.example.DataNode\0", anonymous_kib=150_000)
+    scene.proc.process(102, command=b"java\0-cp\0short.jar\0org.example.NameNode\0", anonymous_kib=140_000)
+    assert scene.rank(PLAIN._replace(victims=victims(never=matchers(commands=("*org.example.DataNode",))))) == [102]
+
+
+def known(scene, pid: int):
+    (process,) = (one for one in scene.search._tracked.processes() if one.pid == pid)
+    return process
+
+
+def test_why_a_command_line_is_not_known_whole_is_known_of_each_process(scene):
+    scene.proc.process(101, command=b"x" * 200_000)
+    scene.proc.process(102)
+    scene.proc.remove("102/cmdline")
+    (scene.proc.directory / "102/cmdline").mkdir()
+    scene.proc.process(103, command=b"ok")
+    scene.watch()
+    assert known(scene, 101).command_trouble == "has not been read yet"
+    scene.watch()
+    troubles = [known(scene, pid).command_trouble for pid in (101, 102, 103)]
+    assert troubles == ["is longer than 128 KiB", "can't be read: Is a directory", ""]
+
+
+def test_a_command_line_that_could_not_be_read_is_read_as_soon_as_it_can_be(scene):
+    scene.proc.process(101)
+    scene.proc.remove("101/cmdline")
+    (scene.proc.directory / "101/cmdline").mkdir()
+    scene.watch(2)
+    (scene.proc.directory / "101/cmdline").rmdir()
+    scene.proc.write("101/cmdline", b"db\0--precious\0")
+    scene.watch(2)
+    assert (known(scene, 101).command, known(scene, 101).command_trouble) == ("db --precious", "")
+
+
+def test_one_that_is_longer_than_is_ever_read_is_read_once(scene):
+    scene.proc.process(101, command=b"x" * 200_000)
+    scene.watch(4)
+    assert scene.commands == [101]
+
+
+def test_many_long_command_lines_take_no_more_than_so_much_together_and_others_follow_when_they_are_gone(scene):
+    pids = range(1000, 1024)
+    for pid in pids:
+        scene.proc.process(pid, command=b"x" * 100_000)
+    scene.watch(6)
+    whole = [pid for pid in pids if not known(scene, pid).command_trouble]
+    assert len(whole) == MOST_LONG_BYTES // 100_000
+    assert sum(len(known(scene, pid).command) for pid in pids) <= MOST_LONG_BYTES + len(pids) * 4096
+    for pid in whole:
+        scene.proc.remove(str(pid))
+    scene.watch(3)
+    left = [pid for pid in pids if pid not in whole]
+    assert sum(not known(scene, pid).command_trouble for pid in left) == len(whole)
+
+
+def test_a_process_whose_command_line_is_not_there_in_time_is_spared_where_a_never_needs_it(scene):
+    scene.table._commands = CommandLines(scene.proc.path, start=lambda *_: None)  # a thread that never comes to it
+    scene.proc.process(101, anonymous_kib=200_000)
+    ranking = scene.search.rank(PLAIN._replace(victims=NEVER), NONE_REFUSED, scene.now_ms)
+    assert [spared[1:] for spared in ranking.spared] == [(Shield.UNJUDGED, "has not been read yet")]
+    assert scene.rank() == [101]
+
+
+def test_with_a_rule_on_command_lines_in_only_they_are_read_before_it_is_judged(scene):
+    scene.proc.process(101, command=b"build\0x\0")
+    scene.proc.process(102, command=b"other\0")
+    for pid in range(1000, 1100):
+        scene.proc.process(pid, command=b"other\0", oom_score=900)
+    only = PLAIN._replace(victims=victims(only=matchers(commands=("build *",))))
+    assert scene.rank(only) == [101]
+
+
+def test_those_that_only_does_not_match_take_no_place_among_the_tracked(scene):
+    for pid in range(1000, 1200):
+        scene.proc.process(pid, oom_score=900)
+    scene.proc.process(101, b"build", oom_score=700)
+    assert scene.rank(PLAIN._replace(victims=victims(only=matchers(names=(b"build",))))) == [101]
+
+
+@pytest.mark.parametrize("only", [matchers(names=(b"leak",)), matchers(commands=("leak*",))])
+def test_a_unit_in_which_only_does_not_match_every_process_does_not_die_whole(tmp_path, only):
+    proc = FakeProc(tmp_path)
+    path = SCOPE[3:-1].decode()
+    proc.process(101, b"leak", cgroup=SCOPE, command=b"leak")
+    proc.process(102, b"small", cgroup=SCOPE, oom_score=1, anonymous_kib=10, resident_pages=1, command=b"small")
+    for pid in range(1000, 1200):
+        proc.process(
+            pid, b"leak", oom_score=700, cgroup=b"0::/\n", anonymous_kib=20_000, resident_pages=5000, command=b"leak"
+        )
+    together = PLAIN._replace(victims=victims(scope="cgroup", only=only))
+    proc.write(f"../cgroup{path}/cgroup.procs", b"101\n102\n")
+    table = ProcessTable(proc.path, hierarchy=str(tmp_path / "cgroup"), commands=CommandLines(proc.path, start=at_once))
+    first = CandidateSearch(table).rank(together, NONE_REFUSED, 1000).candidates[0]
+    table.close()
+    assert (first.process.pid, first.scope) == (101, Scope.PROCESS)
 
 
 def test_the_command_lines_of_kernel_threads_and_the_dead_are_not_read(scene):

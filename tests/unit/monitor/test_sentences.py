@@ -19,7 +19,7 @@ from bustd_monitor.deciding.actions import (
     ShortageIsOver,
 )
 from bustd_monitor.deciding.worth_killing import Relief
-from bustd_monitor.ranking.order import Candidate
+from bustd_monitor.ranking.order import Candidate, Shield, Spared
 from bustd_monitor.reporting import sentences
 from bustd_monitor.sensing.reading import Refaults
 from bustd_protocol.messages import Exited, Fate, Reason, Scope, Signal, Verdict, outcome_of
@@ -262,3 +262,17 @@ def test_where_memory_can_not_be_read_the_first_line_names_the_conditions():
     assert sentences.in_force(None, DEFAULTS.conditions) == (
         f"bustd {__version__} acts by floor, forecast, stall, pressure; memory can't be read just now"
     )
+
+
+def test_processes_that_a_rule_could_not_be_judged_for_are_told_with_the_largest_of_them():
+    why = "is longer than 128 KiB"
+    some = (
+        Spared(process(1, comm=b"a\n", held_bytes=MIB), Shield.UNJUDGED, "can't be read"),
+        Spared(process(2, comm=b"java", held_bytes=2 * GIB), Shield.UNJUDGED, why),
+        Spared(process(3, held_bytes=9 * GIB), Shield.NEVER, "name x"),
+    )
+    reason = f"never could not be judged: its command line {why}"
+    assert sentences.unjudged(some) == f"spared: 2 (java) with 2048 MiB, and 1 more: {reason}"
+    assert sentences.unjudged(some[1:]) == f"spared: 2 (java) with 2048 MiB: {reason}"
+    assert sentences.unjudged(some[:1]).isprintable()
+    assert sentences.unjudged(some[2:]) == ""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bustd_monitor.sensing.processes import Process
+from bustd_monitor.sensing.processes import CommandLine, Process
 from bustd_monitor.sensing.reading import Reading
 from bustd_monitor.traces.format import Decoder, Header, Listed, Sensed
 from bustd_monitor.traces.framing import framed, next_frame
@@ -117,7 +117,7 @@ class OneProcess:
         return self.process._replace(oom_score=score, command="")
 
     def command(self, process):
-        return self.process.command
+        return CommandLine(self.process.command, self.process.command_trouble)
 
     def read_commands(self):
         pass
@@ -139,7 +139,8 @@ def test_what_the_sensors_told_the_recorder_is_what_a_replay_is_told():
     table.show(listed)
     assert sensed.reading == reading
     found = table.read(process.pid, table.score(process.pid))
-    assert found._replace(command=table.command(found)) == process._replace(**defaults_of(Process))
+    command, trouble = table.command(found)
+    assert found._replace(command=command, command_trouble=trouble) == process._replace(**defaults_of(Process))
     assert table.resident_bytes(process.pid) == 4096
 
 

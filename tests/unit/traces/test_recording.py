@@ -6,6 +6,7 @@ import pytest
 
 from bustd_monitor.sensing.command_lines import CommandLines
 from bustd_monitor.sensing.process_table import ProcessTable
+from bustd_monitor.sensing.processes import NOT_ASKED, TOO_LONG, CommandLine
 from bustd_monitor.traces.format import Listed, Sensed
 from bustd_monitor.traces.recording import MOST_RANKED, Census, CensusTaker, Recorder, pace_ms
 from bustd_monitor.traces.records import Entry
@@ -58,7 +59,7 @@ class Crowd:
         return process(pid, MIB, oom_score=score) if pid in self.scores else None
 
     def command(self, process):
-        return f"program {process.pid}"
+        return CommandLine(f"program {process.pid}")
 
     def read_commands(self):
         pass
@@ -137,6 +138,15 @@ def test_command_lines_are_recorded_only_when_asked_for_and_read_only_once(proc,
     proc.process(1000, command=b"successor", start_ticks=5000)
     commands = [taker.advance().entries[0].process.command for _ in range(2)]
     assert commands == ["", "successor"]
+
+
+def test_what_kept_a_command_line_from_being_known_is_recorded_with_the_beginning_of_it(proc, table):
+    proc.process(1000, command=b"x" * 200_000)
+    assert CensusTaker(table).advance().entries[0].process.command_trouble == NOT_ASKED
+    taker = CensusTaker(table, with_commands=True)
+    taker.advance()
+    recorded = taker.advance().entries[0].process
+    assert (recorded.command, recorded.command_trouble) == ("x" * 4096, TOO_LONG)
 
 
 # --- how often

@@ -1,0 +1,46 @@
+"""What each rule matches on this machine now: for `bustd check` and `bustd explain`."""
+
+from __future__ import annotations
+
+from bustd_shared.rules.killer_toml import KillerConfig
+
+from ..ranking.rule_matches import rule_matches, rules_of_killer, rules_of_victims
+from ..ranking.settings import Victims
+from ..reporting.rules import rule_match
+from ..sensing.process_table import ProcessTable
+from ..sensing.processes import CommandLine, Process
+
+_AT_ONCE = 1024
+_COMMANDS_WAIT_MS = 2000
+
+
+def lines(victims: Victims, killer: KillerConfig, table: ProcessTable) -> list[str]:
+    """A line for each rule of both files; none if nobody wrote a rule."""
+    rules = rules_of_victims(victims) + rules_of_killer(killer)
+    if all(rule.key == "protect.shipped" for rule in rules):
+        return []
+    are_asked = any(rule.matchers.commands for rule in rules)
+    return [rule_match(match) for match in rule_matches(rules, processes(table, with_commands=are_asked))]
+
+
+def processes(table: ProcessTable, *, with_commands: bool) -> list[Process]:
+    """Every process of the table that has memory. Command lines are waited for, but not for ever: one may hang."""
+    pids: list[int] = []
+    table.rewind()
+    while more := table.walk(_AT_ONCE):
+        pids += more
+    table.rewind()
+    found = [process for pid in pids if (process := table.read(pid, 0)) is not None]
+    if not with_commands:
+        return found
+    for process in found:
+        table.command(process)
+    table.read_commands()
+    table.await_commands(_COMMANDS_WAIT_MS)
+    return [_with_command(process, table.command(process)) for process in found]
+
+
+def _with_command(process: Process, line: CommandLine | None) -> Process:
+    if line is None:
+        return process
+    return process._replace(command=line.text, command_trouble=line.trouble)
