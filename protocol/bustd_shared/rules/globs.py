@@ -5,7 +5,7 @@ Only a child process (`forked`) or a command imports this module.
 
 from __future__ import annotations
 
-from .protection import matches_glob
+from ..daemon.libc import matches_glob
 
 COMM_BYTES = 15
 """comm of a program is at most that long (proc_pid_comm(5)): a longer pattern would silently protect nothing."""

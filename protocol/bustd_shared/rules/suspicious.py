@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 
 from bustd_shared.daemon.record import NamedTuple
 
+from ..daemon.libc import matches_glob
 from .globs import COMM_BYTES, can_end_with, cut, least_bytes
-from .protection import matches_glob
 from .regular_expressions import as_globs, look
 from .schema import Problem, Schema, Values, keys_of
 
