@@ -97,7 +97,7 @@ def test_the_killers_own_limits_decide_on_the_warning(check, written, capfd):
 
 def test_a_name_that_root_has_protected_is_noted_because_any_program_can_give_itself_one(check, written, capfd):
     assert check(*written("", '[protect]\nnames = ["mydb", "qemu-*"]')) == 0
-    note, end, *_ = capfd.readouterr().out.splitlines()
+    note, *_, end = capfd.readouterr().out.splitlines()
     assert note == (
         'note: "mydb", "qemu-*": a name in protect.names of killer.toml, or of -u, protects every process that has it, '
         "and any program can give itself one; it can't give itself a unit (protect.units) or a user (protect.users)"
