@@ -6,10 +6,8 @@ Checks 5 to 9 are the functions below. They are pure: the killer's own readings 
 
 from __future__ import annotations
 
-from enum import Enum
-
 from bustd_protocol.messages import DIFFERS_COMM, DIFFERS_UID, KillRequest, Reason
-from bustd_shared.daemon.record import NamedTuple
+from bustd_shared.daemon.record import NamedTuple, StrEnum
 from bustd_shared.kernel.cgroup_paths import in_group
 from bustd_shared.kernel.process import ProcEntry
 from bustd_shared.rules.protection import Protection, is_system, is_trusted_with_a_name, minimum_bytes, protected_by
@@ -161,7 +159,7 @@ def unreadable(guard: Guard) -> str:
     return f"{f'the memory of {group}' if group else '/proc/meminfo'} makes no sense"
 
 
-class AskedOf(Enum):
+class AskedOf(StrEnum):
     """What a check is asked of. A member is any process that would die; the named one is the request's own `pid`."""
 
     PEER = "the peer"
