@@ -7,7 +7,7 @@ from _signal import pidfd_send_signal
 
 from bustd_protocol import limits
 from bustd_protocol.messages import Exited, Fate, KillRequest, Reason, Scope, Signal, Verdict, outcome_of
-from bustd_shared.daemon.log import printable
+from bustd_shared.daemon.lines import printable
 from bustd_shared.daemon.record import NamedTuple
 
 from . import aim, checks, facts, rate

@@ -1,16 +1,25 @@
-"""The connection to the one monitor: its socket. bustd_protocol's Connection has the rules."""
+"""The connection to the one monitor: its socket, and what may be said when (SPEC.md, section 6).
+
+`bustd_protocol.session` has the table of both ends. This is the killer's end of it: it answers each message before it
+receives the next, so its state is the answers that it owes. A test holds the two against each other.
+"""
 
 from __future__ import annotations
 
 import struct
 
-from bustd_protocol import limits
-from bustd_protocol.connection import Connection
-from bustd_protocol.messages import Message
-from bustd_protocol.session import Role
-from bustd_shared.daemon.packets import MSG_DONTWAIT, MSG_NOSIGNAL, SO_PEERCRED, SOL_SOCKET, Socket
+from bustd_protocol import codec, limits, messages
+from bustd_protocol.errors import LocalProtocolError, RemoteProtocolError
+from bustd_protocol.messages import Bye, Exited, KillerHello, Message, MonitorHello, Outcome, Verdict
+from bustd_shared.daemon.packets import SO_PEERCRED, SOL_SOCKET, Socket
 
 _UCRED = struct.Struct("iII")
+_ANSWERS: dict[type[Message], type[Message]] = {
+    MonitorHello: KillerHello,
+    messages.Ping: messages.Pong,
+    messages.KillRequest: Verdict,
+}
+"""What the monitor may send, except Bye, and what it gets for that."""
 
 
 class Disconnected(Exception):
@@ -18,7 +27,10 @@ class Disconnected(Exception):
 
 
 class Peer:
-    """One monitor. Whatever it sends against the rules raises RemoteProtocolError."""
+    """One monitor. A message that may not be sent now raises, and changes nothing.
+
+    `has_said_hello`: whether it has introduced itself, or taken its leave.
+    """
 
     def __init__(self, link: Socket, pid: int, uid: int, now_ms: int) -> None:
         link.setblocking(False)
@@ -26,7 +38,10 @@ class Peer:
         self.pid = pid
         self.uid = uid
         self.accepted_ms = now_ms
-        self._connection = Connection(Role.KILLER)
+        self.has_said_hello = False
+        self._is_greeted = self._is_over = False
+        # The id of each answer that is due; of Exited too, from the signal on that the peer has been told of.
+        self._owed: dict[type[Message], int] = {}
 
     def receive(self) -> Message | None:
         """Check 2: the next message, None if there is none. Raises RemoteProtocolError and Disconnected."""
@@ -38,32 +53,58 @@ class Peer:
             raise Disconnected(str(error)) from None
         if not packet and not has_ancillary:
             raise Disconnected("end of file")
-        return self._connection.receive(packet, is_truncated, has_ancillary)
+        if is_truncated or has_ancillary:
+            raise RemoteProtocolError("an oversized packet, or descriptors attached")
+        message = codec.decode(packet)
+        self._note(message)
+        return message
+
+    def _note(self, message: Message) -> None:
+        """What is owed after this message of the monitor. Raises RemoteProtocolError if it may not be sent now."""
+        kind, answer = type(message), _ANSWERS.get(type(message))
+        if answer is None and not isinstance(message, Bye):
+            raise RemoteProtocolError(f"the monitor may not send {kind.__name__}")
+        is_permitted = isinstance(message, MonitorHello | Bye) or (self._is_greeted and answer not in self._owed)
+        if self._is_over or not is_permitted:
+            raise RemoteProtocolError(f"{kind.__name__} while it may not be sent")
+        if isinstance(message, MonitorHello):
+            if not message.lowest_version <= limits.VERSION <= message.highest_version:
+                spoken = f"{message.lowest_version} to {message.highest_version}"
+                raise RemoteProtocolError(f"versions {spoken}, without {limits.VERSION}")
+            self._owed, self._is_greeted = {}, False  # a monitor that has executed itself again begins again
+        if answer is not None:
+            self._owed[answer] = message.id
+        self.has_said_hello, self._is_over = True, isinstance(message, Bye)
 
     def send(self, message: Message) -> None:
         """Send without blocking. Raises LocalProtocolError, and Disconnected: a peer that does not read is gone."""
-        packet = self._connection.send(message)
+        packet, kind = codec.encode(message), type(message)
+        if self._is_over or (not isinstance(message, Bye) and self._owed.get(kind) != message.id):
+            raise LocalProtocolError(f"{kind.__name__} with id {message.id} is not due")
+        self._owed.pop(kind, None)
+        if isinstance(message, KillerHello):
+            self._is_greeted = True
+            self._owed |= {Exited: message.flight_id} if message.flight_id else {}
+        elif isinstance(message, Verdict) and message.outcome is Outcome.SIGNALLED:
+            self._owed.setdefault(Exited, message.id)  # that of an escalation is not about a kill of its own
+        self._is_over = isinstance(message, Bye)
         try:
-            self.link.send(packet, MSG_DONTWAIT | MSG_NOSIGNAL)
+            self.link.send_now(packet)
         except OSError as error:
             raise Disconnected(str(error)) from None
 
     def send_farewell_to(self, version: int) -> None:
-        """Tell a peer of another version that it will not be served, in its own version's words."""
+        """Tell a peer of another version, in its own version's words, that it will not be served."""
+        self._is_over = True
         try:
-            self.link.send(self._connection.farewell_to(version), MSG_DONTWAIT | MSG_NOSIGNAL)
+            self.link.send_now(codec.farewell_to(version))
         except OSError:
             pass  # it is hung up on all the same
 
     @property
     def awaits_exit(self) -> bool:
         """Whether this peer knows of the kill in flight and must be told of its end."""
-        return self._connection.awaits_exit
-
-    @property
-    def has_said_hello(self) -> bool:
-        """Whether it has introduced itself."""
-        return self._connection.has_begun
+        return Exited in self._owed and Verdict not in self._owed
 
     def close(self) -> None:
         """Hang up."""
