@@ -18,7 +18,7 @@ from bustd_shared.daemon.packets import Socket
 
 from . import policy, rehearsal
 from .checks import Guard, Own
-from .facts import CgroupFiles, MachineFiles
+from .facts import MachineFiles
 from .peer import Peer
 from .policy import Policy
 from .rehearsal import Unable
@@ -74,8 +74,7 @@ def _refuse_other_powers() -> None:
 
 
 def _serve(given: Policy, log: Lines) -> int:
-    machine = CgroupFiles(given.hierarchy, given.group) if given.group else MachineFiles()
-    guard = Guard(given, given.protection, machine, Own(os.getpid(), given.parent, given.monitor))
+    guard = Guard(given, given.protection, _machine(given), Own(os.getpid(), given.parent, given.monitor))
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -91,6 +90,14 @@ def _serve(given: Policy, log: Lines) -> int:
         link.close()
         status = _end_monitor(given.monitor, pidfd)
     return status if code == EXIT_MONITOR_GONE and status in (EX_UNAVAILABLE, EX_CONFIG) else code
+
+
+def _machine(given: Policy) -> MachineFiles:
+    if not given.group:
+        return MachineFiles()
+    from .watched import CgroupFiles  # only here: most killers judge by the whole machine
+
+    return CgroupFiles(given.hierarchy, given.group)
 
 
 def _end_monitor(pid: int, pidfd: int) -> int:

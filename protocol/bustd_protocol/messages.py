@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from bustd_shared.daemon.record import IntEnum, NamedTuple
 
 from . import limits
-
-TYPE_CHECKING = False
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 class Signal(IntEnum):
