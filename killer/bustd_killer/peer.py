@@ -8,18 +8,30 @@ from __future__ import annotations
 
 import struct
 
-from bustd_protocol import codec, limits, messages
+from bustd_protocol import codec, limits
 from bustd_protocol.errors import LocalProtocolError, RemoteProtocolError
-from bustd_protocol.messages import Bye, Exited, KillerHello, Message, MonitorHello, Outcome, Verdict
+from bustd_protocol.messages import (
+    Bye,
+    Exited,
+    KillerHello,
+    KillRequest,
+    Message,
+    MonitorHello,
+    Outcome,
+    Ping,
+    Pong,
+    Verdict,
+)
 from bustd_shared.daemon.packets import SO_PEERCRED, SOL_SOCKET, Socket
 
 _UCRED = struct.Struct("iII")
-_ANSWERS: dict[type[Message], type[Message]] = {
-    MonitorHello: KillerHello,
-    messages.Ping: messages.Pong,
-    messages.KillRequest: Verdict,
+_HEARD: dict[type[Message], tuple[str, type[Message]]] = {
+    MonitorHello: ("monitor's hello", KillerHello),
+    Ping: ("ping", Pong),
+    KillRequest: ("kill request", Verdict),
+    Bye: ("bye", Bye),
 }
-"""What the monitor may send, except Bye, and what it gets for that."""
+"""What the monitor may send: its name in the table, and what answers it."""
 
 
 class Disconnected(Exception):
@@ -27,10 +39,7 @@ class Disconnected(Exception):
 
 
 class Peer:
-    """One monitor. A message that may not be sent now raises, and changes nothing.
-
-    `has_said_hello`: whether it has introduced itself, or taken its leave.
-    """
+    """One monitor. A message that may not be sent now raises, and changes nothing."""
 
     def __init__(self, link: Socket, pid: int, uid: int, now_ms: int) -> None:
         link.setblocking(False)
@@ -38,8 +47,7 @@ class Peer:
         self.pid = pid
         self.uid = uid
         self.accepted_ms = now_ms
-        self.has_said_hello = False
-        self._is_greeted = self._is_over = False
+        self._phase = "start"  # then "greeted" until KillerHello, "idle" after it, "closed" after Bye
         # The id of each answer that is due; of Exited too, from the signal on that the peer has been told of.
         self._owed: dict[type[Message], int] = {}
 
@@ -61,33 +69,35 @@ class Peer:
 
     def _note(self, message: Message) -> None:
         """What is owed after this message of the monitor. Raises RemoteProtocolError if it may not be sent now."""
-        kind, answer = type(message), _ANSWERS.get(type(message))
-        if answer is None and not isinstance(message, Bye):
+        kind = type(message)
+        if kind not in _HEARD:
             raise RemoteProtocolError(f"the monitor may not send {kind.__name__}")
-        is_permitted = isinstance(message, MonitorHello | Bye) or (self._is_greeted and answer not in self._owed)
-        if self._is_over or not is_permitted:
-            raise RemoteProtocolError(f"{kind.__name__} while it may not be sent")
+        name, answer = _HEARD[kind]
+        begins_or_ends = isinstance(message, MonitorHello | Bye)
+        if self._phase == "closed" or not (begins_or_ends or (self._phase == "idle" and answer not in self._owed)):
+            raise RemoteProtocolError(f"{name} while {self._phase}")
         if isinstance(message, MonitorHello):
             if not message.lowest_version <= limits.VERSION <= message.highest_version:
                 spoken = f"{message.lowest_version} to {message.highest_version}"
                 raise RemoteProtocolError(f"versions {spoken}, without {limits.VERSION}")
-            self._owed, self._is_greeted = {}, False  # a monitor that has executed itself again begins again
-        if answer is not None:
-            self._owed[answer] = message.id
-        self.has_said_hello, self._is_over = True, isinstance(message, Bye)
+            self._owed, self._phase = {}, "greeted"  # also of a monitor that has executed itself again
+        elif isinstance(message, Bye):
+            self._phase = "closed"
+        self._owed[answer] = message.id
 
     def send(self, message: Message) -> None:
         """Send without blocking. Raises LocalProtocolError, and Disconnected: a peer that does not read is gone."""
         packet, kind = codec.encode(message), type(message)
-        if self._is_over or (not isinstance(message, Bye) and self._owed.get(kind) != message.id):
+        if self._phase == "closed" or (not isinstance(message, Bye) and self._owed.get(kind) != message.id):
             raise LocalProtocolError(f"{kind.__name__} with id {message.id} is not due")
         self._owed.pop(kind, None)
         if isinstance(message, KillerHello):
-            self._is_greeted = True
+            self._phase = "idle"
             self._owed |= {Exited: message.flight_id} if message.flight_id else {}
         elif isinstance(message, Verdict) and message.outcome is Outcome.SIGNALLED:
             self._owed.setdefault(Exited, message.id)  # that of an escalation is not about a kill of its own
-        self._is_over = isinstance(message, Bye)
+        elif isinstance(message, Bye):
+            self._phase = "closed"
         try:
             self.link.send_now(packet)
         except OSError as error:
@@ -95,11 +105,16 @@ class Peer:
 
     def send_farewell_to(self, version: int) -> None:
         """Tell a peer of another version, in its own version's words, that it will not be served."""
-        self._is_over = True
+        self._phase = "closed"
         try:
             self.link.send_now(codec.farewell_to(version))
         except OSError:
             pass  # it is hung up on all the same
+
+    @property
+    def has_said_hello(self) -> bool:
+        """Whether it has introduced itself, or taken its leave."""
+        return self._phase != "start"
 
     @property
     def awaits_exit(self) -> bool:

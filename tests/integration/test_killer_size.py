@@ -27,5 +27,7 @@ def test_how_large_what_serves_is(serving: Footprint, capsys: pytest.CaptureFixt
 def test_nothing_of_the_start_is_loaded_by_what_serves(serving: Footprint) -> None:
     gone = {"bustd_killer.start", "bustd_killer.stage1", "bustd_shared.rules.killer_toml", "prctl", "ctypes", "fcntl"}
     gone |= {"bustd_shared.kernel.cgroups", "bustd_shared.kernel.cgroup_memory", "bustd_shared.kernel.watched_group"}
+    gone |= {"bustd_protocol.session", "bustd_protocol.connection", "bustd_shared.daemon.log", "bustd_killer.watched"}
+    gone |= {"bustd_shared.daemon.memory_lock", "enum", "resource", "encodings.unicode_escape"}
     gone |= {"typing", "re", "argparse", "socket", "signal", "threading", "tomllib", "subprocess", "pwd"}
     assert not gone & set(serving.modules)

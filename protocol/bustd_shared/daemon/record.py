@@ -40,6 +40,9 @@ else:
         def __contains__(cls, value):
             return value in cls._by_value
 
+        def __getitem__(cls, name):
+            return cls.__dict__[name]
+
     class IntEnum(int, metaclass=_EnumType):
         """Subclass it with constants, as `enum.IntEnum`."""
 
