@@ -4,12 +4,12 @@ import _ctypes
 import ast
 import importlib.util
 import sys
-import tokenize
 from pathlib import Path
 
 import pytest
 
 from bustd_monitor.conditions.table import BY_NAME
+from tests.support.footprint import code_lines
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {name: ROOT / part / name for part, name in (
@@ -35,6 +35,7 @@ ONLY_IN = {
         "bustd_protocol.codec",
         "bustd_shared.daemon.forked",
         "bustd_killer.policy",
+        "bustd_killer.stage1.handing_on",
         "bustd_monitor.traces.framing",
     },
     "prctl": {"bustd_killer.start", "bustd_killer.stage1"},
@@ -163,7 +164,8 @@ def test_no_daemon_imports_what_records_and_replays():
 
 def test_nothing_but_a_connection_codes_messages_or_advances_a_session():
     """Code that can do one without the other will omit it one day."""
-    outside = [path for path in SOURCES if module_of(path) != "bustd_protocol.connection"]
+    ends = ("bustd_protocol.connection", "bustd_killer.peer")  # test_peer_table.py has them agree
+    outside = [path for path in SOURCES if module_of(path) not in ends]
     assert [module_of(path) for path in outside if "bustd_protocol.codec" in imports(path)] == []
     for path in outside:
         for node in ast.walk(ast.parse(path.read_text())):
@@ -205,24 +207,6 @@ def test_the_search_for_names_of_conditions_finds_those_in_their_own_files():
 @pytest.mark.parametrize("path", SOURCES, ids=module_of)
 def test_a_file_fits_in_a_head(path):
     assert len(path.read_text().splitlines()) <= 300
-
-
-def code_lines(path: Path) -> int:
-    """Lines that hold code: no comment, no docstring or other free-standing text, nothing empty."""
-    silent = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
-    with path.open("rb") as file:
-        lines = {
-            number
-            for token in tokenize.tokenize(file.readline)
-            if token.type not in silent | {tokenize.ENCODING}
-            for number in range(token.start[0], token.end[0] + 1)
-        }
-    texts = [
-        node
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-    ]
-    return len(lines - {number for text in texts for number in range(text.lineno, (text.end_lineno or 0) + 1)})
 
 
 def test_how_long_the_killer_is(capsys):

@@ -6,6 +6,7 @@ The request names every process that is to die; nothing is listed here.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 from bustd_protocol.messages import KillRequest, Reason, Scope, unpacked_members
 from bustd_shared.daemon.record import NamedTuple
@@ -15,11 +16,6 @@ from bustd_shared.kernel.process import ProcEntry, read_file
 from . import checks, facts
 from .checks import AskedOf, Case, Guard, Ruling
 from .facts import Victim
-
-TYPE_CHECKING = False
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _NO_MEMBER = (Reason.GONE, Reason.NOT_LEADER, Reason.START_TIME)
 """It has exited since the monitor looked: it is left out, and no ground for refusal."""

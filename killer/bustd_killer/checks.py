@@ -6,21 +6,16 @@ Checks 5 to 9 are the functions below. They are pure: the killer's own readings 
 
 from __future__ import annotations
 
-from enum import Enum
+from collections.abc import Callable
 
 from bustd_protocol.messages import DIFFERS_COMM, DIFFERS_UID, KillRequest, Reason
-from bustd_shared.daemon.record import NamedTuple
+from bustd_shared.daemon.record import NamedTuple, StrEnum
 from bustd_shared.kernel.cgroup_paths import in_group
 from bustd_shared.kernel.process import ProcEntry
 from bustd_shared.rules.protection import Protection, is_system, is_trusted_with_a_name, minimum_bytes, protected_by
 
-from .facts import CgroupFiles, Machine, MachineFiles, Victim
+from .facts import Machine, MachineFiles, Victim
 from .policy import Policy
-
-TYPE_CHECKING = False
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 OOM_SCORE_ADJ_MIN = -1000
 
@@ -38,7 +33,7 @@ class Guard(NamedTuple):
 
     policy: Policy
     protection: Protection
-    machine: MachineFiles | CgroupFiles
+    machine: MachineFiles
     own: Own
 
 
@@ -77,19 +72,14 @@ PASSED = Ruling(Reason.NONE)
 def judge_kind(case: Case) -> Ruling:
     """Check 5: it is alive, and none of the processes that must never be asked for."""
     pid, stat, own = case.victim.pid, case.victim.entry.stat, case.guard.own
-    if pid == 1:
-        return Ruling(Reason.PID1)
-    if pid == own.killer:
-        return Ruling(Reason.SELF)
-    if pid == own.parent:
-        return Ruling(Reason.PARENT)
+    for reserved, reason in ((1, Reason.PID1), (own.killer, Reason.SELF), (own.parent, Reason.PARENT)):
+        if pid == reserved:
+            return Ruling(reason)
     if pid == own.monitor:
         return Ruling(Reason.MONITOR)
     if stat.is_kernel_thread:
         return Ruling(Reason.KERNEL_THREAD)
-    if stat.is_dead:
-        return Ruling(Reason.GONE, "a zombie")
-    return PASSED
+    return Ruling(Reason.GONE, "a zombie") if stat.is_dead else PASSED
 
 
 def judge_identity(case: Case) -> Ruling:
@@ -161,7 +151,7 @@ def unreadable(guard: Guard) -> str:
     return f"{f'the memory of {group}' if group else '/proc/meminfo'} makes no sense"
 
 
-class AskedOf(Enum):
+class AskedOf(StrEnum):
     """What a check is asked of. A member is any process that would die; the named one is the request's own `pid`."""
 
     PEER = "the peer"

@@ -5,17 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import select
+from collections.abc import Iterable
 
 from bustd_protocol.messages import Reason
 from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.kernel import procfs
 from bustd_shared.kernel.bounds import PID_MAX
 from bustd_shared.kernel.process import ProcEntry, ancestors, read_file, read_process
-
-TYPE_CHECKING = False
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _MOST_BYTES = 16384
 _ERRNOS_OF_A_THREAD = (errno.EINVAL, errno.ENOENT)
@@ -139,23 +135,6 @@ class MachineFiles:
         except OSError:  # EOPNOTSUPP: PSI is switched off
             return 0.0
         return 0.0 if pressure is None else pressure.some_avg10
-
-
-class CgroupFiles:
-    """The same of a control group, by its own files and those of the groups above it (see cgroup_memory)."""
-
-    def __init__(self, hierarchy: str, group: str, proc: str = "/proc") -> None:
-        # Only here: a killer that judges by the whole machine never loads it.
-        from bustd_shared.kernel.cgroup_memory import GroupFiles
-
-        self._files = GroupFiles(hierarchy, group, proc)
-
-    def read(self) -> Machine | None:
-        """A reading of this moment; None where it makes no sense, or there is no such group."""
-        memory = self._files.read()
-        if memory is None:
-            return None
-        return Machine(memory.meminfo, memory.pressure.some_avg10 if memory.pressure else 0.0)
 
 
 def _read(pid: int, proc: str) -> ProcEntry | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from _signal import pidfd_send_signal
+from collections.abc import Iterable
 
 from bustd_protocol import limits
 from bustd_protocol.messages import Exited, Fate, KillRequest, Reason, Scope, Signal, Verdict, outcome_of
-from bustd_shared.daemon.log import printable
+from bustd_shared.daemon.lines import printable
 from bustd_shared.daemon.record import NamedTuple
 
 from . import aim, checks, facts, rate
@@ -15,11 +16,6 @@ from .aim import Aim
 from .checks import Guard, Ruling
 from .facts import Victim
 from .policy import Policy
-
-TYPE_CHECKING = False
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 LOOK_MS = 100
 """How often a victim that has its SIGKILL is asked whether it still has memory."""

@@ -1,16 +1,37 @@
-"""The connection to the one monitor: its socket. bustd_protocol's Connection has the rules."""
+"""The connection to the one monitor: its socket, and what may be said when (SPEC.md, section 6).
+
+`bustd_protocol.session` has the table of both ends. This is the killer's end of it: it answers each message before it
+receives the next, so its state is the answers that it owes. A test holds the two against each other.
+"""
 
 from __future__ import annotations
 
 import struct
 
-from bustd_protocol import limits
-from bustd_protocol.connection import Connection
-from bustd_protocol.messages import Message
-from bustd_protocol.session import Role
-from bustd_shared.daemon.packets import MSG_DONTWAIT, MSG_NOSIGNAL, SO_PEERCRED, SOL_SOCKET, Socket
+from bustd_protocol import codec, limits
+from bustd_protocol.errors import LocalProtocolError, RemoteProtocolError
+from bustd_protocol.messages import (
+    Bye,
+    Exited,
+    KillerHello,
+    KillRequest,
+    Message,
+    MonitorHello,
+    Outcome,
+    Ping,
+    Pong,
+    Verdict,
+)
+from bustd_shared.daemon.packets import SO_PEERCRED, SOL_SOCKET, Socket
 
 _UCRED = struct.Struct("iII")
+_HEARD: dict[type[Message], tuple[str, type[Message]]] = {
+    MonitorHello: ("monitor's hello", KillerHello),
+    Ping: ("ping", Pong),
+    KillRequest: ("kill request", Verdict),
+    Bye: ("bye", Bye),
+}
+"""What the monitor may send: its name in the table, and what answers it."""
 
 
 class Disconnected(Exception):
@@ -18,7 +39,7 @@ class Disconnected(Exception):
 
 
 class Peer:
-    """One monitor. Whatever it sends against the rules raises RemoteProtocolError."""
+    """One monitor. A message that may not be sent now raises, and changes nothing."""
 
     def __init__(self, link: Socket, pid: int, uid: int, now_ms: int) -> None:
         link.setblocking(False)
@@ -26,7 +47,9 @@ class Peer:
         self.pid = pid
         self.uid = uid
         self.accepted_ms = now_ms
-        self._connection = Connection(Role.KILLER)
+        self._phase = "start"  # then "greeted" until KillerHello, "idle" after it, "closed" after Bye
+        # The id of each answer that is due; of Exited too, from the signal on that the peer has been told of.
+        self._owed: dict[type[Message], int] = {}
 
     def receive(self) -> Message | None:
         """Check 2: the next message, None if there is none. Raises RemoteProtocolError and Disconnected."""
@@ -38,32 +61,65 @@ class Peer:
             raise Disconnected(str(error)) from None
         if not packet and not has_ancillary:
             raise Disconnected("end of file")
-        return self._connection.receive(packet, is_truncated, has_ancillary)
+        if is_truncated or has_ancillary:
+            raise RemoteProtocolError("an oversized packet, or descriptors attached")
+        message = codec.decode(packet)
+        self._note(message)
+        return message
+
+    def _note(self, message: Message) -> None:
+        """What is owed after this message of the monitor. Raises RemoteProtocolError if it may not be sent now."""
+        kind = type(message)
+        if kind not in _HEARD:
+            raise RemoteProtocolError(f"the monitor may not send {kind.__name__}")
+        name, answer = _HEARD[kind]
+        begins_or_ends = isinstance(message, MonitorHello | Bye)
+        if self._phase == "closed" or not (begins_or_ends or (self._phase == "idle" and answer not in self._owed)):
+            raise RemoteProtocolError(f"{name} while {self._phase}")
+        if isinstance(message, MonitorHello):
+            if not message.lowest_version <= limits.VERSION <= message.highest_version:
+                spoken = f"{message.lowest_version} to {message.highest_version}"
+                raise RemoteProtocolError(f"versions {spoken}, without {limits.VERSION}")
+            self._owed, self._phase = {}, "greeted"  # also of a monitor that has executed itself again
+        elif isinstance(message, Bye):
+            self._phase = "closed"
+        self._owed[answer] = message.id
 
     def send(self, message: Message) -> None:
         """Send without blocking. Raises LocalProtocolError, and Disconnected: a peer that does not read is gone."""
-        packet = self._connection.send(message)
+        packet, kind = codec.encode(message), type(message)
+        if self._phase == "closed" or (not isinstance(message, Bye) and self._owed.get(kind) != message.id):
+            raise LocalProtocolError(f"{kind.__name__} with id {message.id} is not due")
+        self._owed.pop(kind, None)
+        if isinstance(message, KillerHello):
+            self._phase = "idle"
+            self._owed |= {Exited: message.flight_id} if message.flight_id else {}
+        elif isinstance(message, Verdict) and message.outcome is Outcome.SIGNALLED:
+            self._owed.setdefault(Exited, message.id)  # that of an escalation is not about a kill of its own
+        elif isinstance(message, Bye):
+            self._phase = "closed"
         try:
-            self.link.send(packet, MSG_DONTWAIT | MSG_NOSIGNAL)
+            self.link.send_now(packet)
         except OSError as error:
             raise Disconnected(str(error)) from None
 
     def send_farewell_to(self, version: int) -> None:
-        """Tell a peer of another version that it will not be served, in its own version's words."""
+        """Tell a peer of another version, in its own version's words, that it will not be served."""
+        self._phase = "closed"
         try:
-            self.link.send(self._connection.farewell_to(version), MSG_DONTWAIT | MSG_NOSIGNAL)
+            self.link.send_now(codec.farewell_to(version))
         except OSError:
             pass  # it is hung up on all the same
 
     @property
-    def awaits_exit(self) -> bool:
-        """Whether this peer knows of the kill in flight and must be told of its end."""
-        return self._connection.awaits_exit
+    def has_said_hello(self) -> bool:
+        """Whether it has introduced itself, or taken its leave."""
+        return self._phase != "start"
 
     @property
-    def has_said_hello(self) -> bool:
-        """Whether it has introduced itself."""
-        return self._connection.has_begun
+    def awaits_exit(self) -> bool:
+        """Whether this peer knows of the kill in flight and must be told of its end."""
+        return Exited in self._owed and Verdict not in self._owed
 
     def close(self) -> None:
         """Hang up."""

@@ -14,12 +14,6 @@ from bustd_shared.rules.protection import Protection
 
 NO_DESCRIPTOR = -1
 
-LIMITS = (
-    *("claimed_percent", "minimum_mib", "minimum_percent", "available_percent", "pressured_available_percent"),
-    *("pressure_some_avg10", "burst", "interval_ms", "per_minute", "term_ms", "stuck_ms"),
-)
-"""The fields that are killer.toml's, under their names there."""
-
 
 class Policy(NamedTuple):
     """`peer_uid`: the monitor's. The limits are those of killer.toml, with the same names (killer.toml(5)).
@@ -27,6 +21,7 @@ class Policy(NamedTuple):
     `hierarchy`: where the unified hierarchy is mounted, "" if nowhere. `group`: the control group in it that is watched
     instead of the machine, "" if none is. `parent`, `monitor`, `subject`: PIDs; the monitor's and the subject's are
     those of the killer's own children, 0 where there is none. Descriptors are NO_DESCRIPTOR where there is none.
+    `log_safe_bytes`: see bustd_shared.daemon.lines. `lock_denied`: why no memory may be locked, "" if it may.
     """
 
     peer_uid: int
@@ -55,38 +50,13 @@ class Policy(NamedTuple):
     link: int = NO_DESCRIPTOR
     syslog: int = NO_DESCRIPTOR
     watchdog: int = NO_DESCRIPTOR
+    log_safe_bytes: int = 0
+    lock_denied: str = ""
 
     @property
     def protection(self) -> Protection:
         """Its rules on who must never be killed."""
         return Protection(tuple(self.units), tuple(self.uids), tuple(self.names), tuple(self.shipped_names))
-
-
-class TooLong(Exception):
-    """The rules don't fit into a pipe; the message is a sentence that says so."""
-
-
-def handed_on(policy: Policy) -> int:
-    """A descriptor that `received` reads the policy from, after an exec. Raises TooLong, and OSError."""
-    import fcntl  # only the start calls this: the serving program does without it
-
-    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    packed: bytes = msgpack.packb(list(policy))
-    try:
-        room = fcntl.fcntl(writer, fcntl.F_GETPIPE_SZ)
-        if len(packed) > room:
-            try:
-                room = fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, len(packed))
-            except OSError:
-                pass  # more than fs.pipe-max-size
-        if len(packed) > room or os.write(writer, packed) != len(packed):
-            raise TooLong(f"the rules in [protect] take {len(packed)} bytes; {room} is the most (fs.pipe-max-size)")
-    except BaseException:
-        os.close(reader)
-        raise
-    finally:
-        os.close(writer)
-    return reader
 
 
 def received(descriptor: int) -> Policy:

@@ -11,7 +11,7 @@ from _signal import signal as on_signal
 from bustd_protocol import limits
 from bustd_protocol.errors import LocalProtocolError, OtherVersion, RemoteProtocolError
 from bustd_protocol.messages import Bye, Farewell, KillerHello, KillRequest, MonitorHello, Ping, Pong
-from bustd_shared.daemon.log import Log
+from bustd_shared.daemon.lines import Lines
 from bustd_shared.daemon.packets import Socket
 from bustd_shared.rules.protection import minimum_bytes
 
@@ -35,7 +35,9 @@ class Server:
     `watchdog`: a descriptor for sd_notify(3) messages, -1 for none.
     """
 
-    def __init__(self, guard: Guard, log: Log, listener: Socket | None, peer: Peer | None, watchdog: int = -1) -> None:
+    def __init__(
+        self, guard: Guard, log: Lines, listener: Socket | None, peer: Peer | None, watchdog: int = -1
+    ) -> None:
         now_ms = _now_ms()
         self._guard = guard
         self._log = log

@@ -8,17 +8,17 @@ from __future__ import annotations
 import gc
 import os
 import select
+import stat
 import time
 from _signal import SIGKILL, pidfd_send_signal
 
 from bustd_shared.daemon import libc
-from bustd_shared.daemon.log import Log, where
-from bustd_shared.daemon.memory_lock import lock_memory
+from bustd_shared.daemon.lines import Lines, where
 from bustd_shared.daemon.packets import Socket
 
 from . import policy, rehearsal
 from .checks import Guard, Own
-from .facts import CgroupFiles, MachineFiles
+from .facts import MachineFiles
 from .peer import Peer
 from .policy import Policy
 from .rehearsal import Unable
@@ -35,17 +35,17 @@ def main(descriptor: int) -> int:
     # First of all: the exec has made it dumpable, so that a process of the same user could trace it.
     is_undumpable = libc.make_undumpable()
     libc.name_process(_NAME.encode())
-    log = Log(_NAME)
+    log = Lines(_NAME)
     try:
         given = policy.received(descriptor)
         for inherited in (given.listener, given.link, given.syslog, given.watchdog):
             if inherited >= 0:
                 os.set_inheritable(inherited, False)  # so that nothing else that it might execute has them
-        if given.syslog >= 0:
-            log = Log(_NAME, syslog=Socket(fileno=given.syslog))
+        log = _log(given)
         if not is_undumpable:
             raise Unable("the kernel refuses PR_SET_DUMPABLE")
-        log(lock_memory())
+        is_locked = not given.lock_denied and libc.lock_all_memory()
+        log("memory is locked" if is_locked else given.lock_denied or "memory is not locked: the kernel refuses it")
         _refuse_other_powers()
         return _serve(given, log)
     except (Unable, OSError) as error:
@@ -54,6 +54,14 @@ def main(descriptor: int) -> int:
     except Exception as error:
         log(f"a bug, please report it: {type(error).__name__}: {error} at {where(error)}")
         return EX_SOFTWARE
+
+
+def _log(given: Policy) -> Lines:
+    """Where stage 1 wrote to: the system log, or the standard error that it has left here, which does not block."""
+    if given.syslog >= 0:
+        return Lines(_NAME, link=Socket(fileno=given.syslog), syslog=True)
+    link = Socket(fileno=os.dup(2)) if stat.S_ISSOCK(os.fstat(2).st_mode) else None
+    return Lines(_NAME, link=link, safe_bytes=given.log_safe_bytes)
 
 
 def _refuse_other_powers() -> None:
@@ -65,9 +73,8 @@ def _refuse_other_powers() -> None:
             raise Unable(f"capabilities beyond CAP_KILL came through the exec: {name.decode()} {mask.decode()}")
 
 
-def _serve(given: Policy, log: Log) -> int:
-    machine = CgroupFiles(given.hierarchy, given.group) if given.group else MachineFiles()
-    guard = Guard(given, given.protection, machine, Own(os.getpid(), given.parent, given.monitor))
+def _serve(given: Policy, log: Lines) -> int:
+    guard = Guard(given, given.protection, _machine(given), Own(os.getpid(), given.parent, given.monitor))
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -83,6 +90,14 @@ def _serve(given: Policy, log: Log) -> int:
         link.close()
         status = _end_monitor(given.monitor, pidfd)
     return status if code == EXIT_MONITOR_GONE and status in (EX_UNAVAILABLE, EX_CONFIG) else code
+
+
+def _machine(given: Policy) -> MachineFiles:
+    if not given.group:
+        return MachineFiles()
+    from .watched import CgroupFiles  # only here: most killers judge by the whole machine
+
+    return CgroupFiles(given.hierarchy, given.group)
 
 
 def _end_monitor(pid: int, pidfd: int) -> int:

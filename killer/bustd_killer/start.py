@@ -21,8 +21,9 @@ from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.kernel import cgroups, version, watched_group
 from bustd_shared.rules import killer_toml
 
-from .policy import LIMITS, NO_DESCRIPTOR, Policy, TooLong, handed_on
+from .policy import NO_DESCRIPTOR, Policy
 from .stage1 import identity, landlock, launcher, listening, resources, seccomp
+from .stage1.handing_on import LIMITS, TooLong, handed_on
 from .stage1.launcher import MonitorPlan
 
 TYPE_CHECKING = False
@@ -113,7 +114,7 @@ def main() -> int:
         log(in_force(config))
         policy = _policy(arguments, config, log)
         resources.shield_from_the_kernel(log)
-        resources.raise_limits()
+        policy = policy._replace(lock_denied=resources.raise_limits(), log_safe_bytes=log.safe_bytes)
         policy = _with_peer(policy, arguments, log)
         policy = policy._replace(subject=resources.start_subject(), syslog=syslog.fileno() if syslog else NO_DESCRIPTOR)
         descriptor = handed_on(policy)

@@ -14,6 +14,7 @@ from .messages import LAYOUT, Bye, EnumField, Farewell, FieldKind, IntField, Mes
 
 _BY_NUMBER = {number: (kind, fields) for kind, (number, fields) in LAYOUT.items()}
 _LONGEST_ARRAY = 2 + max(len(fields) for _, fields in LAYOUT.values())
+_LONGEST_BIN = limits.MEMBERS * limits.MEMBER_BYTES
 
 
 class _UnfitField(Exception):
@@ -37,17 +38,9 @@ def decode(packet: bytes) -> Message:
     if not 0 < len(packet) <= limits.PACKET_BYTES:
         raise RemoteProtocolError(f"a packet of {len(packet)} bytes")
     try:
-        array = msgpack.unpackb(
-            packet,
-            raw=False,
-            strict_map_key=True,
-            ext_hook=_no_extension,
-            max_str_len=0,
-            max_bin_len=limits.MEMBERS * limits.MEMBER_BYTES,
-            max_array_len=_LONGEST_ARRAY,
-            max_map_len=0,
-            max_ext_len=0,
-        )
+        array = msgpack.unpackb(packet, raw=False, strict_map_key=True, ext_hook=_no_extension, max_ext_len=0,
+                                max_str_len=0, max_map_len=0, max_array_len=_LONGEST_ARRAY,
+                                max_bin_len=_LONGEST_BIN)  # fmt: skip
     except ValueError as error:
         raise RemoteProtocolError(f"not a message: {type(error).__name__}") from None
     if type(array) is not list or len(array) < 3 or type(array[0]) is not int or type(array[1]) is not int:

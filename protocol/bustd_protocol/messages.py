@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
+from collections.abc import Iterable
 
-from bustd_shared.daemon.record import NamedTuple
+from bustd_shared.daemon.record import IntEnum, NamedTuple
 
 from . import limits
-
-TYPE_CHECKING = False
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 class Signal(IntEnum):
@@ -226,74 +221,29 @@ _PERCENT = IntField(0, 100)
 _UINT32 = IntField(0, limits.UINT32_MAX)
 _UINT63 = IntField(0, limits.UINT63_MAX)
 
+_PID_OR_NONE = IntField(0, limits.PID_MAX)
+_COMM, _CONDITION = BytesField(limits.COMM_BYTES), BytesField(limits.CONDITION_BYTES)
+_MEMBERS = BytesField(limits.MEMBERS * limits.MEMBER_BYTES, limits.MEMBER_BYTES)
+
 LAYOUT: dict[type[Message], tuple[int, tuple[FieldKind, ...]]] = {
     MonitorHello: (1, (_ID, _BYTE, _BYTE, _PID)),
-    KillerHello: (
-        2,
-        (
-            _ID,
-            _BYTE,
-            _PID,
-            _PERCENT,
-            _UINT63,
-            _PERCENT,
-            _PERCENT,
-            _PERCENT,
-            _UINT32,
-            _UINT32,
-            _ID_OR_NONE,
-            IntField(0, limits.PID_MAX),
-            _UINT63,
-            IntField(0, 64),
-            _UINT32,
-        ),
-    ),
+    KillerHello: (2, (_ID, _BYTE, _PID, _PERCENT, _UINT63, _PERCENT, _PERCENT, _PERCENT, _UINT32, _UINT32,
+                      _ID_OR_NONE, _PID_OR_NONE, _UINT63, IntField(0, 64), _UINT32)),
     Ping: (3, (_ID,)),
     Pong: (4, (_ID,)),
-    KillRequest: (
-        5,
-        (
-            _ID,
-            _PID,
-            _UINT63,
-            _UINT32,
-            BytesField(limits.COMM_BYTES),
-            _UINT63,
-            EnumField(Signal),
-            EnumField(Scope),
-            BytesField(limits.CONDITION_BYTES),
-            _UINT63,
-            BytesField(limits.MEMBERS * limits.MEMBER_BYTES, limits.MEMBER_BYTES),
-        ),
-    ),
-    Verdict: (
-        6,
-        (
-            _ID,
-            EnumField(Outcome),
-            EnumField(Reason),
-            IntField(0, 3),
-            _UINT63,
-            _UINT32,
-            _UINT32,
-            IntField(0, 4095),
-            _UINT32,
-        ),
-    ),
+    KillRequest: (5, (_ID, _PID, _UINT63, _UINT32, _COMM, _UINT63, EnumField(Signal), EnumField(Scope),
+                      _CONDITION, _UINT63, _MEMBERS)),
+    Verdict: (6, (_ID, EnumField(Outcome), EnumField(Reason), IntField(0, 3), _UINT63, _UINT32, _UINT32,
+                  IntField(0, 4095), _UINT32)),
     Exited: (7, (_ID, EnumField(Fate), _UINT32)),
     Bye: (8, (IntField(0, 0), EnumField(Farewell))),
-}
+}  # fmt: skip
 """The type number of each message and the kind of each field, in the order of the message's own fields."""
 
-OUTCOME_OF: dict[Reason, Outcome] = {
-    Reason.NONE: Outcome.SIGNALLED,
-    Reason.GONE: Outcome.GONE,
-    Reason.EPERM: Outcome.FAILED,
-    Reason.KERNEL: Outcome.FAILED,
-}
-"""The outcome that goes with each reason; every other reason is a refusal."""
+_OUTCOMES = {Reason.NONE: Outcome.SIGNALLED, Reason.GONE: Outcome.GONE}
+_OUTCOMES |= dict.fromkeys((Reason.EPERM, Reason.KERNEL), Outcome.FAILED)
 
 
 def outcome_of(reason: Reason) -> Outcome:
-    """The only outcome that a Verdict with this reason can have."""
-    return OUTCOME_OF.get(reason, Outcome.REFUSED)
+    """The only outcome that a Verdict with this reason can have: what is not in the table above is a refusal."""
+    return _OUTCOMES.get(reason, Outcome.REFUSED)

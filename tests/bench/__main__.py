@@ -34,7 +34,7 @@ class Settings(NamedTuple):
     may_fill: bool = True
 
 
-_SECTIONS = ("tick", "kill", "decision", "idle")
+_SECTIONS = ("size", "tick", "kill", "decision", "idle")
 _QUICK = Settings(500, 3, 20, (100,), 3, 2.0, 1, 0.5, may_download=False, may_fill=False)
 
 
@@ -80,6 +80,7 @@ def main() -> int:
 def _figures(settings: Settings, only: list[str], directory: Path) -> list[Figure]:
     directory.chmod(0o755)
     sections: dict[str, tuple[str, Callable[[], list[Figure]]]] = {
+        "size": ("what serves", memory.measure_what_serves),
         "tick": ("ticks", lambda: tick.measure(settings.ticks, settings.cold_ticks)),
         "kill": (f"{settings.victims} kills", lambda: kill.measure(settings.victims, directory)),
         "decision": ("decisions", lambda: _decision(settings, directory)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from ..support import footprint
 from .table import Figure, against
 
 _MB = 1_000_000
@@ -54,6 +55,21 @@ def measure_alone(who: str, pids: dict[str, int]) -> list[Figure]:
         return []
     what = f"memory, {who}, proportional, no other Python"
     return [Figure(f"memory_{who}_alone", what, "MB", total / _MB)]
+
+
+def measure_what_serves() -> list[Figure]:
+    """The program that can kill, with everything that it loads, beside what issue 12 wants of it."""
+    what, serving = "killer, what serves", footprint.measure()
+    lines, modules, private_kib = sum(serving.lines.values()), len(serving.modules), serving.private_kib
+    return [
+        against(Figure("serving_lines", f"{what}, code", "lines", lines), lines, footprint.LINES_AIM),
+        against(Figure("serving_modules", f"{what}, loaded", "modules", modules), modules, footprint.MODULES_AIM),
+        against(
+            Figure("serving_private", f"{what}, private above bare", "KiB", private_kib),
+            private_kib,
+            footprint.PRIVATE_AIM_KIB,
+        ),
+    ]
 
 
 def _together(memory: dict[str, Memory], missing: dict[str, str]) -> Figure:

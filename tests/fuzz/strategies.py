@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from enum import IntEnum
 
 import msgpack
 from hypothesis import settings
@@ -29,6 +28,7 @@ from bustd_protocol.messages import (
     outcome_of,
 )
 from bustd_protocol.session import Role
+from bustd_shared.daemon.record import IntEnum
 
 RECORD = struct.Struct("<IQ")
 """A member as SPEC.md has it: PID and start time, little endian."""

@@ -12,6 +12,7 @@ KEYS = {
     "tick_calm",
     "tick_watch",
     "tick_cold",
+    *("serving_lines", "serving_modules", "serving_private"),
     "look_cold_free",
     "look_cold_available",
     "kill_latency",

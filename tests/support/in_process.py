@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from bustd_killer.checks import Guard, Own
 from bustd_killer.facts import Machine
 from bustd_killer.flight import Kills
-from bustd_killer.policy import LIMITS, Policy
+from bustd_killer.policy import Policy
+from bustd_killer.stage1.handing_on import LIMITS
 from bustd_shared.kernel import procfs
 from bustd_shared.rules import killer_toml
 from bustd_shared.rules.protection import Protection

@@ -8,6 +8,7 @@ import signal
 
 import prctl
 
+from bustd_shared.daemon import memory_lock
 from bustd_shared.daemon.log import Log
 
 
@@ -24,14 +25,14 @@ def shield_from_the_kernel(log: Log) -> None:
         pass  # an ordinary user's bustd waits its turn
 
 
-def raise_limits() -> None:
-    """As many descriptors as there may be, one for each member of a batch; and any amount of locked memory."""
+def raise_limits() -> str:
+    """As many descriptors as there may be, one for each member of a batch; and any amount of locked memory.
+
+    Returns why stage 2 may lock none, "" if it may.
+    """
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    try:
-        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    except (OSError, ValueError):
-        pass  # stage 2 says that its memory is not locked
+    return memory_lock.raise_limit()
 
 
 def start_subject() -> int:

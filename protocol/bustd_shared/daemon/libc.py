@@ -11,6 +11,7 @@ _RTLD_NOW = 2
 _FNM_NOESCAPE = 2
 _PR_SET_DUMPABLE = 4
 _PR_SET_NAME = 15
+_MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
 
 _library = _ctypes.dlopen(None, _RTLD_NOW)  # type: ignore[arg-type]  # NULL: this program itself (dlopen(3))
 _fnmatch, _mlockall, _prctl = (_ctypes.dlsym(_library, name) for name in ("fnmatch", "mlockall", "prctl"))
@@ -35,6 +36,16 @@ def matches_glob(pattern: bytes, text: bytes) -> bool:
 def mlockall(flags: int) -> bool:
     """Lock memory by mlockall(2); whether the kernel did it."""
     return bool(_ctypes.call_function(_mlockall, (flags,)) == 0)
+
+
+def lock_all_memory() -> bool:
+    """Lock all present and future memory of this process; whether the kernel did.
+
+    mlock(2): pages are locked as they are touched (MCL_ONFAULT); without it, the whole mapping would become resident.
+    RLIMIT_MEMLOCK must be infinite, see memory_lock. Locks do not survive fork or exec.
+    """
+    always = _MCL_CURRENT | _MCL_FUTURE
+    return mlockall(always | _MCL_ONFAULT) or mlockall(always)  # ONFAULT: since Linux 4.4
 
 
 def process_mrelease(pidfd: int) -> bool:

@@ -2,38 +2,15 @@
 
 from __future__ import annotations
 
-from _socket import (
-    AF_UNIX,
-    MSG_CTRUNC,
-    MSG_DONTWAIT,
-    MSG_NOSIGNAL,
-    MSG_TRUNC,
-    SO_ACCEPTCONN,
-    SO_PEERCRED,
-    SO_TYPE,
-    SOCK_DGRAM,
-    SOCK_SEQPACKET,
-    SOL_SOCKET,
-    socketpair,
-)
-from _socket import socket as _Socket
+import _socket
 
-__all__ = [
-    "AF_UNIX",
-    "MSG_DONTWAIT",
-    "MSG_NOSIGNAL",
-    "SOCK_DGRAM",
-    "SOCK_SEQPACKET",
-    "SOL_SOCKET",
-    "SO_ACCEPTCONN",
-    "SO_PEERCRED",
-    "SO_TYPE",
-    "Socket",
-    "pair",
-]
+AF_UNIX, SOCK_DGRAM, SOCK_SEQPACKET = _socket.AF_UNIX, _socket.SOCK_DGRAM, _socket.SOCK_SEQPACKET
+MSG_DONTWAIT, MSG_NOSIGNAL = _socket.MSG_DONTWAIT, _socket.MSG_NOSIGNAL
+SOL_SOCKET, SO_ACCEPTCONN, SO_PEERCRED = _socket.SOL_SOCKET, _socket.SO_ACCEPTCONN, _socket.SO_PEERCRED
+SO_TYPE = _socket.SO_TYPE
 
 
-class Socket(_Socket):
+class Socket(_socket.socket):
     """A socket like the standard library's, with only what bustd needs. Its descriptor is not inherited by exec."""
 
     def accept(self) -> Socket:
@@ -48,10 +25,14 @@ class Socket(_Socket):
         MSG_CTRUNC (unix(7), recv(2)). Raises OSError, BlockingIOError among them where nothing has come.
         """
         packet, ancillary, flags, _ = self.recvmsg(most_bytes)
-        return packet, bool(flags & MSG_TRUNC), bool(ancillary) or bool(flags & MSG_CTRUNC)
+        return packet, bool(flags & _socket.MSG_TRUNC), bool(ancillary) or bool(flags & _socket.MSG_CTRUNC)
+
+    def send_now(self, packet: bytes) -> int:
+        """Send without waiting; how many bytes went. Raises OSError, BlockingIOError among them where none fits."""
+        return self.send(packet, MSG_DONTWAIT | MSG_NOSIGNAL)
 
 
 def pair() -> tuple[Socket, Socket]:
     """Two connected SOCK_SEQPACKET sockets (socketpair(2)). Raises OSError."""
-    one, other = socketpair(AF_UNIX, SOCK_SEQPACKET)
+    one, other = _socket.socketpair(AF_UNIX, SOCK_SEQPACKET)
     return Socket(fileno=one.detach()), Socket(fileno=other.detach())

@@ -7,10 +7,7 @@ choice: it can spare that user's processes from dying together, and never takes 
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from collections.abc import Callable
 
 DEEPEST = 32
 """How many components a path may have, and so how many memory.oom.group files are looked at."""

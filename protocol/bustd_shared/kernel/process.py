@@ -18,7 +18,7 @@ from . import cgroup_paths, procfs
 MOST_BYTES = 2**20
 """The longest file is the status of a process in 65536 groups (NGROUPS_MAX), about 720 KiB."""
 
-_FIRST_READ_BYTES = 16_384
+_CHUNK_BYTES = 16_384
 _DEEPEST_TREE = 128
 
 
@@ -96,26 +96,19 @@ def read_file(path: str, most_bytes: int = MOST_BYTES) -> bytes | None:
         if error.errno in (errno.EMFILE, errno.ENFILE):
             raise
         return None
+    data = b""
     try:
-        asked = _FIRST_READ_BYTES if most_bytes > _FIRST_READ_BYTES else most_bytes
-        data = os.read(descriptor, asked)
-        return data if len(data) < asked else data + _rest(descriptor, most_bytes - asked)
+        while len(data) < most_bytes:
+            asked = min(_CHUNK_BYTES, most_bytes - len(data))
+            chunk = os.read(descriptor, asked)
+            data += chunk
+            if len(chunk) < asked:
+                break
+        return data
     except OSError as error:
         return b"" if error.errno == errno.ENAMETOOLONG else None
     finally:
         os.close(descriptor)
-
-
-def _rest(descriptor: int, most_bytes: int) -> bytes:
-    """What follows, at most so many bytes, of a file of which a read came back with all that it asked for."""
-    data = b""
-    while len(data) < most_bytes:
-        asked = most_bytes - len(data)
-        chunk = os.read(descriptor, asked)
-        data += chunk
-        if len(chunk) < asked:
-            break
-    return data
 
 
 def _read_status(directory: str) -> procfs.Status | None:

@@ -4,7 +4,7 @@ import pytest
 
 from bustd_killer.aim import take_aim, take_further
 from bustd_killer.checks import Own
-from bustd_killer.facts import CgroupFiles
+from bustd_killer.watched import CgroupFiles
 from bustd_protocol.messages import Reason, Scope
 from tests.fakes.cgroupfs import FakeHierarchy
 from tests.fakes.procfs import FakeProc

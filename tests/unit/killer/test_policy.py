@@ -6,7 +6,8 @@ import os
 import msgpack
 import pytest
 
-from bustd_killer.policy import LIMITS, Policy, TooLong, handed_on, received
+from bustd_killer.policy import Policy, received
+from bustd_killer.stage1.handing_on import LIMITS, TooLong, handed_on
 from bustd_shared.rules import killer_toml
 from bustd_shared.rules.protection import Protection
 from tests.unit.killer.making import policy

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from bustd_killer.checks import Ruling, judge_shortage
 from bustd_killer.facts import Machine
-from bustd_killer.policy import LIMITS
+from bustd_killer.stage1.handing_on import LIMITS
 from bustd_monitor.conditions.killer_limits import KillerLimits, limits_in
 from bustd_monitor.conditions.stalled_seconds import Stalls
 from bustd_monitor.conditions.table import killer_warnings

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import struct
-from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from bustd_protocol.messages import (
 )
 from bustd_protocol.reactions import REACTIONS
 from bustd_protocol.session import TRANSITIONS, Cue, Phase, Role
+from bustd_shared.daemon.record import IntEnum
 from bustd_shared.kernel import cgroup_paths
 from bustd_shared.rules.killer_toml import config_of
 

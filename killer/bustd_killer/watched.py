@@ -1,0 +1,24 @@
+"""What the kernel says about the memory of the control group that is watched instead of the machine.
+
+A killer that judges by the whole machine never loads this.
+"""
+
+from __future__ import annotations
+
+from bustd_shared.kernel.cgroup_memory import GroupFiles
+
+from .facts import Machine, MachineFiles
+
+
+class CgroupFiles(MachineFiles):
+    """As MachineFiles, by the group's own files and those of the groups above it (see cgroup_memory)."""
+
+    def __init__(self, hierarchy: str, group: str, proc: str = "/proc") -> None:
+        self._files = GroupFiles(hierarchy, group, proc)
+
+    def read(self) -> Machine | None:
+        """A reading of this moment; None where it makes no sense, or there is no such group."""
+        memory = self._files.read()
+        if memory is None:
+            return None
+        return Machine(memory.meminfo, memory.pressure.some_avg10 if memory.pressure else 0.0)
