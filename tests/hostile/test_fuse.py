@@ -1,4 +1,4 @@
-"""A victim that holds the lock of its own memory for ever, as any user's FUSE file can make it: nothing waits for it."""
+"""A victim that holds the lock of its own memory for ever, by a FUSE file: neither half waits for it."""
 
 import signal
 import subprocess
