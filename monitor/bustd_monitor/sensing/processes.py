@@ -14,6 +14,9 @@ COMMAND_BYTES = 128 * 1024
 SHORT_COMMAND_BYTES = 4096
 """As much is kept of a command line that is not kept whole."""
 
+_MOST_LOOKS = 16
+"""Threads that come and go may all be gone between the list of them and the look at each: then look again."""
+
 NOT_ASKED = "was not asked for"
 TOO_LONG = f"is longer than {COMMAND_BYTES // 1024} KiB"
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -77,7 +80,7 @@ def read_process(pid: int, oom_score: int, proc: str = "/proc", group: str = "")
     `group` (no process is outside ""). `oom_score` goes into the record.
     """
     try:
-        entry = process.read_process(pid, proc)
+        entry = _read_entry(pid, proc)
     except OSError:  # no descriptor is left
         return None
     if entry is None:
@@ -91,6 +94,15 @@ def read_process(pid: int, oom_score: int, proc: str = "/proc", group: str = "")
     who = pid, stat.start_ticks, uid, stat.comm, entry.unit
     found = Process(*who, oom_score, adj, held_bytes, cgroup=entry.cgroup)
     return found if is_system(status.uids) else found._replace(is_system=False)
+
+
+def _read_entry(pid: int, proc: str) -> process.ProcEntry | None:
+    """What /proc shows, looked at again where a leader is a zombie and no thread with memory was found beside it."""
+    for _ in range(_MOST_LOOKS):
+        entry = process.read_process(pid, proc)
+        if entry is None or entry.status.held_bytes is not None or entry.stat.state != b"Z" or entry.stat.is_dead:
+            break
+    return entry
 
 
 def read_command(pid: int, proc: str = "/proc") -> CommandLine:

@@ -22,6 +22,7 @@ from bustd_monitor.sensing.processes import (
     read_process,
     resident_bytes,
 )
+from bustd_shared.kernel import process, procfs
 from tests.fakes.procfs import PF_KTHREAD, FakeProc
 from tests.support import victims
 from tests.unit.monitor.making import MIB
@@ -66,7 +67,7 @@ def test_a_real_process_with_a_nasty_name_is_read_as_it_is(comm):
 @pytest.mark.root
 def test_a_process_of_a_user_in_many_groups_is_read_as_any_other():
     def in_many_groups():
-        os.setgroups(range(100_000, 101_000))
+        os.setgroups(range(100_000, 103_000))
         return read_process(os.getpid(), 1)
 
     assert in_child(in_many_groups).held_bytes > MIB
@@ -110,6 +111,18 @@ def test_a_zombie_leader_is_what_its_first_thread_with_memory_is(proc):
     proc.thread(10, 12, anonymous_kib=1024, swap_kib=1024, cgroup=b"0::/system.slice/db.service\n")
     found = read_process(10, 1, proc.path)
     assert (found.pid, found.held_bytes, found.unit, found.oom_score_adj) == (10, 2 * MIB, "db.service", 5)
+
+
+def test_a_zombie_leader_is_looked_at_again_when_its_threads_were_gone_between_two_reads(proc, monkeypatch):
+    proc.process(10, state=b"Z", threads=2, anonymous_kib=None)
+    proc.thread(10, 12, anonymous_kib=1024)
+    with_thread, lacking = process.read_process(10, proc.path), procfs.Status(0, None, 10, (0,) * 4)
+    looks = [with_thread._replace(status=lacking), with_thread._replace(status=lacking), with_thread]
+    monkeypatch.setattr(process, "read_process", lambda *_: looks.pop(0))
+    assert read_process(10, 1, proc.path).held_bytes == MIB
+    looks = [with_thread._replace(status=lacking)] * 17
+    assert read_process(10, 1, proc.path) is None
+    assert len(looks) == 1, "and not for ever"
 
 
 def test_a_zombie_leader_without_such_a_thread_is_left_out(proc):
