@@ -11,7 +11,7 @@ from bustd_protocol.messages import Reason
 from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.kernel import procfs
 from bustd_shared.kernel.bounds import PID_MAX
-from bustd_shared.kernel.process import ProcEntry, ancestors, read_file, read_process
+from bustd_shared.kernel.process import ProcEntry, ancestors, read_file, read_process, scores_nothing
 
 _MOST_BYTES = 16384
 _ERRNOS_OF_A_THREAD = (errno.EINVAL, errno.ENOENT)
@@ -21,7 +21,7 @@ _MOST_LOOKS = 16
 _MOST_BLIND_LOOKS = 3
 """So often may /proc show nothing of a living process: while another thread becomes the leader by execve(2)."""
 _MOST_THREADS = 256
-"""A dying process has few threads soon; one that has more than this is not asked further."""
+"""A dying process has few threads soon; of one that has more, which a tracer can keep, the kernel's score decides."""
 
 
 class Victim(NamedTuple):
@@ -93,13 +93,15 @@ def exited(pidfds: Iterable[int]) -> set[int]:
 def has_memory(pid: int, proc: str = "/proc") -> bool:
     """Whether any thread of a process still has its memory mapped. The caller holds its pidfd.
 
-    By /proc/PID/task/TID/statm: the leader's own file says 0 of a process whose other threads hold everything. True
-    where it can't be told.
+    By /proc/PID/task/TID/statm: the leader's own file says 0 of a process whose other threads hold everything. Of very
+    many threads by the score of the process (`scores_nothing`). True where it can't be told.
     """
     task = f"{proc}/{pid}/task"
     try:
         threads = os.listdir(task)
-        return len(threads) > _MOST_THREADS or any(_maps_memory(f"{task}/{thread}/statm") for thread in threads)
+        if len(threads) > _MOST_THREADS:
+            return not scores_nothing(pid, 0, proc)
+        return any(_maps_memory(f"{task}/{thread}/statm") for thread in threads)
     except OSError:
         return True
 
@@ -144,7 +146,7 @@ def _read(pid: int, proc: str) -> ProcEntry | None:
         entry = read_process(pid, proc)
         if entry is not None and entry.membership is not None:
             best = entry
-            if not _lacks_a_thread(entry):
+            if not _lacks_a_thread(entry) or scores_nothing(pid, entry.oom_score_adj, proc):
                 break
         blind_looks += entry is None or entry.stat.state != b"Z"
         if blind_looks == _MOST_BLIND_LOOKS:

@@ -138,7 +138,9 @@ class Server:
 
     def _answer(self, peer: Peer, request: KillRequest, received_ns: int) -> None:
         """The signal, then the verdict, and only then the log."""
-        verdict, sentence, is_kill = self._kills.answer(request, self._guard, _now_ms())
+        # By now its parent may be another: the number of one that has exited must not protect a leak that has it.
+        guard = self._guard._replace(own=self._guard.own._replace(parent=os.getppid()))
+        verdict, sentence, is_kill = self._kills.answer(request, guard, _now_ms())
         try:
             peer.send(verdict._replace(latency_us=(time.monotonic_ns() - received_ns) // 1000))
         finally:

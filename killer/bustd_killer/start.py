@@ -200,6 +200,7 @@ def _with_peer(policy: Policy, arguments: Arguments, log: Log) -> Policy:
 
 def _confine(policy: Policy, log: Log) -> None:
     """Give up root and everything else but one power; what this kernel can't do is said. Raises OSError."""
+    resources.detach_from_input()  # while a write to /dev/null is permitted
     monitor_uid = -1 if policy.peer_uid == os.geteuid() else policy.peer_uid
     log(identity.become(identity.choose(monitor_uid)))
     log(landlock.confine_killer())

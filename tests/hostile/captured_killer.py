@@ -45,6 +45,11 @@ def write(path):
         file.write(b"x")
 
 
+def read_input():
+    if not os.read(0, 1):
+        raise OSError(errno.ENODATA, "nothing")
+
+
 def signal_to(number):
     return lambda: signal.pidfd_send_signal(os.pidfd_open(PLAN["victim"]), number)
 
@@ -62,6 +67,7 @@ ATTEMPTS = {
     "create a file where every user may": lambda: write(PLAN["open"] + "/new"),
     "remove a file where every user may": lambda: os.unlink(PLAN["open"] + "/file"),
     "write a file that every user may write": lambda: write(PLAN["open"] + "/file"),
+    "read what root types": read_input,
     "read /etc/shadow": lambda: open("/etc/shadow", "rb").close(),
     "write /proc/sys": lambda: write("/proc/sys/kernel/core_pattern"),
     "write oom_score_adj of another": lambda: write(f"/proc/{PLAN['victim']}/oom_score_adj"),

@@ -88,7 +88,7 @@ def attempts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
             command = [str(place / "captured/bin/python3"), "-I", str(program), "--config", str(config)]
             ran = subprocess.run(
                 [*command, "--socket", str(place / "killer.sock"), "--only-descendants-of", str(os.getpid())],
-                stdin=subprocess.DEVNULL,
+                input="typed by root\n",
                 stderr=subprocess.PIPE,
                 text=True,
                 timeout=60,

@@ -11,7 +11,7 @@ import prctl
 from bustd_shared.daemon.packets import Socket, pair
 from bustd_shared.daemon.record import NamedTuple
 
-from . import landlock, seccomp
+from . import landlock, resources, seccomp
 
 _FIRST_FD = 3
 
@@ -56,6 +56,8 @@ def _become_monitor(plan: MonitorPlan, link: int, log_fd: int) -> None:
     for index, descriptor in enumerate(high):
         os.dup2(descriptor, _FIRST_FD + index)
     os.closerange(_FIRST_FD + len(passed), os.sysconf("SC_OPEN_MAX"))
+    # A captured monitor must not read what root types.
+    resources.detach_from_input()
     environment = {
         "PATH": os.defpath,
         "LISTEN_PID": str(os.getpid()),

@@ -35,6 +35,15 @@ def raise_limits() -> str:
     return memory_lock.raise_limit()
 
 
+def detach_from_input() -> None:
+    """/dev/null as standard input and output: they may be root's terminal, and no daemon uses them. Raises OSError."""
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    for descriptor in (0, 1):
+        os.dup2(null, descriptor)
+    if null > 2:
+        os.close(null)
+
+
 def start_subject() -> int:
     """Fork the process to rehearse on, as the user that this one still is. Returns its PID. Raises OSError."""
     ready, said_ready = os.pipe2(os.O_CLOEXEC)

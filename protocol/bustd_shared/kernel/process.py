@@ -56,13 +56,23 @@ def read_process(pid: int, proc: str = "/proc") -> ProcEntry | None:
     if adj is None:
         return None
     status = None
-    if stat.state == b"Z" and not stat.is_dead:
+    if stat.state == b"Z" and not stat.is_dead and not scores_nothing(pid, adj, proc):
         directory, status = _living_thread(directory)
     if status is None:
         status = _read_status(directory)
     if status is None or status.tgid not in (None, pid):
         return None
     return ProcEntry(stat, adj, status, read_file(f"{directory}/cgroup"))
+
+
+def scores_nothing(pid: int, adj: int, proc: str = "/proc") -> bool:
+    """Whether no thread of the process has memory, by the kernel's own look at all of them (proc_pid_oom_score(5)).
+
+    A tracer can keep any number of dead threads; to read a file of each would take seconds. The score is 0 where
+    find_lock_task_mm() finds no memory; before Linux 5.9 also of less than a thousandth of the machine's memory. It
+    says nothing with a negative `adj`, which only root gives.
+    """
+    return adj >= 0 and read_file(f"{proc}/{pid}/oom_score") == b"0\n"
 
 
 def read_stat(pid: int, proc: str = "/proc") -> procfs.Stat | None:

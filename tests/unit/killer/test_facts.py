@@ -13,8 +13,8 @@ import pytest
 from bustd_killer import facts
 from bustd_killer.facts import Victim, open_victim
 from bustd_protocol.messages import Reason
-from bustd_shared.kernel import procfs
-from bustd_shared.kernel.process import ProcEntry
+from bustd_shared.kernel import process, procfs
+from bustd_shared.kernel.process import ProcEntry, read_file
 from tests.fakes.procfs import FakeProc
 from tests.support import victims
 from tests.unit.killer.making import MIB
@@ -30,6 +30,43 @@ def live_on():
 threading.Thread(target=live_on).start()
 ctypes.CDLL(None).syscall(93 if os.uname().machine == "aarch64" else 60, 0)
 """
+
+KEPT_THREADS = """
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static int leave[2], left;
+static void *end(void *unused) { char byte; left = read(leave[0], &byte, 1); syscall(SYS_exit, 0); return 0; }
+int main(void) {
+    int ready[2]; char byte, path[64]; pthread_t thread; siginfo_t info;
+    if (pipe(ready) || pipe(leave)) return 1;
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(leave[1]);
+        for (int count = 0; count < 400; count++) if (pthread_create(&thread, 0, end, 0)) _exit(1);
+        if (write(ready[1], "r", 1) == 1) end(0);
+    }
+    if (read(ready[0], &byte, 1) != 1) return 1;
+    snprintf(path, sizeof path, "/proc/%d/task", pid);
+    DIR *tasks = opendir(path);
+    for (struct dirent *task; (task = readdir(tasks)); )
+        if (atoi(task->d_name) && ptrace(PTRACE_SEIZE, atoi(task->d_name), 0, 0)) return 1;
+    close(leave[1]);
+    rewinddir(tasks);
+    for (struct dirent *task; (task = readdir(tasks)); )
+        if (atoi(task->d_name) != pid && atoi(task->d_name))
+            waitid(P_PID, atoi(task->d_name), &info, WEXITED | WNOWAIT | __WALL);
+    printf("%d\\n", pid); fflush(stdout); getchar(); kill(pid, SIGKILL);
+}
+"""
+"""A child whose leader and 400 threads have exited, and stay zombies while their tracer does not reap them."""
 
 
 @pytest.fixture
@@ -282,6 +319,32 @@ def test_a_process_with_thousands_of_threads_is_not_asked_for_each(proc, monkeyp
     monkeypatch.setattr(os, "listdir", lambda _: [str(thread) for thread in range(5000)])
     monkeypatch.setattr(facts, "read_file", None)
     assert facts.has_memory(os.getpid(), proc.path)
+    proc.process(os.getpid(), oom_score=0)
+    assert not facts.has_memory(os.getpid(), proc.path), "its dead threads are kept by a tracer"
+
+
+def test_dead_threads_that_a_tracer_keeps_neither_hold_the_killer_nor_its_slot(tmp_path):
+    """An ordinary user can have as many as it may have tasks."""
+    (tmp_path / "kept.c").write_text(KEPT_THREADS)
+    subprocess.run(["cc", "-O1", "-pthread", "-o", tmp_path / "kept", tmp_path / "kept.c"], check=True)
+    with subprocess.Popen([tmp_path / "kept"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as tracer:
+        try:
+            traced = int(tracer.stdout.readline())
+            while b") Z " not in Path(f"/proc/{traced}/stat").read_bytes():
+                pass
+            reads = []
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(process, "read_file", lambda *args: reads.append(args) or read_file(*args))
+                victim = open_victim(traced)
+            assert isinstance(victim, Victim)
+            assert (victim.entry.stat.state, victim.entry.stat.threads) == (b"Z", 401)
+            assert victim.entry.status.held_bytes is None
+            assert len(reads) < 10
+            assert not facts.has_exited(victim.pidfd)
+            assert not facts.has_memory(traced)
+            os.close(victim.pidfd)
+        finally:
+            tracer.communicate()
 
 
 def test_no_descriptor_left_to_look_counts_as_memory():

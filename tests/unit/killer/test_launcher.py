@@ -125,6 +125,17 @@ def test_what_it_says_on_its_standard_error_goes_to_the_log(log, tmp_path):
     assert (tmp_path / "log").read_text() == "said on its standard error\n"
 
 
+def test_it_has_no_terminal_to_read_from(log):
+    def with_a_terminal():
+        _, terminal = os.openpty()
+        for descriptor in (0, 1):
+            os.dup2(terminal, descriptor)
+        return reported(plan(REPORT), log.fileno())
+
+    paths = in_child(with_a_terminal)["paths"]
+    assert (paths["0"], paths["1"]) == (os.devnull, os.devnull)
+
+
 @pytest.mark.root
 def test_it_keeps_nothing_of_root(log):
     def from_many_groups():
