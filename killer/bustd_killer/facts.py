@@ -133,10 +133,9 @@ class MachineFiles:
         if self._pressure < 0:
             return 0.0
         try:
-            pressure = procfs.parse_pressure(os.pread(self._pressure, 512, 0))
+            return procfs.some_avg10(os.pread(self._pressure, 512, 0))
         except OSError:  # EOPNOTSUPP: PSI is switched off
             return 0.0
-        return 0.0 if pressure is None else pressure.some_avg10
 
 
 def _read(pid: int, proc: str) -> ProcEntry | None:

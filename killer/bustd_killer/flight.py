@@ -211,12 +211,7 @@ class Kills:
         return Ending(Exited(flight.id, fate, now_ms - flight.signalled_ms), sentence)
 
 
-def _answer(
-    request: KillRequest,
-    ruling: Ruling,
-    victim: Victim | None = None,
-    signalled_count: int = 0,
-) -> Answer:
+def _answer(request: KillRequest, ruling: Ruling, victim: Victim | None = None, signalled_count: int = 0) -> Answer:
     """The verdict on a request, and its line for the log: what the killer saw, and what it was told only as such."""
     outcome, differs, held_bytes = outcome_of(ruling.reason), 0, 0
     if victim is not None:
@@ -228,10 +223,8 @@ def _answer(
         f"{outcome.name.lower()} SIG{request.signal.name} to {request.pid} ({seen}) "
         f"for {printable(request.condition)}{f': {why}' if why else ''}"
     )
-    reply = Verdict(
-        request.id, outcome, ruling.reason, differs, held_bytes, signalled_count, ruling.retry_after_ms, ruling.errno
-    )
-    return Answer(reply, sentence)
+    told = differs, held_bytes, signalled_count, ruling.retry_after_ms, ruling.errno
+    return Answer(Verdict(request.id, outcome, ruling.reason, *told), sentence)
 
 
 def _description(victim: Victim | None, request: KillRequest) -> str:

@@ -40,6 +40,7 @@ SHARED = {
         "bustd_shared.kernel.cgroup_paths",
         "bustd_shared.kernel.cgroups",
         "bustd_shared.kernel.process",
+        "bustd_shared.kernel.pressure",
         "bustd_shared.kernel.procfs",
     ),
     "bustd_shared.kernel.watched_group",

@@ -13,7 +13,7 @@ from bustd_monitor.sensing.reading import Reading
 from bustd_monitor.traces.format import Decoder, Encoder, Frame, Header
 from bustd_monitor.traces.records import Entry
 from bustd_monitor.traces.replaying import KillerRules, Replay
-from bustd_shared.kernel.procfs import MemoryPressure
+from bustd_shared.kernel.pressure import MemoryPressure
 from bustd_shared.rules import killer_toml
 from bustd_shared.rules.protection import Protection
 

@@ -6,7 +6,7 @@ A trace records every field here: a new one needs a default, so that older trace
 from __future__ import annotations
 
 from bustd_shared.daemon.record import NamedTuple
-from bustd_shared.kernel.procfs import MemoryPressure
+from bustd_shared.kernel.pressure import MemoryPressure
 
 
 class Refaults(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bustd_shared.kernel import procfs
+from bustd_shared.kernel.pressure import MemoryPressure, parse_pressure
 
 from .arc import Arc
 from .held_file import HeldFile
@@ -42,7 +43,7 @@ class Sensor:
         self._pressure = HeldFile(f"{proc}/pressure/memory", _PRESSURE_BYTES)
         self.pressure_trouble = ""
         """Why there is no PSI, "" if there is."""
-        if procfs.parse_pressure(self._pressure.read()) is None:  # EOPNOTSUPP: PSI is compiled in and switched off
+        if parse_pressure(self._pressure.read()) is None:  # EOPNOTSUPP: PSI is compiled in and switched off
             why = f"{self._pressure.trouble} (boot with psi=1)" if self._pressure.trouble else ""
             self.pressure_trouble = why or f"{proc}/pressure/memory has no line that begins with `some`"
         self._arc, self._swaps = Arc(proc), Swaps(proc, sys)
@@ -71,7 +72,7 @@ class Sensor:
         unfreeable = parse_unfreeable(data)
         available = min(meminfo.available + self._arc.reclaimable_bytes(), meminfo.total)
         total = max(available + meminfo.anonymous, 1)
-        pressure = procfs.parse_pressure(self._pressure.read())
+        pressure = parse_pressure(self._pressure.read())
         return Reading(
             ram=meminfo.total,
             free=meminfo.free if quick is None else quick.free,
@@ -96,7 +97,7 @@ class Sensor:
             return 0
         return self._swaps.usable_bytes(meminfo.swap_total, meminfo.swap_free, parse_swappable(data))
 
-    def _refaults(self, pressure: procfs.MemoryPressure | None, may_be_scarce: bool) -> Refaults | None:
+    def _refaults(self, pressure: MemoryPressure | None, may_be_scarce: bool) -> Refaults | None:
         """The refaults, read only where memory may be scarce and a program has stalled since they were read last."""
         stalled_us = pressure.some_total_us if pressure is not None else -1
         if not may_be_scarce or pressure is None:

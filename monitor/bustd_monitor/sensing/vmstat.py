@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from bustd_shared.kernel.procfs import number_after, refaults
+from bustd_shared.kernel.pressure import refaults
+from bustd_shared.kernel.procfs import number_after
 
 from .reading import Refaults
 

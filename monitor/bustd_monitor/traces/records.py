@@ -15,7 +15,7 @@ from typing import Any
 
 from bustd_protocol import limits
 from bustd_shared.daemon.record import NamedTuple
-from bustd_shared.kernel.procfs import MemoryPressure
+from bustd_shared.kernel.pressure import MemoryPressure
 
 from ..sensing.processes import Process
 from ..sensing.reading import Reading, Refaults

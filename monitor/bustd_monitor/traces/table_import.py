@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from bustd_shared.daemon.record import NamedTuple
-from bustd_shared.kernel.procfs import MemoryPressure
+from bustd_shared.kernel.pressure import MemoryPressure
 
 from ..sensing.reading import Reading
 from .format import MOST_MS, Frame, Header, Sensed

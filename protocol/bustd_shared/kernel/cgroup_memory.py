@@ -12,6 +12,7 @@ import os
 from bustd_shared.daemon.record import NamedTuple
 
 from . import procfs
+from .pressure import MemoryPressure, parse_pressure, refaults
 
 NO_LIMIT = 2**63 - 1
 _MOST_BYTES = 16384
@@ -64,7 +65,7 @@ class GroupMemory(NamedTuple):
 
     meminfo: procfs.Meminfo
     stat: GroupStat | None
-    pressure: procfs.MemoryPressure | None
+    pressure: MemoryPressure | None
 
 
 def parse_amount(data: bytes) -> int | None:
@@ -80,7 +81,7 @@ def parse_stat(data: bytes) -> GroupStat | None:
     anonymous = procfs.number_after(data, b"anon ")
     if anonymous is None:
         return None
-    refaults_anonymous, refaults_file = procfs.refaults(data)
+    refaults_anonymous, refaults_file = refaults(data)
 
     def amount(name: bytes) -> int:
         return procfs.number_after(data, name) or 0
@@ -211,7 +212,7 @@ class GroupFiles:
             whole.append(level._replace(swap_limit=NO_LIMIT if limit is None else limit, swap_current=current))
         if own is None:
             return None
-        pressure = procfs.parse_pressure(_read(self._pressure))
+        pressure = parse_pressure(_read(self._pressure))
         return GroupMemory(combined(tuple(whole), own.anonymous, machine), own, pressure)
 
 

@@ -65,15 +65,6 @@ class Meminfo(NamedTuple):
     swap_free: int
 
 
-class MemoryPressure(NamedTuple):
-    """/proc/pressure/memory: avg10 in percent, totals in microseconds. A missing `full` line counts as 0."""
-
-    some_avg10: float
-    some_total_us: int
-    full_avg10: float
-    full_total_us: int
-
-
 def parse_stat(data: bytes) -> Stat | None:
     """Parse /proc/PID/stat. comm may contain anything, also parentheses and newlines: it ends at the last `)`."""
     start, end = data.find(b"("), data.rfind(b")")
@@ -134,18 +125,19 @@ def parse_meminfo(data: bytes) -> Meminfo | None:
     )
 
 
-def parse_pressure(data: bytes) -> MemoryPressure | None:
-    """Parse a PSI file. None if it has no `some` line that can be understood, as on a kernel with PSI switched off."""
-    some = full = b""
-    for line in data.splitlines():
-        if line.startswith(b"some "):
-            some = line
-        elif line.startswith(b"full "):
-            full = line
+def some_avg10(data: bytes) -> float:
+    """avg10 of the line `some` of a PSI file, 0 to 100 percent; 0 where it can't be understood."""
+    lines = [line for line in data.splitlines() if line.startswith(b"some ")]
     try:
-        return MemoryPressure(*_average_and_total(some), *(_average_and_total(full) if full else (0.0, 0)))
-    except ValueError:
-        return None
+        return percent(lines[-1].partition(b" avg10=")[2].partition(b" ")[0])
+    except (IndexError, ValueError):
+        return 0.0
+
+
+def percent(text: bytes) -> float:
+    """A share of time, clamped to 0 to 100; 0 for `nan`. Raises ValueError for what is not a number."""
+    value = float(text)
+    return min(max(value, 0.0), 100.0) if value == value else 0.0
 
 
 def parse_unit(data: bytes) -> str:
@@ -178,17 +170,6 @@ def field_bytes(data: bytes, name: bytes) -> int | None:
     return 0 if kib > _LARGEST_KIB else kib * 1024
 
 
-def refaults(data: bytes) -> tuple[int, int | None]:
-    """Refaults of anonymous memory and of files in pages, from /proc/vmstat or the memory.stat of a group.
-
-    None for files where neither line is there. Before Linux 5.9 there is only workingset_refault, which counts files.
-    """
-    file = number_after(data, b"workingset_refault_file ")
-    if file is None:
-        file = number_after(data, b"workingset_refault ")
-    return number_after(data, b"workingset_refault_anon ") or 0, file
-
-
 def number_after(data: bytes, name: bytes) -> int | None:
     """The number that follows `name` at the beginning of a line; None if the line or its number is missing."""
     at = data.find(name)
@@ -198,22 +179,3 @@ def number_after(data: bytes, name: bytes) -> int | None:
         return None
     words = data[at + len(name) : at + len(name) + 48].split(None, 1)
     return int(words[0]) if words and words[0].isdigit() else None
-
-
-def _average_and_total(line: bytes) -> tuple[float, int]:
-    """avg10 and total of a line of a PSI file. Raises ValueError where one of them is missing or not a number."""
-    average, total = line.partition(b" avg10=")[2], line.partition(b" total=")[2]
-    return _percent(average.partition(b" ")[0]), _total(total.partition(b" ")[0])
-
-
-def _percent(text: bytes) -> float:
-    """A share of time, clamped to 0 to 100; 0 for `nan`."""
-    value = float(text)
-    return min(max(value, 0.0), 100.0) if value == value else 0.0
-
-
-def _total(text: bytes) -> int:
-    """Microseconds since boot. Raises ValueError for anything else."""
-    if not text.isdigit():
-        raise ValueError("not a total")
-    return int(text)

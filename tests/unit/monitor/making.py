@@ -14,7 +14,7 @@ from bustd_monitor.sensing.processes import Process
 from bustd_monitor.sensing.reading import Reading
 from bustd_protocol import limits
 from bustd_protocol.messages import KillerHello, Reason, Signal, Verdict, outcome_of
-from bustd_shared.kernel.procfs import MemoryPressure
+from bustd_shared.kernel.pressure import MemoryPressure
 
 MIB, GIB = 2**20, 2**30
 DEFAULTS: MonitorConfig = config_of({})

@@ -24,7 +24,7 @@ from bustd_monitor.reporting import sentences
 from bustd_monitor.sensing.reading import Refaults
 from bustd_protocol.messages import Exited, Fate, Reason, Scope, Signal, Verdict, outcome_of
 from bustd_shared import __version__
-from bustd_shared.kernel.procfs import MemoryPressure
+from bustd_shared.kernel.pressure import MemoryPressure
 from tests.unit.monitor.making import DEFAULTS, GIB, MIB, candidate, conditions, finding, process, reading, ticks_ago
 from tests.unit.monitor.trends import filling_at
 

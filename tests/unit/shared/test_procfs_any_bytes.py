@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from bustd_protocol import limits
 from bustd_shared.kernel import procfs
+from bustd_shared.kernel.pressure import parse_pressure
 from tests.fakes.procfs import UNIFIED, stat_line, status_text
 
 MEMINFO = b"MemTotal: 16 kB\nMemFree: 1 kB\nMemAvailable: 2 kB\nSwapTotal: 9 kB\nSwapFree: 8 kB\nAnonPages: 3 kB\n"
@@ -66,8 +67,10 @@ def test_meminfo(data):
 @given(like(PRESSURE))
 @settings(deadline=None, max_examples=150)
 def test_pressure(data):
-    pressure = procfs.parse_pressure(data)
+    pressure = parse_pressure(data)
+    assert 0.0 <= procfs.some_avg10(data) <= 100.0
     if pressure is not None:
+        assert procfs.some_avg10(data) == pressure.some_avg10
         assert 0.0 <= pressure.some_avg10 <= 100.0
         assert 0.0 <= pressure.full_avg10 <= 100.0
         assert pressure.some_total_us >= 0

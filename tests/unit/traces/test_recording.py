@@ -11,7 +11,7 @@ from bustd_monitor.traces.format import Listed, Sensed
 from bustd_monitor.traces.recording import MOST_RANKED, Census, CensusTaker, Recorder, pace_ms
 from bustd_monitor.traces.records import Entry
 from bustd_monitor.traces.replaying import Replay
-from bustd_shared.kernel.procfs import MemoryPressure
+from bustd_shared.kernel.pressure import MemoryPressure
 from tests.fakes.procfs import FakeProc
 from tests.support.traces import GIB, HEADER, MIB, decoded, process, reading
 

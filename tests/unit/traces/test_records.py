@@ -6,7 +6,7 @@ import pytest
 
 from bustd_monitor.sensing.reading import Reading, Refaults
 from bustd_monitor.traces.records import Entry, TraceError, changed, changes, flat, names, restorer
-from bustd_shared.kernel.procfs import MemoryPressure
+from bustd_shared.kernel.pressure import MemoryPressure
 from tests.support.traces import MIB, process, reading
 
 NAMES = names(Reading)
