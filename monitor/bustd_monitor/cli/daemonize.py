@@ -67,7 +67,9 @@ def daemonize() -> int:
 
 def _locked(pid_file: str) -> int:
     try:
-        descriptor = os.open(pid_file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        # A lock that any user can open is any user's to hold (flock(2)): then bustd could not be started.
+        descriptor = os.open(pid_file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o640)
+        os.fchmod(descriptor, 0o640)
     except OSError as error:
         raise CannotDaemonize(f"{pid_file}: {error.strerror}") from None
     try:
