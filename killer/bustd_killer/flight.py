@@ -185,6 +185,10 @@ class Kills:
         """Signal further members of a kill. One that is over begins again by that, unless no member is left."""
         if flight.continuations >= limits.CONTINUATIONS:
             return _answer(request, Ruling(Reason.BUSY, f"{flight.continuations} continuations were made"))
+        # A kill that is over may have ended the shortage: what is left of the group must not die for it.
+        relief = checks.shortage(guard.machine.read(), guard) if self.flight is None else checks.PASSED
+        if relief.reason:
+            return _answer(request, relief)
         further = aim.take_further(request, flight.aimed, guard)
         if isinstance(further, Ruling):
             return _answer(request, further)

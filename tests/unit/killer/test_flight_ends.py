@@ -202,6 +202,18 @@ def test_a_continuation_of_a_kill_that_is_over_flies_again(kernel, kills, world)
     assert kills.follow(1150, guard()).exited == Exited(9, Fate.GONE, 50)
 
 
+def test_a_continuation_of_a_kill_that_is_over_is_refused_once_memory_is_not_short(kernel, kills, world):
+    killing(kills, kernel, world)
+    asked = asking(world, 4713, id=9)
+    assert kills.answer(asking(world, 4712, id=8), guard(machine(60)), 50).verdict.outcome is Outcome.SIGNALLED
+    kernel.exited = {4711, 4712}
+    kernel.knows(kills)
+    kills.follow(100, guard())
+    answer = kills.answer(asked, guard(machine(60)), 150)
+    assert (answer.verdict.reason, kills.flight) == (Reason.NOT_SHORT, None)
+    assert kills.answer(asked._replace(id=10), guard(), 200).verdict.outcome is Outcome.SIGNALLED
+
+
 def test_a_second_later_it_is_a_new_kill(kernel, kills, world):
     killing(kills, kernel, world)
     kernel.exited = {4711}
