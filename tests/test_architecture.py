@@ -40,7 +40,7 @@ ONLY_IN = {
     },
     "prctl": {"bustd_killer.start", "bustd_killer.stage1"},
     "ctypes": {"bustd_killer.stage1.libc", "bustd_monitor.sensing.sysinfo"},
-    "_ctypes": {"bustd_shared.daemon.libc"},
+    "_ctypes": {"bustd_shared.daemon.libc", "bustd_shared.daemon.mrelease"},
     "_thread": {"bustd_monitor.reclaimer", "bustd_monitor.sensing.command_lines"},
     "psutil": {"bustd_monitor.reporting.describe"},
     "argparse": {"bustd_monitor.cli"},
@@ -322,13 +322,21 @@ def functions_of_libc(path: Path) -> set[str]:
     return {node.value for node in constants if isinstance(node.value, str)}
 
 
-def test_what_is_called_by_ctypes_without_ctypes_is_named_and_signals_nothing():
-    path = path_of("bustd_shared.daemon.libc")
-    assert functions_of_libc(path) == LIBC_FUNCTIONS - {"sysinfo"}
+BY_CTYPES = {
+    "bustd_shared.daemon.libc": LIBC_FUNCTIONS - {"sysinfo", "process_mrelease"},
+    "bustd_shared.daemon.mrelease": {"process_mrelease"},
+}
+
+
+@pytest.mark.parametrize("module", BY_CTYPES)
+def test_what_is_called_by_ctypes_without_ctypes_is_named_and_signals_nothing(module):
+    path = path_of(module)
+    assert functions_of_libc(path) == BY_CTYPES[module]
     assert "dlopen(None," in path.read_text(), "this program itself, and no library beside it"
 
 
-def test_of_the_c_library_nothing_is_looked_up_but_what_is_named_and_only_when_it_is_loaded(monkeypatch):
+@pytest.mark.parametrize("module", BY_CTYPES)
+def test_of_the_c_library_nothing_is_looked_up_but_what_is_named_and_only_when_it_is_loaded(monkeypatch, module):
     """However a name is put together: no text need hold it."""
     looked_up = []
 
@@ -337,10 +345,10 @@ def test_of_the_c_library_nothing_is_looked_up_but_what_is_named_and_only_when_i
         return dlsym(library, name)
 
     monkeypatch.setattr(_ctypes, "dlsym", dlsym)
-    path = path_of("bustd_shared.daemon.libc")
+    path = path_of(module)
     spec = importlib.util.spec_from_file_location("libc_again", path)
     spec.loader.exec_module(importlib.util.module_from_spec(spec))
-    assert set(looked_up) == LIBC_FUNCTIONS - {"sysinfo"}
+    assert set(looked_up) == BY_CTYPES[module]
     assert not set(looked_up) & SIGNALLING
     inside = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
     assert not [node.name for node in inside if "dlsym" in ast.unparse(node) or "dlopen" in ast.unparse(node)]

@@ -82,12 +82,12 @@ def has_exited(pidfd: int) -> bool:
     return bool(exited([pidfd]))
 
 
-def exited(pidfds: Iterable[int]) -> set[int]:
-    """Those of the pidfds whose process has exited."""
+def exited(pidfds: Iterable[int], patience_ms: int = 0) -> set[int]:
+    """Those of the pidfds whose process has exited; waits so long for the first."""
     poll = select.poll()
     for pidfd in pidfds:
         poll.register(pidfd, select.POLLIN)
-    return {pidfd for pidfd, _ in poll.poll(0)}
+    return {pidfd for pidfd, _ in poll.poll(patience_ms)}
 
 
 def has_memory(pid: int, proc: str = "/proc") -> bool:

@@ -119,7 +119,7 @@ class Peer:
     @property
     def awaits_exit(self) -> bool:
         """Whether this peer knows of the kill in flight and must be told of its end."""
-        return Exited in self._owed and Verdict not in self._owed
+        return self._phase == "idle" and Exited in self._owed and Verdict not in self._owed
 
     def close(self) -> None:
         """Hang up."""

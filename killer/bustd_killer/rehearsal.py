@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 
 from bustd_protocol.messages import KillRequest, Reason, Scope, Signal
 
@@ -36,9 +35,7 @@ def rehearse(pid: int, guard: Guard) -> None:
             ruling = flight.send_signal(victim.pidfd, number)
             if ruling.reason:
                 raise Unable(f"pidfd_send_signal: {ruling.why or ruling.reason.name.lower()}")
-        poll = select.poll()
-        poll.register(victim.pidfd, select.POLLIN)
-        if not poll.poll(_PATIENCE_MS):
+        if not facts.exited([victim.pidfd], _PATIENCE_MS):
             raise Unable(f"its own child {pid} outlived SIGKILL by {_PATIENCE_MS} ms")
         os.close(victim.pidfd)
     except OSError as error:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gc
 import os
-import select
 import stat
 import time
 from _signal import SIGKILL, pidfd_send_signal
@@ -18,7 +17,7 @@ from bustd_shared.daemon.packets import Socket
 
 from . import policy, rehearsal
 from .checks import Guard, Own
-from .facts import MachineFiles
+from .facts import MachineFiles, exited
 from .peer import Peer
 from .policy import Policy
 from .rehearsal import Unable
@@ -102,9 +101,7 @@ def _machine(given: Policy) -> MachineFiles:
 
 def _end_monitor(pid: int, pidfd: int) -> int:
     """Wait for the monitor, whose link has been closed, to leave; make it leave if it does not. Its exit code."""
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    if not poll.poll(_PATIENCE_MS):
+    if not exited([pidfd], _PATIENCE_MS):
         pidfd_send_signal(pidfd, SIGKILL)
     os.close(pidfd)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

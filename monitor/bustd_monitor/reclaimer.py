@@ -12,7 +12,7 @@ import select
 import time
 from _thread import allocate_lock, stack_size, start_new_thread
 
-from bustd_shared.daemon import libc
+from bustd_shared.daemon import mrelease
 
 MOST_HELD = 8
 """The victim and the largest of its members: each takes a descriptor."""
@@ -112,7 +112,7 @@ class Reclaimer:
         for _ in range(_TRIES):
             left = []
             for pidfd in batch:
-                if libc.process_mrelease(pidfd) or _has_exited(pidfd):
+                if mrelease.process_mrelease(pidfd) or _has_exited(pidfd):
                     os.close(pidfd)
                 else:
                     left.append(pidfd)

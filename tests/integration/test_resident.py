@@ -34,6 +34,7 @@ SHARED = {
     *("bustd_protocol.limits", "bustd_protocol.messages", "bustd_protocol.session"),
     *("bustd_shared", "bustd_shared.daemon", "bustd_shared.daemon.command_line", "bustd_shared.daemon.forked"),
     *("bustd_shared.daemon.libc", "bustd_shared.daemon.lines", "bustd_shared.daemon.log"),
+    "bustd_shared.daemon.mrelease",
     *("bustd_shared.daemon.memory_lock", "bustd_shared.daemon.packets", "bustd_shared.daemon.record"),
     *("bustd_shared.kernel", "bustd_shared.kernel.bounds", "bustd_shared.kernel.cgroup_memory"),
     *(

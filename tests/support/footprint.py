@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from . import install
 
-LINES_AIM, MODULES_AIM, PRIVATE_AIM_KIB = 700, 50, 1741
-"""What issue 12 wants; 1741 KiB are 1.7 MiB."""
+LINES_AIM, MODULES_AIM, PRIVATE_AIM_KIB = 700, 50, 1660
+"""What issue 12 wants; 1660 KiB are 1.7 MB."""
 
 _RUNS = 5
 _PROBE = """

@@ -15,10 +15,6 @@ _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
 
 _library = _ctypes.dlopen(None, _RTLD_NOW)  # type: ignore[arg-type]  # NULL: this program itself (dlopen(3))
 _fnmatch, _mlockall, _prctl = (_ctypes.dlsym(_library, name) for name in ("fnmatch", "mlockall", "prctl"))
-try:
-    _process_mrelease = _ctypes.dlsym(_library, "process_mrelease")
-except OSError:
-    _process_mrelease = 0
 
 
 def matches_glob(pattern: bytes, text: bytes) -> bool:
@@ -46,17 +42,6 @@ def lock_all_memory() -> bool:
     """
     always = _MCL_CURRENT | _MCL_FUTURE
     return mlockall(always | _MCL_ONFAULT) or mlockall(always)  # ONFAULT: since Linux 4.4
-
-
-def process_mrelease(pidfd: int) -> bool:
-    """Take the memory of a process that has its SIGKILL (process_mrelease(2)); whether the kernel did.
-
-    It waits for the lock of that memory, which the process can hold for ever: call it in a thread of its own. False
-    before the SIGKILL, after the exit, before Linux 5.15, and where the C library does not know it (glibc 2.36).
-    """
-    if not _process_mrelease:
-        return False
-    return bool(_ctypes.call_function(_process_mrelease, (pidfd, 0)) == 0)
 
 
 def name_process(name: bytes) -> bool:

@@ -13,7 +13,7 @@ import pytest
 
 from bustd_monitor import reclaimer as reclaimer_module
 from bustd_monitor.reclaimer import MOST_HELD, Reclaimer
-from bustd_shared.daemon import libc
+from bustd_shared.daemon import mrelease
 from bustd_shared.kernel.procfs import field_bytes
 from tests.conftest import open_descriptors
 from tests.support import cgroups, victims
@@ -58,7 +58,7 @@ class Kernel:
         self.answers: list[bool] = []
         self.hangs = False
         self._gate = os.pipe()
-        monkeypatch.setattr(libc, "process_mrelease", self._call)
+        monkeypatch.setattr(mrelease, "process_mrelease", self._call)
 
     def _call(self, pidfd: int) -> bool:
         self.asked.append(pidfd)
@@ -101,7 +101,7 @@ def freezer() -> Iterator[Path]:
 
 
 @pytest.mark.root
-@pytest.mark.skipif(not libc._process_mrelease, reason="this C library does not know process_mrelease")
+@pytest.mark.skipif(not mrelease._process_mrelease, reason="this C library does not know process_mrelease")
 def test_the_memory_of_a_victim_that_can_not_run_comes_back_as_soon_as_it_has_its_sigkill(reclaimer, freezer):
     child = victims.start(96, as_nobody=True)
     try:
@@ -120,7 +120,7 @@ def test_the_memory_of_a_victim_that_can_not_run_comes_back_as_soon_as_it_has_it
 
 
 @pytest.mark.root
-@pytest.mark.skipif(not libc._process_mrelease, reason="this C library does not know process_mrelease")
+@pytest.mark.skipif(not mrelease._process_mrelease, reason="this C library does not know process_mrelease")
 def test_it_tries_again_until_the_killer_has_sent_its_sigkill(reclaimer, freezer):
     child = victims.start(32, as_nobody=True)
     try:
@@ -161,9 +161,9 @@ def test_a_victim_that_has_exited_is_let_go_of(reclaimer, monkeypatch):
 _HANGS = """
 import _ctypes, os, sys
 from bustd_monitor.reclaimer import Reclaimer
-from bustd_shared.daemon import libc
+from bustd_shared.daemon import mrelease
 
-libc._process_mrelease = _ctypes.dlsym(libc._library, "pause")  # it returns at a signal to this very thread
+mrelease._process_mrelease = _ctypes.dlsym(mrelease._library, "pause")  # it returns at a signal to this very thread
 reclaimer = Reclaimer()
 (thread,) = set(os.listdir("/proc/self/task")) - {str(os.getpid())}
 def in_call():

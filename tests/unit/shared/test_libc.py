@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bustd_shared.daemon import libc
+from bustd_shared.daemon import libc, mrelease
 from tests.unit.shared.forked import in_child
 
 
@@ -52,17 +52,17 @@ def child():
 
 def test_the_memory_of_a_process_that_has_no_sigkill_is_not_taken(child):
     pid, pidfd = child
-    assert not libc.process_mrelease(pidfd)
+    assert not mrelease.process_mrelease(pidfd)
     assert int(Path(f"/proc/{pid}/statm").read_text().split()[1]) > 1000
 
 
 def test_what_is_no_pidfd_has_no_memory_to_take():
-    assert not libc.process_mrelease(-1)
+    assert not mrelease.process_mrelease(-1)
 
 
 def test_where_the_library_does_not_know_the_call_nothing_is_done(monkeypatch, child):
-    monkeypatch.setattr(libc, "_process_mrelease", 0)
-    assert not libc.process_mrelease(child[1])
+    monkeypatch.setattr(mrelease, "_process_mrelease", 0)
+    assert not mrelease.process_mrelease(child[1])
 
 
 def test_a_call_that_waits_does_not_stop_the_other_threads():
