@@ -66,16 +66,20 @@ def test_a_group_of_a_thousand_dies_by_one_request_and_its_continuations(
 ) -> None:
     """All of it is one kill of the rate."""
     most = limits.MEMBERS
-    with crowd_of(1 + 3 * most) as (parent, pids), killer(place, rate=ONE_KILL) as daemon:
-        with peer(daemon.socket_path) as monitor, all_survive(parent, bystander):
-            request = group_request(*pids[: 1 + most])
-            counts = [answer_to(monitor, request).signalled_count]
-            for at in (1 + most, 1 + 2 * most):
-                counts.append(answer_to(monitor, continued(request, pids[at : at + most])).signalled_count)
-            assert counts == [1 + most, most, most]
-            assert daemon.has_said(" is gone after ") or daemon.has_said("has given its memory back after ")
-            assert dead_among(pids) == len(pids)
-            assert refused(answer_to(monitor, group_request(bystander.pid)), Reason.RATE)
+    with (
+        crowd_of(1 + 3 * most) as (parent, pids),
+        killer(place, rate=ONE_KILL) as daemon,
+        all_survive(parent, bystander),
+        peer(daemon.socket_path) as monitor,
+    ):
+        request = group_request(*pids[: 1 + most])
+        counts = [answer_to(monitor, request).signalled_count]
+        for at in (1 + most, 1 + 2 * most):
+            counts.append(answer_to(monitor, continued(request, pids[at : at + most])).signalled_count)
+        assert counts == [1 + most, most, most]
+        assert daemon.has_said(" is gone after ") or daemon.has_said("has given its memory back after ")
+        assert dead_among(pids) == len(pids)
+        assert refused(answer_to(monitor, group_request(bystander.pid)), Reason.RATE)
 
 
 def test_no_minute_sees_more_than_1024_processes_signalled(place: Path, bystander: subprocess.Popen[bytes]) -> None:
