@@ -41,7 +41,7 @@ CONTINUATIONS = 8
 CONTINUATION_MS = 1000
 """How long after the end of a kill a continuation of it is still accepted."""
 
-PROCESSES_PER_SECOND = 256
+PROCESSES_PER_SECOND = 128
 """How many processes the killer looks at in a second, over all connections, once PROCESSES_AT_ONCE are used up."""
 
 PROCESSES_AT_ONCE = 1024

@@ -83,7 +83,7 @@ def _together(directory: Path) -> Figure:
             for _ in range(_BATCHES):
                 with crowd.sleepers(_BATCH, in_one_group=True) as pids, quiet.no_collection():
                     latencies_ms.append(_kill(client, pids[0], running.pid, pids[1:]).latency_us / 1000)
-                time.sleep(1.2)  # each process that is looked at costs one of 256 tokens a second
+                time.sleep(1.2)  # each process that is looked at costs one of 128 tokens a second
         finally:
             client.lose(0, "")
     figure = of_samples(

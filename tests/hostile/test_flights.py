@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 from bustd_killer import aim, flight
 from bustd_killer.checks import PASSED
 from bustd_protocol.messages import Exited, Fate, KillRequest, Outcome, Ping, Pong, Reason, Signal
-from tests.support import decoys, victims
+from tests.support import victims
 from tests.support.dialogue import Dialogue, Heard, peer
 from tests.support.honest import OVER, all_survive, dies_of, is_served, kill, refused, request_for
 from tests.support.in_process import guard, kills
@@ -284,28 +283,3 @@ def test_a_victim_that_dies_before_the_signal_is_gone_and_costs_nothing(
         assert slot.answer(request_for(victim.pid), rules, 0).verdict.outcome is Outcome.GONE
         assert slot.flight is None
         assert slot.retry_after_ms(0, rules.policy) == 0
-
-
-def test_decoys_that_are_stuck_delay_the_death_of_a_leak_by_less_than_a_third_of_a_second(
-    place: Path, victim: subprocess.Popen[bytes]
-) -> None:
-    """Init of a PID namespace is not gone before the last process in it is, one of which a tracer outside holds.
-
-    It has given its memory back: that is enough.
-    """
-    with (
-        decoys.stuck_init() as first,
-        decoys.stuck_init() as second,
-        killer(place, limits="claimed_percent = 0\nminimum_mib = 0\nminimum_percent = 0") as daemon,
-        peer(daemon.socket_path) as monitor,
-    ):
-        began = time.monotonic()
-        for pid in (first, second):
-            request = request_for(pid)
-            assert monitor.ask(request).outcome is Outcome.SIGNALLED
-            exited = monitor.hear()
-            assert isinstance(exited, Exited)
-            assert exited[:2] == (request.id, Fate.RELEASED)
-            assert Path(f"/proc/{pid}").exists()
-        kill(monitor, victim)
-        assert time.monotonic() - began <= 0.6

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from bustd_protocol import codec, limits
-from bustd_protocol.messages import KillRequest, Message, MonitorHello, Ping, Scope, Signal, packed_members
+from bustd_protocol.messages import KillRequest, Message, MonitorHello, Ping, Reason, Scope, Signal, packed_members
+from tests.support import victims
 from tests.support.dialogue import peer
-from tests.support.honest import all_survive, is_served, request_for
+from tests.support.honest import all_survive, group_request, is_served, refused, request_for
 from tests.support.killer import Killer, killer
 
 SECONDS = 4.0
@@ -119,6 +120,62 @@ def test_a_flood_costs_at_most_two_percent_of_a_core(
             assert said <= MOST_LINES_PER_SECOND
         assert is_served(daemon, victim)
         assert open_files(daemon.pid) <= descriptors
+
+
+GROUP = """
+import os, sys, time
+os.setpgid(0, 0)
+group, alive, held = os.getpgid(0), *os.pipe()
+for number in range(300):
+    if os.fork() == 0:
+        os.close(held)
+        if number == 0: kept = bytes([1]) * (32 << 20)
+        if number == 299: open("/proc/self/comm", "w").write("sshd")
+        os.read(alive, 1)  # until the parent is dead
+        os._exit(0)
+print("ready", flush=True)
+time.sleep(120)
+"""
+
+
+def test_a_flood_of_groups_that_are_looked_at_whole_and_refused_costs_no_more(
+    place: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """Each member is held and read before the last, which is protected, refuses them all.
+
+    All are children of the process that --only-descendants-of names, so that this option costs nothing.
+    """
+    parent = victims.start_program(GROUP)
+    try:
+        with killer(place, only_descendants_of=parent.pid) as daemon, all_survive(parent, daemon.process):
+            first, *others = victims.children(parent.pid)
+            request = group_request(first, *others)
+            with peer(daemon.socket_path) as monitor:
+                for _ in range(3):  # what may be looked at without a pause
+                    assert refused(monitor.ask(request), Reason.PROTECTED)
+                    request = request._replace(id=request.id + 1)
+            # What else runs on the machine makes each look dearer: one measurement that is not disturbed is enough.
+            shares = []
+            while len(shares) < 3 and min(shares, default=1.0) > MOST_CPU:
+                shares.append(share_during(daemon, request))
+            record_property("shares of a core", ", ".join(f"{share:.3%}" for share in shares))
+            assert min(shares) <= MOST_CPU
+            assert len(victims.children(parent.pid)) == 1 + len(others)
+    finally:
+        victims.end(parent)
+
+
+def share_during(daemon: Killer, request: KillRequest) -> float:
+    """Which share of a core the killer takes while this is sent to it all the time."""
+    flooder = Flooder(daemon)
+    began, used_ns = time.monotonic(), cpu_ns(daemon.pid)
+    while time.monotonic() < began + SECONDS:
+        said: list[Message] = [HELLO] if flooder.link is None else []
+        flooder.sends(*map(codec.encode, [*said, request]))
+    share = (cpu_ns(daemon.pid) - used_ns) / 1e9 / (time.monotonic() - began)
+    with suppress(AssertionError):
+        flooder.hangs_up()
+    return share
 
 
 def open_files(pid: int) -> int:

@@ -105,7 +105,7 @@ def test_the_killer_judges_such_a_leader_every_time_by_what_its_threads_hold(
 def test_a_monitor_whose_leader_is_a_zombie_can_not_end_the_killer(
     place: Path, victim: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes]
 ) -> None:
-    """At Hello the killer looks at the peer itself. One that it can not see at all: hidden_before_hello, test_reuse.py."""
+    """At Hello the killer looks at the peer. One that it can not see at all: hidden_before_hello in test_reuse.py."""
     with killer(place, peer_uid=os.geteuid()) as daemon:
         with all_survive(daemon.process, victim, bystander):
             assert churn.hellos_of(place, daemon.socket_path, HELLOS) == [HELLO_OF_THE_KILLER] * HELLOS

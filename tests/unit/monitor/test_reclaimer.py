@@ -17,6 +17,7 @@ from bustd_shared.daemon import mrelease
 from bustd_shared.kernel.procfs import field_bytes
 from tests.conftest import open_descriptors
 from tests.support import cgroups, victims
+from tests.unit.shared.forked import in_child
 
 MIB = 2**20
 
@@ -114,6 +115,31 @@ def test_the_memory_of_a_victim_that_can_not_run_comes_back_as_soon_as_it_has_it
         reclaimer.release()
         until(lambda: anonymous_bytes(child.pid) < 8 * MIB)
         assert victims.is_alive(child), "it is frozen still"
+    finally:
+        (freezer / "freezer.state").write_text("THAWED")
+        victims.end(child)
+
+
+@pytest.mark.root
+@pytest.mark.skipif(not mrelease._process_mrelease, reason="this C library does not know process_mrelease")
+def test_a_user_without_any_capability_takes_the_memory_of_roots_process(freezer):
+    def as_nobody() -> tuple[int, bool]:
+        os.setgroups([])
+        os.setgid(victims.NOBODY.pw_gid)
+        os.setuid(victims.NOBODY.pw_uid)
+        effective = Path("/proc/self/status").read_text().partition("CapEff:\t")[2].split()[0]
+        return int(effective, 16), mrelease.process_mrelease(os.pidfd_open(child.pid))
+
+    child = victims.start(96)
+    try:
+        cgroups.put(child.pid, freezer)
+        (freezer / "freezer.state").write_text("FROZEN")
+        until(lambda: (freezer / "freezer.state").read_text() == "FROZEN\n")
+        assert in_child(as_nobody) == (0, False), "it has no SIGKILL"
+        child.kill()
+        assert anonymous_bytes(child.pid) > 96 * MIB
+        assert in_child(as_nobody) == (0, True)
+        assert anonymous_bytes(child.pid) < 8 * MIB
     finally:
         (freezer / "freezer.state").write_text("THAWED")
         victims.end(child)
