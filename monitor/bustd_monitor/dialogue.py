@@ -186,7 +186,8 @@ class KillerDialogue:
         """Ask for a candidate with the members that it has now."""
         members = self._members.of(ask.candidate.process, ask.candidate.scope)
         listed = members.listed()
-        if len(listed) > MOST_MEMBERS:  # since the ranking looked; the killer would stop in the middle
+        is_too_large = len(listed) > MOST_MEMBERS  # since the ranking looked; the killer would stop in the middle
+        if is_too_large or not self.driver.may_die_together(ask.candidate, self._members.read(listed)):
             ask = ask._replace(candidate=ask.candidate._replace(scope=Scope.PROCESS))
             listed = []
         batch = Batch(listed)

@@ -23,7 +23,7 @@ class Victims(NamedTuple):
     """Which processes may die, and which sooner or later than others.
 
     The points are of the 1000 of oom_score_adj (proc_pid_oom_score_adj(5)). If `only` has any matcher, no other process
-    than those that it matches may die.
+    than those that it matches may die. `avoid_shipped`: what ranking.shipped_avoid lists is avoided too.
     """
 
     scope: str
@@ -34,6 +34,8 @@ class Victims(NamedTuple):
     avoid: Matchers
     never: Matchers
     only: Matchers = NOTHING
+    avoid_shipped: bool = True
+    adj_percent: int = 50
 
 
 def _matchers() -> Schema:
@@ -84,6 +86,18 @@ VICTIMS_SCHEMA: Schema = {
         0,
         1000,
     ),
+    "avoid_shipped": Key(
+        "bool",
+        True,
+        "Avoid compositors, X servers, session managers, sound servers, package managers and session.slice.",
+    ),
+    "adj_percent": Key(
+        "int",
+        50,
+        "oom_score_adj moves a badness by no more than this percentage of memory and swap.",
+        0,
+        100,
+    ),
     "prefer": _matchers(),
     "avoid": _matchers(),
     "never": _matchers(),
@@ -102,6 +116,8 @@ def victims_of(table: Values) -> Victims:
         avoid=_matchers_of(table["avoid"]),
         never=_matchers_of(table["never"]),
         only=_matchers_of(table["only"]),
+        avoid_shipped=table["avoid_shipped"],
+        adj_percent=table["adj_percent"],
     )
 
 

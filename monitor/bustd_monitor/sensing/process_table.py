@@ -93,7 +93,7 @@ class ProcessTable:
         return [pid for pid in range(before + 1, last + 1) if self._is_watched(pid) and self._may_be_looked_at(pid)]
 
     def score(self, pid: int) -> int:
-        """The kernel's oom_score; 0 if the kernel would never choose this process, and if it is gone."""
+        """The kernel's oom_score; 0 if it is gone, but not only then (see processes.oom_score)."""
         return processes.oom_score(pid, self._proc)
 
     def resident_bytes(self, pid: int) -> int:

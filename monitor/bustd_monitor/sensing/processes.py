@@ -56,7 +56,8 @@ class Process(NamedTuple):
 def oom_score(pid: int, proc: str = "/proc") -> int:
     """The kernel's own score, 0 if it is gone.
 
-    The kernel gives 0 to kernel threads, zombies and what is at oom_score_adj -1000 (proc_pid_oom_score(5)).
+    The kernel gives 0 to kernel threads, zombies and what is at oom_score_adj -1000 (proc_pid_oom_score(5)), and before
+    Linux 5.9 also to any process below a thousandth of memory and swap.
     """
     try:
         return int(_read(f"{proc}/{pid}/oom_score", _SMALL_BYTES))

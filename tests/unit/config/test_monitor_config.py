@@ -100,6 +100,8 @@ def test_every_key_arrives_in_its_field(written):
             growth_percent = 14
             prefer_points = 15
             avoid_points = 16
+            avoid_shipped = false
+            adj_percent = 61
             [victims.prefer]
             units = ["a.service"]
             users = ["root", 17]
@@ -136,6 +138,8 @@ def test_every_key_arrives_in_its_field(written):
             avoid=Matchers((), (), (b"c",), ()),
             never=Matchers((), (), (b"d",), (), ("/a/*",)),
             only=Matchers((), (), (), (), ("*/b.scope",)),
+            avoid_shipped=False,
+            adj_percent=61,
         ),
         killer=Killer("/run/x.sock", 18),
     )
