@@ -188,7 +188,7 @@ class KillerDialogue:
         listed = members.listed()
         is_too_large = len(listed) > MOST_MEMBERS  # since the ranking looked; the killer would stop in the middle
         if is_too_large or not self.driver.may_die_together(ask.candidate, self._members.read(listed)):
-            ask = ask._replace(candidate=ask.candidate._replace(scope=Scope.PROCESS))
+            ask = ask._replace(candidate=ask.candidate.alone())
             listed = []
         batch = Batch(listed)
         self._begun, self._is_continuing, self._escalation = Begun(ask, members, batch), False, None

@@ -28,7 +28,7 @@ if find_spec("msgpack") is None:
 from bustd_monitor import config  # noqa: E402
 from bustd_monitor.cli.commands import COMMANDS, EXIT_CODES  # noqa: E402
 from bustd_monitor.conditions.stalled_seconds import LONGEST_APART_MS  # noqa: E402
-from bustd_monitor.ranking import shipped_avoid, what_may_die  # noqa: E402
+from bustd_monitor.ranking import ending, shipped_avoid, what_may_die  # noqa: E402
 from bustd_shared.rules import killer_toml  # noqa: E402
 from bustd_shared.rules.schema import Key, keys_of  # noqa: E402
 from bustd_shared.rules.validation import COMM_BYTES, validate  # noqa: E402
@@ -186,6 +186,7 @@ LINES = {
     "AVOIDED_UNITS": lambda: shipped(shipped_avoid.AVOIDED.units),
     "AVOIDED_NAMES": lambda: shipped(shipped_avoid.AVOIDED.names),
     "AVOIDED_CGROUPS": lambda: shipped(shipped_avoid.AVOIDED.cgroups),
+    "NEEDS_GRACE": lambda: shipped(ending.NEEDS_GRACE),
     "WHAT_MAY_DIE": what_may_die_in_order,
     "BUSTD_OPTIONS": options,
     "BUSTD_COMMANDS": commands,

@@ -11,7 +11,7 @@ from bustd_protocol.messages import Scope
 from bustd_shared.daemon.record import NamedTuple
 
 from ..sensing.processes import Process
-from . import what_may_die
+from . import ending, what_may_die
 from .settings import Victims
 from .terms import Terms
 from .together import takes_an_avoided
@@ -29,7 +29,8 @@ class Candidate(NamedTuple):
     """A process that may die, and its place in the order: the greater its badness (bytes), the sooner it dies.
 
     `held_bytes`: what comes back when it dies, and with it everything in its `scope`; of that, `known` processes are
-    known. `moves`: why its badness is not that.
+    known. `moves`: why its badness is not that. `service`: the system service that ends with it, "" if none does;
+    `is_killed_at_once`: it gets SIGKILL instead of SIGTERM (see ending).
     """
 
     process: Process
@@ -38,6 +39,13 @@ class Candidate(NamedTuple):
     scope: Scope = Scope.PROCESS
     known: int = 1
     moves: tuple[Move, ...] = ()
+    service: str = ""
+    is_killed_at_once: bool = False
+
+    def alone(self) -> Candidate:
+        """The same process, without the others that would die with it."""
+        service = ending.service_ended_with(self.process, "")
+        return self._replace(scope=Scope.PROCESS, held_bytes=self.process.held_bytes, service=service)
 
 
 class Ranking(NamedTuple):
@@ -160,4 +168,6 @@ def _placed(company: _Company, runaway: _Runaway, terms: Terms) -> Candidate:
     moves += what_may_die.moves(process, terms)
     badness = held + sum([move.moved_bytes for move in moves])
     scope = Scope.CGROUP if company.whole else Scope.GROUP if victims.scope == "group" else Scope.PROCESS
-    return Candidate(process, badness, held, scope, len(company.members), tuple(moves))
+    service = ending.service_ended_with(process, company.whole)
+    is_killed_at_once = ending.is_killed_at_once(service, victims)
+    return Candidate(process, badness, held, scope, len(company.members), tuple(moves), service, is_killed_at_once)

@@ -36,7 +36,8 @@ class RuleMatch(NamedTuple):
 
 def rules_of_victims(victims: Victims) -> list[SingleRule]:
     """The rules of [victims.*], in the order of the file as it is shipped."""
-    tables = {"prefer": victims.prefer, "avoid": victims.avoid, "never": victims.never, "only": victims.only}
+    names = ("prefer", "avoid", "never", "only", "grace")
+    tables: dict[str, Matchers] = {name: getattr(victims, name) for name in names}
     return [rule for name, matchers in tables.items() for rule in _each(f"victims.{name}", matchers)]
 
 
