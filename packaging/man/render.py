@@ -133,7 +133,7 @@ def commands() -> list[str]:
     """The commands of bustd(1), each as it is typed, with what it does."""
     items = []
     for command in COMMANDS:
-        file = " _FILE_" if command.file else ""
+        file = " _FILE_" if command.file else " [_PID_]" if command.pid else ""
         items.append((f"*{command.name}* [_OPTION_]...{file}", command.description))
     return definitions(items)
 

@@ -93,6 +93,28 @@ def protection(process: Process, terms: Terms) -> Spared | None:
     return None
 
 
+class Applied(NamedTuple):
+    """A row that applies to one process: the `rule` that does it ("" for none), and by how many bytes it moves it."""
+
+    ground: Ground
+    rule: str = ""
+    moved_bytes: int = 0
+
+
+def applied(process: Process, terms: Terms) -> list[Applied]:
+    """Every row that applies to this process, in the order of the table: not only the first that spares it."""
+    found = []
+    for ground in TABLE:
+        rule = ground.spares(process, terms) if ground.spares is not None else None
+        move = ground.moves(process, terms) if ground.moves is not None else None
+        is_small = ground.shield is Shield.TOO_SMALL and process.held_bytes < terms.minimum_bytes
+        if rule is not None or is_small:
+            found.append(Applied(ground, rule or ""))
+        elif move is not None:
+            found.append(Applied(ground, move.rule, move.moved_bytes))
+    return found
+
+
 def moves(process: Process, terms: Terms) -> list[Move]:
     """What moves its place, apart from its growth, in the order of the table. It is avoided once at most."""
     found: list[Move] = []

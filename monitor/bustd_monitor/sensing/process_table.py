@@ -29,7 +29,7 @@ class Group(NamedTuple):
 
 
 class ProcessTable:
-    """The processes under `proc`, except bustd's own, with the questions that ranking asks."""
+    """The processes under `proc`, except PID 1 and bustd's own, with the questions that ranking asks."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class ProcessTable:
         self._group = group
         self._groups: dict[str, Group] = {}
         self._ancestor = only_descendants_of
-        self._own = {os.getpid(), os.getppid()}
+        self._not_asked_for = {1, os.getpid(), os.getppid()}
         self._commands = commands or CommandLines(proc)
         self._pids: Generator[int, None, None] | None = None
         self._loadavg = _open_loadavg(proc)
@@ -175,7 +175,7 @@ class ProcessTable:
         return processes.is_in_group(pid, self._group, self._proc)
 
     def _may_be_looked_at(self, pid: int) -> bool:
-        if pid in self._own:
+        if pid in self._not_asked_for:
             return False
         return not self._ancestor or processes.descends_from(pid, self._ancestor, self._proc)
 
