@@ -67,8 +67,8 @@ def test_pid_1_is_not_listed_although_it_has_memory(proc, make):
     proc.process(1, oom_score=0)
     proc.process(10)
     proc.last_pid(0)
-    table = make()
-    assert table.walk(10) == [10]
+    table = make(proc)
+    assert whole_round(table) == [10]
     proc.last_pid(2)
     assert 1 not in (table.newcomers() or [])
 
