@@ -186,8 +186,9 @@ class KillerDialogue:
         """Ask for a candidate with the members that it has now."""
         members = self._members.of(ask.candidate.process, ask.candidate.scope)
         listed = members.listed()
-        if len(listed) > MOST_MEMBERS:  # since the ranking looked; the killer would stop in the middle
-            ask = ask._replace(candidate=ask.candidate._replace(scope=Scope.PROCESS))
+        is_too_large = len(listed) > MOST_MEMBERS  # since the ranking looked; the killer would stop in the middle
+        if is_too_large or not self.driver.may_die_together(ask.candidate, self._members.read(listed)):
+            ask = ask._replace(candidate=ask.candidate.alone())
             listed = []
         batch = Batch(listed)
         self._begun, self._is_continuing, self._escalation = Begun(ask, members, batch), False, None

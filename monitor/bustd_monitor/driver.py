@@ -6,18 +6,21 @@ sentences go.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from bustd_protocol.messages import Exited, KillerHello, Verdict
+from bustd_protocol.messages import Exited, KillerHello, Scope, Verdict
 
 from .config import MonitorConfig
 from .deciding import states
 from .deciding.actions import Action, Ask, Asked, Escalate, Flight, Rank
 from .deciding.stages import Stage
 from .deciding.states import State
+from .ranking.order import Candidate
 from .ranking.search import CandidateSearch
 from .ranking.terms import Rules, Terms, terms_at
+from .ranking.together import may_die_together
 from .reporting import sentences
+from .sensing.processes import Process
 from .sensing.reading import Reading
 
 TYPE_CHECKING = False
@@ -116,6 +119,15 @@ class Driver:
     def lost(self, hold_until_ms: int) -> None:
         """What was asked for is void, and no process is asked for before this time."""
         self.state = states.on_lost(self.state, hold_until_ms)
+
+    def may_die_together(self, candidate: Candidate, members: Iterable[Process]) -> bool:
+        """Whether these may die with it by the rules in force.
+
+        The members of a process group are known only now; those of a control group the ranking has looked at.
+        """
+        if candidate.scope is not Scope.GROUP:
+            return True
+        return may_die_together(candidate.process, list(members), Terms(*self._rules))
 
     # --- what is done about it
 

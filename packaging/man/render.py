@@ -28,6 +28,7 @@ if find_spec("msgpack") is None:
 from bustd_monitor import config  # noqa: E402
 from bustd_monitor.cli.commands import COMMANDS, EXIT_CODES  # noqa: E402
 from bustd_monitor.conditions.stalled_seconds import LONGEST_APART_MS  # noqa: E402
+from bustd_monitor.ranking import ending, shipped_avoid, what_may_die  # noqa: E402
 from bustd_shared.rules import killer_toml  # noqa: E402
 from bustd_shared.rules.schema import Key, keys_of  # noqa: E402
 from bustd_shared.rules.validation import COMM_BYTES, validate  # noqa: E402
@@ -120,6 +121,11 @@ def shipped(patterns: tuple[str, ...] | tuple[bytes, ...]) -> list[str]:
     return [escaped(", ".join(texts)) + "."]
 
 
+def what_may_die_in_order() -> list[str]:
+    """Everything that decides what may die, in the order in which it counts."""
+    return definitions([(f"*{escaped(ground.name)}*", ground.meaning) for ground in what_may_die.TABLE])
+
+
 # --- the command
 
 
@@ -127,7 +133,7 @@ def commands() -> list[str]:
     """The commands of bustd(1), each as it is typed, with what it does."""
     items = []
     for command in COMMANDS:
-        file = " _FILE_" if command.file else ""
+        file = " _FILE_" if command.file else " [_PID_]" if command.pid else ""
         items.append((f"*{command.name}* [_OPTION_]...{file}", command.description))
     return definitions(items)
 
@@ -177,6 +183,11 @@ LINES = {
     "KILLER_TOML": lambda *tables: keys("killer.toml", *tables),
     "SHIPPED_UNITS": lambda: shipped(killer_toml.SHIPPED_UNITS),
     "SHIPPED_NAMES": lambda: shipped(killer_toml.SHIPPED_NAMES),
+    "AVOIDED_UNITS": lambda: shipped(shipped_avoid.AVOIDED.units),
+    "AVOIDED_NAMES": lambda: shipped(shipped_avoid.AVOIDED.names),
+    "AVOIDED_CGROUPS": lambda: shipped(shipped_avoid.AVOIDED.cgroups),
+    "NEEDS_GRACE": lambda: shipped(ending.NEEDS_GRACE),
+    "WHAT_MAY_DIE": what_may_die_in_order,
     "BUSTD_OPTIONS": options,
     "BUSTD_COMMANDS": commands,
     "BUSTD_EXIT_CODES": command_exit_codes,

@@ -123,3 +123,22 @@ def test_a_selftest_in_which_the_pair_does_not_come_up_says_so_and_is_1(crew):
         result = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd="/", **crew.identity)
     assert result.returncode == 1
     assert result.stdout.startswith("planted\nselftest FAILED (leak None, bystander None, pair 1, then 1)")
+
+
+def test_explain_of_one_process_says_whether_it_could_die_and_what_decides_that(crew, place):
+    with crew.victim(40, name=b"large"), crew.victim(20, name=b"small", adj=200) as small:
+        result = explain(crew, place, str(small.pid), monitor={**ALWAYS, "victims.never.commands": ["*small*"]})
+        assert rf"{small.pid} (small) of uid " in result.stdout
+        assert "\nIt could not die now, because of victims.never: command *small*.\n" in result.stdout
+        assert re.search(r"^  victims\.never: command \*small\* \(spares it\)\n  oom_score_adj \+", result.stdout, re.M)
+        assert "  for it to die: no rule in [victims.never] of bustd.toml" in result.stdout
+        result = explain(crew, place, str(small.pid))
+        assert re.search(r"^It could die now: it is number [12] of 2 in the order\.$", result.stdout, re.M)
+        assert victims.is_alive(small)
+    assert result.returncode == 0
+
+
+def test_explain_of_a_process_that_never_dies_is_69(crew, place):
+    result = explain(crew, place, "1")
+    assert result.returncode == 69
+    assert result.stderr == "bustd: 1 never dies: it is gone, a kernel thread, PID 1, or can't be seen\n"

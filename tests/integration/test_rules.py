@@ -234,3 +234,35 @@ def test_an_oom_score_adj_moves_the_place(crew, place):
             assert "oom_score_adj 500 +" in bustd.await_line("floor fires")[0]
             bustd.await_line("the killer: refused, rate")
         assert victims.is_alive(larger)
+
+
+COMPOSITOR = """
+import os, time
+os.setsid()
+def run(name, mib):
+    pid = os.fork()
+    if pid == 0:
+        with open("/proc/self/comm", "wb") as comm: comm.write(name)
+        kept = bytes([1]) * (mib << 20)
+        os.write(ready, b".")
+        time.sleep(120)
+    return pid
+heard, ready = os.pipe()
+with open("/proc/self/comm", "wb") as comm: comm.write({name!r})
+pids = [run(b"editor-unsaved", 30), run(b"firefox", 60)]
+os.read(heard, 1), os.read(heard, 1)
+print(*pids, flush=True)
+time.sleep(120)
+"""
+
+
+@pytest.mark.parametrize("name", [b"niri", b"unheard-of"])
+def test_of_what_a_compositor_has_started_the_leak_dies_alone(crew, place, name):
+    with crew.program(COMPOSITOR.format(name=name)) as compositor:
+        editor, leak = victims.children(compositor.pid)
+        with pair.pair(crew, place, "-g", killer=ONE_KILL) as bustd:
+            bustd.await_line(rf"floor fires: .* SIGTERM for {leak} \(firefox\)")
+            bustd.await_line("the killer: signalled 1 in")
+            bustd.await_line("the victim is gone after|the victim has given its memory back")
+        assert victims.is_alive(compositor)
+        assert victims.start_ticks(editor)

@@ -128,7 +128,28 @@ def moves_its_working_set_to_swap() -> bytes:
     return trace(30, reading_at, lambda _at_ms: [idle, other])
 
 
+def fills_in_many_tabs() -> bytes:
+    """2 GiB without swap: forty tabs grow together beside a desktop's shell that holds most and grows not at all."""
+    manager = "/user.slice/user-1000.slice/user@1000.service"
+    shell = process(100, 420 * MIB, b"gnome-shell", cgroup=f"{manager}/session.slice/org.gnome.Shell@wayland.service")
+    browser = process(101, 330 * MIB, b"firefox", cgroup=f"{manager}/app.slice/app-gnome-firefox-77.scope")
+
+    def tab(at_ms: int) -> float:
+        return 12 * MIB + at_ms * MIB // 8000
+
+    def processes_at(at_ms: int) -> list[Process]:
+        tabs = [process(pid, tab(at_ms), b"Isolated Web Co", cgroup=browser.cgroup) for pid in range(300, 340)]
+        return [shell, browser, *tabs] if at_ms < 33_500 else [shell, *tabs]
+
+    def reading_at(at_ms: int) -> Reading:
+        back = 330 * MIB if at_ms >= 33_500 else 0
+        return reading(HEADER.ram - 1200 * MIB - 40 * tab(at_ms) + back)
+
+    return trace(40, reading_at, processes_at)
+
+
 SYNTHETIC: dict[str, Callable[[], bytes]] = {
+    "synthetic-fills-in-many-tabs": fills_in_many_tabs,
     "synthetic-leak-beside-an-older": leak_beside_an_older,
     "synthetic-moves-its-working-set-to-swap": moves_its_working_set_to_swap,
 }

@@ -9,7 +9,10 @@ from .option_table import CommandOption
 
 
 class Command(NamedTuple):
-    """One command. `summary` is its line in the list of all; `file`: what its one FILE is, "" if it takes none."""
+    """One command. `summary` is its line in the list of all; `file`: what its one FILE is, "" if it takes none.
+
+    `pid`: what the one PID is that it may be given, "" if it takes none.
+    """
 
     name: str
     summary: str
@@ -17,6 +20,7 @@ class Command(NamedTuple):
     options: tuple[CommandOption, ...]
     examples: tuple[tuple[str, str], ...]
     file: str = ""
+    pid: str = ""
 
 
 _ON_TOP = "The options go on top of the configuration files."
@@ -61,7 +65,9 @@ EXPLAIN = Command(
     "explain",
     "show the conditions with their present values and what would die; kill nothing",
     "Shows what each condition demands and what there is now, which processes would die first and why, and which are "
-    f"left out. It looks at this machine for a second, and kills nothing. {_ON_TOP}",
+    "left out. With a PID it shows of this one process whether it could die now, everything that spares it or moves "
+    "its place, in the order in which it counts, and what would have to change for it. It looks at this machine for a "
+    f"second, and kills nothing. {_ON_TOP}",
     (
         table.CONFIG,
         table.KILLER_CONFIG,
@@ -74,7 +80,9 @@ EXPLAIN = Command(
     (
         ("sudo bustd explain", "show what the monitor of the whole machine sees"),
         ("sudo bustd explain -u firefox", "show what would die if firefox may not"),
+        ("sudo bustd explain 4711", "show whether this process could die, and what decides that"),
     ),
+    pid="the process to explain; without it, the most likely victims",
 )
 
 SELFTEST = Command(

@@ -15,6 +15,7 @@ from ..conditions.killer_limits import limits_in
 from ..conditions.table import Conditions, advanced, demands, findings, killer_warnings, rests_on
 from ..conditions.trends import Trends
 from ..deciding.pace import sleep_ms
+from ..deciding.worth_killing import in_spite_of_adj, needed_bytes
 from ..ranking.order import Ranking
 from ..ranking.search import CandidateSearch
 from ..ranking.terms import Rules, terms_at
@@ -24,15 +25,15 @@ from ..sensing.cgroup_sensor import AnySensor, watch
 from ..sensing.process_table import of_this_machine
 from ..sensing.reading import Reading
 from ..sensing.sensor import Unreadable
+from . import explain_one, rules_now
 from . import options as cli_options
-from . import rules_now
 
 _SHOWN = 10
 _READINGS, _BETWEEN_READINGS_S = 11, 0.1
 
 
 def explain(options: argparse.Namespace) -> int:
-    """Exit code 0; 69 where the machine can't be read, 78 where the configuration is wrong."""
+    """Exit code 0; 69 where the machine, or the process of this PID, can't be read, 78 where a file is wrong."""
     settings = cli_options.load(options)
     if settings is None:
         return os.EX_CONFIG
@@ -82,7 +83,17 @@ def explain(options: argparse.Namespace) -> int:
     print(f"  the next look would be in {sleep_ms(found, settings.monitor.sleep)} ms, or when PSI says so")
     terms = terms_at(reading, rules)
     search.watch(terms, _now_ms())
-    _show_ranking(search.rank(terms, frozenset(), _now_ms()))
+    ranking = search.rank(terms, frozenset(), _now_ms())
+    if options.pid is not None:
+        print()
+        floor = conditions.floor
+        is_shown = explain_one.show(
+            options.pid, table, lambda process: explain_one.standing(process, ranking, terms, found, reading, floor)
+        )
+        table.close()
+        return os.EX_OK if is_shown else os.EX_UNAVAILABLE
+    order = in_spite_of_adj(ranking.candidates, needed_bytes(reading, conditions.floor))
+    _show_ranking(ranking._replace(candidates=order))
     lines = rules_now.lines(settings.monitor.victims, killer, table)
     if lines:
         print("\nRules, and what each of them matches now:")

@@ -13,11 +13,11 @@ from bustd_shared.daemon.log import printable
 
 from .commands import COMMANDS, EXIT_CODES, RUN, Command
 from .instead import INSTEAD
-from .option_table import CommandOption
+from .option_table import PID, CommandOption
 
 _WIDTH = 78
 _LEAST_LIKENESS = 0.75
-_USAGE = "bustd [OPTION]...\n       bustd COMMAND [OPTION]... [FILE]"
+_USAGE = "bustd [OPTION]...\n       bustd COMMAND [OPTION]... [FILE | PID]"
 _DESCRIPTION = "Keeps this machine alive when memory runs out, by killing the one process that frees it."
 _VERSION: dict[str, Any] = {"action": "version", "version": f"bustd {__version__}"}
 _MORE = "`bustd COMMAND --help` has the options of a command, bustd(1) the rest."
@@ -88,7 +88,7 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
     for command in COMMANDS:
         one = commands[command.name] = listed.add_parser(
             command.name,
-            usage=f"bustd {command.name} [OPTION]...{' FILE' if command.file else ''}",
+            usage=f"bustd {command.name} [OPTION]...{' FILE' if command.file else ' [PID]' if command.pid else ''}",
             help=command.summary,
             description=_filled(command.description),
             epilog=_listed("examples:", list(command.examples)),
@@ -98,6 +98,8 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
         one.set_defaults(command=command.name)
         if command.file:
             one.add_argument("file", nargs="?", metavar="FILE", help=command.file)
+        if command.pid:
+            one.add_argument("pid", nargs="?", type=PID.__call__, metavar=PID.metavar, help=command.pid)
         for option in command.options:
             _add(one, option)
     commands[RUN.name].add_argument("--version", **_VERSION, help=argparse.SUPPRESS)  # bustd -V --version
@@ -140,7 +142,7 @@ def _of_a_value(command: Command, error: argparse.ArgumentError) -> str:
     """What is wrong with the value of an option: one that is given, one that is missing, one that may not be."""
     option = next((one for one in command.options if one.typed == error.argument_name), None)
     if option is None:
-        return str(error)
+        return f"{error.argument_name}: {error.message}"
     if option.value is None:
         return f"{option.typed} takes no value"
     is_given = isinstance(error.__context__, argparse.ArgumentTypeError)
@@ -155,7 +157,8 @@ def _of_a_surplus(command: Command, rest: list[str], *, is_named: bool) -> str:
     word = next((word for word in rest if word != "--"), "--")
     if word in [one.name for one in COMMANDS]:
         return f"the command comes first: bustd {word}" if not is_named else f"{word!r} is one command too many"
-    return f"{command.name} takes {'one FILE' if command.file else 'options only'}, found {word!r}"
+    takes = "one FILE" if command.file else "one PID and options" if command.pid else "options only"
+    return f"{command.name} takes {takes}, found {word!r}"
 
 
 def _of_an_option(command: Command, word: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bustd_shared.rules.killer_toml import KillerConfig
 
-from ..ranking.rule_matches import rule_matches, rules_of_killer, rules_of_victims
+from ..ranking.rule_matches import rule_matches, rules_of_killer, rules_of_victims, rules_shipped
 from ..ranking.settings import Victims
 from ..reporting.rules import rule_match
 from ..sensing.process_table import ProcessTable
@@ -19,6 +19,7 @@ def lines(victims: Victims, killer: KillerConfig, table: ProcessTable) -> list[s
     rules = rules_of_victims(victims) + rules_of_killer(killer)
     if all(rule.key == "protect.shipped" for rule in rules):
         return []
+    rules += rules_shipped(victims)
     are_asked = any(rule.matchers.commands for rule in rules)
     return [rule_match(match) for match in rule_matches(rules, processes(table, with_commands=are_asked))]
 

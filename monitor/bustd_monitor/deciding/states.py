@@ -135,7 +135,7 @@ def on_verdict(state: State, asked: Asked, verdict: Verdict, now_ms: int) -> Ste
         flight = Flight(process.pid, process.start_ticks, asked.signal)
         return _moved(state, Event.FLYING)._replace(flight=flight, queue=()), ()
     if asked.candidate.scope is not Scope.PROCESS and reaction in _REFUSES_THE_COMPANY and state.finding is not None:
-        alone = asked.candidate._replace(scope=Scope.PROCESS, held_bytes=process.held_bytes)
+        alone = asked.candidate.alone()
         return _moved(state, Event.NEXT), (Ask(alone, _for(alone, state.finding, state, now_ms), state.queue[:3]),)
     if reaction is Reaction.NEXT_CANDIDATE:
         state = state._replace(refused=state.refused | {(process.pid, process.start_ticks)})
@@ -192,10 +192,10 @@ def firing_now(state: State) -> list[Finding]:
 
 
 def _for(candidate: Candidate, finding: Finding, state: State, now_ms: int) -> Finding:
-    """The finding as it asks for this candidate: with SIGKILL for one that SIGTERM did not end recently."""
+    """The finding as it asks for this candidate: with SIGKILL if SIGTERM did not end it recently, or should not."""
     victim = (candidate.process.pid, candidate.process.start_ticks)
     is_spared = any(one[:2] == victim and now_ms < one[2] for one in state.spared)
-    return finding._replace(signal=Signal.KILL) if is_spared else finding
+    return finding._replace(signal=Signal.KILL) if is_spared or candidate.is_killed_at_once else finding
 
 
 def _maybe_escalated(state: State, firing: list[Finding], now_ms: int) -> Step:

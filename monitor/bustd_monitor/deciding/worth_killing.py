@@ -7,7 +7,7 @@ from enum import Enum
 from bustd_shared.daemon.record import NamedTuple
 
 from ..conditions.floor import Floor, floor_bytes
-from ..ranking.order import Candidate, grows
+from ..ranking.order import Candidate, Cause, grows
 from ..sensing.reading import Reading
 
 _ALWAYS_NOTICEABLE = 2**30
@@ -41,7 +41,7 @@ def needed_bytes(reading: Reading, floor: Floor) -> int:
 
 
 def worth_asking_for(candidates: tuple[Candidate, ...], reading: Reading, floor: Floor) -> Choice:
-    """Leave out the candidates whose death would be in vain; none is moved up.
+    """Leave out the candidates whose death would be in vain; none is moved up, except by `in_spite_of_adj`.
 
     `relief_percent` of what is needed is noticeable. Where no candidate holds that there are two cases. If all of them
     together hold what is needed, or are so many that more may follow, memory is in many hands: then the first of them
@@ -50,6 +50,7 @@ def worth_asking_for(candidates: tuple[Candidate, ...], reading: Reading, floor:
     """
     needed = needed_bytes(reading, floor)
     noticeable = min(needed, _ALWAYS_NOTICEABLE) * floor.relief_percent // 100
+    candidates = in_spite_of_adj(candidates, needed)
     helpful = tuple(one for one in candidates if one.held_bytes >= noticeable)
     if helpful:
         return Choice(helpful, Relief.WHOLE if helpful[0].held_bytes >= needed else Relief.PART, needed)
@@ -57,6 +58,34 @@ def worth_asking_for(candidates: tuple[Candidate, ...], reading: Reading, floor:
     if candidates and (together >= needed or len(candidates) >= _LONG_LIST):
         return Choice(candidates, Relief.MANY_HANDS, needed)
     return Choice((), Relief.NONE, needed)
+
+
+def in_spite_of_adj(candidates: tuple[Candidate, ...], needed: int) -> tuple[Candidate, ...]:
+    """The same order, except that oom_score_adj puts no candidate that holds less than `needed` before one that does.
+
+    Any user may raise the oom_score_adj of small programs: a leak could hide behind hundreds of them. And a leak whose
+    oom_score_adj was lowered would see every small program die before it.
+    """
+    places = range(len(candidates))
+    enough = [place for place in places if candidates[place].held_bytes >= needed]
+    less = [place for place in places if candidates[place].held_bytes < needed]
+    order: list[int] = []
+    while enough:
+        behind = [candidates[place] for place in enough]
+        while less and less[0] < enough[0] and not any(_only_by_adj(candidates[less[0]], one) for one in behind):
+            order.append(less.pop(0))
+        order.append(enough.pop(0))
+    return tuple(candidates[place] for place in order + less)
+
+
+def _only_by_adj(first: Candidate, second: Candidate) -> bool:
+    """Whether the first of two comes before the second because of their oom_score_adj alone."""
+    first_moved, second_moved = _moved_by_adj(first), _moved_by_adj(second)
+    return first_moved > second_moved and first.badness - first_moved <= second.badness - second_moved
+
+
+def _moved_by_adj(candidate: Candidate) -> int:
+    return sum(move.moved_bytes for move in candidate.moves if move.cause is Cause.OOM_SCORE_ADJ)
 
 
 def worth_it_ahead(candidates: tuple[Candidate, ...], filled_ahead: int) -> tuple[Candidate, ...]:

@@ -7,8 +7,10 @@ from functools import lru_cache
 from bustd_shared.daemon.libc import matches_glob
 from bustd_shared.rules.protection import Protection, is_trusted_with_a_name, protected_by
 
+from ..sensing.preferences import AVOID
 from ..sensing.processes import NOT_ASKED, Process
-from .settings import NOTHING, Matchers
+from .settings import NOTHING, Matchers, Victims
+from .shipped_avoid import AVOIDED
 
 _remembered = lru_cache(maxsize=512)(protected_by)
 """With the shipped rules one answer takes 70 us."""
@@ -18,6 +20,28 @@ def advised_by(advice: Protection, process: Process) -> str:
     """The rule of root's by which the killer will refuse this process, in words; "" if none does."""
     is_trusted = is_trusted_with_a_name(is_system=process.is_system, held_bytes=process.held_bytes)
     return _remembered(advice, process.unit, process.uid, process.comm, is_trusted=is_trusted)
+
+
+def avoided_by(victims: Victims, process: Process) -> str:
+    """What asks that this process dies later, in words: a rule, or systemd; "" if nothing does."""
+    return (
+        matched_by(victims.avoid, process)
+        or avoided_as_shipped(victims, process)
+        or ("ManagedOOMPreference=" if process.preference == AVOID else "")
+    )
+
+
+def avoided_as_shipped(victims: Victims, process: Process) -> str:
+    """The shipped rule by which it is avoided, in words; "" if none does, or they are switched off."""
+    return _shipped(process.unit, process.comm, process.cgroup) if victims.avoid_shipped else ""
+
+
+@lru_cache(maxsize=512)
+def _shipped(unit: str, comm: bytes, cgroup: str) -> str:
+    found = protected_by(Protection(AVOIDED.units, (), AVOIDED.names), unit, 0, comm, is_trusted=False)
+    if found:
+        return f"shipped {found}"
+    return next((f"shipped cgroup {pattern}" for pattern in AVOIDED.cgroups if in_cgroup(pattern, cgroup)), "")
 
 
 def matched_by(matchers: Matchers, process: Process) -> str:

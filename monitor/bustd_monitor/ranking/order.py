@@ -7,46 +7,30 @@ alone or with the others of his unit: what he holds counts three times, because 
 
 from __future__ import annotations
 
-from enum import Enum
-
 from bustd_protocol.messages import Scope
 from bustd_shared.daemon.record import NamedTuple
 
-from ..sensing.preferences import AVOID, OMIT
 from ..sensing.processes import Process
-from .matching import advised_by, is_among, matched_by, why_unjudged
+from . import ending, what_may_die
 from .settings import Victims
 from .terms import Terms
+from .together import takes_an_avoided
+from .what_may_die import Cause as Cause
+from .what_may_die import Move as Move
+from .what_may_die import Shield as Shield
+from .what_may_die import Spared as Spared
+from .what_may_die import protection as protection
 
-OOM_SCORE_ADJ_MIN = -1000
 _NOTICEABLE_GROWTH = 16
 """Whose size was a sixteenth smaller ten seconds ago grows."""
-
-
-class Cause(Enum):
-    """What moves a badness away from the bytes that come back."""
-
-    RUNS_AWAY = "it has gained more than all others together"
-    RUNS_AWAY_WITH_UNIT = "its unit has gained more than all others together, and it grows"
-    GAINED = "what it has gained recently counts again"
-    OOM_SCORE_ADJ = "its oom_score_adj"
-    PREFERRED = "a rule says that it should rather die"
-    AVOIDED = "a rule, or systemd, says that it should rather live"
-
-
-class Move(NamedTuple):
-    """By how many bytes a cause moves a badness. `rule`: the one that asks for it, "" where none does."""
-
-    cause: Cause
-    moved_bytes: int
-    rule: str = ""
 
 
 class Candidate(NamedTuple):
     """A process that may die, and its place in the order: the greater its badness (bytes), the sooner it dies.
 
     `held_bytes`: what comes back when it dies, and with it everything in its `scope`; of that, `known` processes are
-    known. `moves`: why its badness is not that.
+    known. `moves`: why its badness is not that. `service`: the system service that ends with it, "" if none does;
+    `is_killed_at_once`: it gets SIGKILL instead of SIGTERM (see ending).
     """
 
     process: Process
@@ -55,30 +39,13 @@ class Candidate(NamedTuple):
     scope: Scope = Scope.PROCESS
     known: int = 1
     moves: tuple[Move, ...] = ()
+    service: str = ""
+    is_killed_at_once: bool = False
 
-
-class Shield(Enum):
-    """What keeps a process from being a candidate."""
-
-    OOM_SCORE_ADJ = "oom_score_adj -1000"
-    OTHER_USER = "it is another user's, and an ordinary user's monitor leaves it alone"
-    KILLER_TOML = "the killer would refuse it"
-    NEVER = "a rule in victims.never"
-    UNJUDGED = "a rule in victims.never that can't be judged, because the command line is not known whole"
-    OUTSIDE_ONLY = "there are rules in victims.only, and none of them matches"
-    OMIT = "ManagedOOMPreference=omit"
-    TOO_SMALL = "its death would not help"
-
-
-class Spared(NamedTuple):
-    """A process that is left out, and what keeps it.
-
-    `rule`: the rule that does, "" where none does; for UNJUDGED why it can't be judged.
-    """
-
-    process: Process
-    shield: Shield
-    rule: str = ""
+    def alone(self) -> Candidate:
+        """The same process, without the others that would die with it."""
+        service = ending.service_ended_with(self.process, "")
+        return self._replace(scope=Scope.PROCESS, held_bytes=self.process.held_bytes, service=service)
 
 
 class Ranking(NamedTuple):
@@ -122,26 +89,6 @@ def rank(processes: list[Process], terms: Terms) -> Ranking:
     return Ranking(tuple(candidates), tuple(spared))
 
 
-def protection(process: Process, terms: Terms) -> Spared | None:
-    """What keeps this process from dying, however much it holds; None if it may die."""
-    if process.oom_score_adj <= OOM_SCORE_ADJ_MIN:
-        return Spared(process, Shield.OOM_SCORE_ADJ)
-    if terms.only_uid not in (-1, process.uid):
-        return Spared(process, Shield.OTHER_USER)
-    advice = advised_by(terms.advice, process)
-    if advice:
-        return Spared(process, Shield.KILLER_TOML, advice)
-    never = matched_by(terms.victims.never, process)
-    if never:
-        return Spared(process, Shield.NEVER, never)
-    unjudged = why_unjudged(terms.victims.never, process)
-    if unjudged:
-        return Spared(process, Shield.UNJUDGED, unjudged)
-    if not is_among(terms.victims.only, process):
-        return Spared(process, Shield.OUTSIDE_ONLY)
-    return Spared(process, Shield.OMIT) if process.preference == OMIT else None
-
-
 def grows(process: Process) -> bool:
     """Whether he has gained a noticeable part of what he holds of late."""
     return process.gained_bytes * _NOTICEABLE_GROWTH >= process.held_bytes
@@ -150,13 +97,19 @@ def grows(process: Process) -> bool:
 def _companies(
     eligible: list[Process], known: list[Process], protected: dict[int, Spared], terms: Terms
 ) -> list[_Company]:
-    """Who dies with whom. One who is protected breaks his company up: the killer would refuse the whole of it."""
+    """Who dies with whom. One who is protected breaks his company up: the killer would refuse the whole of it.
+
+    So does one that is avoided (see together).
+    """
     together: dict[str, list[Process]] = {}
     for process in known:
         if _dies_whole(process, terms.victims):
             together.setdefault(process.whole, []).append(process)
     broken = terms.broken | {
-        whole for whole, members in together.items() if any(member.pid in protected for member in members)
+        whole
+        for whole, members in together.items()
+        if any(member.pid in protected for member in members)
+        or takes_an_avoided(max(members, key=lambda member: member.held_bytes), members, terms.victims)
     }
     companies = []
     for process in eligible:
@@ -205,21 +158,16 @@ def _how_it_runs_away(company: _Company, runaway: _Runaway) -> Cause | None:
 
 def _placed(company: _Company, runaway: _Runaway, terms: Terms) -> Candidate:
     """The badness of what dies together, and where it comes from. The rules look at its largest process."""
-    process, victims, total = company.members[0], terms.victims, terms.total_bytes
-    held, moves = company.held_bytes, []
+    process, victims = company.members[0], terms.victims
+    held = company.held_bytes
+    moves: list[Move] = []
     runs_away = _how_it_runs_away(company, runaway)
     growth = (2 * held if runs_away else company.gained_bytes) * victims.growth_percent // 100
     if growth:
         moves.append(Move(runs_away or Cause.GAINED, growth))
-    if process.oom_score_adj:
-        moves.append(Move(Cause.OOM_SCORE_ADJ, process.oom_score_adj * total // 1000))
-    preferred, avoided = matched_by(victims.prefer, process), matched_by(victims.avoid, process)
-    if not avoided and process.preference == AVOID:
-        avoided = "ManagedOOMPreference="
-    if preferred:
-        moves.append(Move(Cause.PREFERRED, victims.prefer_points * total // 1000, preferred))
-    if avoided:
-        moves.append(Move(Cause.AVOIDED, -victims.avoid_points * total // 1000, avoided))
+    moves += what_may_die.moves(process, terms)
     badness = held + sum([move.moved_bytes for move in moves])
     scope = Scope.CGROUP if company.whole else Scope.GROUP if victims.scope == "group" else Scope.PROCESS
-    return Candidate(process, badness, held, scope, len(company.members), tuple(moves))
+    service = ending.service_ended_with(process, company.whole)
+    is_killed_at_once = ending.is_killed_at_once(service, victims)
+    return Candidate(process, badness, held, scope, len(company.members), tuple(moves), service, is_killed_at_once)

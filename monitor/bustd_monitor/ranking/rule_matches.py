@@ -10,6 +10,7 @@ from bustd_shared.rules.killer_toml import SHIPPED_NAMES, SHIPPED_UNITS, KillerC
 from ..sensing.processes import Process
 from .matching import matched_by
 from .settings import NOTHING, Matchers, Victims
+from .shipped_avoid import AVOIDED
 
 
 class SingleRule(NamedTuple):
@@ -35,8 +36,14 @@ class RuleMatch(NamedTuple):
 
 def rules_of_victims(victims: Victims) -> list[SingleRule]:
     """The rules of [victims.*], in the order of the file as it is shipped."""
-    tables = {"prefer": victims.prefer, "avoid": victims.avoid, "never": victims.never, "only": victims.only}
+    names = ("prefer", "avoid", "never", "only", "grace")
+    tables: dict[str, Matchers] = {name: getattr(victims, name) for name in names}
     return [rule for name, matchers in tables.items() for rule in _each(f"victims.{name}", matchers)]
+
+
+def rules_shipped(victims: Victims) -> list[SingleRule]:
+    """Those that are shipped for [victims.avoid], as one; none where they are switched off."""
+    return [SingleRule("victims.avoid_shipped", "", AVOIDED)] if victims.avoid_shipped else []
 
 
 def rules_of_killer(config: KillerConfig) -> list[SingleRule]:

@@ -20,12 +20,14 @@ from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.kernel.cgroups import MOST_MEMBERS
 
 from ..sensing.process_table import MOST_NEWCOMERS, ProcessTable
+from ..sensing.processes import Process
 from . import growth, order
 from .growth import Samples
 from .matching import matched_by
 from .order import Ranking
 from .settings import NOTHING, Victims
 from .terms import Terms
+from .together import takes_an_avoided
 from .tracked import NOWHERE, Tracked
 
 _MOST_TRACKED, _MOST_TRACKED_WITH_RULES = 32, 128
@@ -35,7 +37,7 @@ _FRESH = 4
 
 _COST_PER_SECOND = 1000
 """The cost that the walk may have, in reads of a small file of procfs, which take about 11 us each."""
-_COST_OF_A_SCORE, _COST_OF_A_PLACE, _COST_OF_A_CLOSE_LOOK = 1, 2, 6
+_COST_OF_A_PLACE, _COST_OF_A_CLOSE_LOOK = 2, 6
 _PIECE, _PIECE_AT_ONCE = 16, 1024
 _INTERRUPTED_MS = 10_000
 _STALE_MS = 300_000
@@ -173,24 +175,26 @@ class CandidateSearch:
 
     def _broken(self, ranking: Ranking, terms: Terms, verified: set[str]) -> frozenset[str]:
         """The control groups at the top of a ranking that the killer would refuse to kill whole."""
-        wholes = {one.process.whole for one in ranking.candidates[:_VERIFIED] if one.scope is Scope.CGROUP} - verified
+        firsts = {one.process.whole: one.process for one in ranking.candidates[:_VERIFIED] if one.scope is Scope.CGROUP}
+        wholes = firsts.keys() - verified
         verified |= wholes
-        return frozenset(whole for whole in wholes if self._may_not_die(whole, terms))
+        return frozenset(whole for whole in wholes if self._may_not_die(whole, firsts[whole], terms))
 
-    def _may_not_die(self, whole: str, terms: Terms) -> bool:
+    def _may_not_die(self, whole: str, first: Process, terms: Terms) -> bool:
         """Whether a control group has too many processes or a protected one, which may be too small to be tracked.
+
+        Or an avoided one, where the first to die is not avoided.
 
         Command lines are not read for this: a process that [victims.only] may match by its own keeps the others alive.
         """
         pids = self._table.members(whole)
         if len(pids) > MOST_MEMBERS:
             return True
-        members = (self._table.read(pid, 0) for pid in pids)
+        members = [member for pid in pids if (member := self._table.read(pid, 0)) is not None]
         only = terms.victims.only
-        return any(
+        return takes_an_avoided(first, members, terms.victims) or any(
             order.protection(member, terms) is not None or (only != NOTHING and not matched_by(only, member))
             for member in members
-            if member is not None
         )
 
     def _may_rest(self, terms: Terms, now_ms: int) -> bool:
@@ -267,7 +271,7 @@ class CandidateSearch:
         """Offer a process to be tracked; returns the cost."""
         place = self._tracked.place(pid)
         if place == NOWHERE:
-            return _COST_OF_A_SCORE
+            return _COST_OF_A_PLACE
         needed_a_look = self._tracked.offer(pid, place, _most(terms.victims), terms, now_ms)
         return _COST_OF_A_PLACE + (_COST_OF_A_CLOSE_LOOK if needed_a_look else 0)
 

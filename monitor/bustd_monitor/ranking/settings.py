@@ -23,7 +23,8 @@ class Victims(NamedTuple):
     """Which processes may die, and which sooner or later than others.
 
     The points are of the 1000 of oom_score_adj (proc_pid_oom_score_adj(5)). If `only` has any matcher, no other process
-    than those that it matches may die.
+    than those that it matches may die. `avoid_shipped`: what ranking.shipped_avoid lists is avoided too. `grace`: the
+    units that get SIGTERM even if `signal` is "auto".
     """
 
     scope: str
@@ -34,6 +35,10 @@ class Victims(NamedTuple):
     avoid: Matchers
     never: Matchers
     only: Matchers = NOTHING
+    avoid_shipped: bool = True
+    adj_percent: int = 50
+    signal: str = "auto"
+    grace: Matchers = NOTHING
 
 
 def _matchers() -> Schema:
@@ -63,6 +68,12 @@ VICTIMS_SCHEMA: Schema = {
         "A kill ends one process (process), its process group (group), or its whole service or scope (cgroup).",
         choices=("process", "group", "cgroup"),
     ),
+    "signal": Key(
+        "string",
+        "auto",
+        "SIGTERM first (term), SIGKILL at once (kill), or SIGKILL only for what ends a system service (auto).",
+        choices=("auto", "term", "kill"),
+    ),
     "growth_percent": Key(
         "int",
         100,
@@ -84,10 +95,25 @@ VICTIMS_SCHEMA: Schema = {
         0,
         1000,
     ),
+    "avoid_shipped": Key(
+        "bool",
+        True,
+        "Avoid compositors, X servers, session managers, sound servers, package managers and session.slice.",
+    ),
+    "adj_percent": Key(
+        "int",
+        50,
+        "oom_score_adj moves a badness by no more than this percentage of memory and swap.",
+        0,
+        100,
+    ),
     "prefer": _matchers(),
     "avoid": _matchers(),
     "never": _matchers(),
     "only": _matchers(),
+    "grace": {
+        "units": Key("globs", [], "Services that one of these globs matches get SIGTERM first, even with auto."),
+    },
 }
 
 
@@ -102,6 +128,10 @@ def victims_of(table: Values) -> Victims:
         avoid=_matchers_of(table["avoid"]),
         never=_matchers_of(table["never"]),
         only=_matchers_of(table["only"]),
+        avoid_shipped=table["avoid_shipped"],
+        adj_percent=table["adj_percent"],
+        signal=table["signal"],
+        grace=NOTHING._replace(units=tuple(table["grace"]["units"])),
     )
 
 

@@ -28,7 +28,7 @@ _NOT_READ = "has not been read yet"
 Place = tuple[int, int]
 """oom_score and resident bytes, by which the largest are found before they are read closely."""
 NOWHERE: Place = (0, 0)
-"""The kernel would never choose this process, or it is gone."""
+"""It has no memory that the kernel shows, or is gone."""
 
 
 class TrackedProcess(NamedTuple):
@@ -77,9 +77,11 @@ class Tracked:
         self._round_began_ms = now_ms
 
     def place(self, pid: int) -> Place:
-        """The place of a process; NOWHERE if the kernel would never choose it."""
-        score = self._table.score(pid)
-        return (score, self._table.resident_bytes(pid)) if score else NOWHERE
+        """The place of a process; NOWHERE if it has no memory, as a kernel thread, or is gone.
+
+        A score of 0 does not say so: Linux 5.4 to 5.8 round the score of any small process down to that.
+        """
+        return self._table.score(pid), self._table.resident_bytes(pid)
 
     def offer(self, pid: int, place: Place, most: int, terms: Terms, now_ms: int) -> bool:
         """Track this process if it is among the `most` largest by either measure. Whether it was read for that."""

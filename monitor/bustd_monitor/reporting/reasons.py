@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bustd_monitor.amounts import size
-from bustd_protocol.messages import Scope
+from bustd_protocol.messages import Scope, Signal
 from bustd_shared.daemon.log import printable
 
 from ..ranking.order import Candidate, Cause, Move, Shield, Spared
@@ -16,6 +16,16 @@ def place(candidate: Candidate) -> str:
     return ", ".join(
         [f"holds {size(candidate.held_bytes)}{where}", *(_moved(move, candidate) for move in candidate.moves)]
     )
+
+
+def ending(candidate: Candidate, signal: Signal) -> str:
+    """What systemd makes of the end of the service that ends with it; "" if none does."""
+    if not candidate.service:
+        return ""
+    service = printable(candidate.service)
+    if signal is Signal.KILL:
+        return f"systemd counts {service} as failed, so Restart=on-failure brings it back"
+    return f"systemd counts {service} as ended well, so Restart=on-failure does not bring it back"
 
 
 def left_out(spared: Spared) -> str:

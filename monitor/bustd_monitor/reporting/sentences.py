@@ -92,7 +92,8 @@ def choice(ask: Ask, conditions: Conditions, boottime_s: float | None = None) ->
         for other in ask.runners_up
     )
     beyond = grounds(ask.finding, ask.basis.seen, conditions)
-    remarks = "".join(f"; {words}" for words in (beyond, relief(ask.basis)) if words)
+    ending = reasons.ending(chosen, ask.finding.signal)
+    remarks = "".join(f"; {words}" for words in (beyond, relief(ask.basis), ending) if words)
     return (
         f"{ask.finding.name} fires: {readings(reading)}; SIG{ask.finding.signal.name} for "
         f"{victim(chosen.process, boottime_s)}, "

@@ -6,12 +6,13 @@ A member is what this lists; whether it belongs to the victim is for the killer 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 from bustd_protocol.messages import Scope
 from bustd_shared.kernel import cgroups
-from bustd_shared.kernel.process import read_stat
+from bustd_shared.kernel.process import read_file, read_stat
 
-from .processes import Process, resident_bytes
+from .processes import Process, read_process, resident_bytes
 
 Member = tuple[int, int]
 """PID, and start time in clock ticks."""
@@ -27,6 +28,12 @@ class Members:
     def __init__(self, pid: int, group: tuple[int, int], hierarchy: str, path: str, proc: str) -> None:
         self._pid, self._group, self._path = pid, group, path
         self._hierarchy, self._proc = hierarchy, proc
+        self._victims_membership = b""
+        if group != (0, 0):
+            try:
+                self._victims_membership = self._membership(pid)
+            except OSError:  # EMFILE, ENFILE: the victim dies alone
+                self._group = (0, 0)
 
     def listed(self) -> list[Member]:
         """Those that live now, without the victim. None for scope PROCESS, and where there is no descriptor to list."""
@@ -39,10 +46,24 @@ class Members:
             return []
 
     def _of_group(self) -> list[Member]:
-        """The others of the process group, without the leader of the session, which never dies with another."""
-        left_out = (self._pid, self._group[1])
+        """The others of the process group, without the leader of the session, which never dies with another.
+
+        None where that leader lives on in the very group: then the group is no job of a shell's, but everything that
+        was started in the session without one, as by a compositor.
+        """
+        leader = self._group[1]
+        if self._group[0] == leader != self._pid and self._read(leader) is not None and self._is_beside(leader):
+            return []
+        left_out = (self._pid, leader)
         pids = [int(name) for name in os.listdir(self._proc) if name.isdigit()]
         return [member for pid in pids if pid not in left_out and (member := self._read(pid)) is not None]
+
+    def _is_beside(self, leader: int) -> bool:
+        """Whether the leader of the session is in the victim's control group. Elsewhere the killer takes neither."""
+        return self._membership(leader) == self._victims_membership
+
+    def _membership(self, pid: int) -> bytes:
+        return read_file(f"{self._proc}/{pid}/cgroup") or b""
 
     def _read(self, pid: int) -> Member | None:
         stat = read_stat(pid, self._proc)
@@ -72,6 +93,13 @@ class MemberReader:
             return [pid for pid, _ in members]
         pids = [pid for pid, _ in members]
         return sorted(pids, key=lambda pid: resident_bytes(pid, self._proc), reverse=True)[:count]
+
+    def read(self, members: list[Member]) -> Iterator[Process]:
+        """What ranking knows of each of these, as far as they live: without its command line."""
+        for pid, start_ticks in members:
+            member = read_process(pid, 0, self._proc)
+            if member is not None and member.start_ticks == start_ticks:
+                yield member
 
     def _group_of(self, process: Process) -> tuple[int, int]:
         """Its process group and session; (0, 0) if it is gone."""

@@ -29,7 +29,7 @@ class Group(NamedTuple):
 
 
 class ProcessTable:
-    """The processes under `proc`, except bustd's own, with the questions that ranking asks."""
+    """The processes under `proc`, except PID 1 and bustd's own, with the questions that ranking asks."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class ProcessTable:
         self._group = group
         self._groups: dict[str, Group] = {}
         self._ancestor = only_descendants_of
-        self._own = {os.getpid(), os.getppid()}
+        self._not_asked_for = {1, os.getpid(), os.getppid()}
         self._commands = commands or CommandLines(proc)
         self._pids: Generator[int, None, None] | None = None
         self._loadavg = _open_loadavg(proc)
@@ -93,7 +93,7 @@ class ProcessTable:
         return [pid for pid in range(before + 1, last + 1) if self._is_watched(pid) and self._may_be_looked_at(pid)]
 
     def score(self, pid: int) -> int:
-        """The kernel's oom_score; 0 if the kernel would never choose this process, and if it is gone."""
+        """The kernel's oom_score; 0 if it is gone, but not only then (see processes.oom_score)."""
         return processes.oom_score(pid, self._proc)
 
     def resident_bytes(self, pid: int) -> int:
@@ -175,7 +175,7 @@ class ProcessTable:
         return processes.is_in_group(pid, self._group, self._proc)
 
     def _may_be_looked_at(self, pid: int) -> bool:
-        if pid in self._own:
+        if pid in self._not_asked_for:
             return False
         return not self._ancestor or processes.descends_from(pid, self._ancestor, self._proc)
 

@@ -35,7 +35,8 @@ class Process(NamedTuple):
     `gained_bytes`: by how much that has grown over the last ten seconds, which ranking.tracked fills in. `cgroup`: its
     path in the unified hierarchy. `whole`: the control group that may die with it, "" if none may; `is_indivisible`:
     and must. `preference`: what ManagedOOMPreference= asks for it (sensing.preferences). `is_system`: all its uids are
-    below 1000. `command_trouble`: why `command` is not the whole command line, "" if it is.
+    below 1000. `command_trouble`: why `command` is not the whole command line, "" if it is. `parent`: the PID of its
+    parent, 0 if that is not known.
     """
 
     pid: int
@@ -54,12 +55,14 @@ class Process(NamedTuple):
     preference: str = ""
     is_system: bool = True
     command_trouble: str = NOT_ASKED
+    parent: int = 0
 
 
 def oom_score(pid: int, proc: str = "/proc") -> int:
     """The kernel's own score, 0 if it is gone.
 
-    The kernel gives 0 to kernel threads, zombies and what is at oom_score_adj -1000 (proc_pid_oom_score(5)).
+    The kernel gives 0 to kernel threads, zombies and what is at oom_score_adj -1000 (proc_pid_oom_score(5)), and before
+    Linux 5.9 also to any process below a thousandth of memory and swap.
     """
     try:
         return int(_read(f"{proc}/{pid}/oom_score", _SMALL_BYTES))
@@ -92,7 +95,7 @@ def read_process(pid: int, oom_score: int, proc: str = "/proc", group: str = "")
         return None
     uid, adj, held_bytes = status.uid, entry.oom_score_adj, status.held_bytes
     who = pid, stat.start_ticks, uid, stat.comm, entry.unit
-    found = Process(*who, oom_score, adj, held_bytes, cgroup=entry.cgroup)
+    found = Process(*who, oom_score, adj, held_bytes, cgroup=entry.cgroup, parent=stat.parent)
     return found if is_system(status.uids) else found._replace(is_system=False)
 
 

@@ -29,7 +29,7 @@ TABLES = {
     "bustd.toml": (
         *("dry_run", "verbose", "conditions", "sleep", "victims", "killer"),
         *("conditions.pressure", "conditions.floor", "conditions.stall", "conditions.forecast"),
-        *("victims.prefer", "victims.avoid", "victims.never", "victims.only"),
+        *("victims.prefer", "victims.avoid", "victims.never", "victims.only", "victims.grace"),
     ),
     "killer.toml": ("peer", "protect", "limits", "rate", "grace"),
 }

@@ -137,3 +137,25 @@ def test_rules_that_are_in_doubt_do_not_hide_a_problem(checked):
     assert "has quotes" in lines[1]
     assert "  victims.never.names \"'a'\": no process" in lines
     assert lines[-1] == "1 problem"
+
+
+CASES_OF_ONE_RULE = [
+    ("protect.units", "postgresql", '"postgresql.service"'),
+    ("protect.units", "app-firefox-*.scope", "user@"),
+    ("protect.units", "user.slice", "is a slice"),
+    ("protect.names", "packagekitd-helper", "15 bytes"),
+    ("protect.names", "*", "matches every process: nothing could be killed"),
+    ("victims.never.commands", "^java .*$", "looks like a regular expression"),
+    ("victims.avoid.names", "X|Xorg", '"X", "Xorg"'),
+    ("victims.prefer.names", "\\.bash", "looks like a regular expression"),
+    ("victims.grace.units", "postgresql", '"postgresql.service"'),
+]
+
+
+@pytest.mark.parametrize(("key", "rule", "words"), CASES_OF_ONE_RULE)
+def test_a_wrong_rule_is_said_in_either_file_and_in_each_table(checked, key, rule, words):
+    table, _, name = key.rpartition(".")
+    text = f"[{table}]\n{name} = ['{rule}']\n"
+    _, lines = checked(*(("", text) if table == "protect" else (text, "")))
+    assert any(f'"{rule}"' in line and words in line for line in lines), lines
+    assert not any("are in order" in line for line in lines)

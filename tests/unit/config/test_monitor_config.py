@@ -97,9 +97,12 @@ def test_every_key_arrives_in_its_field(written):
             watch_longest_ms = 14
             [victims]
             scope = "group"
+            signal = "kill"
             growth_percent = 14
             prefer_points = 15
             avoid_points = 16
+            avoid_shipped = false
+            adj_percent = 61
             [victims.prefer]
             units = ["a.service"]
             users = ["root", 17]
@@ -112,6 +115,8 @@ def test_every_key_arrives_in_its_field(written):
             cgroups = ["/a/*"]
             [victims.only]
             cgroups = ["*/b.scope"]
+            [victims.grace]
+            units = ["e*.service"]
             [killer]
             socket = "/run/x.sock"
             ping_seconds = 18
@@ -136,6 +141,10 @@ def test_every_key_arrives_in_its_field(written):
             avoid=Matchers((), (), (b"c",), ()),
             never=Matchers((), (), (b"d",), (), ("/a/*",)),
             only=Matchers((), (), (), (), ("*/b.scope",)),
+            avoid_shipped=False,
+            adj_percent=61,
+            signal="kill",
+            grace=Matchers(("e*.service",), (), (), ()),
         ),
         killer=Killer("/run/x.sock", 18),
     )

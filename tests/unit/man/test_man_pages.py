@@ -17,6 +17,7 @@ from bustd_monitor import config
 from bustd_monitor import start as monitor_start
 from bustd_monitor.cli.main import parser
 from bustd_monitor.deciding.stages import Stage
+from bustd_monitor.ranking import shipped_avoid, what_may_die
 from bustd_shared.rules import killer_toml
 from bustd_shared.rules.schema import keys_of
 
@@ -129,6 +130,20 @@ def test_what_is_protected_as_shipped_is_listed_whole(rendered):
     listed = re.split(r"[,.]\s", text.replace("\n", " "))
     shipped = [*killer_toml.SHIPPED_UNITS, *(name.decode() for name in killer_toml.SHIPPED_NAMES)]
     assert set(shipped) <= {word.rpartition(" ")[2] for word in listed}
+
+
+def test_what_is_avoided_as_shipped_is_listed_whole(rendered):
+    text = section(rendered["bustd.toml.5"], "## Avoided as shipped").replace("\\", "")
+    listed = re.split(r"[,.]\s", text.replace("\n", " "))
+    avoided = shipped_avoid.AVOIDED
+    shipped = {*avoided.units, *avoided.cgroups, *(name.decode() for name in avoided.names)}
+    assert shipped <= {word.rpartition(" ")[2] for word in listed}
+
+
+def test_everything_that_decides_what_may_die_stands_there_in_the_order_of_the_code(rendered):
+    text = section(rendered["bustd.toml.5"], "# WHAT MAY DIE").replace("\\", "")
+    listed = re.findall(r"^\*(.+)\*\n\t(.+)", text, re.MULTILINE)
+    assert listed == [(ground.name, ground.meaning) for ground in what_may_die.TABLE]
 
 
 def subparsers() -> dict[str, argparse.ArgumentParser]:

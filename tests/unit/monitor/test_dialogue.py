@@ -22,7 +22,7 @@ from bustd_protocol.messages import (
     unpacked_members,
 )
 from tests.unit.monitor import test_loop
-from tests.unit.monitor.making import candidate, killer_hello, verdict
+from tests.unit.monitor.making import candidate, killer_hello, process, verdict
 from tests.unit.monitor.test_loop import PLENTY, SHORT, VERY_SHORT, Scene
 
 scene = test_loop.scene
@@ -464,3 +464,18 @@ def test_whatever_a_killer_of_another_version_says_it_is_known_by_its_header(sce
     it.turns()
     assert [line for line in it.said if line.startswith("lost the killer: it speaks ")]
     assert limits.VERSION != 7
+
+
+# What does not die with the victim
+
+
+@pytest.mark.parametrize("name", [b"niri", b"kept"])
+def test_a_process_group_with_a_compositor_or_what_is_never_to_die_in_it_is_left_alone_and_the_victim_dies(scene, name):
+    it = scene(victims={"never": {"names": [b"kept"]}})
+    it.greet()
+    it.candidates, it.members = (grouped(), candidate(102)), crowd(3)
+    it.others = {2001: process(2001, comm=name)}
+    it.reading = SHORT
+    it.turns()
+    request = it.asks()
+    assert (request.pid, request.scope, request.members) == (101, Scope.PROCESS, b"")

@@ -72,6 +72,7 @@ class Scene:
             self.client = client or one_of_a_path or Client("/nowhere", Socket(fileno=ours.detach()))
         self.reclaimer = HeldVictims()
         self.members: list[tuple[int, int]] = []
+        self.others: dict[int, Process] = {}
         self.listings: list[tuple[int, Scope]] = []
         self.service_manager = ServiceManager(environment or {})
         self.loop = Loop(
@@ -81,7 +82,9 @@ class Scene:
             search=SimpleNamespace(rank=self.rank, watch=self.watch),
             client=self.client,
             members=SimpleNamespace(
-                of=self.members_of, largest=lambda members, count: [pid for pid, _ in members[:count]]
+                of=self.members_of,
+                read=lambda members: [self.others[pid] for pid, _ in members if pid in self.others],
+                largest=lambda members, count: [pid for pid, _ in members[:count]],
             ),
             reclaimer=self.reclaimer,
             triggers=Triggers((), "none"),

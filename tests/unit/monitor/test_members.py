@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -175,3 +177,57 @@ def test_of_three_hundred_real_processes_each_is_listed():
         assert len(MemberReader("").of(leader(crowd.pid), Scope.GROUP).listed()) == 300
     finally:
         victims.end(crowd)
+
+
+# What a session is made of
+
+COMPOSITOR = """
+import os, time
+os.setsid()
+held, alive = os.pipe()
+pids = []
+for _ in range(3):
+    pid = os.fork()
+    if pid == 0:
+        os.close(alive)
+        os.read(held, 1)  # until the first is dead
+        os._exit(0)
+    pids.append(pid)
+print(*pids, flush=True)
+time.sleep(120)
+"""
+
+
+@pytest.fixture
+def session():
+    """A leader of a session that starts programs without a group of their own, as a compositor does."""
+    child = subprocess.Popen([sys.executable, "-I", "-c", COMPOSITOR], stdout=subprocess.PIPE, text=True)
+    yield child, [int(word) for word in child.stdout.readline().split()]
+    victims.end(child)
+
+
+def test_of_what_a_session_leader_started_in_its_own_group_one_dies_alone(session):
+    _, programs = session
+    assert MemberReader("").of(leader(programs[0]), Scope.GROUP).listed() == []
+
+
+def test_a_leader_of_a_session_that_is_the_victim_itself_takes_its_group_with_it(session):
+    compositor, programs = session
+    listed = MemberReader("").of(leader(compositor.pid), Scope.GROUP).listed()
+    assert [pid for pid, _ in listed] == programs
+
+
+def test_the_leader_of_another_control_group_leaves_the_group_together(proc):
+    proc.process(20, group=20)
+    for pid in (10, 11):
+        proc.process(pid, group=20)
+    for pid, scope in ((20, b"sway"), (10, b"firefox"), (11, b"firefox")):
+        proc.write(f"{pid}/cgroup", b"0::/app.slice/app-%s.scope\n" % scope)
+    assert of_ten(proc, start_ticks=1000).listed() == [(11, 1000)]
+
+
+def test_what_ranking_knows_of_members_is_read_as_far_as_they_live(proc):
+    proc.process(11, b"niri", start_ticks=111)
+    proc.process(12, b"other", start_ticks=112)
+    read = MemberReader("", proc.path).read([(11, 111), (12, 7), (13, 8)])
+    assert [(one.pid, one.comm) for one in read] == [(11, b"niri")]

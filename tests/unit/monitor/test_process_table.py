@@ -63,6 +63,16 @@ def test_after_a_rewind_a_round_begins(proc, make):
     assert sorted(whole_round(table)) == list(range(100, 110))
 
 
+def test_pid_1_is_not_listed_although_it_has_memory(proc, make):
+    proc.process(1, oom_score=0)
+    proc.process(10)
+    proc.last_pid(0)
+    table = make(proc)
+    assert whole_round(table) == [10]
+    proc.last_pid(2)
+    assert 1 not in (table.newcomers() or [])
+
+
 def test_bustds_own_processes_are_not_listed(proc, make):
     for pid in (os.getpid(), os.getppid(), 4_000_000):
         proc.process(pid)

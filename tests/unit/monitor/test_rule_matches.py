@@ -101,6 +101,7 @@ def test_every_process_that_has_memory_is_looked_at_whatever_its_score(proc):
         'victims.never.commands "*--precious*": 1 process, 101 (db) with 1 MiB',
         'victims.never.names "kthread": no process',
         "protect.shipped: no process",
+        "victims.avoid_shipped: no process",
     ]
 
 
@@ -115,7 +116,7 @@ def test_a_command_line_that_hangs_is_not_waited_for_for_ever(proc, monkeypatch)
     path = proc.directory / "101/cmdline"
     path.unlink()
     os.mkfifo(path)
-    line, _ = lines(proc, victims(never=matchers(commands=("*",))))
+    line, _, _ = lines(proc, victims(never=matchers(commands=("*",))))
     assert line == 'victims.never.commands "*": no process; 1 more with a command line that is not known whole'
     with path.open("wb"):
         pass
@@ -124,7 +125,7 @@ def test_a_command_line_that_hangs_is_not_waited_for_for_ever(proc, monkeypatch)
 def test_of_real_processes_the_rule_finds_the_one_that_it_names():
     table = ProcessTable(only_descendants_of=os.getpid())
     with real.victim(24, name=b"precious") as child:
-        rules = victims(never=matchers(names=(b"preciou?",), commands=("*kept = bytes*",)))
+        rules = victims(never=matchers(names=(b"preciou?",), commands=("*kept = bytes*",)), avoid_shipped=False)
         found = rules_now.lines(rules, killer_toml.config_of({"protect": {"shipped": False}}), table)
     table.close()
     assert len(found) == 2

@@ -82,13 +82,19 @@ def test_the_process_that_holds_most_comes_first_of_all(scene):
 
 
 def test_what_can_not_die_or_does_not_help_is_not_a_candidate(scene):
-    scene.proc.process(101, oom_score=0)
+    scene.proc.process(101, oom_score=0, resident_pages=0)
     scene.proc.process(102, flags=PF_KTHREAD)
     scene.proc.process(103, state=b"Z")
     scene.proc.process(104, oom_score_adj=-1000)
     scene.proc.process(105, anonymous_kib=1000)
     scene.proc.process(106)
     assert scene.rank() == [106]
+
+
+def test_a_score_that_was_rounded_down_to_0_hides_no_process(scene):
+    for pid in range(101, 104):
+        scene.proc.process(pid, oom_score=0, anonymous_kib=pid * 1000)
+    assert scene.rank() == [103, 102, 101]
 
 
 def test_a_process_that_exits_while_it_is_read_is_left_out(scene):

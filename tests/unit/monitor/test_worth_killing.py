@@ -12,6 +12,7 @@ from bustd_monitor.deciding.actions import Ask, Basis, NothingGrows, NoVictim
 from bustd_monitor.deciding.stages import Stage
 from bustd_monitor.deciding.states import State
 from bustd_monitor.deciding.worth_killing import Relief, needed_bytes, worth_asking_for, worth_it_ahead
+from bustd_monitor.ranking.order import Cause, Move
 from tests.unit.monitor.making import DEFAULTS, GIB, MIB, candidate, psi, reading
 
 CONDITIONS = DEFAULTS.conditions
@@ -224,3 +225,49 @@ def test_where_another_condition_fires_too_that_one_takes_whom_a_forecast_would_
     pressed = reading(2 * GIB, pressure=psi(60))
     _, (ask,) = states.on_ranking(state, (growing(101, 900, 0),), pressed, 200, CONDITIONS)
     assert ask.finding.name == "pressure"
+
+
+# oom_score_adj
+
+
+def adjusted(pid: int, mib: int, adj_mib: int):
+    one = candidate(pid, held_bytes=mib * MIB)
+    move = Move(Cause.OOM_SCORE_ADJ, adj_mib * MIB)
+    return one._replace(badness=one.badness + move.moved_bytes, moves=(move,) if adj_mib else ())
+
+
+def by_badness(*candidates) -> list[int]:
+    in_order = sorted(candidates, key=lambda one: one.badness, reverse=True)
+    return pids(worth_asking_for(tuple(in_order), FIRING, FLOOR).candidates)
+
+
+def test_oom_score_adj_puts_none_that_can_not_end_the_shortage_before_one_that_can():
+    small = [adjusted(pid, 300, 3000) for pid in range(1, 5)]
+    assert by_badness(*small, adjusted(9, 900, 0))[0] == 9
+    assert by_badness(adjusted(1, 600, 3000), adjusted(9, 900, 0)) == [1, 9], "it ends the shortage too"
+
+
+def test_a_large_one_whose_oom_score_adj_was_lowered_does_not_see_the_small_die_before_it():
+    assert by_badness(adjusted(1, 300, 0), adjusted(2, 300, 0), adjusted(9, 2000, -8000))[0] == 9
+    assert by_badness(adjusted(1, 600, 0), adjusted(9, 2000, -8000)) == [1, 9]
+
+
+def test_what_comes_first_for_another_reason_than_oom_score_adj_stays_first():
+    preferred = adjusted(1, 300, 100)._replace(badness=3000 * MIB)
+    assert by_badness(preferred, adjusted(9, 900, 0)) == [1, 9]
+    assert by_badness(adjusted(1, 300, 3000), adjusted(8, 600, 4000), preferred._replace(badness=9999 * MIB))[0] == 1
+
+
+ADJUSTED = st.lists(st.tuples(st.integers(128, 2000), st.integers(-4000, 4000)), min_size=1, max_size=12)
+
+
+@given(ADJUSTED)
+def test_whatever_the_adjs_are_none_is_lost_and_those_that_end_it_keep_their_order(sizes):
+    found = [adjusted(place, *one) for place, one in enumerate(sizes)]
+    found.sort(key=lambda one: one.badness, reverse=True)
+    order = worth_asking_for(tuple(found), FIRING, FLOOR).candidates
+    assert sorted(pids(order)) == sorted(pids(found))
+    ends_it = [one for one in order if one.held_bytes >= 512 * MIB]
+    assert ends_it == [one for one in found if one in ends_it]
+    if ends_it:
+        assert order[0] in ends_it, "by size alone each of them comes before any that holds less"
