@@ -1,5 +1,6 @@
 """A victim that holds the lock of its own memory for ever, by a FUSE file: neither half waits for it."""
 
+import ctypes
 import signal
 import subprocess
 import time
@@ -9,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from bustd_protocol.messages import Exited, Fate, Outcome, Ping, Pong
-from bustd_shared.daemon import libc
 from tests.support import fuse, pair, victims
 from tests.support.dialogue import peer
 from tests.support.fuse import Held
@@ -46,7 +46,7 @@ def test_the_killer_serves_on_while_its_victim_can_not_die(
         kill(monitor, bystander)
 
 
-@pytest.mark.skipif(not libc._process_mrelease, reason="this C library does not know process_mrelease")
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "process_mrelease"), reason="no process_mrelease here")
 def test_the_monitors_loop_goes_on_while_its_threads_wait_for_the_victim(place: Path, held: Held) -> None:
     """It asks for the next process, and it ends at SIGTERM in the ordinary way while the threads still hang.
 
