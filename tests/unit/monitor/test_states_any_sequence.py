@@ -62,9 +62,9 @@ def steps(*kinds: str) -> st.SearchStrategy[list[Step]]:
         CANDIDATES,
         REASONS,
         st.integers(0, 3000),
-        st.sampled_from(Fate),
+        st.sampled_from(list(Fate)),
         st.sampled_from([0, 5]),
-        st.sampled_from(Signal),
+        st.sampled_from(list(Signal)),
     )
     return st.lists(step, min_size=15, max_size=40)
 
