@@ -42,13 +42,9 @@ class Victim(NamedTuple):
 
 
 class Machine(NamedTuple):
-    """Memory of the whole machine, or of the control group that is watched, in bytes.
-
-    `some_avg10`: pressure (PSI some avg10) in percent, 0 where PSI is off.
-    """
+    """Memory of the whole machine, or of the control group that is watched, in bytes."""
 
     meminfo: procfs.Meminfo
-    some_avg10: float
 
 
 def open_victim(pid: int, proc: str = "/proc") -> Victim | Reason:
@@ -117,28 +113,15 @@ def descends_from(stat: procfs.Stat, ancestor: int, proc: str = "/proc") -> bool
 
 
 class MachineFiles:
-    """/proc/meminfo and /proc/pressure/memory, kept open: in a crisis there may be no free descriptor."""
+    """/proc/meminfo, kept open: in a crisis there may be no free descriptor."""
 
     def __init__(self, proc: str = "/proc") -> None:
         self._meminfo = os.open(f"{proc}/meminfo", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            self._pressure = os.open(f"{proc}/pressure/memory", os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            self._pressure = -1
 
     def read(self) -> Machine | None:
         """A reading of this moment; None where /proc/meminfo makes no sense."""
         meminfo = procfs.parse_meminfo(os.pread(self._meminfo, _MOST_BYTES, 0))
-        return None if meminfo is None else Machine(meminfo, self._some_avg10())
-
-    def _some_avg10(self) -> float:
-        if self._pressure < 0:
-            return 0.0
-        try:
-            pressure = procfs.parse_pressure(os.pread(self._pressure, 512, 0))
-        except OSError:  # EOPNOTSUPP: PSI is switched off
-            return 0.0
-        return 0.0 if pressure is None else pressure.some_avg10
+        return None if meminfo is None else Machine(meminfo)
 
 
 class CgroupFiles:
@@ -153,9 +136,7 @@ class CgroupFiles:
     def read(self) -> Machine | None:
         """A reading of this moment; None where it makes no sense, or there is no such group."""
         memory = self._files.read()
-        if memory is None:
-            return None
-        return Machine(memory.meminfo, memory.pressure.some_avg10 if memory.pressure else 0.0)
+        return None if memory is None else Machine(memory.meminfo)
 
 
 def _read(pid: int, proc: str) -> ProcEntry | None:

@@ -15,8 +15,8 @@ from bustd_shared.rules.protection import Protection
 NO_DESCRIPTOR = -1
 
 LIMITS = (
-    *("claimed_percent", "minimum_mib", "minimum_percent", "available_percent", "pressured_available_percent"),
-    *("pressure_some_avg10", "burst", "interval_ms", "per_minute", "term_ms", "stuck_ms"),
+    *("claimed_percent", "minimum_mib", "minimum_percent", "available_percent"),
+    *("burst", "interval_ms", "per_minute", "term_ms", "stuck_ms"),
 )
 """The fields that are killer.toml's, under their names there."""
 
@@ -38,8 +38,6 @@ class Policy(NamedTuple):
     minimum_mib: int
     minimum_percent: int
     available_percent: int
-    pressured_available_percent: int
-    pressure_some_avg10: int
     burst: int
     interval_ms: int
     per_minute: int

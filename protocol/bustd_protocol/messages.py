@@ -107,8 +107,6 @@ class KillerHello(NamedTuple):
     claimed_percent: int
     minimum_bytes: int
     available_percent: int
-    pressured_available_percent: int
-    pressure_some_percent: int
     term_grace_ms: int
     stuck_ms: int
     flight_id: int
@@ -236,8 +234,6 @@ LAYOUT: dict[type[Message], tuple[int, tuple[FieldKind, ...]]] = {
             _PID,
             _PERCENT,
             _UINT63,
-            _PERCENT,
-            _PERCENT,
             _PERCENT,
             _UINT32,
             _UINT32,

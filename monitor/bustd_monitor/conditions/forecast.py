@@ -26,7 +26,7 @@ KEYS: Schema = {
         "number", 2, "At the present rate, memory and swap are used up within this many seconds.", 0.1, 60
     ),
     "available_percent": Key(
-        "number", 20, "Available memory is at most this percentage of what programs can use.", 0.1, 100
+        "number", 8, "Available memory is at most this percentage of what programs can use.", 0.1, 100
     ),
 }
 
@@ -39,8 +39,7 @@ def judge(seen: Seen, forecast: Forecast) -> Finding:
     foreseen = fill.foreseen_ms(filling, reading) if scarce else None
     fires = foreseen is not None and foreseen < forecast.exhaustion_seconds * 1000
     headroom = max(reading.available - least, 0)
-    filled_ahead = int(fill.rate(filling).per_second * forecast.exhaustion_seconds) if fires else 0
-    return Finding(CONDITION, scarce, fires, headroom, Signal.TERM, fill.look_again_ms(filling), filled_ahead)
+    return Finding(CONDITION, scarce, fires, headroom, Signal.TERM, fill.look_again_ms(filling), is_ahead=True)
 
 
 def demands(reading: Reading, forecast: Forecast) -> str:

@@ -14,7 +14,7 @@ from bustd_shared.rules.schema import Schema, Values
 from ..sensing.reading import Reading
 from . import emergency, filling, floor, forecast, pressure, stall, trends
 from .emergency import Emergency
-from .finding import Condition, Finding, Seen
+from .finding import Condition, Finding, Seen, killer_warning
 from .floor import Floor
 from .forecast import Forecast
 from .killer_limits import KillerLimits
@@ -122,7 +122,7 @@ def _enough_percent(conditions: Conditions, *, is_free: bool) -> float:
 
 def killer_warnings(conditions: Conditions, limits: KillerLimits) -> list[str]:
     """A sentence for each condition that is switched on and can fire while the killer would answer `not_short`."""
-    warnings = [one.killer_warning(one, settings, limits) for one, settings in switched_on(conditions)]
+    warnings = [killer_warning(one, settings, limits) for one, settings in switched_on(conditions)]
     return [warning for warning in warnings if warning]
 
 

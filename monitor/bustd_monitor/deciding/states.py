@@ -83,7 +83,7 @@ def on_reading(state: State, reading: Reading, now_ms: int, conditions: Conditio
     advanced = table.advanced(state.trends, reading, now_ms, conditions)
     found = findings(Seen(reading, advanced), conditions)
     if now_ms < state.ahead_hold_until_ms and state.stage is not Stage.SETTLE:
-        found = tuple(one if one.filled_ahead is None else one._replace(fires=False) for one in found)
+        found = tuple(one._replace(fires=False) if one.is_ahead else one for one in found)
     readings = min(state.readings + 1, READINGS_BEFORE_A_KILL)
     state = state._replace(trends=advanced, found=found, readings=readings)
     firing = firing_now(state)
@@ -110,12 +110,12 @@ def on_ranking(
     if not firing:
         return _over(state, now_ms), (ShortageIsOver(),)
     for finding in firing:
-        worthy = candidates if finding.filled_ahead is None else worth_it_ahead(candidates, finding.filled_ahead)
+        worthy = worth_it_ahead(candidates) if finding.is_ahead else candidates
         choice = worth_asking_for(worthy, reading, conditions.floor)
         if choice.candidates:
             break
     else:
-        if any(one.filled_ahead is None for one in firing):
+        if any(not one.is_ahead for one in firing):
             return _no_victim(state, _none_would_help(candidates, reading), now_ms, _NO_VICTIM_HOLD_MS)
         state = state._replace(ahead_hold_until_ms=now_ms + _AHEAD_HOLD_MS)
         news = NothingGrows() if candidates else _none_would_help(candidates, reading)

@@ -59,9 +59,9 @@ def worth_asking_for(candidates: tuple[Candidate, ...], reading: Reading, floor:
     return Choice((), Relief.NONE, needed)
 
 
-def worth_it_ahead(candidates: tuple[Candidate, ...], filled_ahead: int) -> tuple[Candidate, ...]:
-    """Before memory is short only processes that take it may die, or those that hold what is filled in the time ahead.
+def worth_it_ahead(candidates: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
+    """Before memory is short only processes that take it may die, however much others hold.
 
     A tmpfs that fills up belongs to no process: any that died for it would have died in vain.
     """
-    return tuple(one for one in candidates if grows(one.process) or one.held_bytes >= filled_ahead)
+    return tuple(one for one in candidates if grows(one.process))

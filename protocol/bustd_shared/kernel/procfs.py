@@ -64,6 +64,16 @@ class Meminfo(NamedTuple):
     swap_total: int
     swap_free: int
 
+    @property
+    def user_space(self) -> int:
+        """What user space can have: available plus anonymous memory, at least 1 and at most all memory.
+
+        Programs always have anonymous memory. Where it is 0, the line is missing or another machine's (lxcfs), and it
+        is all memory.
+        """
+        whole = (self.available or 0) + self.anonymous if self.anonymous else self.total
+        return max(min(whole, self.total), 1)
+
 
 class MemoryPressure(NamedTuple):
     """/proc/pressure/memory: avg10 in percent, totals in microseconds. A missing `full` line counts as 0."""

@@ -14,7 +14,7 @@ from bustd_shared.daemon.record import NamedTuple
 
 from .schema import Problem, Schema, Values
 from .suspicious import suspicions
-from .validation import validate
+from .validation import obsolete, validate
 
 MOST_BYTES = 2**20
 """A longer file can't be a configuration, and to parse it would take memory that the machine may not have."""
@@ -73,7 +73,7 @@ def add(reading: Loaded, document: Values, schema: Schema, file: str) -> Loaded:
         reading.problems + problems,
         reading.files,
         reading.origins | dict.fromkeys(_dotted(values), file),
-        (*reading.warnings, *suspicions(values, schema, file)),
+        (*reading.warnings, *obsolete(document, schema, file), *suspicions(values, schema, file)),
     )
 
 
