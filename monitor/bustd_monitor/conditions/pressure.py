@@ -84,8 +84,8 @@ def demands(reading: Reading, pressure: Pressure) -> str:
     most_swap = size(max(reading.swap_total, reading.ram) * pressure.swap_percent / 100)
     return (
         f"free at most {pressure.free_percent:g} % ({size(reading.ram * pressure.free_percent / 100)}), "
-        f"PSI some avg10 at least {pressure.psi_some_avg10:g} and as much in the last 2 s, while the kernel reclaims for "
-        f"the machine, available at most {pressure.available_percent:g} %"
+        f"PSI some avg10 at least {pressure.psi_some_avg10:g} and as much in the last 2 s, while the kernel reclaims "
+        f"for the machine, available at most {pressure.available_percent:g} %"
         + (f" and free swap at most {most_swap}" if reading.swap_total else "")
     )
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from bustd_shared.kernel import procfs
+import time
+from collections.abc import Callable
+
+from bustd_shared.kernel import cgroups, procfs
 
 from .arc import Arc
+from .group_stalls import GroupStalls
 from .held_file import HeldFile
 from .meminfo import parse_swappable, parse_unfreeable
 from .quick_look import QuickLook
-from .reading import Reading, Refaults, lower_bound
+from .reading import Reading, Refaults, Unlimited, lower_bound
 from .swaps import Swaps
 from .sysinfo import read_sysinfo
 from .vmstat import VMSTAT_BYTES, parse_vmstat
@@ -27,7 +31,7 @@ class Unreadable(Exception):
 class Sensor:
     """Reads the machine's memory. The files are opened once. `proc` is where procfs is mounted, `sys` sysfs."""
 
-    def __init__(self, proc: str = "/proc", sys: str = "/sys") -> None:
+    def __init__(self, proc: str = "/proc", sys: str = "/sys", clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
         self._meminfo = HeldFile(f"{proc}/meminfo", _MEMINFO_BYTES)
         if self._meminfo.trouble:
             raise Unreadable(self._meminfo.trouble.replace("meminfo:", "meminfo can't be read:"))
@@ -46,6 +50,8 @@ class Sensor:
             why = f"{self._pressure.trouble} (boot with psi=1)" if self._pressure.trouble else ""
             self.pressure_trouble = why or f"{proc}/pressure/memory has no line that begins with `some`"
         self._arc, self._swaps = Arc(proc), Swaps(proc, sys)
+        self._clock_ns = clock_ns
+        self._group_stalls = GroupStalls(cgroups.hierarchy(f"{sys}/fs/cgroup"), proc)
         self._vmstat = HeldFile(f"{proc}/vmstat", VMSTAT_BYTES)
         self.quick_look: QuickLook | None = QuickLook(
             self._meminfo, self._arc, self._watermark_bytes, sysinfo_is_usable=self.sysinfo_is_usable
@@ -70,8 +76,9 @@ class Sensor:
             return None
         unfreeable = parse_unfreeable(data)
         available = min(meminfo.available + self._arc.reclaimable_bytes(), meminfo.total)
-        total = max(available + meminfo.anonymous, 1)
+        total = meminfo._replace(available=available).user_space
         pressure = procfs.parse_pressure(self._pressure.read())
+        may_be_scarce = available * 100 <= total * _REFAULTS_BELOW_PERCENT
         return Reading(
             ram=meminfo.total,
             free=meminfo.free if quick is None else quick.free,
@@ -83,11 +90,13 @@ class Sensor:
             swap_usable=self._swap_usable(meminfo, data),
             shared=unfreeable.shared,
             hugetlb=unfreeable.hugetlb,
-            refaults=self._refaults(pressure, available * 100 <= total * _REFAULTS_BELOW_PERCENT),
+            refaults=self._refaults(pressure, may_be_scarce),
+            unlimited=self._unlimited(pressure, may_be_scarce),
         )
 
     def close(self) -> None:
         """Close the files."""
+        self._group_stalls.end()
         for held in (self._meminfo, self._pressure, self._arc, self._swaps, self._vmstat):
             held.close()
 
@@ -95,6 +104,13 @@ class Sensor:
         if not meminfo.swap_total:
             return 0
         return self._swaps.usable_bytes(meminfo.swap_total, meminfo.swap_free, parse_swappable(data))
+
+    def _unlimited(self, pressure: procfs.MemoryPressure | None, may_be_scarce: bool) -> Unlimited | None:
+        """The stalls of programs that meet no limit of their own, read only where memory may be scarce."""
+        if pressure is None or not may_be_scarce:
+            self._group_stalls.end()
+            return None
+        return self._group_stalls.read(pressure, self._clock_ns() // 1_000_000)
 
     def _refaults(self, pressure: procfs.MemoryPressure | None, may_be_scarce: bool) -> Refaults | None:
         """The refaults, read only where memory may be scarce and a program has stalled since they were read last."""

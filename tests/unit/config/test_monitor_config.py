@@ -2,8 +2,8 @@ import os
 
 import pytest
 
-from bustd_monitor.conditions.floor import Floor
 from bustd_monitor.conditions.emergency import Emergency
+from bustd_monitor.conditions.floor import Floor
 from bustd_monitor.conditions.forecast import Forecast
 from bustd_monitor.conditions.pressure import Pressure
 from bustd_monitor.conditions.stall import Stall
