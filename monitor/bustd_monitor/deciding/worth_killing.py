@@ -59,6 +59,18 @@ def worth_asking_for(candidates: tuple[Candidate, ...], reading: Reading, floor:
     return Choice((), Relief.NONE, needed)
 
 
+def worth_a_second(choice: Choice, filled_bytes: int) -> Choice:
+    """What is left of a choice in which no process grows, where one has died for nothing that grew within a minute.
+
+    Then what fills memory is probably held by no process, and one innocent program after another would die for it.
+    Where that is seen, none dies; otherwise only one that holds half of what is missing.
+    """
+    if filled_bytes >= choice.needed_bytes // 4:
+        return choice._replace(candidates=(), relief=Relief.NONE)
+    large = tuple(one for one in choice.candidates if one.held_bytes >= choice.needed_bytes // 2)
+    return choice._replace(candidates=large, relief=choice.relief if large else Relief.NONE)
+
+
 def worth_it_ahead(candidates: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
     """Before memory is short only processes that take it may die, however much others hold.
 

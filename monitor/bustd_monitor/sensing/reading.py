@@ -53,10 +53,15 @@ class Reading(NamedTuple):
     `hugetlb` is set aside for huge pages: the death of a process frees neither. `pressure` and `refaults` are None
     where the kernel has none or they were not read.
 
+    `kernel` is memory of the kernel that can't be reclaimed, 0 where it was not read, `page_tables` are of programs.
+
+    `oom_kills`: how many processes the kernel has killed since boot for want of memory, of the machine or of a control
+    group; read once a second at most.
+
     `unlimited` None: that was not read, and `pressure` is the pressure of all programs.
 
     `is_whole` False: only sysinfo was read, because enough memory is free. Then `available` is a lower bound of the
-    true value, `total` an upper bound, and the fields of swap are 0.
+    true value, `total` an upper bound, and the fields of swap are 0, except that `swap_total` may be known.
     """
 
     ram: int
@@ -72,6 +77,9 @@ class Reading(NamedTuple):
     refaults: Refaults | None = None
     is_whole: bool = True
     unlimited: Unlimited | None = None
+    kernel: int = 0
+    page_tables: int = 0
+    oom_kills: int = 0
 
     @property
     def room_bytes(self) -> int:
@@ -79,6 +87,6 @@ class Reading(NamedTuple):
         return self.available + self.swap_free
 
 
-def lower_bound(ram: int, free: int, available: int) -> Reading:
+def lower_bound(ram: int, free: int, available: int, swap_total: int = 0) -> Reading:
     """What is certain of the machine while at least this much is available, whatever else could be read."""
-    return Reading(ram, free, ram, available, 0, 0, None, is_whole=False)
+    return Reading(ram, free, ram, available, swap_total, 0, None, is_whole=False)

@@ -11,12 +11,12 @@ from .arc import Arc
 from .group_stalls import GroupStalls
 from .held_file import HeldFile
 from .meminfo import parse_swappable, parse_unfreeable
-from .protected import SELDOM_MS, Protected
+from .protected import OFTEN_MS, SELDOM_MS, Protected
 from .quick_look import QuickLook
 from .reading import Reading, Refaults, Unlimited, lower_bound
 from .swaps import Swaps
 from .sysinfo import read_sysinfo
-from .vmstat import VMSTAT_BYTES, parse_vmstat
+from .vmstat import VMSTAT_BYTES, parse_oom_kills, parse_vmstat
 from .watermarks import watermark_bytes
 
 _MEMINFO_BYTES = 8192
@@ -65,6 +65,7 @@ class Sensor:
         )
         self._proc, self._watermarks_read_ms = proc, clock_ns() // 1_000_000
         self._stalled_us = -1
+        self._oom_kills, self._oom_kills_read_ms = 0, -SELDOM_MS
         self._last_refaults: Refaults | None = None
 
     def read(self, enough_free_percent: float = 100) -> Reading | None:
@@ -79,7 +80,8 @@ class Sensor:
         if quick is not None:
             available = quick.free - self._watermark_bytes
             if available * 100 > quick.total * enough_free_percent:
-                return lower_bound(quick.total, quick.free, available)
+                bound = lower_bound(quick.total, quick.free, available, quick.swap_total)
+                return bound._replace(oom_kills=self._read_oom_kills(now_ms, SELDOM_MS))
         data = self._meminfo.read()
         meminfo = procfs.parse_meminfo(data)
         if meminfo is None or meminfo.available is None:
@@ -107,8 +109,11 @@ class Sensor:
             swap_usable=self._swap_usable(meminfo, data),
             shared=unfreeable.shared,
             hugetlb=unfreeable.hugetlb,
+            kernel=unfreeable.kernel,
+            page_tables=unfreeable.page_tables,
             refaults=self._refaults(pressure, may_be_scarce),
             unlimited=unlimited,
+            oom_kills=self._read_oom_kills(now_ms, OFTEN_MS),
         )
 
     def close(self) -> None:
@@ -131,6 +136,12 @@ class Sensor:
                 self._watermark_bytes = watermark_bytes(meminfo.total, self._proc)
                 if self.quick_look is not None:
                     self.quick_look.watermark_bytes = self._watermark_bytes
+
+    def _read_oom_kills(self, now_ms: int, every_ms: int) -> int:
+        if now_ms - self._oom_kills_read_ms >= every_ms:
+            self._oom_kills_read_ms = now_ms
+            self._oom_kills = parse_oom_kills(self._vmstat.read())
+        return self._oom_kills
 
     def _stalls(self, pressure: procfs.MemoryPressure | None, unlimited: Unlimited | None, now_ms: int) -> bool:
         """Whether programs at no limit of their own stalled in the last second or two."""

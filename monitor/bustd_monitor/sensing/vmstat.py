@@ -34,5 +34,10 @@ def parse_vmstat(data: bytes) -> Refaults | None:
     )
 
 
+def parse_oom_kills(data: bytes) -> int:
+    """How many processes the kernel has killed for want of memory, control groups at their limits included."""
+    return number_after(data, b"oom_kill ") or 0
+
+
 def _sum(data: bytes, names: tuple[bytes, ...]) -> int:
     return sum(number_after(data, name) or 0 for name in names)

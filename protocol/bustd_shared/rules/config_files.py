@@ -12,9 +12,10 @@ import tomllib
 
 from bustd_shared.daemon.record import NamedTuple
 
+from .obsolete import obsolete
 from .schema import Problem, Schema, Values
 from .suspicious import suspicions
-from .validation import obsolete, validate
+from .validation import validate
 
 MOST_BYTES = 2**20
 """A longer file can't be a configuration, and to parse it would take memory that the machine may not have."""

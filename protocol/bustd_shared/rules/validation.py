@@ -65,18 +65,6 @@ def validate(document: Values, schema: Schema, file: str) -> tuple[Values, list[
     return _table(document, schema, "", review), review.problems
 
 
-def obsolete(document: Values, schema: Schema, file: str, prefix: str = "") -> list[Problem]:
-    """A warning for each key of the document that has no effect any more."""
-    found_keys = []
-    for name, found in document.items():
-        spec = schema.get(name)
-        if isinstance(spec, Key) and spec.kind == OBSOLETE:
-            found_keys.append(Problem(file, prefix + name, f"has no effect any more: {spec.meaning}"))
-        elif isinstance(spec, dict) and isinstance(found, dict):
-            found_keys += obsolete(found, spec, file, f"{prefix}{name}.")
-    return found_keys
-
-
 def above(values: Values, origins: dict[str, str], key: str, limit: str) -> list[Problem]:
     """The Problem that `key` is above the key `limit`, in the file that gave one of them. `values` is complete."""
     value, highest = _at(values, key), _at(values, limit)
