@@ -32,8 +32,9 @@ class Finding(NamedTuple):
     `headroom`: bytes that must be taken before it can be scarce. `look_again_ms`: it needs another reading after this
     time; None: no hurry.
 
-    `is_ahead`: the condition fires before memory is short. Then only a process that grows is worth killing; and where
-    there is none, this condition is held back alone.
+    `filled_ahead`: the condition fires before memory is short, and this many bytes will be filled in the time that it
+    looks ahead. Then only a process that takes memory is worth killing; and where there is none, this condition is held
+    back alone. None: it fires when memory is short.
     """
 
     condition: Condition
@@ -42,7 +43,7 @@ class Finding(NamedTuple):
     headroom: int
     signal: Signal
     look_again_ms: int | None = None
-    is_ahead: bool = False
+    filled_ahead: int | None = None
 
     @property
     def name(self) -> str:

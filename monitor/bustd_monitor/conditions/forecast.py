@@ -39,7 +39,8 @@ def judge(seen: Seen, forecast: Forecast) -> Finding:
     foreseen = fill.foreseen_ms(filling, reading) if scarce else None
     fires = foreseen is not None and foreseen < forecast.exhaustion_seconds * 1000
     headroom = max(reading.available - least, 0)
-    return Finding(CONDITION, scarce, fires, headroom, Signal.TERM, fill.look_again_ms(filling), is_ahead=True)
+    filled_ahead = int(fill.rate(filling).per_second * forecast.exhaustion_seconds) if fires else 0
+    return Finding(CONDITION, scarce, fires, headroom, Signal.TERM, fill.look_again_ms(filling), filled_ahead)
 
 
 def demands(reading: Reading, forecast: Forecast) -> str:

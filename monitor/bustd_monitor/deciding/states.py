@@ -14,7 +14,7 @@ from ..conditions import filled, table, trends
 from ..conditions.finding import Finding, Seen
 from ..conditions.table import Conditions, findings
 from ..conditions.trends import Trends
-from ..ranking.order import Candidate, grows
+from ..ranking.order import Candidate
 from ..sensing.reading import Reading
 from .actions import (
     Action,
@@ -33,7 +33,7 @@ from .actions import (
     SwapWent,
 )
 from .stages import Event, Stage, next_phase
-from .worth_killing import worth_a_second, worth_asking_for, worth_it_ahead
+from .worth_killing import takes_memory, worth_a_second, worth_asking_for, worth_it_ahead
 
 READINGS_BEFORE_A_KILL = 2
 """A monitor that has just come up asks for no kill before it has seen this many."""
@@ -64,7 +64,8 @@ class State(NamedTuple):
     `ahead_hold_until_ms`: until then the conditions that fire ahead of a shortage are held back, and they alone, as no
     process was worth it. `refused` (PID, start time) are not asked for before it is quiet again; the `stuck` among them
     are not asked for as long as they live. `spared` (PID, start time, until when) get SIGKILL at once.
-    `still_death_ms`: when a process that did not grow died last.
+    `still_death_ms`: when a process died last in a shortage for which no process grew. `nothing_grows`: so it was at
+    the last ranking.
     """
 
     stage: Stage = Stage.CALM
@@ -80,6 +81,7 @@ class State(NamedTuple):
     no_victim_said_ms: int | None = None
     flight: Flight | None = None
     still_death_ms: int | None = None
+    nothing_grows: bool = False
     found: tuple[Finding, ...] = ()
 
 
@@ -92,7 +94,7 @@ def on_reading(state: State, reading: Reading, now_ms: int, conditions: Conditio
     found = findings(Seen(reading, advanced), conditions)
     happened = _happened(state.trends, reading)
     if now_ms < state.ahead_hold_until_ms and state.stage is not Stage.SETTLE:
-        found = tuple(one._replace(fires=False) if one.is_ahead else one for one in found)
+        found = tuple(one if one.filled_ahead is None else one._replace(fires=False) for one in found)
     readings = min(state.readings + 1, READINGS_BEFORE_A_KILL)
     state = state._replace(trends=advanced, found=found, readings=readings)
     state, actions = _on_findings(state, now_ms)
@@ -123,19 +125,20 @@ def on_ranking(
     firing = firing_now(state)
     if not firing:
         return _over(state, now_ms), (ShortageIsOver(),)
-    nothing_grows = not any(grows(one.process) for one in candidates)
+    nothing_grows = not any(takes_memory(one.process, reading) for one in candidates)
+    state = state._replace(nothing_grows=nothing_grows)
     filled_by = filled.grown(state.trends.fillers, reading) if nothing_grows else filled.NOTHING
     died_ms = state.still_death_ms
     is_second = nothing_grows and died_ms is not None and now_ms - died_ms < _DEARER_MS
     for finding in firing:
-        worthy = worth_it_ahead(candidates) if finding.is_ahead else candidates
+        worthy = candidates if finding.filled_ahead is None else worth_it_ahead(candidates, finding.filled_ahead)
         choice = worth_asking_for(worthy, reading, conditions.floor)
         if is_second:
             choice = worth_a_second(choice, filled_by.together)
         if choice.candidates:
             break
     else:
-        if any(not one.is_ahead for one in firing):
+        if any(one.filled_ahead is None for one in firing):
             return _no_victim(
                 state, _none_would_help(candidates, reading, filled_by, is_second=is_second), now_ms, _NO_VICTIM_HOLD_MS
             )
@@ -155,7 +158,7 @@ def on_verdict(state: State, asked: Asked, verdict: Verdict, now_ms: int) -> Ste
     process, reaction = asked.candidate.process, REACTIONS[verdict.reason]
     if verdict.reason is Reason.NONE:
         flight = Flight(process.pid, process.start_ticks, asked.signal)
-        still_ms = state.still_death_ms if grows(process) else now_ms
+        still_ms = now_ms if state.nothing_grows else state.still_death_ms
         return _moved(state, Event.FLYING)._replace(flight=flight, queue=(), still_death_ms=still_ms), ()
     if asked.candidate.scope is not Scope.PROCESS and reaction in _REFUSES_THE_COMPANY and state.finding is not None:
         alone = asked.candidate._replace(scope=Scope.PROCESS, held_bytes=process.held_bytes)

@@ -8,7 +8,7 @@ from ..conditions.filled import Filled
 
 _TOOK = ("tmpfs and shared memory took", "huge pages took", "the kernel took", "drivers or a balloon took")
 _NAMES = (*_TOOK, "RAM is smaller by", "swap is smaller by")
-_LEAST = 16 * 2**20
+_LEAST = 64 * 2**20
 
 
 def grew(filled: Filled) -> str:

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from bustd_monitor.sensing import sensor as sensor_module
 from bustd_monitor.sensing.arc import Arc, parse_arcstats
-from bustd_monitor.sensing.reading import Refaults
+from bustd_monitor.sensing.reading import Refaults, Unlimited
 from bustd_monitor.sensing.sensor import Sensor
 from bustd_monitor.sensing.sysinfo import Sysinfo
 from bustd_monitor.sensing.vmstat import parse_vmstat
+from tests.fakes.cgroupfs import FakeHierarchy
 from tests.fakes.procfs import FakeProc
 
 KIB = 1024
@@ -180,3 +181,46 @@ def test_a_reading_tells_what_swap_can_relieve_and_what_no_death_frees(proc, ope
 def test_a_reading_by_sysinfo_alone_says_that_it_is_not_whole(opened, monkeypatch):
     monkeypatch.setattr(sensor_module, "read_sysinfo", lambda: Sysinfo(16_000 * KIB, 15_000 * KIB))
     assert not opened().read(enough_free_percent=15).is_whole
+
+
+def test_a_reading_tells_what_the_kernel_holds_and_the_page_tables_of_programs(proc, opened):
+    proc.write(
+        "meminfo",
+        b"MemTotal: 16000 kB\nMemFree: 500 kB\nMemAvailable: 1000 kB\nAnonPages: 7000 kB\nKernelStack: 8 kB\n"
+        b"PageTables: 300 kB\nSUnreclaim: 900 kB\nPercpu: 40 kB\n",
+    )
+    reading = opened().read()
+    assert (reading.kernel, reading.page_tables) == (948 * KIB, 300 * KIB)
+
+
+def test_kills_of_the_kernel_are_read_once_a_second_and_once_a_minute_while_enough_is_free(proc, monkeypatch):
+    now_ms = [0]
+    proc.write("vmstat", VMSTAT + b"oom_kill 3\n")
+    sensor = Sensor(proc.path, str(proc.directory.parent / "sys"), lambda: now_ms[0] * 1_000_000)
+
+    def kills(at_ms: int, **how: float) -> int:
+        now_ms[0] = at_ms
+        return sensor.read(**how).oom_kills
+
+    assert kills(0) == 3
+    proc.write("vmstat", VMSTAT + b"oom_kill 5\n")
+    assert (kills(999), kills(1000)) == (3, 5)
+    proc.write("vmstat", VMSTAT + b"oom_kill 9\n")
+    monkeypatch.setattr(sensor_module, "read_sysinfo", lambda: Sysinfo(16_000 * KIB, 15_000 * KIB, 7 * KIB))
+    sensor.sysinfo_is_usable = True
+    assert (kills(60_999, enough_free_percent=15), kills(61_000, enough_free_percent=15)) == (5, 9)
+    assert sensor.read(enough_free_percent=15).swap_total == 7 * KIB
+    sensor.close()
+
+
+def test_the_stalls_of_programs_at_no_limit_are_in_a_reading_where_memory_may_be_scarce(proc, tmp_path):
+    tree = FakeHierarchy(tmp_path)
+    (tmp_path / "sys/fs").mkdir(parents=True)
+    tree.directory.rename(tmp_path / "sys/fs/cgroup")
+    proc.write("1/cgroup", b"0::/init.scope\n")
+    sensor = Sensor(proc.path, str(tmp_path / "sys"))
+    proc.pressure(some_us=5, full_us=4)
+    assert sensor.read().unlimited == Unlimited(5, 4)
+    proc.meminfo(total_kib=16_000, available_kib=9000, anonymous_kib=6000)
+    assert sensor.read().unlimited is None
+    sensor.close()

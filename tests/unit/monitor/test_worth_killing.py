@@ -152,7 +152,10 @@ def filling_fast(left: float, at_ms: int = 0) -> Filling:
 
 def test_before_memory_is_short_only_a_process_that_takes_it_may_die_however_much_others_hold():
     leak, still, large = growing(101, 160, 10), growing(102, 159, 9), growing(103, 20_000, 0)
-    assert worth_it_ahead((leak, still, large)) == (leak,)
+    assert worth_it_ahead((leak, still, large), 200 * MIB) == (leak,)
+    huge = growing(104, 1_000_000, 200)
+    assert worth_it_ahead((huge, large), 200 * MIB) == (huge,), "a sixteenth of its size would take a minute"
+    assert worth_it_ahead((huge, large), 200 * MIB + 1) == ()
 
 
 def test_a_forecast_takes_nobody_for_a_tmpfs_that_fills_up_and_a_floor_may():
