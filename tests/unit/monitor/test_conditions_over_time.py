@@ -198,3 +198,12 @@ def test_what_only_moves_to_swap_is_left_in_peace_for_half_a_minute_and_no_longe
         "a control group stalls at its own limit: the machine reclaims nothing"
     )
     assert the("stall", short, own_limit._replace(refaults=None)).fires, "nobody knows"
+
+
+def test_stall_needs_the_machines_own_reclaim_in_the_last_two_seconds_however_long_it_looks_back():
+    back, nothing = Refaults(90 * MIB, 0, 100 * MIB), Refaults(0, 0)
+    seconds = (*[Second(300, 300, back)] * 3, *[Second(300, 300, nothing)] * 2)
+    stalls = Stalls(5000, refaults=back, seconds=seconds)
+    assert not the("stall", reading(GIB), stalls, seconds=5).fires
+    moving = stalls._replace(seconds=(*seconds[:4], Second(300, 300, nothing._replace(kswapd_steps=1))))
+    assert the("stall", reading(GIB), moving, seconds=5).fires
