@@ -123,8 +123,8 @@ def judge_bytes(case: Case) -> Ruling:
 def judge_shortage(case: Case) -> Ruling:
     """Check 9: the machine is really short of memory.
 
-    Pressure alone proves nothing: a user with a memory cgroup of its own can make it on an idle machine. The share is
-    of what user space can have (available plus anonymous), so that a filled tmpfs does not shift it.
+    Pressure proves nothing and is not asked: a user with a memory cgroup of its own can make it on an idle machine. The
+    share is of what user space can have (available plus anonymous), so that a filled tmpfs does not shift it.
     """
     return shortage(case.machine, case.guard)
 
@@ -137,11 +137,9 @@ def shortage(machine: Machine | None, guard: Guard) -> Ruling:
     available = machine.meminfo.available
     if available is None:
         return Ruling(Reason.NOT_SHORT, "/proc/meminfo has no MemAvailable")
-    percent = 100 * available / max(available + machine.meminfo.anonymous, 1)
-    pressured = machine.some_avg10 >= policy.pressure_some_avg10
-    limit = policy.pressured_available_percent if pressured else policy.available_percent
-    if percent > limit:
-        return Ruling(Reason.NOT_SHORT, f"{percent:.1f} % available, pressure {machine.some_avg10:.1f} %")
+    percent = 100 * available / machine.meminfo.user_space
+    if percent > policy.available_percent:
+        return Ruling(Reason.NOT_SHORT, f"{percent:.1f} % available")
     return PASSED
 
 

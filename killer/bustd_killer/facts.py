@@ -38,13 +38,9 @@ class Victim(NamedTuple):
 
 
 class Machine(NamedTuple):
-    """Memory of the whole machine, or of the control group that is watched, in bytes.
-
-    `some_avg10`: pressure (PSI some avg10) in percent, 0 where PSI is off.
-    """
+    """Memory of the whole machine, or of the control group that is watched, in bytes."""
 
     meminfo: procfs.Meminfo
-    some_avg10: float
 
 
 def open_victim(pid: int, proc: str = "/proc") -> Victim | Reason:
@@ -115,27 +111,15 @@ def descends_from(stat: procfs.Stat, ancestor: int, proc: str = "/proc") -> bool
 
 
 class MachineFiles:
-    """/proc/meminfo and /proc/pressure/memory, kept open: in a crisis there may be no free descriptor."""
+    """/proc/meminfo, kept open: in a crisis there may be no free descriptor."""
 
     def __init__(self, proc: str = "/proc") -> None:
         self._meminfo = os.open(f"{proc}/meminfo", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            self._pressure = os.open(f"{proc}/pressure/memory", os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            self._pressure = -1
 
     def read(self) -> Machine | None:
         """A reading of this moment; None where /proc/meminfo makes no sense."""
         meminfo = procfs.parse_meminfo(os.pread(self._meminfo, _MOST_BYTES, 0))
-        return None if meminfo is None else Machine(meminfo, self._some_avg10())
-
-    def _some_avg10(self) -> float:
-        if self._pressure < 0:
-            return 0.0
-        try:
-            return procfs.some_avg10(os.pread(self._pressure, 512, 0))
-        except OSError:  # EOPNOTSUPP: PSI is switched off
-            return 0.0
+        return None if meminfo is None else Machine(meminfo)
 
 
 def _read(pid: int, proc: str) -> ProcEntry | None:

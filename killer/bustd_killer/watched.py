@@ -19,6 +19,4 @@ class CgroupFiles(MachineFiles):
     def read(self) -> Machine | None:
         """A reading of this moment; None where it makes no sense, or there is no such group."""
         memory = self._files.read()
-        if memory is None:
-            return None
-        return Machine(memory.meminfo, memory.pressure.some_avg10 if memory.pressure else 0.0)
+        return None if memory is None else Machine(memory.meminfo)

@@ -36,6 +36,7 @@ from .ranking.search import CandidateSearch
 from .ranking.terms import Rules
 from .reclaimer import MOST_HELD, Reclaimer
 from .reporting import connection, sentences
+from .reporting.repeated import Repeated
 from .sensing.cgroup_sensor import AnySensor
 from .sensing.members import Member, MemberReader, Members
 from .sensing.reading import Reading
@@ -83,6 +84,7 @@ class KillerDialogue:
         self._escalation: Escalate | None = None
         self._term_grace_ms = 0
         self._says_version = True
+        self._repeated = Repeated(log)
 
     # --- what the driver wants
 
@@ -98,7 +100,7 @@ class KillerDialogue:
         """Without a killer a ranking would only take the processor from what starts it again."""
         if self._client.is_ready or self.driver.config.dry_run:
             return 0
-        self._log(connection.UNREACHABLE)
+        self._repeated.say(connection.UNREACHABLE, self._now_ms())
         return _UNREACHABLE_HOLD_MS
 
     def second_look(self) -> Reading | None:
@@ -140,14 +142,12 @@ class KillerDialogue:
             self._continue()
         trouble = self._client.keep(now_ms)
         if trouble:
-            self._log(connection.not_connected(trouble))
+            self._repeated.say(connection.not_connected(trouble), now_ms, self._client.trouble)
 
     def due_ms(self) -> int | None:
         """When `keep` must be called again, None while nothing is due."""
-        due = [
-            at_ms for at_ms in (self._client.due_ms(), self._reclaimer.due_ms, self._put_off_ms()) if at_ms is not None
-        ]
-        return min(due, default=None)
+        times_ms = (self._client.due_ms(), self._reclaimer.due_ms, self._put_off_ms())
+        return min((at_ms for at_ms in times_ms if at_ms is not None), default=None)
 
     def ping(self, now_ms: int) -> None:
         """Now and then, at a reading that is due anyway: a killer that hangs must be noticed before the crisis."""
@@ -262,6 +262,7 @@ class KillerDialogue:
 
     def _meet(self, hello: KillerHello) -> None:
         """A killer has said Hello: its limits are known, and so is the kill that it has in flight."""
+        self._repeated.forget()
         self._log(connection.connected(hello))
         for warning in killer_warnings(self.driver.config.conditions, limits_told(hello)):
             self._log(warning)

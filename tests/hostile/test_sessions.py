@@ -31,7 +31,7 @@ from tests.support.killer import Killer, killer
 
 PUT_OUT_OF_PLACE: dict[str, tuple[Callable[[KillRequest], Message], str]] = {
     "a killer's Hello": (
-        lambda request: KillerHello(1, 2, request.pid, 50, 0, 25, 40, 10, 2000, 5000, 0, 0, 0, 0, 0),
+        lambda request: KillerHello(1, 2, request.pid, 50, 0, 25, 2000, 5000, 0, 0, 0, 0, 0),
         "the monitor may not send KillerHello",
     ),
     "a Verdict": (

@@ -10,7 +10,7 @@ from bustd_protocol.messages import Exited, Fate, KillerHello, Reason, Scope, Si
 from bustd_protocol.reactions import REACTIONS, Reaction
 from bustd_shared.daemon.record import NamedTuple
 
-from ..conditions import table, trends
+from ..conditions import filled, table, trends
 from ..conditions.finding import Finding, Seen
 from ..conditions.table import Conditions, findings
 from ..conditions.trends import Trends
@@ -24,14 +24,16 @@ from .actions import (
     CannotKill,
     Escalate,
     Flight,
+    KernelKilled,
     News,
     NothingGrows,
     NoVictim,
     Rank,
     ShortageIsOver,
+    SwapWent,
 )
 from .stages import Event, Stage, next_phase
-from .worth_killing import worth_asking_for, worth_it_ahead
+from .worth_killing import takes_memory, worth_a_second, worth_asking_for, worth_it_ahead
 
 READINGS_BEFORE_A_KILL = 2
 """A monitor that has just come up asks for no kill before it has seen this many."""
@@ -52,12 +54,18 @@ _SPARED_MS, _MOST_SPARED = 600_000, 64
 """A process that SIGTERM did not end, and that lived because memory was no longer short, gets SIGKILL the next time."""
 
 
+_DEARER_MS = 60_000
+"""After a death for which no process grew, a second one has to be worth more for this time."""
+
+
 class State(NamedTuple):
     """Everything that the monitor remembers between two events.
 
     `ahead_hold_until_ms`: until then the conditions that fire ahead of a shortage are held back, and they alone, as no
     process was worth it. `refused` (PID, start time) are not asked for before it is quiet again; the `stuck` among them
     are not asked for as long as they live. `spared` (PID, start time, until when) get SIGKILL at once.
+    `still_death_ms`: when a process died last in a shortage for which no process grew. `nothing_grows`: so it was at
+    the last ranking.
     """
 
     stage: Stage = Stage.CALM
@@ -72,6 +80,8 @@ class State(NamedTuple):
     spared: tuple[tuple[int, int, int], ...] = ()
     no_victim_said_ms: int | None = None
     flight: Flight | None = None
+    still_death_ms: int | None = None
+    nothing_grows: bool = False
     found: tuple[Finding, ...] = ()
 
 
@@ -82,10 +92,16 @@ def on_reading(state: State, reading: Reading, now_ms: int, conditions: Conditio
     """A reading has come: maybe a process must die, maybe the one in flight must die faster."""
     advanced = table.advanced(state.trends, reading, now_ms, conditions)
     found = findings(Seen(reading, advanced), conditions)
+    happened = _happened(state.trends, reading)
     if now_ms < state.ahead_hold_until_ms and state.stage is not Stage.SETTLE:
         found = tuple(one if one.filled_ahead is None else one._replace(fires=False) for one in found)
     readings = min(state.readings + 1, READINGS_BEFORE_A_KILL)
     state = state._replace(trends=advanced, found=found, readings=readings)
+    state, actions = _on_findings(state, now_ms)
+    return state, (*happened, *actions)
+
+
+def _on_findings(state: State, now_ms: int) -> Step:
     firing = firing_now(state)
     if state.stage is Stage.SETTLE:
         return _maybe_escalated(state, firing, now_ms)
@@ -94,7 +110,7 @@ def on_reading(state: State, reading: Reading, now_ms: int, conditions: Conditio
     may_act = state.readings >= READINGS_BEFORE_A_KILL and now_ms >= state.hold_until_ms
     if firing and may_act:
         return _moved(state, Event.FIRES)._replace(finding=firing[0]), (Rank(firing[0]),)
-    if any(finding.is_scarce for finding in found):
+    if any(finding.is_scarce for finding in state.found):
         return _moved(state, Event.SCARCE), ()
     state, set_aside = _moved(state, Event.QUIET), frozenset(state.stuck)
     return (state if state.refused == set_aside else state._replace(refused=set_aside)), ()
@@ -109,20 +125,29 @@ def on_ranking(
     firing = firing_now(state)
     if not firing:
         return _over(state, now_ms), (ShortageIsOver(),)
+    nothing_grows = not any(takes_memory(one.process, reading) for one in candidates)
+    state = state._replace(nothing_grows=nothing_grows)
+    filled_by = filled.grown(state.trends.fillers, reading) if nothing_grows else filled.NOTHING
+    died_ms = state.still_death_ms
+    is_second = nothing_grows and died_ms is not None and now_ms - died_ms < _DEARER_MS
     for finding in firing:
         worthy = candidates if finding.filled_ahead is None else worth_it_ahead(candidates, finding.filled_ahead)
         choice = worth_asking_for(worthy, reading, conditions.floor)
+        if is_second:
+            choice = worth_a_second(choice, filled_by.together)
         if choice.candidates:
             break
     else:
         if any(one.filled_ahead is None for one in firing):
-            return _no_victim(state, _none_would_help(candidates, reading), now_ms, _NO_VICTIM_HOLD_MS)
+            return _no_victim(
+                state, _none_would_help(candidates, reading, filled_by, is_second=is_second), now_ms, _NO_VICTIM_HOLD_MS
+            )
         state = state._replace(ahead_hold_until_ms=now_ms + _AHEAD_HOLD_MS)
-        news = NothingGrows() if candidates else _none_would_help(candidates, reading)
+        news = NothingGrows() if candidates else _none_would_help(candidates, reading, filled_by)
         return _no_victim(state, news, now_ms, 0)  # memory is not short yet: whatever else fires must not wait
     first, *others = choice.candidates
     state = state._replace(finding=finding, queue=tuple(others[: _LONGEST_QUEUE - 1]), no_victim_said_ms=None)
-    basis = Basis(seen, choice.relief, choice.needed_bytes)
+    basis = Basis(seen, choice.relief, choice.needed_bytes, filled_by)
     return state, (Ask(first, _for(first, finding, state, now_ms), tuple(others[:3]), basis),)
 
 
@@ -133,7 +158,8 @@ def on_verdict(state: State, asked: Asked, verdict: Verdict, now_ms: int) -> Ste
     process, reaction = asked.candidate.process, REACTIONS[verdict.reason]
     if verdict.reason is Reason.NONE:
         flight = Flight(process.pid, process.start_ticks, asked.signal)
-        return _moved(state, Event.FLYING)._replace(flight=flight, queue=()), ()
+        still_ms = now_ms if state.nothing_grows else state.still_death_ms
+        return _moved(state, Event.FLYING)._replace(flight=flight, queue=(), still_death_ms=still_ms), ()
     if asked.candidate.scope is not Scope.PROCESS and reaction in _REFUSES_THE_COMPANY and state.finding is not None:
         alone = asked.candidate.alone()
         return _moved(state, Event.NEXT), (Ask(alone, _for(alone, state.finding, state, now_ms), state.queue[:3]),)
@@ -215,8 +241,21 @@ def _escalation_answered(state: State, verdict: Verdict, now_ms: int) -> State:
     return _held(state._replace(flight=flight._replace(signal=Signal.TERM)), now_ms + _HOLD_MS[reaction])
 
 
-def _none_would_help(candidates: tuple[Candidate, ...], reading: Reading) -> News:
-    return NoVictim(reading, max(candidates, key=lambda one: one.held_bytes, default=None))
+def _none_would_help(
+    candidates: tuple[Candidate, ...], reading: Reading, filled_by: filled.Filled, *, is_second: bool = False
+) -> News:
+    largest = max(candidates, key=lambda one: one.held_bytes, default=None)
+    return NoVictim(reading, largest, filled_by, is_second and largest is not None)
+
+
+def _happened(before: Trends, reading: Reading) -> tuple[News, ...]:
+    """What has happened since the last reading: swap was switched off, or the kernel has killed."""
+    happened: list[News] = []
+    if trends.tells_swap(reading) and reading.swap_total < before.swap_total:
+        happened.append(SwapWent(before.swap_total, reading.swap_total))
+    if 0 <= before.oom_kills < reading.oom_kills:
+        happened.append(KernelKilled(reading.oom_kills - before.oom_kills))
+    return tuple(happened)
 
 
 def _no_victim(state: State, news: News, now_ms: int, hold_ms: int) -> Step:

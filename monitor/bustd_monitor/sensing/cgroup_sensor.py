@@ -83,7 +83,7 @@ def reading_of(memory: GroupMemory) -> Reading:
     """The group in the terms of a machine: its RAM is the limit that is nearest."""
     meminfo, stat = memory.meminfo, memory.stat
     available = meminfo.available or 0
-    total = max(available + meminfo.anonymous, 1)
+    total = meminfo.user_space
     if stat is None:
         return Reading(meminfo.total, meminfo.free, total, available, 0, 0, None, is_whole=False)
     return Reading(

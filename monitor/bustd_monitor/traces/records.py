@@ -18,7 +18,7 @@ from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.kernel.pressure import MemoryPressure
 
 from ..sensing.processes import Process
-from ..sensing.reading import Reading, Refaults
+from ..sensing.reading import Reading, Refaults, Unlimited
 
 Plain = int | float | str | bytes | None
 
@@ -34,7 +34,7 @@ class Entry(NamedTuple):
     resident_bytes: int = 0
 
 
-NESTED: dict[str, Any] = {"pressure": MemoryPressure, "refaults": Refaults, "process": Process}
+NESTED: dict[str, Any] = {"pressure": MemoryPressure, "refaults": Refaults, "unlimited": Unlimited, "process": Process}
 """Fields that hold a record themselves, which may be missing as a whole (None)."""
 
 NOT_RECORDED = {
@@ -44,7 +44,7 @@ NOT_RECORDED = {
 
 _KINDS: dict[str, type] = {
     field: type(default)
-    for kind in (Reading, MemoryPressure, Refaults, Process)
+    for kind in (Reading, MemoryPressure, Refaults, Unlimited, Process)
     for field, default in kind._field_defaults.items()
     if field not in NESTED
 } | {"comm": bytes, "unit": str, "some_avg10": float, "full_avg10": float}

@@ -127,7 +127,7 @@ class Replay:
         surely = reading.free - self._header.reserve
         if surely * 100 <= reading.ram * enough_percent:
             return reading
-        return lower_bound(reading.ram, reading.free, surely)
+        return lower_bound(reading.ram, reading.free, surely, reading.swap_total)
 
     # --- what the driver wants
 

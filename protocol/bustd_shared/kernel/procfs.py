@@ -64,6 +64,16 @@ class Meminfo(NamedTuple):
     swap_total: int
     swap_free: int
 
+    @property
+    def user_space(self) -> int:
+        """What user space can have: available plus anonymous memory, at least 1 and at most all memory.
+
+        Programs always have anonymous memory. Where it is 0, the line is missing or another machine's (lxcfs), and it
+        is all memory.
+        """
+        whole = (self.available or 0) + self.anonymous if self.anonymous else self.total
+        return max(min(whole, self.total), 1)
+
 
 def parse_stat(data: bytes) -> Stat | None:
     """Parse /proc/PID/stat. comm may contain anything, also parentheses and newlines: it ends at the last `)`."""
@@ -123,21 +133,6 @@ def parse_meminfo(data: bytes) -> Meminfo | None:
         swap_total,
         min(field_bytes(data, b"SwapFree:") or 0, swap_total),
     )
-
-
-def some_avg10(data: bytes) -> float:
-    """avg10 of the line `some` of a PSI file, 0 to 100 percent; 0 where it can't be understood."""
-    lines = [line for line in data.splitlines() if line.startswith(b"some ")]
-    try:
-        return percent(lines[-1].partition(b" avg10=")[2].partition(b" ")[0])
-    except (IndexError, ValueError):
-        return 0.0
-
-
-def percent(text: bytes) -> float:
-    """A share of time, clamped to 0 to 100; 0 for `nan`. Raises ValueError for what is not a number."""
-    value = float(text)
-    return min(max(value, 0.0), 100.0) if value == value else 0.0
 
 
 def parse_unit(data: bytes) -> str:

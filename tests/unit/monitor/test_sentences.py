@@ -87,9 +87,18 @@ def test_swap_that_is_no_relief_is_told_apart_from_what_is_free():
         ),
         (
             "forecast",
-            "memory and swap gone within 2 s at the present rate, and available at most 20 % (3277 MiB)",
+            "memory and swap gone within 2 s at the present rate, and available at most 8 % (1311 MiB)",
         ),
-        ("pressure", "free at most 15 % (2458 MiB), PSI some avg10 at least 25, available at most 40 %"),
+        (
+            "pressure",
+            "free at most 15 % (2458 MiB), PSI some avg10 at least 25 and as much in the last 2 s, while the kernel "
+            "reclaims for the machine, available at most 15 %",
+        ),
+        (
+            "emergency",
+            "PSI full growing by 300 ms in each of 10 s, 20 % of what was reclaimed refaulted, available at most 35 % "
+            "(5734 MiB)",
+        ),
     ],
 )
 def test_what_a_condition_demands_is_told_in_this_machines_own_numbers(name, words):
@@ -254,13 +263,13 @@ def test_the_first_line_has_the_version_and_what_each_condition_that_is_switched
     head, _, rest = told.partition(" acts when one of these is true: ")
     assert head == f"bustd {__version__}"
     demanded = dict(demand.split(": ", 1) for demand in rest.split(" | "))
-    assert list(demanded) == ["floor", "forecast", "pressure"]
+    assert list(demanded) == ["floor", "forecast", "pressure", "emergency"]
     assert demanded["pressure"].startswith("free at most 15 %")
 
 
 def test_where_memory_can_not_be_read_the_first_line_names_the_conditions():
     assert sentences.in_force(None, DEFAULTS.conditions) == (
-        f"bustd {__version__} acts by floor, forecast, stall, pressure; memory can't be read just now"
+        f"bustd {__version__} acts by floor, forecast, stall, pressure, emergency; memory can't be read just now"
     )
 
 

@@ -138,13 +138,13 @@ def test_while_it_is_calm_and_enough_is_free_it_sees_no_more_than_the_monitor_wo
     stall = {"conditions": {name: {"enabled": False} for name in ("pressure", "floor", "forecast")}}
 
     def stalling(at_ms):
-        return reading(GIB if at_ms < 5000 else LOW, some=50, full_ms=at_ms)
+        return reading(GIB if at_ms < 10_000 else LOW, some=50, full_ms=at_ms)
 
-    seen, _ = replayed(trace(12, stalling, lambda _: [LEAK]), values=stall)
+    seen, _ = replayed(trace(24, stalling, lambda _: [LEAK]), values=stall)
     blind = HEADER._replace(reserve=-1)  # where sysinfo is of no use PSI is looked at every time
-    always_seen, _ = replayed(trace(12, stalling, lambda _: [LEAK], blind), values=stall)
-    assert always_seen.kills[0].at_ms == 5000
-    assert seen.kills[0].at_ms >= 6500
+    always_seen, _ = replayed(trace(24, stalling, lambda _: [LEAK], blind), values=stall)
+    assert always_seen.kills[0].at_ms == 10_000
+    assert seen.kills[0].at_ms >= 18_000
 
 
 def test_the_recorded_table_answers_every_question_that_the_live_one_does():
