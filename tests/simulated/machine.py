@@ -12,6 +12,8 @@ from .pressure import shares
 from .processes import Process, amount_at
 
 SHORTEST_S, LONGEST_S = 0.01, 0.25
+_KSWAPD = (0.0, 0.5)
+"""While the machine reclaims, this task of the kernel runs half of the time, and never counts as stalled."""
 
 
 class Wish:
@@ -185,7 +187,8 @@ class Machine(Lives):
         if not self._stalled:
             return
         tasks = {process: _task(process) for process in self.processes.values() if process.is_active or process.stalled}
-        some, full = shares(list(tasks.values()), self.cpus)
+        kswapd = [_KSWAPD] if self._is_reclaiming else []
+        some, full = shares([*tasks.values(), *kswapd], self.cpus)
         self.stalls.add(some, full, step_s)
         for group in {group for process in self._stalled for group in process.group.ancestry()}:
             if group is not self.hierarchy.root:

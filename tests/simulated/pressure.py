@@ -37,6 +37,10 @@ class Average:
     def __init__(self) -> None:
         self._loads = [0, 0, 0]
 
+    def start(self, avg10: float) -> None:
+        """Begin with this average over ten seconds."""
+        self._loads[0] = int(avg10 * _FIXED_1)
+
     def add(self, stalled_s: float, period_s: float) -> None:
         """A period is over, in which tasks have stalled for so long."""
         percent = int(min(stalled_s / period_s, 1.0) * 100) * _FIXED_1
@@ -60,6 +64,13 @@ class Stalls:
         self._some, self._full = Average(), Average()
         self._marks = (0.0, 0.0)
         self.next_s = self._last_s = 0.0
+
+    def start(self, at_s: float, some_s: float, some_avg10: float) -> None:
+        """Begin with this total and average of `some`, and with a period that begins now."""
+        self.some_s = some_s
+        self._some.start(some_avg10)
+        self._marks = some_s, self.full_s
+        self._last_s, self.next_s = at_s, at_s + PERIOD_S
 
     def add(self, some: float, full: float, duration_s: float) -> None:
         """Time in which some and all tasks stalled for these shares of it."""
