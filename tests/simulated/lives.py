@@ -103,7 +103,7 @@ class Lives(State):
     def _begin_exit(self, process: Process, cause: str) -> None:
         if process.is_alive and not process.is_exiting:
             process.is_exiting, process.cause = True, process.cause or cause
-            process.exits_s = self.now_s + teardown_s(process)
+            process.exits_s = self.now_s + teardown_s(process, self.ram)
             self.at(process.exits_s, lambda: self._exit(process, process.cause))
 
     def _exit(self, process: Process, cause: str) -> None:

@@ -36,6 +36,8 @@ class Machine(Lives):
         self._is_reclaiming = False
         self._growth = 0.0
         self._room = 0.0
+        self._asked: list[Wish] = []
+        self.step_s = 0.0
         self._stalled: list[Process] = []
 
     def advance(self, duration_s: float, is_over: Callable[[], bool] = lambda: False) -> bool:
@@ -50,6 +52,10 @@ class Machine(Lives):
                 return True
         return False
 
+    def ask(self, process: Process, block: Block, wanted: float, *, is_refault: bool = False) -> None:
+        """What a program does beyond its plan (Plan.does): it wants so many bytes in this step."""
+        self._asked.append(Wish(process, block, wanted, is_refault=is_refault))
+
     def _step_s(self) -> float:
         room = self._room
         if self._is_reclaiming or self._stalled or room <= 0:
@@ -58,6 +64,7 @@ class Machine(Lives):
 
     def _step(self, step_s: float) -> None:
         self.now_s += step_s
+        self.step_s = step_s
         while self._events and self._events[0][0] <= self.now_s + 1e-9:
             heapq.heappop(self._events)[2]()
         for process in self._stalled:
@@ -85,8 +92,10 @@ class Machine(Lives):
             plan, space = process.plan, process.space
             if plan.does is not None:
                 plan.does(self, process)
-            if not process.is_steady or process.ran_s == 0.0:
+            if not process.is_steady or process.is_filling:
+                before = len(wishes)
                 self._wish_growth(process, process.ran_s + step_s, wishes)
+                process.is_filling = process.is_filling and len(wishes) > before
             process.ran_s += step_s
             if plan.busy and plan.touches:
                 rate = plan.busy * plan.touches
@@ -97,6 +106,8 @@ class Machine(Lives):
                         demand[process] = demand.get(process, 0.0) + rate * missing
                         is_known = block.kind is not Kind.FILE or block.swapped > 0
                         wishes.append(Wish(process, block, rate * missing * step_s, is_refault=is_known))
+        wishes += self._asked
+        self._asked = []
         return wishes, demand
 
     def _wish_growth(self, process: Process, at_s: float, wishes: list[Wish]) -> None:

@@ -69,6 +69,9 @@ def _kill(machine: Machine, among: Iterable[Process]) -> int:
     worst, most = None, -float("inf")
     for process in among:
         badness = points(machine, process)
+        if badness is not None and process.plan.is_origin:
+            worst = process
+            break
         if badness is not None and badness > most:
             worst, most = process, badness
     if worst is None:

@@ -159,9 +159,9 @@ MACHINE_FILES: dict[str, Callable[[Machine], bytes]] = {
 def stat(_machine: Machine, process: Process) -> bytes:
     plan = process.plan
     state = "T" if process.is_stopped else "D" if process.stalled > 0.5 else "R" if plan.busy else "S"
-    group, session = plan.process_group or process.pid, plan.session or process.pid
     head = b"%d (%s) " % (process.pid, process.comm)
-    numbers = f"{process.parent_pid} {group} {session} 0 -1 {0x400000} 0 0 0 0 0 0 0 0 20 0 1 0 {process.start_ticks}"
+    ids = f"{process.parent_pid} {process.process_group} {process.session}"
+    numbers = f"{ids} 0 -1 {0x400000} 0 0 0 0 0 0 0 0 20 0 1 0 {process.start_ticks}"
     rss = int(_rss(process) / PAGE)
     return (
         head

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 Amount = float | Callable[[float], float]
 """Bytes, or bytes as a function of the seconds that the program has run; seconds in which it stalled don't count."""
 
-CLEARS_PER_S = 8 * GIB
-"""How fast the kernel takes back the memory of a process that exits. A tear-down of 1.2 GiB was seen to take 72 ms or
-more on an emulated machine, and 0.15 s a GiB on a real one."""
+CLEARS_PER_S, CLEARS_HUGE_PER_S, HUGE_MACHINE = 8 * GIB, 64 * GIB, 64 * GIB
+"""How fast the kernel takes back the memory of a process that exits: 0.15 s a GiB were seen. Large machines have large
+programs in huge pages, which are a few hundred times fewer."""
 
 
 class Plan(NamedTuple):
@@ -31,7 +31,8 @@ class Plan(NamedTuple):
     its parent (CLONE_VM); `maps`: it maps this block too. `leaves_s`: how long after its parent it exits.
 
     `term_s`: how long it takes to obey SIGTERM; None: it ignores it. `late_s`: how much later than its PID its memory
-    goes. `does`: called at each step. `is_culprit`: for the judges of a scene alone.
+    goes. `is_origin`: the kernel kills it first, as it does swapoff(8) (OOM_FLAG_ORIGIN). `does`: called at each step.
+    `is_culprit`: for the judges of a scene alone.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Plan(NamedTuple):
     shares: bool = False
     maps: Block | None = None
     is_locked: bool = False
+    is_origin: bool = False
     is_culprit: bool = False
     command: str = ""
     process_group: int = 0
@@ -74,6 +76,8 @@ class Process:
         self.started_s = started_s
         self.start_ticks = 0
         self.ran_s = 0.0
+        self.is_filling = plan.starts_s is not None
+        """It has only just started, and has not got yet what it wants from the start."""
         self.wrote = 0.0
         """What it has written to a tmpfs."""
         self.stalled = 0.0
@@ -85,6 +89,9 @@ class Process:
         self.exits_s: float | None = None
         self.cause = ""
         self.is_stopped = False
+        parent = plan.parent
+        self.process_group = plan.process_group or (parent.process_group if parent else pid)
+        self.session = plan.session or (parent.session if parent else pid)
         needs = (plan.private, plan.shared, plan.tables, plan.tmpfs)
         self.is_steady = not any(callable(amount) for amount in needs)
 
@@ -98,7 +105,7 @@ class Process:
 
     @property
     def is_active(self) -> bool:
-        return bool(self.plan.busy) or not self.is_steady or self.plan.does is not None
+        return bool(self.plan.busy) or not self.is_steady or self.is_filling or self.plan.does is not None
 
 
 def amount_at(amount: Amount, seconds: float) -> float:
@@ -121,6 +128,6 @@ def saw(low: float, high: float, period_s: float) -> Amount:
     return lambda seconds: low + (high - low) * (seconds % period_s) / period_s
 
 
-def teardown_s(process: Process) -> float:
-    """How long its exit takes once it has its SIGKILL."""
-    return 0.02 + process.held / CLEARS_PER_S
+def teardown_s(process: Process, ram: float) -> float:
+    """How long its exit takes once it has its SIGKILL, on a machine of this size."""
+    return 0.02 + process.held / (CLEARS_HUGE_PER_S if ram > HUGE_MACHINE else CLEARS_PER_S)

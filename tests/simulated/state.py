@@ -43,7 +43,7 @@ class State:
         self.disk_per_s = disk_per_s
         self.swap_per_s = _ZRAM_PER_S if zram_ratio else disk_per_s
         self.cold = ram * 0.1 if cache is None else float(cache)
-        self.kernel: Amount = 50 * MIB + ram * 0.015 if kernel is None else kernel
+        self.kernel: Amount = min(50 * MIB, 0.15 * ram) + ram * 0.015 if kernel is None else kernel
         self.hugetlb = hugetlb
         self.now_s = 0.0
         self.hierarchy = Hierarchy()
