@@ -19,8 +19,10 @@ How the model simplifies the kernel:
 - A program wants bytes as a function of the time that it has run, touches a share of its memory in each second, and
   waits for the disk when a part of that is missing. All of that is stall, for PSI; other waits are not simulated.
 - PSI: each task's stalls are spread over the processors evenly, and independently of each other; totals, averages and
-  triggers are then computed as in kernel/sched/psi.c. `test_recorded.py` holds all this against recorded traces.
+  triggers are then computed as in kernel/sched/psi.c; those of groups are sampled every 100 ms. `test_recorded.py`
+  holds all this against recorded traces.
 - The kernel kills where reclaim has found nothing for 0.1 s: no cache, and no swap or nothing to put there.
 - A group at its memory.high or memory.max reclaims its own memory at once, and stalls; memory.low counts as memory.min.
-- SIGTERM, SIGKILL and the exit take the time that `Plan` says; memory comes back at the exit, or `late_s` after it.
+- SIGTERM, SIGKILL and the exit take the time that `Plan` says; memory comes back bit by bit until
+  the exit, or `late_s` after it.
 """

@@ -19,6 +19,8 @@ class Group:
     def __init__(self, path: str, parent: Group | None) -> None:
         self.path = path
         self.parent = parent
+        self.ancestry: tuple[Group, ...] = (self, *(parent.ancestry if parent is not None else ()))
+        """The group and the groups above it."""
         self.children: dict[str, Group] = {}
         self.high = self.max = self.swap_max = UNLIMITED
         self.low = self.min = 0.0
@@ -35,13 +37,6 @@ class Group:
     def limit(self) -> float:
         return min(self.high, self.max)
 
-    def ancestry(self) -> Iterator[Group]:
-        """The group and the groups above it."""
-        group: Group | None = self
-        while group is not None:
-            yield group
-            group = group.parent
-
     def subtree(self) -> Iterator[Group]:
         """The group and the groups below it."""
         yield self
@@ -49,7 +44,7 @@ class Group:
             yield from child.subtree()
 
     def is_within(self, other: Group) -> bool:
-        return any(group is other for group in self.ancestry())
+        return other in self.ancestry
 
     def met_hierarchically(self) -> dict[str, int]:
         """memory.events: of the groups below it too."""

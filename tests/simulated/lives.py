@@ -33,6 +33,8 @@ class Lives(State):
     def __init__(self, ram: float, **more: float) -> None:
         super().__init__(ram, **more)  # type: ignore[arg-type]
         self.deaths: list[Death] = []
+        self.exiting: list[Process] = []
+        """Those that give their memory back, bit by bit."""
         self.last_pid = 1000
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
@@ -103,7 +105,10 @@ class Lives(State):
     def _begin_exit(self, process: Process, cause: str) -> None:
         if process.is_alive and not process.is_exiting:
             process.is_exiting, process.cause = True, process.cause or cause
+            process.frees = process.held
             process.exits_s = self.now_s + teardown_s(process, self.ram)
+            if not process.plan.late_s and process.space.users == 1:
+                self.exiting.append(process)
             self.at(process.exits_s, lambda: self._exit(process, process.cause))
 
     def _exit(self, process: Process, cause: str) -> None:
@@ -111,7 +116,9 @@ class Lives(State):
             return
         process.is_alive, process.is_exiting = False, True
         if cause:
-            self.deaths.append(Death(self.now_s, process, cause, process.held))
+            self.deaths.append(Death(self.now_s, process, cause, process.frees))
+        if process in self.exiting:
+            self.exiting.remove(process)
         del self.processes[process.pid]
         if process.plan.late_s:
             self.at(self.now_s + process.plan.late_s, lambda: self._let_go(process.space))
@@ -122,6 +129,15 @@ class Lives(State):
                 child.parent_pid = 1
                 if child.plan.leaves_s is not None:
                     self.at(self.now_s + child.plan.leaves_s, lambda child=child: self._exit(child, ""))  # type: ignore[misc]
+
+    def clear(self, step_s: float) -> None:
+        """What exits gives back a part of its memory in this step."""
+        for process in self.exiting:
+            share = min(step_s / max((process.exits_s or 0.0) - self.now_s + step_s, step_s), 1.0)
+            for block in process.space.own[:3]:
+                if block.users <= 1:
+                    block.resident -= block.resident * share
+                    block.swapped -= block.swapped * share
 
     def _let_go(self, space: Space) -> None:
         space.users -= 1

@@ -6,12 +6,15 @@ import heapq
 from collections.abc import Callable
 
 from . import limits, oom, reclaim
+from .groups import Group
 from .lives import Lives
 from .memory import Block, Kind
-from .pressure import shares
+from .pressure import Task, shares
 from .processes import Process, amount_at
 
+_SCARCE = 0.02
 SHORTEST_S, LONGEST_S = 0.01, 0.25
+_GROUPS_EVERY_S = 0.1
 _KSWAPD = (0.0, 0.5)
 """While the machine reclaims, this task of the kernel runs half of the time, and never counts as stalled."""
 
@@ -36,6 +39,8 @@ class Machine(Lives):
         self._is_reclaiming = False
         self._growth = 0.0
         self._room = 0.0
+        self._uncounted_s = 0.0
+        self.shortest_s = SHORTEST_S
         self._asked: list[Wish] = []
         self.step_s = 0.0
         self._stalled: list[Process] = []
@@ -58,15 +63,17 @@ class Machine(Lives):
 
     def _step_s(self) -> float:
         room = self._room
-        if self._is_reclaiming or self._stalled or room <= 0:
-            return SHORTEST_S
-        return max(min(LONGEST_S, room / self._growth / 4 if self._growth > 0 else LONGEST_S), SHORTEST_S)
+        if self._is_reclaiming or self._stalled or self.exiting or room <= 0:
+            return self.shortest_s
+        return max(min(LONGEST_S, room / self._growth / 4 if self._growth > 0 else LONGEST_S), self.shortest_s)
 
     def _step(self, step_s: float) -> None:
         self.now_s += step_s
         self.step_s = step_s
         while self._events and self._events[0][0] <= self.now_s + 1e-9:
             heapq.heappop(self._events)[2]()
+        if self.exiting:
+            self.clear(step_s)
         for process in self._stalled:
             process.stalled = 0.0
         self._stalled = []
@@ -80,14 +87,17 @@ class Machine(Lives):
                 stalls.average(self.now_s)
         self._room = self.free - self.high_mark
         if self._room < self.ram / 4:  # with more, this is no low
-            self.least_available = min(self.least_available, self.available)
+            available = self.available
+            self.least_available = min(self.least_available, available)
+            if available < self.ram * _SCARCE:
+                self.scarce_s += step_s
 
     def _wishes(self, step_s: float) -> tuple[list[Wish], dict[Process, float]]:
         """What the programs want in this step, and what they would read from the disk in a second without stalls."""
         wishes: list[Wish] = []
         demand: dict[Process, float] = {}
-        for process in [one for one in self.processes.values() if one.is_active]:
-            if process.is_exiting or process.is_stopped:
+        for process in list(self.processes.values()):
+            if process.is_exiting or process.is_stopped or not process.is_active:
                 continue
             plan, space = process.plan, process.space
             if plan.does is not None:
@@ -195,18 +205,28 @@ class Machine(Lives):
                 block.group.refaulted_anonymous += given
 
     def _count_stalls(self, step_s: float) -> None:
+        self._uncounted_s += step_s
         if not self._stalled:
+            self._uncounted_s = 0.0
             return
-        tasks = {process: _task(process) for process in self.processes.values() if process.is_active or process.stalled}
+        tasks = {process: _task(process) for process in self.processes.values() if process.stalled or process.is_active}
         kswapd = [_KSWAPD] if self._is_reclaiming else []
         some, full = shares([*tasks.values(), *kswapd], self.cpus)
         self.stalls.add(some, full, step_s)
-        for group in {group for process in self._stalled for group in process.group.ancestry()}:
-            if group is not self.hierarchy.root:
-                own = [task for process, task in tasks.items() if process.group.is_within(group)]
-                group.stalls.add(*shares(own, self.cpus), step_s)
+        if self._uncounted_s >= _GROUPS_EVERY_S:
+            self._count_stalls_of_groups(tasks)
+
+    def _count_stalls_of_groups(self, tasks: dict[Process, Task]) -> None:
+        """A sample of this step stands for the time since the last one."""
+        of_groups: dict[Group, list[Task]] = {}
+        for process, task in tasks.items():
+            for group in process.group.ancestry:
+                of_groups.setdefault(group, []).append(task)
+        for group in {group for process in self._stalled for group in process.group.ancestry}:
+            group.stalls.add(*shares(of_groups[group], self.cpus), self._uncounted_s)
+        self._uncounted_s = 0.0
 
 
-def _task(process: Process) -> tuple[float, float]:
+def _task(process: Process) -> Task:
     awake = max(process.plan.busy, 0.2)
     return process.stalled, awake + (1 - awake) * process.stalled

@@ -90,6 +90,10 @@ class Stalls:
     def some_avg10(self) -> float:
         return self._some.percents[0]
 
+    @property
+    def some_avg60(self) -> float:
+        return self._some.percents[1]
+
     def text(self) -> bytes:
         """The PSI file."""
         lines = []

@@ -87,6 +87,8 @@ class Process:
         self.is_exiting = False
         """It has its SIGKILL, or has obeyed: it allocates nothing, and /proc shows no memory of it any more."""
         self.exits_s: float | None = None
+        self.frees = 0.0
+        """What comes back by its exit."""
         self.cause = ""
         self.is_stopped = False
         parent = plan.parent
@@ -94,6 +96,7 @@ class Process:
         self.session = plan.session or (parent.session if parent else pid)
         needs = (plan.private, plan.shared, plan.tables, plan.tmpfs)
         self.is_steady = not any(callable(amount) for amount in needs)
+        self._is_restless = bool(plan.busy) or not self.is_steady or plan.does is not None
 
     @property
     def held(self) -> float:
@@ -105,7 +108,8 @@ class Process:
 
     @property
     def is_active(self) -> bool:
-        return bool(self.plan.busy) or not self.is_steady or self.is_filling or self.plan.does is not None
+        """Whether its plan has to be looked at in each step."""
+        return self._is_restless or self.is_filling
 
 
 def amount_at(amount: Amount, seconds: float) -> float:

@@ -58,6 +58,8 @@ class State:
         self.direct_stalls = self.kernel_kills = 0
         self.oom_s = 0.0
         self.least_available = math.inf
+        self.scarce_s = 0.0
+        """So long less than a fiftieth of RAM was available."""
         self.min_mark, self.low_mark, self.high_mark = _watermarks(self.ram)
 
     # --- what there is
