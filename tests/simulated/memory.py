@@ -24,6 +24,7 @@ class Kind(Enum):
 
 SWAPPABLE = frozenset((Kind.PRIVATE, Kind.SHARED, Kind.TMPFS, Kind.SEGMENT))
 SHMEM = frozenset((Kind.SHARED, Kind.TMPFS, Kind.SEGMENT))
+_MOST_MAPPED = 30 * MIB
 OUTLIVES_ITS_USERS = frozenset((Kind.TMPFS, Kind.SEGMENT))
 
 
@@ -78,6 +79,11 @@ class Space:
     def resident(self, *kinds: Kind) -> float:
         """RSS of these kinds: each process that maps a page shows it."""
         return sum(block.resident for block in (*self.own, *self.mapped) if block.kind in kinds)
+
+    @property
+    def mapped_files(self) -> float:
+        """RssFile: a program maps no more of the page cache that it uses than this."""
+        return min(self.files.resident, _MOST_MAPPED)
 
     @property
     def swapped_private(self) -> float:

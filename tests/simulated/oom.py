@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from . import reclaim
 from .memory import MIB, SHMEM, Kind
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def points(machine: Machine, process: Process) -> float | None:
     if process.plan.adj <= -1000 or process.pid == 1 or process.is_exiting:
         return None
     space = process.space
-    held = space.resident(Kind.PRIVATE, Kind.FILE, Kind.TABLES, *SHMEM) + space.swapped_private
+    held = space.resident(Kind.PRIVATE, Kind.TABLES, *SHMEM) + space.mapped_files + space.swapped_private
     return held + process.plan.adj * (machine.ram + machine.swap_total) / 1000
 
 
@@ -53,9 +54,10 @@ def kill_in(machine: Machine, group: Group) -> None:
 def _is_exhausted(machine: Machine) -> bool:
     """Whether no cache is left, and nothing can be swapped out."""
     used_cache = wanted_cache = swappable = 0.0
+    held_back = reclaim.protection(machine)
     for block in machine.blocks:
         if block.kind is Kind.FILE:
-            used_cache += block.resident
+            used_cache += block.resident * (1 - held_back.get(block.group, 0.0))
             wanted_cache += block.total
         elif block.is_swappable and not block.is_locked:
             swappable += block.resident

@@ -12,8 +12,6 @@ from .oom import points
 from .processes import Process
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
-_PROGRAM_FILES = 30 * MIB
-"""A program maps no more of the page cache that it uses."""
 
 
 def meminfo(machine: Machine) -> bytes:
@@ -178,7 +176,7 @@ def status(_machine: Machine, process: Process) -> bytes:
     )
     if not process.is_exiting:
         anonymous, shmem = space.resident(Kind.PRIVATE), space.resident(*SHMEM)
-        files = min(space.files.resident, _PROGRAM_FILES)
+        files = space.mapped_files
         amounts = {
             "VmPeak": anonymous + shmem + files + space.swapped_private,
             "VmSize": anonymous + shmem + files + space.swapped_private,
@@ -205,7 +203,7 @@ def _signals(process: Process) -> str:
 def statm(_machine: Machine, process: Process) -> bytes:
     if process.is_exiting:
         return b"0 0 0 0 0 0 0\n"
-    shared = (process.space.resident(*SHMEM) + min(process.space.files.resident, _PROGRAM_FILES)) / PAGE
+    shared = (process.space.resident(*SHMEM) + process.space.mapped_files) / PAGE
     rss = int(_rss(process) / PAGE)
     return f"{rss + 1000} {rss} {int(shared)} 1 0 {rss} 0\n".encode()
 
@@ -214,7 +212,7 @@ def _rss(process: Process) -> float:
     if process.is_exiting:
         return 0.0
     space = process.space
-    return space.resident(Kind.PRIVATE, *SHMEM) + min(space.files.resident, _PROGRAM_FILES)
+    return space.resident(Kind.PRIVATE, *SHMEM) + space.mapped_files
 
 
 def cgroup(_machine: Machine, process: Process) -> bytes:

@@ -26,11 +26,11 @@ def take(machine: Machine, wanted: float, duration_s: float) -> float:
     freed = min(wanted, machine.cold, CACHE_PER_S * duration_s)
     machine.cold -= freed
     if freed < wanted:
-        protection = _protection(machine)
-        swapped = swap_out(machine, wanted - freed, duration_s, machine.blocks, protection)
+        held_back = protection(machine)
+        swapped = swap_out(machine, wanted - freed, duration_s, machine.blocks, held_back)
         share = _USED_CACHE_SHARE if swapped else 1.0
         left = min((wanted - freed - swapped) * share, USED_CACHE_PER_S * duration_s)
-        freed += swapped + drop_used_cache(left, machine.blocks, protection)
+        freed += swapped + drop_used_cache(left, machine.blocks, held_back)
     return freed
 
 
@@ -78,8 +78,8 @@ def drop_used_cache(wanted: float, blocks: Iterable[Block], protection: dict[Gro
     return dropped
 
 
-def _protection(machine: Machine) -> dict[Group, float]:
-    """Which part of what is charged to a group memory.min and memory.low hold back, where any group has them."""
+def protection(machine: Machine) -> dict[Group, float]:
+    """By group: which part of what is charged to it memory.min and memory.low hold back, where any group has them."""
     found: dict[Group, float] = {}
     for group in machine.bounded:
         held_back = max(group.min, group.low)

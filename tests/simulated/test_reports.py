@@ -3,11 +3,12 @@
 import pytest
 
 from .running import Simulation, simulated
+from .shortages import CASES as SHORTAGES
 from .table import CASES, SIZES, Case, long_enough
 
 
 def rows():
-    for case in CASES:
+    for case in (*CASES, *SHORTAGES):
         for size in case.sizes:
             reason = case.fails.get(size) or case.fails.get("")
             marks = [pytest.mark.xfail(strict=True, reason=reason)] if reason else []
