@@ -72,8 +72,11 @@ class Files:
     def _of_proc(self, parts: list[str]) -> Read | None:
         if parts[0].isdigit():
             return self._of_process(parts)
-        render = proc_files.MACHINE_FILES.get("/".join(parts))
-        return None if render is None else lambda: render(self.machine)
+        name = "/".join(parts)
+        render = proc_files.MACHINE_FILES.get(name)
+        if render is None or (name == proc_files.ARCSTATS and not self.machine.arc):
+            return None
+        return lambda: render(self.machine)
 
     def _of_process(self, parts: list[str]) -> Read | None:
         process, names = self.machine.processes.get(int(parts[0])), parts[1:]

@@ -73,6 +73,14 @@ def moves_to_swap(ram: float) -> Machine:
     return machine
 
 
+def cache_of_zfs(ram: float) -> Machine:
+    """Half of RAM is a cache that ZFS says it would free, and does not."""
+    machine = beside(ram, Plan("database", 0.15 * ram))
+    machine.arc = 0.45 * ram
+    machine.start(Plan("leak", ramp(pace(ram) / 2), busy=0.5, starts_s=2.0))
+    return machine
+
+
 def thrash(ram: float) -> Machine:
     """Swap is half free and nothing is done any more: what programs touch is always somewhere else."""
     machine = beside(ram, Plan("database", 0.2 * ram), swap=1.5 * ram)
@@ -84,6 +92,7 @@ def thrash(ram: float) -> Machine:
 
 _OWN = {"": "the stalls of a group at its own limit are taken for the machine's"}
 _MIN = {"": "what memory.min holds back counts as available"}
+_ARC = {"": "the cache of ZFS counts as available while programs stall for it"}
 
 CASES = (
     Case("a container at its own limit", own_limit, spares=("database", "container"), most=0, sizes=SIZES, fails=_OWN),
@@ -93,5 +102,6 @@ CASES = (
     Case("a start-up that levels off", levels_off, most=0, sizes=SIZES),
     Case("a machine that lives close to the floor", lives_close_to_the_floor, most=0, sizes=SIZES),
     Case("a working set that moves to swap", moves_to_swap, most=0, sizes=SIZES),
+    Case("a cache of ZFS that does not shrink", cache_of_zfs, ("leak",), sizes=SIZES, fails=_ARC),
     Case("a thrash with swap left", thrash, ("toucher",), sizes=SIZES),
 )

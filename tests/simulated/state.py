@@ -45,6 +45,8 @@ class State:
         self.cold = ram * 0.1 if cache is None else float(cache)
         self.kernel: Amount = min(50 * MIB, 0.15 * ram) + ram * 0.015 if kernel is None else kernel
         self.hugetlb = hugetlb
+        self.arc = 0.0
+        """The cache of ZFS, which does not shrink here."""
         self.now_s = 0.0
         self.hierarchy = Hierarchy()
         self.bounded: list[Group] = []
@@ -108,7 +110,7 @@ class State:
         used = sum([block.resident for block in self.blocks])
         if self.zram_ratio:
             used += self.zram_pool(self.swap_used)
-        return self.ram - amount_at(self.kernel, self.now_s) - self.hugetlb - self.cold - used
+        return self.ram - amount_at(self.kernel, self.now_s) - self.arc - self.hugetlb - self.cold - used
 
     @property
     def reserve(self) -> float:
