@@ -63,6 +63,12 @@ def private_leak(ram: float) -> Machine:
     return beside(ram, Plan("database", 0.3 * ram), Plan("code", 0.1 * ram), leak)
 
 
+def leak_beside_a_larger(ram: float) -> Machine:
+    """The older program holds more than the leak: growth tells them apart."""
+    leak = Plan("leak", ramp(pace(ram)), busy=0.5, starts_s=2.0)
+    return beside(ram, Plan("database", 0.5 * ram), leak)
+
+
 def shared_leak(ram: float) -> Machine:
     """ZGC, guests with memfd, dynamic shared memory: the heap is RssShmem."""
     java = Plan("java", 0.02 * ram, shared=ramp(pace(ram)), busy=0.5, starts_s=2.0)
@@ -188,6 +194,7 @@ _TWO = {"": "only one process can run away at a time"}
 
 CASES = (
     Case("a leak in private memory", private_leak, ("leak",)),
+    Case("a leak beside a larger program", leak_beside_a_larger, ("leak",), sizes=LARGE[:3]),
     Case("a leak in shared memory", shared_leak, ("java",), fails=_SHARED),
     Case("an old program leaks shared memory", shared_leak_from_before, ("java",), fails=_SHARED),
     Case("page tables", page_tables, ("page-tables",), fails=_TABLES),

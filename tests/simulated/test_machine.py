@@ -109,6 +109,15 @@ def test_a_stopped_process_obeys_sigterm_when_it_goes_on():
     assert not stopped.is_alive
 
 
+def test_what_is_idle_is_swapped_out_before_what_is_touched():
+    machine = Machine(GIB, swap=GIB, cache=0)
+    idle = machine.start(Plan("idle", 300 * MIB))
+    touched = machine.start(Plan("touched", 300 * MIB, busy=0.5, touches=0.5))
+    machine.start(Plan("leak", ramp(50 * MIB), busy=0.5))
+    machine.advance(60, lambda: machine.swapped_out > 200 * MIB)
+    assert idle.space.private.swapped > 3 * touched.space.private.swapped
+
+
 def test_zram_takes_memory_for_what_it_stores():
     machine = Machine(GIB, swap=GIB, zram_ratio=2.0, cache=0)
     machine.start(Plan("leak", ramp(100 * MIB), busy=0.5))
@@ -153,6 +162,7 @@ def test_a_group_at_its_own_limit_stalls_itself_and_the_machine_reclaims_nothing
     assert group.usage <= 61 * MIB
     assert machine.by_kswapd + machine.by_direct == 0
     assert machine.direct_stalls == 0
+    assert machine.cold == pytest.approx(0.1 * machine.ram)
     assert machine.stalls.some_avg10 > 50
     assert machine.available > 2 * GIB
 
