@@ -1,6 +1,6 @@
 """The program of stage 2, which serves: kept so small because a program, unlike a module, is compiled at every start.
 
-Run as a file with `python3 -I -S`, by the start alone (see start.py): its one argument is the policy's descriptor.
+Run as a file with `python3 -I`, by the start alone (start.stage_2): its one argument is the descriptor of the policy.
 """
 
 import sys

@@ -215,5 +215,11 @@ def _execute(descriptor: int, policy: Policy, pid_file: int, log: Log) -> NoRetu
             os.set_inheritable(int(name), int(name) in kept)
         except OSError:
             pass  # it was the list's own
+    command = stage_2(descriptor, needs_site=not sys.flags.no_site)
+    os.execve(command[0], command, {"PATH": os.defpath})
+
+
+def stage_2(descriptor: int, *, needs_site: bool) -> list[str]:
+    """The command line of what serves. `needs_site`: what it imports does not all lie beside its package."""
     program = f"{os.path.dirname(os.path.abspath(__file__))}/serve.py"
-    os.execve(sys.executable, [sys.executable, "-I", "-S", program, str(descriptor)], {"PATH": os.defpath})
+    return [sys.executable, "-I", *([] if needs_site else ["-S"]), program, str(descriptor)]

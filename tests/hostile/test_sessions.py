@@ -126,9 +126,10 @@ def test_a_flood_ends_the_connection(
             flooder.say(MonitorHello(1, 2, 2, flooder.pid), *map(Ping, pings))
             assert isinstance(flooder.hear(), KillerHello)
             heard = [flooder.hear() for _ in pings]
-            answered = heard.index(Heard.END)
-            assert most - 1 <= answered < 2 * most
-            assert heard[:answered] == [Pong(number) for number in pings[:answered]]
+            # A connection that is closed with packets unread is reset, which recv(2) says before it hands out the rest.
+            answers = [message for message in heard if message is not Heard.END]
+            assert most - 1 <= len(answers) < 2 * most
+            assert answers == [Pong(number) for number in pings[: len(answers)]]
         assert daemon.has_said(f"violation by pid {flooder.pid}: more than {most} messages in a second")
         assert is_served(daemon, victim)
 

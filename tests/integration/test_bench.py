@@ -18,6 +18,7 @@ KEYS = {
     "kill_latency_undisturbed",
     "kill_round_trip",
     "kill_first_latency",
+    "kill_latency_batch",
     "decision_100",
     "unprepared_100",
     "watch_100",
