@@ -10,7 +10,8 @@ from collections import deque
 from bustd_killer.checks import Guard, Own
 from bustd_killer.facts import MachineFiles
 from bustd_killer.flight import Kills
-from bustd_killer.policy import LIMITS, Policy
+from bustd_killer.policy import Policy
+from bustd_killer.stage1.handing_on import LIMITS
 from bustd_protocol import limits
 from bustd_protocol.connection import Connection
 from bustd_protocol.messages import KillerHello, KillRequest, Message, MonitorHello, Ping, Pong
@@ -100,7 +101,6 @@ class Killer:
     def _hello(self, hello: MonitorHello, now_ms: int) -> KillerHello:
         policy = self._guard.policy
         least = minimum_bytes(int(self._machine.ram), policy.minimum_mib, policy.minimum_percent)
-        limits_told = (policy.available_percent, policy.pressured_available_percent, policy.pressure_some_avg10)
         wait_ms = self._kills.retry_after_ms(now_ms, policy)
         times = (policy.term_ms, policy.stuck_ms)
         return KillerHello(
@@ -109,7 +109,7 @@ class Killer:
             _KILLER_PID,
             policy.claimed_percent,
             least,
-            *limits_told,
+            policy.available_percent,
             *times,
             0,
             0,

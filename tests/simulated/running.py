@@ -67,6 +67,7 @@ class SimulatedSleep:
         self._some, self._full = Trigger(0.1), Trigger(0.05)
         self._is_triggered = False
         self.killer_speaks = False
+        self.has_triggers = True
         self.count = 0
 
     def listen(self, _descriptor: int) -> None:
@@ -105,7 +106,7 @@ class Simulation:
             self.loop = loop.Loop(
                 config.config_of(settings),
                 killer.protection,
-                sensor=Sensor(),
+                sensor=Sensor(clock_ns=self._clock_ns),
                 search=CandidateSearch(table),
                 client=QuickClient(killer),
                 members=MemberReader(HIERARCHY),
