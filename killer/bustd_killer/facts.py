@@ -37,8 +37,8 @@ class Victim(NamedTuple):
 
     @property
     def held_bytes(self) -> int:
-        """Anonymous memory and swap, 0 if it has no memory."""
-        return self.entry.status.held_bytes or 0
+        """What its death gives back at most: its shared memory counts whole, whoever else maps it."""
+        return self.entry.status.most_bytes
 
 
 class Machine(NamedTuple):

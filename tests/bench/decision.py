@@ -154,7 +154,7 @@ def _decisions(shortlist: CandidateSearch, terms: Terms, runs: int, now_ms: int 
             )
             asks = [action for action in actions if isinstance(action, Ask)]
             assert asks, f"nobody to ask for: {actions}"
-            ours.send(codec.encode(kill_request(number + 1, asks[0], now_ms)))
+            ours.send(codec.encode(kill_request(number + 1, asks[0], [], now_ms)))
             samples.append((time.perf_counter_ns() - started_ns) / 1e6)
             os.read(theirs.fileno(), 4096)
     return samples

@@ -27,12 +27,15 @@ class CommandLine(NamedTuple):
 
 
 class Process(NamedTuple):
-    """What ranking knows of a process. `held_bytes` is anonymous memory plus swap: what its death gives back.
+    """What ranking knows of a process. `held_bytes` is what its death gives back: private memory, swap, page tables.
 
-    `gained_bytes`: by how much that has grown over the last ten seconds, which ranking.tracked fills in. `cgroup`: its
-    path in the unified hierarchy. `whole`: the control group that may die with it, "" if none may; `is_indivisible`:
-    and must. `preference`: what ManagedOOMPreference= asks for it (sensing.preferences). `is_system`: all its uids are
-    below 1000. `command_trouble`: why `command` is not the whole command line, "" if it is.
+    `shared_bytes` is what it maps of shared memory beside that; ranking.accounting moves into `held_bytes` what of it
+    counts for this process. `gained_bytes`, `shared_gained_bytes`: by how much these have grown over the last ten
+    seconds, which ranking.tracked fills in. `cgroup`: its path in the unified hierarchy. `whole`: the control group
+    that may die with it, "" if none may; `is_indivisible`: and must. `preference`: what ManagedOOMPreference= asks for
+    it (sensing.preferences). `is_system`: all its uids are below 1000. `command_trouble`: why `command` is not the
+    whole command line, "" if it is. `parent`: the PID of its parent, 0 if that is not known. For `program_bytes`,
+    `ignores_sigterm` and `memory_print` see procfs.Status.
     """
 
     pid: int
@@ -51,6 +54,12 @@ class Process(NamedTuple):
     preference: str = ""
     is_system: bool = True
     command_trouble: str = NOT_ASKED
+    shared_bytes: int = 0
+    shared_gained_bytes: int = 0
+    parent: int = 0
+    program_bytes: int = 0
+    ignores_sigterm: bool = False
+    memory_print: int = 0
 
 
 def oom_score(pid: int, proc: str = "/proc") -> int:
@@ -89,8 +98,19 @@ def read_process(pid: int, oom_score: int, proc: str = "/proc", group: str = "")
         return None
     uid, adj, held_bytes = status.uid, entry.oom_score_adj, status.held_bytes
     who = pid, stat.start_ticks, uid, stat.comm, entry.unit
-    found = Process(*who, oom_score, adj, held_bytes, cgroup=entry.cgroup)
-    return found if is_system(status.uids) else found._replace(is_system=False)
+    return Process(
+        *who,
+        oom_score,
+        adj,
+        held_bytes,
+        cgroup=entry.cgroup,
+        is_system=is_system(status.uids),
+        shared_bytes=status.shared_bytes,
+        parent=max(stat.parent, 0),
+        program_bytes=status.program_bytes,
+        ignores_sigterm=status.ignores_sigterm,
+        memory_print=status.memory_print,
+    )
 
 
 def read_command(pid: int, proc: str = "/proc") -> CommandLine:
