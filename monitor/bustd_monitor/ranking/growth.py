@@ -39,5 +39,17 @@ def lost_bytes(samples: Samples, now_ms: int, room_bytes: int) -> int:
     return max(seen[0][1] - room_bytes, 0) if seen else 0
 
 
+def lost_since(samples: Samples, from_ms: int, room_bytes: int) -> int | None:
+    """Bytes of room that were lost since the last sample before `from_ms`, None where there is none.
+
+    Every fall counts, and no rise makes up for it: what a death gave back meanwhile was lost before.
+    """
+    before = [sample for sample in samples if sample[0] <= from_ms]
+    if not before:
+        return None
+    rooms = [sample[1] for sample in samples if sample[0] >= before[-1][0]] + [room_bytes]
+    return sum(max(rooms[at] - rooms[at + 1], 0) for at in range(len(rooms) - 1))
+
+
 def _of_window(samples: Samples, now_ms: int) -> Samples:
     return tuple(sample for sample in samples if sample[0] >= now_ms - WINDOW_MS)

@@ -32,12 +32,16 @@ NOWHERE: Place = (0, 0)
 
 
 class TrackedProcess(NamedTuple):
-    """`place`: when it was last offered or read. `samples`: what it held. `command` None: not known yet."""
+    """`place`: when it was last offered or read. `samples`: what it held. `command` None: not known yet.
+
+    `shared_samples`: what it mapped of shared memory; none as long as that is nothing.
+    """
 
     process: Process
     place: Place
     samples: Samples = ()
     command: CommandLine | None = None
+    shared_samples: Samples = ()
 
 
 class Tracked:
@@ -55,6 +59,8 @@ class Tracked:
         self._round_began_ms = 0
         self.gained_bytes = 0
         """Bytes that the tracked processes were seen to gain since the start, less what they lost: a running total."""
+        self.shared_gained_bytes = 0
+        """The same of what they map of shared memory, in which each counts what others map too."""
 
     def pids(self) -> list[int]:
         """The PIDs of the tracked processes."""
@@ -137,9 +143,11 @@ class Tracked:
         process = self._table.read(pid, place[0])
         if process is not None and process.start_ticks == tracked.process.start_ticks:
             self.gained_bytes += process.held_bytes - tracked.process.held_bytes
+            self.shared_gained_bytes += process.shared_bytes - tracked.process.shared_bytes
             self._tracked[pid] = self._seen(tracked._replace(place=place), process, now_ms)
             return
         self.gained_bytes -= tracked.process.held_bytes
+        self.shared_gained_bytes -= tracked.process.shared_bytes
         if process is None:
             del self._tracked[pid]
         else:
@@ -166,6 +174,7 @@ class Tracked:
         seen = self._seen(tracked, tracked.process, now_ms)
         if self._table.age_ms(tracked.process) < now_ms - self._round_began_ms:
             self.gained_bytes += seen.process.gained_bytes
+            self.shared_gained_bytes += seen.process.shared_gained_bytes
         self._tracked[tracked.process.pid] = seen
 
     def _find_least(self, most: int) -> list[int]:
@@ -183,8 +192,14 @@ class Tracked:
             tracked = tracked._replace(command=None)
         held, age_ms = process.held_bytes, self._table.age_ms(process)
         gained = growth.gained_bytes(tracked.samples, now_ms, held, age_ms)
-        process = _known_by(process._replace(gained_bytes=gained), tracked.command)
-        return tracked._replace(process=process, samples=growth.sampled(tracked.samples, now_ms, held))
+        shared, shared_samples, shared_gained = process.shared_bytes, tracked.shared_samples, 0
+        if shared or shared_samples:
+            shared_gained = growth.gained_bytes(shared_samples, now_ms, shared, age_ms)
+            shared_samples = growth.sampled(shared_samples, now_ms, shared)
+        process = process._replace(gained_bytes=gained, shared_gained_bytes=shared_gained)
+        samples = growth.sampled(tracked.samples, now_ms, held)
+        known = _known_by(process, tracked.command)
+        return tracked._replace(process=known, samples=samples, shared_samples=shared_samples)
 
     def _spare(self, spared: Spared) -> None:
         """Remember it among the largest of the spared."""

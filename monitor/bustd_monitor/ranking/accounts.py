@@ -1,0 +1,36 @@
+"""What was available and shared within the last ten seconds, and by it what counts for each tracked process."""
+
+from __future__ import annotations
+
+from ..sensing.processes import Process
+from . import accounting, growth
+from .accounting import SharedMemory
+from .growth import Samples
+from .terms import Terms
+
+
+class Accounts:
+    """Samples of the machine, one a second. Times are monotonic milliseconds."""
+
+    def __init__(self) -> None:
+        self._rooms: Samples = ()
+        self._shared: Samples = ()
+
+    def note(self, terms: Terms, now_ms: int) -> bool:
+        """Take a sample if it is time for one. Whether it was."""
+        rooms = growth.sampled(self._rooms, now_ms, terms.room_bytes)
+        if rooms is self._rooms:
+            return False
+        self._rooms = rooms
+        self._shared = growth.sampled(self._shared, now_ms, terms.shared_bytes)
+        return True
+
+    def filled_bytes(self, terms: Terms, now_ms: int) -> int:
+        """By how much room has shrunk within the window."""
+        return growth.lost_bytes(self._rooms, now_ms, terms.room_bytes)
+
+    def settled(self, processes: list[Process], terms: Terms, now_ms: int) -> list[Process]:
+        """The processes with what counts for each."""
+        shared = terms.shared_bytes
+        gained = growth.gained_bytes(self._shared, now_ms, shared, 0)  # all of it, until the samples span a second
+        return accounting.accounted(processes, SharedMemory(shared, gained))
