@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..sensing.processes import Process
 from . import accounting, growth
 from .accounting import SharedMemory
@@ -29,8 +31,18 @@ class Accounts:
         """By how much room has shrunk within the window."""
         return growth.lost_bytes(self._rooms, now_ms, terms.room_bytes)
 
-    def settled(self, processes: list[Process], terms: Terms, now_ms: int) -> list[Process]:
+    def settled(
+        self, processes: list[Process], terms: Terms, now_ms: int, age_ms: Callable[[Process], int]
+    ) -> list[Process]:
         """The processes with what counts for each."""
+        processes = [self._bounded(one, terms, now_ms, age_ms) for one in processes]
         shared = terms.shared_bytes
         gained = growth.gained_bytes(self._shared, now_ms, shared, 0)  # all of it, until the samples span a second
         return accounting.accounted(processes, SharedMemory(shared, gained))
+
+    def _bounded(self, process: Process, terms: Terms, now_ms: int, age_ms: Callable[[Process], int]) -> Process:
+        """A newcomer has gained no more than memory was lost since it came: what it shares with others cost nothing."""
+        if not process.gained_bytes or process.gained_bytes < process.held_bytes:
+            return process
+        lost = growth.lost_since(self._rooms, now_ms - age_ms(process), terms.room_bytes)
+        return process if lost is None else process._replace(gained_bytes=min(process.gained_bytes, lost))

@@ -28,9 +28,15 @@ def gained_bytes(samples: Samples, now_ms: int, held_bytes: int, age_ms: int) ->
     what was seen counts: a program that allocated all of its memory at its start and nothing since is not a leak.
     """
     seen = _of_window(samples, now_ms)
-    if age_ms <= WINDOW_MS and (not seen or now_ms < seen[0][0] + _BETWEEN_SAMPLES_MS):
+    if is_new(samples, now_ms, age_ms):
         return held_bytes
     return max(held_bytes - seen[0][1], 0) if seen else 0
+
+
+def is_new(samples: Samples, now_ms: int, age_ms: int) -> bool:
+    """Whether a process of this age was not seen for a second yet, so that what it holds is all that is known."""
+    seen = _of_window(samples, now_ms)
+    return age_ms <= WINDOW_MS and (not seen or now_ms < seen[0][0] + _BETWEEN_SAMPLES_MS)
 
 
 def lost_bytes(samples: Samples, now_ms: int, room_bytes: int) -> int:

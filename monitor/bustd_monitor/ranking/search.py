@@ -162,7 +162,7 @@ class CandidateSearch:
             known = [
                 process for process in self._tracked.processes() if (process.pid, process.start_ticks) not in refused
             ]
-            ranking = order.rank(self._accounts.settled(known, terms, now_ms), terms)
+            ranking = order.rank(self._accounts.settled(known, terms, now_ms, self._table.age_ms), terms)
             stale = [one.process.pid for one in ranking.candidates[:_FRESH] if one.process.pid not in fresh]
             broken = self._broken(ranking, terms, verified)
             if not stale and not broken:

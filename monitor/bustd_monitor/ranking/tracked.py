@@ -19,6 +19,8 @@ from .order import Spared
 from .terms import Terms
 
 _MOST_SPARED = 16
+_WORTH_COMPARING_BYTES = 4 * 2**20
+"""Below this it makes no difference whether a new process holds copies of its parent's memory."""
 _MOVED_BYTES = 4 * 2**20
 """A smaller change does not alter the order, and the memory of any program varies by less than this all the time."""
 
@@ -192,6 +194,8 @@ class Tracked:
             tracked = tracked._replace(command=None)
         held, age_ms = process.held_bytes, self._table.age_ms(process)
         gained = growth.gained_bytes(tracked.samples, now_ms, held, age_ms)
+        if growth.is_new(tracked.samples, now_ms, age_ms):
+            gained = self._own_bytes(process)
         shared, shared_samples, shared_gained = process.shared_bytes, tracked.shared_samples, 0
         if shared or shared_samples:
             shared_gained = growth.gained_bytes(shared_samples, now_ms, shared, age_ms)
@@ -200,6 +204,16 @@ class Tracked:
         samples = growth.sampled(tracked.samples, now_ms, held)
         known = _known_by(process, tracked.command)
         return tracked._replace(process=known, samples=samples, shared_samples=shared_samples)
+
+    def _own_bytes(self, process: Process) -> int:
+        """What a new process holds beyond what its parent holds: a fork copies no page, and to write one is no leak."""
+        if process.held_bytes < _WORTH_COMPARING_BYTES or process.parent <= 1:
+            return process.held_bytes
+        tracked = self._tracked.get(process.parent)
+        parent = tracked.process if tracked is not None else self._table.read(process.parent, 0)
+        if parent is None or parent.program_bytes != process.program_bytes or parent.start_ticks > process.start_ticks:
+            return process.held_bytes
+        return max(process.held_bytes - parent.held_bytes, 0)
 
     def _spare(self, spared: Spared) -> None:
         """Remember it among the largest of the spared."""
