@@ -1,6 +1,9 @@
 """What each process is charged with: memory that several of them have in common counts once. Pure.
 
 - Processes with one memory (CLONE_VM) are one: the eldest is charged, the death of another frees nothing.
+- A child that holds as much as its parent, and runs the same program, holds copies: its death frees nothing of them,
+  and the parent's nothing before the child is gone. So the child counts as what it holds beyond, and the parent dies
+  after others.
 - Shared memory counts as far as files of tmpfs do not explain it, and once per family. A family is what a fork makes: a
   parent and its children that run the same program (told by the size of its text) in the same control group. Children
   of one parent that maps nothing itself are one too, unless all processes together map no more than there is: then
@@ -15,6 +18,9 @@ from bustd_shared.daemon.record import NamedTuple
 
 from ..sensing.processes import Process
 
+_ALIKE_PART = 16
+"""A child whose memory is within a sixteenth of its parent's holds a copy of that."""
+_LEAST_COPIED = 4 * 2**20
 _LEAST_SHARED = 2**20
 """Who maps less has no part in this."""
 _PARENTS_PART = 64
@@ -30,7 +36,7 @@ class SharedMemory(NamedTuple):
 
 def accounted(processes: list[Process], shared: SharedMemory) -> list[Process]:
     """The same processes, with what counts for each in `held_bytes` and `gained_bytes`."""
-    processes = _with_one_memory(processes)
+    processes = _without_copies(_with_one_memory(processes))
     if shared.held_bytes < _LEAST_SHARED or not any(one.shared_bytes >= _LEAST_SHARED for one in processes):
         return processes
     charged = {one.pid: charge for one, charge in _charged(processes, shared.held_bytes)}
@@ -59,6 +65,31 @@ def _with_one_memory(processes: list[Process]) -> list[Process]:
 
 def _without_memory(process: Process) -> Process:
     return process._replace(held_bytes=0, gained_bytes=0, shared_bytes=0, shared_gained_bytes=0)
+
+
+def _without_copies(processes: list[Process]) -> list[Process]:
+    known = {one.pid: one for one in processes}
+    copies: dict[int, int] = {}
+    copied: dict[int, int] = {}
+    for one in processes:
+        parent = known.get(one.parent)
+        if parent is not None and _is_copy(one, parent):
+            copies[one.pid] = parent.held_bytes
+            copied[parent.pid] = max(copied.get(parent.pid, 0), min(one.held_bytes, parent.held_bytes))
+    if not copies:
+        return processes
+    counted = []
+    for one in processes:
+        held = max(one.held_bytes - copies.get(one.pid, 0), 0)
+        counted.append(one._replace(held_bytes=held, copied_bytes=min(copied.get(one.pid, 0), held)))
+    return counted
+
+
+def _is_copy(child: Process, parent: Process) -> bool:
+    if child.held_bytes < _LEAST_COPIED or child.program_bytes != parent.program_bytes:
+        return False
+    is_younger = (parent.start_ticks, parent.pid) < (child.start_ticks, child.pid)
+    return is_younger and abs(parent.held_bytes - child.held_bytes) * _ALIKE_PART <= parent.held_bytes
 
 
 def _charged(processes: list[Process], there_is: int) -> list[tuple[Process, int]]:

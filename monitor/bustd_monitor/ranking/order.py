@@ -30,6 +30,7 @@ class Cause(Enum):
     RUNS_AWAY_WITH_UNIT = "its unit has gained more than all others together, and it grows"
     GAINED = "what it has gained recently counts again"
     OOM_SCORE_ADJ = "its oom_score_adj"
+    COPIED = "a forked child has copies of its memory, which stay when it dies"
     PREFERRED = "a rule says that it should rather die"
     AVOIDED = "a rule, or systemd, says that it should rather live"
 
@@ -213,6 +214,8 @@ def _placed(company: _Company, runaway: _Runaway, terms: Terms) -> Candidate:
         moves.append(Move(runs_away or Cause.GAINED, growth))
     if process.oom_score_adj:
         moves.append(Move(Cause.OOM_SCORE_ADJ, process.oom_score_adj * total // 1000))
+    if process.copied_bytes and not company.whole:
+        moves.append(Move(Cause.COPIED, -process.copied_bytes))
     preferred, avoided = matched_by(victims.prefer, process), matched_by(victims.avoid, process)
     if not avoided and process.preference == AVOID:
         avoided = "ManagedOOMPreference="

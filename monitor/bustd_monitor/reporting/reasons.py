@@ -37,6 +37,7 @@ _MOVED_BY = {
     Cause.RUNS_AWAY: "runs away",
     Cause.RUNS_AWAY_WITH_UNIT: "runs away with its unit",
     Cause.GAINED: "gained recently",
+    Cause.COPIED: "copied by a child",
     Cause.PREFERRED: "preferred by ",
     Cause.AVOIDED: "avoided by ",
 }

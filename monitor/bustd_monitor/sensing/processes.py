@@ -35,7 +35,8 @@ class Process(NamedTuple):
     that may die with it, "" if none may; `is_indivisible`: and must. `preference`: what ManagedOOMPreference= asks for
     it (sensing.preferences). `is_system`: all its uids are below 1000. `command_trouble`: why `command` is not the
     whole command line, "" if it is. `parent`: the PID of its parent, 0 if that is not known. For `program_bytes`,
-    `ignores_sigterm` and `memory_print` see procfs.Status.
+    `ignores_sigterm` and `memory_print` see procfs.Status. `copied_bytes`: what of `held_bytes` a forked child has too,
+    so that it stays when this process dies alone (ranking.accounting).
     """
 
     pid: int
@@ -60,6 +61,7 @@ class Process(NamedTuple):
     program_bytes: int = 0
     ignores_sigterm: bool = False
     memory_print: int = 0
+    copied_bytes: int = 0
 
 
 def oom_score(pid: int, proc: str = "/proc") -> int:

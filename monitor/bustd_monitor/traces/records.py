@@ -40,6 +40,7 @@ NESTED: dict[str, Any] = {"pressure": MemoryPressure, "refaults": Refaults, "pro
 NOT_RECORDED = {
     "gained_bytes": "ranking works it out from what a process held ten seconds before, in a replay as it does live",
     "shared_gained_bytes": "ranking works it out in the same way",
+    "copied_bytes": "ranking works it out from what a process and its parent hold",
 }
 """Fields that are left out of a trace and read as their default, and why."""
 

@@ -1,7 +1,13 @@
 """What each process is charged with: shared memory once per family, and one memory once, however many have it."""
 
+import pytest
+
+from bustd_monitor.ranking import order
 from bustd_monitor.ranking.accounting import SharedMemory, accounted
-from tests.unit.monitor.making import GIB, MIB, process
+from bustd_monitor.ranking.order import Cause
+from bustd_monitor.ranking.terms import Terms
+from bustd_shared.rules.protection import Protection
+from tests.unit.monitor.making import GIB, MIB, process, victims
 
 PYTHON, POSTGRES = 2800 * 1024, 8000 * 1024
 
@@ -19,8 +25,8 @@ def sharing(pid: int, private: int, shared: int, **changed):
 
 
 def server(*mapped: int, parents: int = 100) -> list:
-    """A server whose parent maps 100 MiB and whose workers map these MiB, each with 10 MiB of its own."""
-    workers = [sharing(200 + at, 10, mib, parent=100, program_bytes=POSTGRES) for at, mib in enumerate(mapped)]
+    """A server whose parent maps 100 MiB and whose workers map these MiB, each with 20 MiB of its own."""
+    workers = [sharing(200 + at, 20, mib, parent=100, program_bytes=POSTGRES) for at, mib in enumerate(mapped)]
     return [sharing(100, 10, parents, parent=1, program_bytes=POSTGRES), *workers]
 
 
@@ -43,21 +49,21 @@ def test_what_is_held_and_shared_is_together_what_the_killer_counts():
 
 def test_the_buffers_of_a_server_are_charged_to_its_parent_once():
     counted = held(server(3000, 2500, 400), there_is=4 * GIB)
-    assert counted == {100: 3010, 200: 10, 201: 10, 202: 10}
+    assert counted == {100: 3010, 200: 20, 201: 20, 202: 20}
 
 
 def test_they_are_charged_once_also_where_all_together_map_less_than_there_is():
-    assert held(server(300, 300, parents=20), there_is=8 * GIB) == {100: 310, 200: 10, 201: 10}
+    assert held(server(300, 300, parents=20), there_is=8 * GIB) == {100: 310, 200: 20, 201: 20}
 
 
 def test_a_parent_that_only_starts_programs_is_charged_with_nothing():
-    assert held(server(3000, 400, parents=2), there_is=3 * GIB) == {100: 10, 200: 3010, 201: 10}
+    assert held(server(3000, 400, parents=2), there_is=3 * GIB) == {100: 10, 200: 3020, 201: 20}
 
 
 def test_grandchildren_belong_to_the_family():
-    grandchild = sharing(300, 10, 2000, parent=200, program_bytes=POSTGRES)
+    grandchild = sharing(300, 40, 2000, parent=200, program_bytes=POSTGRES)
     assert held([*server(1000), grandchild], there_is=3 * GIB)[100] == 10
-    assert sum(held([*server(1000), grandchild], there_is=3 * GIB).values()) == 30 + 2000
+    assert sum(held([*server(1000), grandchild], there_is=3 * GIB).values()) == 10 + 20 + 40 + 2000
 
 
 def test_another_program_that_a_process_has_started_maps_memory_of_its_own():
@@ -116,3 +122,47 @@ def test_processes_that_only_look_alike_are_not_related_and_count_each():
 def test_a_process_of_which_no_such_thing_is_known_is_like_no_other():
     unknown = [process(pid, parent=5, held_bytes=100 * MIB) for pid in (10, 20)]
     assert held(unknown) == {10: 100, 20: 100}
+
+
+# Copies
+
+
+def forked(child_mib: int, **changed):
+    """A server of 400 MiB, and a child of it that holds this much."""
+    parent = process(10, parent=5, start_ticks=400, held_bytes=400 * MIB, program_bytes=PYTHON)
+    made = {"start_ticks": 500, "program_bytes": PYTHON, "held_bytes": child_mib * MIB, **changed}
+    return [parent, process(20, parent=10, **made)]
+
+
+def copied(processes) -> dict[int, int]:
+    """What stays when each dies, in MiB."""
+    return {one.pid: one.copied_bytes // MIB for one in accounted(processes, SharedMemory())}
+
+
+def test_a_child_that_holds_as_much_as_its_parent_is_a_copy_and_counts_as_what_it_holds_beyond():
+    assert (held(forked(400)), copied(forked(400))) == ({10: 400, 20: 0}, {10: 400, 20: 0})
+    assert (held(forked(390)), copied(forked(390))) == ({10: 400, 20: 0}, {10: 390, 20: 0})
+    assert (held(forked(420)), copied(forked(420))) == ({10: 400, 20: 20}, {10: 400, 20: 0})
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"held_bytes": 430 * MIB}, {"held_bytes": 370 * MIB}, {"program_bytes": POSTGRES}, {"start_ticks": 300}],
+    ids=["holds more", "holds less", "another program", "older than its parent"],
+)
+def test_a_child_that_is_no_copy_counts_whole(changed):
+    processes = forked(400, **changed)
+    assert held(processes) == {10: 400, 20: processes[1].held_bytes // MIB}
+    assert copied(processes) == {10: 0, 20: 0}
+
+
+def test_after_the_death_of_its_parent_a_copy_counts_whole():
+    assert held(forked(400)[1:]) == {20: 400}
+
+
+def test_one_of_which_a_copy_lives_dies_after_a_smaller_one_and_is_still_known_to_hold_it():
+    leak = process(30, held_bytes=160 * MIB)
+    counted = accounted([*forked(400), leak], SharedMemory())
+    first, second = order.rank(counted, Terms(victims(), Protection(), 16 * MIB)).candidates
+    assert (first.process.pid, second.process.pid, second.held_bytes) == (30, 10, 400 * MIB)
+    assert [move.cause for move in second.moves] == [Cause.COPIED]
