@@ -60,7 +60,14 @@ def twins(processes: list[Process]) -> dict[int, int]:
 
 def _with_one_memory(processes: list[Process]) -> list[Process]:
     elder = twins(processes)
-    return [_without_memory(one) if one.pid in elder else one for one in processes] if elder else processes
+    if not elder:
+        return processes
+    twin = {elder[one.pid]: one for one in processes if one.pid in elder}
+    return [_without_memory(one) if one.pid in elder else _with_twin(one, twin.get(one.pid)) for one in processes]
+
+
+def _with_twin(process: Process, twin: Process | None) -> Process:
+    return process if twin is None else process._replace(twin_pid=twin.pid, twin_ticks=twin.start_ticks)
 
 
 def _without_memory(process: Process) -> Process:

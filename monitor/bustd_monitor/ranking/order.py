@@ -224,5 +224,6 @@ def _placed(company: _Company, runaway: _Runaway, terms: Terms) -> Candidate:
     if avoided:
         moves.append(Move(Cause.AVOIDED, -victims.avoid_points * total // 1000, avoided))
     badness = held + sum([move.moved_bytes for move in moves])
-    scope = Scope.CGROUP if company.whole else Scope.GROUP if victims.scope == "group" else Scope.PROCESS
+    is_group = victims.scope == "group" or process.twin_pid
+    scope = Scope.CGROUP if company.whole else Scope.GROUP if is_group else Scope.PROCESS
     return Candidate(process, badness, held, scope, len(company.members), tuple(moves))

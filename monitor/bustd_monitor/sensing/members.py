@@ -21,11 +21,13 @@ class Members:
     """The members of one kill, which can be listed again when its victim has exited.
 
     `pid`: the victim. `group`: its process group and session, (0, 0) for none. `path`: the control group that dies with
-    it, "" for none.
+    it, "" for none. `only`: of the process group only this process, None for all.
     """
 
-    def __init__(self, pid: int, group: tuple[int, int], hierarchy: str, path: str, proc: str) -> None:
-        self._pid, self._group, self._path = pid, group, path
+    def __init__(
+        self, pid: int, group: tuple[int, int], hierarchy: str, path: str, proc: str, only: Member | None = None
+    ) -> None:
+        self._pid, self._group, self._path, self._only = pid, group, path, only
         self._hierarchy, self._proc = hierarchy, proc
 
     def listed(self) -> list[Member]:
@@ -40,6 +42,8 @@ class Members:
 
     def _of_group(self) -> list[Member]:
         """The others of the process group, without the leader of the session, which never dies with another."""
+        if self._only is not None:
+            return [self._only] if self._read(self._only[0]) == self._only else []
         left_out = (self._pid, self._group[1])
         pids = [int(name) for name in os.listdir(self._proc) if name.isdigit()]
         return [member for pid in pids if pid not in left_out and (member := self._read(pid)) is not None]
@@ -59,12 +63,13 @@ class MemberReader:
 
     def of(self, process: Process, scope: Scope) -> Members:
         """The members that die with this process: what its group is is read now, and who is in it when it is listed."""
-        group, path = (0, 0), ""
+        group, path, only = (0, 0), "", None
         if scope is Scope.CGROUP and self._hierarchy:
             path = process.whole
         elif scope is Scope.GROUP:
             group = self._group_of(process)
-        return Members(process.pid, group, self._hierarchy, path, self._proc)
+            only = (process.twin_pid, process.twin_ticks) if process.twin_pid else None
+        return Members(process.pid, group, self._hierarchy, path, self._proc, only)
 
     def largest(self, members: list[Member], count: int) -> list[int]:
         """The PIDs of so many that have the most resident memory, the largest first."""

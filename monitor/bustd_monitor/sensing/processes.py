@@ -36,7 +36,8 @@ class Process(NamedTuple):
     it (sensing.preferences). `is_system`: all its uids are below 1000. `command_trouble`: why `command` is not the
     whole command line, "" if it is. `parent`: the PID of its parent, 0 if that is not known. For `program_bytes`,
     `ignores_sigterm` and `memory_print` see procfs.Status. `copied_bytes`: what of `held_bytes` a forked child has too,
-    so that it stays when this process dies alone (ranking.accounting).
+    so that it stays when this process dies alone. `twin_pid`, `twin_ticks`: PID and start time of a process that has
+    the same memory (CLONE_VM) and must die with it, 0 if there is none. ranking.accounting fills these in.
     """
 
     pid: int
@@ -62,6 +63,8 @@ class Process(NamedTuple):
     ignores_sigterm: bool = False
     memory_print: int = 0
     copied_bytes: int = 0
+    twin_pid: int = 0
+    twin_ticks: int = 0
 
 
 def oom_score(pid: int, proc: str = "/proc") -> int:

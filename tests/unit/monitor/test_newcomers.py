@@ -157,6 +157,7 @@ def test_a_real_copy_of_a_real_process_has_gained_nothing():
             server.stdin.write(b"\n")
             server.stdin.flush()
             copy = int(server.stdout.readline())
+            prints = {table.read(pid, 700).memory_print for pid in (server.pid, copy)}
             candidates = search.rank(PLAIN, NONE_REFUSED, 2100).candidates
         finally:
             if copy:
@@ -164,6 +165,7 @@ def test_a_real_copy_of_a_real_process_has_gained_nothing():
             real.end(server)
             table.close()
     gained = {one.process.pid: one.process.gained_bytes // MIB for one in candidates}
+    assert len(prints) == 2, "a copy is another memory"
     assert server.pid in gained
     assert copy not in gained, "it holds copies, and its death frees nothing"
     causes = {one.process.pid: [move.cause for move in one.moves] for one in candidates}
