@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..sensing.processes import Process
-from . import accounting, growth
+from . import accounting, books, growth
 from .accounting import SharedMemory
 from .growth import Samples
 from .terms import Terms
@@ -38,7 +38,8 @@ class Accounts:
         processes = [self._bounded(one, terms, now_ms, age_ms) for one in processes]
         shared = terms.shared_bytes
         gained = growth.gained_bytes(self._shared, now_ms, shared, 0)  # all of it, until the samples span a second
-        return accounting.accounted(processes, SharedMemory(shared, gained))
+        counted = accounting.accounted(processes, SharedMemory(shared, gained))
+        return books.corrected(counted, terms.books, now_ms)
 
     def _bounded(self, process: Process, terms: Terms, now_ms: int, age_ms: Callable[[Process], int]) -> Process:
         """A newcomer has gained no more than memory was lost since it came: what it shares with others cost nothing."""

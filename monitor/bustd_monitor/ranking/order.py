@@ -47,7 +47,7 @@ class Candidate(NamedTuple):
     """A process that may die, and its place in the order: the greater its badness (bytes), the sooner it dies.
 
     `held_bytes`: what comes back when it dies, and with it everything in its `scope`; of that, `known` processes are
-    known. `moves`: why its badness is not that.
+    known. `moves`: why its badness is not that. `children_bytes`: what its children hold, which may exit with it.
     """
 
     process: Process
@@ -56,6 +56,7 @@ class Candidate(NamedTuple):
     scope: Scope = Scope.PROCESS
     known: int = 1
     moves: tuple[Move, ...] = ()
+    children_bytes: int = 0
 
 
 class Shield(Enum):
@@ -118,7 +119,10 @@ def rank(processes: list[Process], terms: Terms) -> Ranking:
             eligible.append(process)
     companies = _companies(eligible, processes, protected, terms)
     runaway = _runaway(companies, processes, terms)
-    candidates = [_placed(company, runaway, terms) for company in companies]
+    children: dict[int, int] = {}
+    for process in processes:
+        children[process.parent] = children.get(process.parent, 0) + process.held_bytes
+    candidates = [_placed(company, runaway, terms, children) for company in companies]
     candidates.sort(key=lambda candidate: (candidate.badness, candidate.process.oom_score), reverse=True)
     return Ranking(tuple(candidates), tuple(spared))
 
@@ -204,7 +208,7 @@ def _how_it_runs_away(company: _Company, runaway: _Runaway) -> Cause | None:
     return Cause.RUNS_AWAY_WITH_UNIT if grows(first) and runaway.cgroup == first.cgroup != "" else None
 
 
-def _placed(company: _Company, runaway: _Runaway, terms: Terms) -> Candidate:
+def _placed(company: _Company, runaway: _Runaway, terms: Terms, children: dict[int, int]) -> Candidate:
     """The badness of what dies together, and where it comes from. The rules look at its largest process."""
     process, victims, total = company.members[0], terms.victims, terms.total_bytes
     held, moves = company.held_bytes, []
@@ -226,4 +230,5 @@ def _placed(company: _Company, runaway: _Runaway, terms: Terms) -> Candidate:
     badness = held + sum([move.moved_bytes for move in moves])
     is_group = victims.scope == "group" or process.twin_pid
     scope = Scope.CGROUP if company.whole else Scope.GROUP if is_group else Scope.PROCESS
-    return Candidate(process, badness, held, scope, len(company.members), tuple(moves))
+    beside = children.get(process.pid, 0) if scope is Scope.PROCESS else 0
+    return Candidate(process, badness, held, scope, len(company.members), tuple(moves), beside)

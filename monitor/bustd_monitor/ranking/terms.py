@@ -6,6 +6,7 @@ from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.rules.protection import Protection
 
 from ..sensing.reading import Reading
+from .books import Shortfall
 from .settings import Victims
 
 
@@ -15,7 +16,8 @@ class Terms(NamedTuple):
     `total_bytes`: memory and swap, of which oom_score_adj takes its thousandths. `room_bytes`: how much of it is left.
     `filled_bytes`: how much of it was lost, to whomever, while the processes were seen to gain what they have gained.
     `broken`: control groups that hold a protected process, so that none in them dies with the others. `shared_bytes`:
-    shared memory that no file of a tmpfs explains, so that the death of a process may free it.
+    shared memory that no file of a tmpfs explains, so that the death of a process may free it. `books`: deaths that
+    brought less than was claimed.
     """
 
     victims: Victims
@@ -27,6 +29,7 @@ class Terms(NamedTuple):
     filled_bytes: int = 0
     broken: frozenset[str] = frozenset()
     shared_bytes: int = 0
+    books: tuple[Shortfall, ...] = ()
 
 
 class Rules(NamedTuple):
