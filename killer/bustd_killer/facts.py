@@ -38,7 +38,8 @@ class Victim(NamedTuple):
     @property
     def held_bytes(self) -> int:
         """What its death gives back at most: its shared memory counts whole, whoever else maps it."""
-        return self.entry.status.most_bytes
+        status = self.entry.status
+        return (status.held_bytes or 0) + status.shared_bytes
 
 
 class Machine(NamedTuple):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from _signal import pidfd_send_signal
+from _signal import SIGCONT, pidfd_send_signal
+from collections.abc import Iterable
 
 from bustd_protocol import limits
 from bustd_protocol.messages import Exited, Fate, KillRequest, Reason, Scope, Signal, Verdict, outcome_of
@@ -15,11 +16,6 @@ from .aim import Aim
 from .checks import Guard, Ruling
 from .facts import Victim
 from .policy import Policy
-
-TYPE_CHECKING = False
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 LOOK_MS = 100
 """How often a victim that has its SIGKILL is asked whether it still has memory."""
@@ -173,7 +169,7 @@ class Kills:
     def _strike(self, request: KillRequest, aimed: Aim, now_ms: int) -> Answer:
         """Signal the one that was asked for and, if that worked, the members."""
         named, policy = aimed.victims[0], aimed.case.guard.policy
-        ruling = send_signal(named.pidfd, request.signal)
+        ruling = _signal(named, request.signal)
         if ruling.reason:
             aim.close_all(aimed.victims)
             return _answer(request, ruling, named)
@@ -215,12 +211,7 @@ class Kills:
         return Ending(Exited(flight.id, fate, now_ms - flight.signalled_ms), sentence)
 
 
-def _answer(
-    request: KillRequest,
-    ruling: Ruling,
-    victim: Victim | None = None,
-    signalled_count: int = 0,
-) -> Answer:
+def _answer(request: KillRequest, ruling: Ruling, victim: Victim | None = None, signalled_count: int = 0) -> Answer:
     """The verdict on a request, and its line for the log: what the killer saw, and what it was told only as such."""
     outcome, differs, held_bytes = outcome_of(ruling.reason), 0, 0
     if victim is not None:
@@ -232,10 +223,8 @@ def _answer(
         f"{outcome.name.lower()} SIG{request.signal.name} to {request.pid} ({seen}) "
         f"for {printable(request.condition)}{f': {why}' if why else ''}"
     )
-    reply = Verdict(
-        request.id, outcome, ruling.reason, differs, held_bytes, signalled_count, ruling.retry_after_ms, ruling.errno
-    )
-    return Answer(reply, sentence)
+    told = differs, held_bytes, signalled_count, ruling.retry_after_ms, ruling.errno
+    return Answer(Verdict(request.id, outcome, ruling.reason, *told), sentence)
 
 
 def _description(victim: Victim | None, request: KillRequest) -> str:
@@ -249,11 +238,19 @@ def _description(victim: Victim | None, request: KillRequest) -> str:
     return f"{name}, unit {unit}, holding {victim.held_bytes >> 20} MiB, uid {entry.status.uid}{also}"
 
 
+def _signal(victim: Victim, number: int) -> Ruling:
+    """Signal it. One that is stopped can't handle SIGTERM, and save its work, before it is continued."""
+    ruling = send_signal(victim.pidfd, number)
+    if not ruling.reason and number == Signal.TERM and victim.entry.stat.state == b"T":
+        send_signal(victim.pidfd, SIGCONT)
+    return ruling
+
+
 def _signalled(victims: Iterable[Victim], number: int) -> tuple[tuple[int, int], ...]:
     """Signal each; (PID, pidfd) of those that took it. One that is gone, or can't be signalled, is not waited for."""
     held = []
     for victim in victims:
-        if send_signal(victim.pidfd, number).reason:
+        if _signal(victim, number).reason:
             os.close(victim.pidfd)
         else:
             held.append((victim.pid, victim.pidfd))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 
 from bustd_shared.daemon.record import NamedTuple
-from bustd_shared.kernel import cgroup_paths, process
+from bustd_shared.kernel import cgroup_paths, process, procfs
 from bustd_shared.rules.protection import is_system
+
+from .traits import parse_traits
 
 _SMALL_BYTES = 128
 COMMAND_BYTES = 128 * 1024
@@ -35,9 +37,9 @@ class Process(NamedTuple):
     that may die with it, "" if none may; `is_indivisible`: and must. `preference`: what ManagedOOMPreference= asks for
     it (sensing.preferences). `is_system`: all its uids are below 1000. `command_trouble`: why `command` is not the
     whole command line, "" if it is. `parent`: the PID of its parent, 0 if that is not known. For `program_bytes`,
-    `ignores_sigterm` and `memory_print` see procfs.Status. `copied_bytes`: what of `held_bytes` a forked child has too,
-    so that it stays when this process dies alone. `twin_pid`, `twin_ticks`: PID and start time of a process that has
-    the same memory (CLONE_VM) and must die with it, 0 if there is none. ranking.accounting fills these in.
+    `ignores_sigterm` and `memory_print` see sensing.traits. `copied_bytes`: what of `held_bytes` a forked child has
+    too, so that it stays when this process dies alone. `twin_pid`, `twin_ticks`: PID and start time of a process that
+    has the same memory (CLONE_VM) and must die with it, 0 if there is none. ranking.accounting fills these in.
     """
 
     pid: int
@@ -90,8 +92,15 @@ def read_process(pid: int, oom_score: int, proc: str = "/proc", group: str = "")
     None also for a thread that is not a leader, for a kernel thread, and for a process outside the control group
     `group` (no process is outside ""). `oom_score` goes into the record.
     """
+    told = b""
+
+    def parse(status: bytes) -> procfs.Status | None:
+        nonlocal told
+        told = status
+        return procfs.parse_status(status)
+
     try:
-        entry = process.read_process(pid, proc)
+        entry = process.read_process(pid, proc, parse)
     except OSError:  # no descriptor is left
         return None
     if entry is None:
@@ -103,6 +112,7 @@ def read_process(pid: int, oom_score: int, proc: str = "/proc", group: str = "")
         return None
     uid, adj, held_bytes = status.uid, entry.oom_score_adj, status.held_bytes
     who = pid, stat.start_ticks, uid, stat.comm, entry.unit
+    traits = parse_traits(told)
     return Process(
         *who,
         oom_score,
@@ -112,9 +122,9 @@ def read_process(pid: int, oom_score: int, proc: str = "/proc", group: str = "")
         is_system=is_system(status.uids),
         shared_bytes=status.shared_bytes,
         parent=max(stat.parent, 0),
-        program_bytes=status.program_bytes,
-        ignores_sigterm=status.ignores_sigterm,
-        memory_print=status.memory_print,
+        program_bytes=traits.program_bytes,
+        ignores_sigterm=traits.ignores_sigterm,
+        memory_print=traits.memory_print,
     )
 
 

@@ -46,11 +46,7 @@ class Status(NamedTuple):
 
     `tgid`: the PID of the process that this thread belongs to; None: not told. `uids`: real, effective, saved, and of
     the file system. `shared_bytes`: what it maps of shared memory and files of tmpfs (RssShmem). Whether its death
-    frees any of that, the process alone does not show. `program_bytes`: the text of its program (VmExe), which a forked
-    child has in common with its parent. `ignores_sigterm`: SIGTERM can't end it, because it ignores it or because it is
-    the init of a PID namespace and has no handler (pid_namespaces(7)). `memory_print`: a hash of all the lines on its
-    memory; two related processes with the same one have one memory (CLONE_VM), of which the death of one frees nothing.
-    0: unknown.
+    frees any of that, the process alone does not show.
     """
 
     uid: int
@@ -58,14 +54,6 @@ class Status(NamedTuple):
     tgid: int | None = None
     uids: tuple[int, ...] = ()
     shared_bytes: int = 0
-    program_bytes: int = 0
-    ignores_sigterm: bool = False
-    memory_print: int = 0
-
-    @property
-    def most_bytes(self) -> int:
-        """What its death can give back at most, 0 if it has no memory."""
-        return (self.held_bytes or 0) + self.shared_bytes
 
 
 class Meminfo(NamedTuple):
@@ -121,43 +109,10 @@ def parse_status(data: bytes) -> Status | None:
     uids = tuple([int(word) for word in words if word.isdigit()])
     if at < 0 or len(uids) != 4 or max(uids) > bounds.UINT32_MAX:
         return None
-    anonymous = field_bytes(data, b"RssAnon:")
-    held_bytes = None
-    if anonymous is not None:
-        held_bytes = anonymous + (field_bytes(data, b"VmSwap:") or 0) + (field_bytes(data, b"VmPTE:") or 0)
-    status = Status(uids[1], held_bytes, number_after(data, b"Tgid:"), uids)
-    if anonymous is None:
-        return status
-    return status._replace(
-        shared_bytes=field_bytes(data, b"RssShmem:") or 0,
-        program_bytes=field_bytes(data, b"VmExe:") or 0,
-        ignores_sigterm=_ignores_sigterm(data),
-        memory_print=_memory_print(data),
-    )
-
-
-def _memory_print(data: bytes) -> int:
-    """A hash of the lines from VmPeak to VmSwap. Forked copies of a memory differ in VmRSS, VmPTE or VmPeak."""
-    begin, end = data.find(b"\nVmPeak:"), data.find(b"\nVmSwap:")
-    if not 0 <= begin < end:
-        return 0
-    return hash(data[begin : data.find(b"\n", end + 1)]) & bounds.UINT63_MAX
-
-
-def _ignores_sigterm(data: bytes) -> bool:
-    """By SigIgn, NSpid and SigCgt (proc_pid_status(5))."""
-    if _has_sigterm(data, b"\nSigIgn:"):
-        return True
-    at = data.find(b"\nNSpid:")
-    pids = data[at + 7 : data.find(b"\n", at + 1)].split() if at >= 0 else []
-    return len(pids) > 1 and pids[-1] == b"1" and not _has_sigterm(data, b"\nSigCgt:")
-
-
-def _has_sigterm(data: bytes, name: bytes) -> bool:
-    """Whether SIGTERM, number 15, is in this mask of signals; not where the line is missing."""
-    at = data.find(name)
-    digits = data[at + len(name) : at + len(name) + 24].split(None, 1)[:1] if at >= 0 else []
-    return bool(digits) and len(digits[0]) >= 4 and digits[0][-4:-3] in b"4567cdef"
+    anonymous, *rest = (field_bytes(data, name) for name in (b"RssAnon:", b"VmSwap:", b"VmPTE:", b"RssShmem:"))
+    swap, page_tables, shared = (amount or 0 for amount in rest)
+    held_bytes = None if anonymous is None else anonymous + swap + page_tables
+    return Status(uids[1], held_bytes, number_after(data, b"Tgid:"), uids, shared)
 
 
 def parse_oom_score_adj(data: bytes) -> int | None:

@@ -1,7 +1,6 @@
 """/proc/PID/stat and status: what becomes of names that try to look like the rest of the line, and of the dead."""
 
 import os
-import signal
 from pathlib import Path
 
 import pytest
@@ -98,49 +97,6 @@ def test_a_name_may_be_empty():
 def test_held_bytes_are_anonymous_memory_swap_and_page_tables_and_not_what_is_shared():
     status = parse_status(status_text(uid=1000, anonymous_kib=100, swap_kib=23, tables_kib=7, shared_kib=999_999))
     assert (status.uid, status.held_bytes, status.shared_bytes) == (1000, 130 * 1024, 999_999 * 1024)
-
-
-def test_what_its_death_gives_back_at_most_counts_shared_memory_too():
-    assert parse_status(status_text(anonymous_kib=100, tables_kib=7, shared_kib=50)).most_bytes == 157 * 1024
-    assert parse_status(status_text(anonymous_kib=None)).most_bytes == 0
-
-
-SIGTERM_ALONE, ALL_BUT_SIGTERM = 0x4000, 0x7FFF_FFFF_FFFF_BFFF
-
-
-@pytest.mark.parametrize(
-    ("signals", "ignores"),
-    [
-        ({}, False),
-        ({"ignored": SIGTERM_ALONE}, True),
-        ({"ignored": ALL_BUT_SIGTERM}, False),
-        ({"pids": (4711, 1)}, True),
-        ({"pids": (4711, 1), "caught": SIGTERM_ALONE}, False),
-        ({"pids": (4711, 1), "caught": ALL_BUT_SIGTERM}, True),
-        ({"pids": (4711, 12, 1)}, True),
-        ({"pids": (4711, 12)}, False),
-        ({"pids": (1,)}, False),
-    ],
-)
-def test_sigterm_can_not_end_a_process_that_ignores_it_or_an_init_without_a_handler(signals, ignores):
-    assert parse_status(status_text(**signals)).ignores_sigterm is ignores
-
-
-def test_where_the_kernel_does_not_tell_signals_sigterm_is_tried():
-    told = status_text(ignored=SIGTERM_ALONE)
-    for line in (b"SigIgn", b"SigCgt"):
-        lines = [each for each in told.splitlines(keepends=True) if not each.startswith(line)]
-        assert parse_status(b"".join(lines)).ignores_sigterm is (line != b"SigIgn")
-
-
-def test_this_process_and_one_that_ignores_sigterm_are_told_apart():
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        for handler, ignores in ((signal.SIG_DFL, False), (signal.SIG_IGN, True)):
-            signal.signal(signal.SIGTERM, handler)
-            assert parse_status(Path("/proc/self/status").read_bytes()).ignores_sigterm is ignores
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def test_swap_that_is_not_told_counts_as_none():
