@@ -24,9 +24,10 @@ class Refaults(NamedTuple):
 class Reading(NamedTuple):
     """Memory in bytes. `total` is what user space can have (available plus anonymous), `ram` the machine's RAM.
 
-    `swap_usable` is the part of `swap_free` that can still relieve memory. `shared` is tmpfs and shared memory,
-    `hugetlb` is set aside for huge pages: the death of a process frees neither. `pressure` and `refaults` are None
-    where the kernel has none or they were not read.
+    `swap_usable` is the part of `swap_free` that can still relieve memory. `shared` is tmpfs and shared memory.
+    `tmpfs` is the part of `shared` that is in files of a tmpfs (sensing.tmpfs), `hugetlb` is set aside for huge pages:
+    the death of a process frees neither. `pressure` and `refaults` are None where the kernel has none or they were not
+    read.
 
     `is_whole` False: only sysinfo was read, because enough memory is free. Then `available` is a lower bound of the
     true value, `total` an upper bound, and the fields of swap are 0.
@@ -44,11 +45,17 @@ class Reading(NamedTuple):
     hugetlb: int = 0
     refaults: Refaults | None = None
     is_whole: bool = True
+    tmpfs: int = 0
 
     @property
     def room_bytes(self) -> int:
         """Available memory plus free swap."""
         return self.available + self.swap_free
+
+    @property
+    def shared_by_processes(self) -> int:
+        """Shared memory that is freed when the last process that maps it dies."""
+        return max(self.shared - self.tmpfs, 0)
 
 
 def lower_bound(ram: int, free: int, available: int) -> Reading:

@@ -12,6 +12,7 @@ from .quick_look import QuickLook
 from .reading import Reading, Refaults, lower_bound
 from .swaps import Swaps
 from .sysinfo import read_sysinfo
+from .tmpfs import Tmpfs
 from .vmstat import VMSTAT_BYTES, parse_vmstat
 from .watermarks import watermark_bytes
 
@@ -46,7 +47,7 @@ class Sensor:
         if parse_pressure(self._pressure.read()) is None:  # EOPNOTSUPP: PSI is compiled in and switched off
             why = f"{self._pressure.trouble} (boot with psi=1)" if self._pressure.trouble else ""
             self.pressure_trouble = why or f"{proc}/pressure/memory has no line that begins with `some`"
-        self._arc, self._swaps = Arc(proc), Swaps(proc, sys)
+        self._arc, self._swaps, self._tmpfs = Arc(proc), Swaps(proc, sys), Tmpfs(proc)
         self._vmstat = HeldFile(f"{proc}/vmstat", VMSTAT_BYTES)
         self.quick_look: QuickLook | None = QuickLook(
             self._meminfo, self._arc, self._watermark_bytes, sysinfo_is_usable=self.sysinfo_is_usable
@@ -85,11 +86,12 @@ class Sensor:
             shared=unfreeable.shared,
             hugetlb=unfreeable.hugetlb,
             refaults=self._refaults(pressure, available * 100 <= total * _REFAULTS_BELOW_PERCENT),
+            tmpfs=min(self._tmpfs.held_bytes(), unfreeable.shared),
         )
 
     def close(self) -> None:
         """Close the files."""
-        for held in (self._meminfo, self._pressure, self._arc, self._swaps, self._vmstat):
+        for held in (self._meminfo, self._pressure, self._arc, self._swaps, self._vmstat, self._tmpfs):
             held.close()
 
     def _swap_usable(self, meminfo: procfs.Meminfo, data: bytes) -> int:
