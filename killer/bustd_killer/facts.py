@@ -33,8 +33,9 @@ class Victim(NamedTuple):
 
     @property
     def held_bytes(self) -> int:
-        """Anonymous memory and swap, 0 if it has no memory."""
-        return self.entry.status.held_bytes or 0
+        """What its death gives back at most: its shared memory counts whole, whoever else maps it."""
+        status = self.entry.status
+        return (status.held_bytes or 0) + status.shared_bytes
 
 
 class Machine(NamedTuple):

@@ -151,7 +151,8 @@ class Driver:
             self.lost(self._now_ms() + hold_ms)
             return
         started_ns = self._performer.now_ns()
-        ranking = self._search.rank(self._terms(self._reading), self.state.refused, self._now_ms())
+        terms = self._terms(self._reading)._replace(books=self.state.books)
+        ranking = self._search.rank(terms, self.state.refused, self._now_ms())
         reading, now_ms = self._performer.second_look(), self._now_ms()
         if reading is None:
             self.lost(now_ms + _UNREADABLE_HOLD_MS)

@@ -58,7 +58,7 @@ def explain(options: argparse.Namespace) -> int:
     print(f"{place.why[0].upper()}{place.why[1:]}")
     print(f"Now: {sentences.readings(reading)}")
     print(
-        f"No death frees tmpfs and shared memory ({sentences.size(reading.shared)}) and huge pages "
+        f"No death frees what is in a tmpfs ({sentences.size(reading.tmpfs)}) and huge pages "
         f"({sentences.size(reading.hugetlb)})"
     )
     if sensor.pressure_trouble:

@@ -8,6 +8,7 @@ from bustd_shared.daemon.record import NamedTuple
 from ..conditions.filled import NOTHING, Filled
 from ..conditions.finding import Finding, Seen
 from ..ranking.order import Candidate
+from ..sensing.processes import Process
 from ..sensing.reading import Reading
 from .worth_killing import Relief
 
@@ -95,13 +96,21 @@ class NothingGrows(NamedTuple):
     """Memory fills up, and no process that is worth killing grows."""
 
 
+class LessCameBack(NamedTuple):
+    """A death brought less than half of what was claimed; those of the same kind count by that for a while."""
+
+    process: Process
+    claimed_bytes: int
+    came_back_bytes: int
+
+
 class CannotKill(NamedTuple):
     """The killer can kill nothing at all."""
 
     reason: Reason
 
 
-News = ShortageIsOver | NoVictim | SwapWent | KernelKilled | NothingGrows | CannotKill
+News = ShortageIsOver | NoVictim | SwapWent | KernelKilled | NothingGrows | LessCameBack | CannotKill
 """What there is to say beside a choice."""
 
 Action = Rank | Ask | Escalate | News

@@ -14,8 +14,10 @@ from ..conditions import filled, table, trends
 from ..conditions.finding import Finding, Seen
 from ..conditions.table import Conditions, findings
 from ..conditions.trends import Trends
+from ..ranking.books import Shortfall
 from ..ranking.order import Candidate
 from ..sensing.reading import Reading
+from . import returning
 from .actions import (
     Action,
     Ask,
@@ -25,6 +27,7 @@ from .actions import (
     Escalate,
     Flight,
     KernelKilled,
+    LessCameBack,
     News,
     NothingGrows,
     NoVictim,
@@ -32,6 +35,7 @@ from .actions import (
     ShortageIsOver,
     SwapWent,
 )
+from .returning import Claim
 from .stages import Event, Stage, next_phase
 from .worth_killing import takes_memory, worth_a_second, worth_asking_for, worth_it_ahead
 
@@ -50,6 +54,8 @@ _LONGEST_QUEUE = 16
 _QUEUE_HOLD_MS = 500
 """The killer hangs up on more than 50 messages a second: at most a queue of candidates in this time."""
 _BUSY_HOLD_MS = 200
+_RETURN_LOOK_MS = 50
+_MOST_BOOKS = 16
 _SPARED_MS, _MOST_SPARED = 600_000, 64
 """A process that SIGTERM did not end, and that lived because memory was no longer short, gets SIGKILL the next time."""
 
@@ -63,9 +69,9 @@ class State(NamedTuple):
 
     `ahead_hold_until_ms`: until then the conditions that fire ahead of a shortage are held back, and they alone, as no
     process was worth it. `refused` (PID, start time) are not asked for before it is quiet again; the `stuck` among them
-    are not asked for as long as they live. `spared` (PID, start time, until when) get SIGKILL at once.
-    `still_death_ms`: when a process died last in a shortage for which no process grew. `nothing_grows`: so it was at
-    the last ranking.
+    are not asked for as long as they live. `spared` (PID, start time, until when) get SIGKILL at once. `claim`: what
+    the last kill was to bring, until that is back. `books`: the deaths that brought less. `still_death_ms`: when a
+    process died last in a shortage for which no process grew. `nothing_grows`: so it was at the last ranking.
     """
 
     stage: Stage = Stage.CALM
@@ -83,6 +89,8 @@ class State(NamedTuple):
     still_death_ms: int | None = None
     nothing_grows: bool = False
     found: tuple[Finding, ...] = ()
+    claim: Claim | None = None
+    books: tuple[Shortfall, ...] = ()
 
 
 Step = tuple[State, tuple[Action, ...]]
@@ -90,6 +98,12 @@ Step = tuple[State, tuple[Action, ...]]
 
 def on_reading(state: State, reading: Reading, now_ms: int, conditions: Conditions) -> Step:
     """A reading has come: maybe a process must die, maybe the one in flight must die faster."""
+    state, said = _awaited(state, reading, now_ms)
+    state, actions = _looked_at(state, reading, now_ms, conditions)
+    return state, (*said, *actions)
+
+
+def _looked_at(state: State, reading: Reading, now_ms: int, conditions: Conditions) -> Step:
     advanced = table.advanced(state.trends, reading, now_ms, conditions)
     found = findings(Seen(reading, advanced), conditions)
     happened = _happened(state.trends, reading)
@@ -159,7 +173,9 @@ def on_verdict(state: State, asked: Asked, verdict: Verdict, now_ms: int) -> Ste
     if verdict.reason is Reason.NONE:
         flight = Flight(process.pid, process.start_ticks, asked.signal)
         still_ms = now_ms if state.nothing_grows else state.still_death_ms
-        return _moved(state, Event.FLYING)._replace(flight=flight, queue=(), still_death_ms=still_ms), ()
+        claim = returning.claim_of(asked.candidate, state.trends, now_ms)
+        flying = _moved(state, Event.FLYING)
+        return flying._replace(flight=flight, queue=(), still_death_ms=still_ms, claim=claim), ()
     if asked.candidate.scope is not Scope.PROCESS and reaction in _REFUSES_THE_COMPANY and state.finding is not None:
         alone = asked.candidate.alone()
         return _moved(state, Event.NEXT), (Ask(alone, _for(alone, state.finding, state, now_ms), state.queue[:3]),)
@@ -191,8 +207,10 @@ def on_exited(state: State, exited: Exited, now_ms: int) -> State:
     if flight is not None and exited.fate is Fate.SPARED:
         spared = (*state.spared, (flight.pid, flight.start_ticks, now_ms + _SPARED_MS))
         state = state._replace(spared=spared[-_MOST_SPARED:])
-    settled = state._replace(flight=None, refused=refused, stuck=stuck, trends=trends.after_death(state.trends))
-    return _moved(settled, Event.EXITED)
+    has_died = exited.fate in (Fate.GONE, Fate.RELEASED)
+    claim = state.claim._replace(until_ms=now_ms + returning.LONGEST_MS) if has_died and state.claim else None
+    state = state._replace(flight=None, claim=claim, trends=trends.after_death(state.trends))
+    return _moved(state._replace(refused=refused, stuck=stuck), Event.EXITED)
 
 
 def on_hello(state: State, hello: KillerHello) -> State:
@@ -204,12 +222,13 @@ def on_hello(state: State, hello: KillerHello) -> State:
 
 def on_resumed(state: State, flight: Flight) -> State:
     """A kill is in flight that the last verdict did not begin: an earlier one, or one whose end crossed a request."""
-    return _moved(state, Event.FLYING)._replace(flight=flight)
+    claim = state.claim._replace(until_ms=None) if state.claim is not None else None
+    return _moved(state, Event.FLYING)._replace(flight=flight, claim=claim)
 
 
 def on_lost(state: State, hold_until_ms: int) -> State:
     """The killer is gone or does not answer: what was asked for is void, and what is in flight its Hello will tell."""
-    return _held(_moved(state, Event.LOST)._replace(flight=None, queue=(), finding=None), hold_until_ms)
+    return _held(_moved(state, Event.LOST)._replace(flight=None, queue=(), finding=None, claim=None), hold_until_ms)
 
 
 def firing_now(state: State) -> list[Finding]:
@@ -217,11 +236,28 @@ def firing_now(state: State) -> list[Finding]:
     return [one for one in state.found if one.fires]
 
 
+def _awaited(state: State, reading: Reading, now_ms: int) -> Step:
+    """No process is asked for while the memory of the last victim is still to come back. What came back is booked."""
+    claim = state.claim
+    if claim is None or claim.until_ms is None:
+        return state, ()
+    if returning.is_awaited(claim, state.trends, reading, now_ms):
+        return _held(state, min(now_ms + _RETURN_LOOK_MS, claim.until_ms)), ()
+    state, short = state._replace(claim=None), returning.shortfall_of(claim, reading, now_ms)
+    if short is None:
+        return state, ()
+    books = tuple([one for one in state.books if now_ms < one.until_ms][1 - _MOST_BOOKS :])
+    return state._replace(books=(*books, short)), (
+        LessCameBack(claim.process, short.claimed_bytes, short.came_back_bytes),
+    )
+
+
 def _for(candidate: Candidate, finding: Finding, state: State, now_ms: int) -> Finding:
-    """The finding as it asks for this candidate: with SIGKILL if SIGTERM did not end it recently, or should not."""
+    """The finding as it asks for this candidate: with SIGKILL where SIGTERM can't, did not, or should not end it."""
     victim = (candidate.process.pid, candidate.process.start_ticks)
     is_spared = any(one[:2] == victim and now_ms < one[2] for one in state.spared)
-    return finding._replace(signal=Signal.KILL) if is_spared or candidate.is_killed_at_once else finding
+    needs_kill = is_spared or candidate.is_killed_at_once or candidate.process.ignores_sigterm
+    return finding._replace(signal=Signal.KILL) if needs_kill else finding
 
 
 def _maybe_escalated(state: State, firing: list[Finding], now_ms: int) -> Step:

@@ -30,7 +30,8 @@ class Candidate(NamedTuple):
 
     `held_bytes`: what comes back when it dies, and with it everything in its `scope`; of that, `known` processes are
     known. `moves`: why its badness is not that. `service`: the system service that ends with it, "" if none does;
-    `is_killed_at_once`: it gets SIGKILL instead of SIGTERM (see ending).
+    `is_killed_at_once`: it gets SIGKILL instead of SIGTERM (see ending). `children_bytes`: what its children hold,
+    which may exit with it.
     """
 
     process: Process
@@ -41,6 +42,7 @@ class Candidate(NamedTuple):
     moves: tuple[Move, ...] = ()
     service: str = ""
     is_killed_at_once: bool = False
+    children_bytes: int = 0
 
     def alone(self) -> Candidate:
         """The same process, without the others that would die with it."""
@@ -84,7 +86,10 @@ def rank(processes: list[Process], terms: Terms) -> Ranking:
             eligible.append(process)
     companies = _companies(eligible, processes, protected, terms)
     runaway = _runaway(companies, processes, terms)
-    candidates = [_placed(company, runaway, terms) for company in companies]
+    children: dict[int, int] = {}
+    for process in processes:
+        children[process.parent] = children.get(process.parent, 0) + process.held_bytes
+    candidates = [_placed(company, runaway, terms, children) for company in companies]
     candidates.sort(key=lambda candidate: (candidate.badness, candidate.process.oom_score), reverse=True)
     return Ranking(tuple(candidates), tuple(spared))
 
@@ -156,7 +161,7 @@ def _how_it_runs_away(company: _Company, runaway: _Runaway) -> Cause | None:
     return Cause.RUNS_AWAY_WITH_UNIT if grows(first) and runaway.cgroup == first.cgroup != "" else None
 
 
-def _placed(company: _Company, runaway: _Runaway, terms: Terms) -> Candidate:
+def _placed(company: _Company, runaway: _Runaway, terms: Terms, children: dict[int, int]) -> Candidate:
     """The badness of what dies together, and where it comes from. The rules look at its largest process."""
     process, victims = company.members[0], terms.victims
     held = company.held_bytes
@@ -165,9 +170,11 @@ def _placed(company: _Company, runaway: _Runaway, terms: Terms) -> Candidate:
     growth = (2 * held if runs_away else company.gained_bytes) * victims.growth_percent // 100
     if growth:
         moves.append(Move(runs_away or Cause.GAINED, growth))
-    moves += what_may_die.moves(process, terms)
+    moves += what_may_die.moves(process._replace(copied_bytes=0) if company.whole else process, terms)
     badness = held + sum([move.moved_bytes for move in moves])
-    scope = Scope.CGROUP if company.whole else Scope.GROUP if victims.scope == "group" else Scope.PROCESS
+    is_group = victims.scope == "group" or process.twin_pid
+    scope = Scope.CGROUP if company.whole else Scope.GROUP if is_group else Scope.PROCESS
+    beside = children.get(process.pid, 0) if scope is Scope.PROCESS else 0
     service = ending.service_ended_with(process, company.whole)
-    is_killed_at_once = ending.is_killed_at_once(service, victims)
-    return Candidate(process, badness, held, scope, len(company.members), tuple(moves), service, is_killed_at_once)
+    ends = service, ending.is_killed_at_once(service, victims)
+    return Candidate(process, badness, held, scope, len(company.members), tuple(moves), *ends, beside)

@@ -21,8 +21,8 @@ from bustd_shared.kernel.cgroups import MOST_MEMBERS
 
 from ..sensing.process_table import MOST_NEWCOMERS, ProcessTable
 from ..sensing.processes import Process
-from . import growth, order
-from .growth import Samples
+from . import order
+from .accounts import Accounts
 from .matching import matched_by
 from .order import Ranking
 from .settings import NOTHING, Victims
@@ -53,11 +53,13 @@ def _never() -> bool:
 
 
 class RoundStart(NamedTuple):
-    """When a round began, and what was available and had been gained by then, in bytes."""
+    """When a round began, and what was available, had been gained, and was shared by then, in bytes."""
 
     at_ms: int
     room_bytes: int
     gained_bytes: int
+    shared_gained_bytes: int = 0
+    shared_bytes: int = 0
 
 
 class CandidateSearch:
@@ -67,7 +69,7 @@ class CandidateSearch:
         self._table = table
         self._tracked = Tracked(table)
         self._watched_ms = -_INTERRUPTED_MS - 1
-        self._rooms: Samples = ()
+        self._accounts = Accounts()
         self._allowance = 0
         self._misses_newcomers = True
         self._newcomers: list[int] = []
@@ -97,10 +99,8 @@ class CandidateSearch:
         if elapsed_ms > _INTERRUPTED_MS:
             self._round = None
         self._allowance -= self._offer_newcomers(terms, now_ms, is_due)
-        rooms = growth.sampled(self._rooms, now_ms, terms.room_bytes)
-        is_sampled = rooms is not self._rooms  # it is time for a sample
+        is_sampled = self._accounts.note(terms, now_ms)
         if is_sampled:
-            self._rooms = rooms
             left = self._unsampled
             self._unsampled = [pid for pid in self._tracked.pids() if pid not in left] + left
         while self._unsampled:
@@ -117,7 +117,7 @@ class CandidateSearch:
 
     def rank(self, terms: Terms, refused: frozenset[tuple[int, int]], now_ms: int) -> Ranking:
         """The candidates in their order. `refused`: (PID, start time) of each process that the killer has refused."""
-        terms = terms._replace(filled_bytes=growth.lost_bytes(self._rooms, now_ms, terms.room_bytes))
+        terms = terms._replace(filled_bytes=self._accounts.filled_bytes(terms, now_ms))
         fresh = self._catch_up(terms, now_ms)
         needs_a_round = self._may_have_missed_one(terms, now_ms)
         if needs_a_round:
@@ -164,7 +164,7 @@ class CandidateSearch:
             known = [
                 process for process in self._tracked.processes() if (process.pid, process.start_ticks) not in refused
             ]
-            ranking = order.rank(known, terms)
+            ranking = order.rank(self._accounts.settled(known, terms, now_ms, self._table.age_ms), terms)
             stale = [one.process.pid for one in ranking.candidates[:_FRESH] if one.process.pid not in fresh]
             broken = self._broken(ranking, terms, verified)
             if not stale and not broken:
@@ -217,8 +217,11 @@ class CandidateSearch:
         if last is None or now_ms > last.at_ms + _STALE_MS:
             return True
         lost = last.room_bytes - terms.room_bytes
-        unexplained = lost - (self._tracked.gained_bytes - last.gained_bytes)
-        largest = max((process.held_bytes for process in self._tracked.processes()), default=0)
+        shared_gained = self._tracked.shared_gained_bytes - last.shared_gained_bytes
+        shared_gained = min(shared_gained, max(terms.shared_bytes - last.shared_bytes, 0))
+        unexplained = lost - (self._tracked.gained_bytes - last.gained_bytes) - shared_gained
+        processes = self._tracked.processes()
+        largest = max((one.held_bytes + min(one.shared_bytes, terms.shared_bytes) for one in processes), default=0)
         return unexplained * 2 > largest
 
     def _offer_newcomers(self, terms: Terms, now_ms: int, is_due: Callable[[], bool]) -> int:
@@ -260,7 +263,10 @@ class CandidateSearch:
     def _begin_round(self, terms: Terms, now_ms: int) -> None:
         self._table.rewind()
         self._tracked.begin_round(now_ms)
-        self._round = RoundStart(now_ms, terms.room_bytes, self._tracked.gained_bytes)
+        tracked = self._tracked
+        self._round = RoundStart(
+            now_ms, terms.room_bytes, tracked.gained_bytes, tracked.shared_gained_bytes, terms.shared_bytes
+        )
 
     def _end_round(self, *, is_complete: bool) -> None:
         if is_complete:

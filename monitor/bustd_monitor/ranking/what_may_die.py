@@ -42,6 +42,7 @@ class Cause(Enum):
     RUNS_AWAY = "it has gained more than all others together"
     RUNS_AWAY_WITH_UNIT = "its unit has gained more than all others together, and it grows"
     GAINED = "what it has gained recently counts again"
+    COPIED = "a forked child has copies of its memory, which stay when it dies"
     OOM_SCORE_ADJ = "its oom_score_adj"
     PREFERRED = "a rule says that it should rather die"
     AVOIDED = "a rule, or systemd, says that it should rather live"
@@ -153,6 +154,11 @@ def _omitted(process: Process, _terms: Terms) -> str | None:
     return "" if process.preference == OMIT else None
 
 
+def _copied(process: Process, _terms: Terms) -> Move | None:
+    """Where its whole control group dies, the child is in it: then ranking.order.rank gives this no copies."""
+    return Move(Cause.COPIED, -process.copied_bytes) if process.copied_bytes else None
+
+
 def _adjusted(process: Process, terms: Terms) -> Move | None:
     """oom_score_adj moves by thousandths of memory and swap, as in the kernel, but at most by adj_percent of them."""
     most = terms.victims.adj_percent * 10
@@ -208,6 +214,9 @@ TABLE = (
         "Of those that are left the one that holds most dies first. What it gained in the last ten seconds counts "
         "again, and all that it holds counts three times if it gained more than all others together.",
         cause=Cause.GAINED, applied_by="ranking.order.rank"),
+    Ground("forked copies",
+        "Memory of which a forked child has a copy does not count where the process dies without the child: it stays.",
+        cause=Cause.COPIED, moves=_copied),
     Ground("oom_score_adj",
         "It moves the place by thousandths of memory and swap, and by no more than victims.adj_percent of them.",
         cause=Cause.OOM_SCORE_ADJ, moves=_adjusted),

@@ -13,8 +13,13 @@ def place(candidate: Candidate) -> str:
     """What its death gives back, and what moves it up or down from there."""
     whole = candidate.process.whole
     where = f" in {printable(whole)} ({candidate.known} known)" if candidate.scope is Scope.CGROUP else ""
+    stubborn = " and can't be ended by SIGTERM" if candidate.process.ignores_sigterm else ""
+    twin = f" together with {candidate.process.twin_pid}" if candidate.process.twin_pid else ""
     return ", ".join(
-        [f"holds {size(candidate.held_bytes)}{where}", *(_moved(move, candidate) for move in candidate.moves)]
+        [
+            f"holds {size(candidate.held_bytes)}{where}{twin}{stubborn}",
+            *(_moved(move, candidate) for move in candidate.moves),
+        ]
     )
 
 
@@ -47,6 +52,7 @@ _MOVED_BY = {
     Cause.RUNS_AWAY: "runs away",
     Cause.RUNS_AWAY_WITH_UNIT: "runs away with its unit",
     Cause.GAINED: "gained recently",
+    Cause.COPIED: "copied by a child",
     Cause.PREFERRED: "preferred by ",
     Cause.AVOIDED: "avoided by ",
 }

@@ -11,7 +11,18 @@ from bustd_shared import __version__
 from bustd_shared.daemon.log import printable
 
 from ..conditions.table import Conditions, grounds, switched_on
-from ..deciding.actions import Ask, Basis, CannotKill, Escalate, KernelKilled, News, NothingGrows, NoVictim, SwapWent
+from ..deciding.actions import (
+    Ask,
+    Basis,
+    CannotKill,
+    Escalate,
+    KernelKilled,
+    LessCameBack,
+    News,
+    NothingGrows,
+    NoVictim,
+    SwapWent,
+)
 from ..deciding.stages import Stage
 from ..deciding.worth_killing import Relief
 from ..ranking.order import Shield, Spared
@@ -122,6 +133,11 @@ def news(said: News) -> str:
         return unheld.kernel_killed(said.killed)
     if isinstance(said, NothingGrows):
         return "memory fills up, and no process worth killing grows: what takes it is no program (a tmpfs, perhaps)"
+    if isinstance(said, LessCameBack):
+        return (
+            f"{said.process.pid} ({printable(said.process.comm)}) has given back {size(said.came_back_bytes)} of "
+            f"{size(said.claimed_bytes)}: others of its name, parent and size count by that for ten minutes"
+        )
     if isinstance(said, CannotKill):
         return f"CANNOT PROTECT THIS MACHINE: the killer says {said.reason.name.lower()}"
     return "the second look at the readings finds no shortage any more: no process is killed"

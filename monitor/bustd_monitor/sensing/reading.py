@@ -49,9 +49,10 @@ class Unlimited(NamedTuple):
 class Reading(NamedTuple):
     """Memory in bytes. `total` is what user space can have (available plus anonymous), `ram` the machine's RAM.
 
-    `swap_usable` is the part of `swap_free` that can still relieve memory. `shared` is tmpfs and shared memory,
-    `hugetlb` is set aside for huge pages: the death of a process frees neither. `pressure` and `refaults` are None
-    where the kernel has none or they were not read.
+    `swap_usable` is the part of `swap_free` that can still relieve memory. `shared` is tmpfs and shared memory.
+    `tmpfs` is the part of `shared` that is in files of a tmpfs (sensing.tmpfs), `hugetlb` is set aside for huge pages:
+    the death of a process frees neither. `pressure` and `refaults` are None where the kernel has none or they were not
+    read.
 
     `kernel` is memory of the kernel that can't be reclaimed, 0 where it was not read, `page_tables` are of programs.
 
@@ -80,11 +81,17 @@ class Reading(NamedTuple):
     kernel: int = 0
     page_tables: int = 0
     oom_kills: int = 0
+    tmpfs: int = 0
 
     @property
     def room_bytes(self) -> int:
         """Available memory plus free swap."""
         return self.available + self.swap_free
+
+    @property
+    def shared_by_processes(self) -> int:
+        """Shared memory that is freed when the last process that maps it dies."""
+        return max(self.shared - self.tmpfs, 0)
 
 
 def lower_bound(ram: int, free: int, available: int, swap_total: int = 0) -> Reading:

@@ -17,6 +17,7 @@ from .quick_look import QuickLook
 from .reading import Reading, Refaults, Unlimited, lower_bound
 from .swaps import Swaps
 from .sysinfo import read_sysinfo
+from .tmpfs import Tmpfs
 from .vmstat import VMSTAT_BYTES, parse_oom_kills, parse_vmstat
 from .watermarks import watermark_bytes
 
@@ -54,7 +55,7 @@ class Sensor:
         if parse_pressure(self._pressure.read()) is None:  # EOPNOTSUPP: PSI is compiled in and switched off
             why = f"{self._pressure.trouble} (boot with psi=1)" if self._pressure.trouble else ""
             self.pressure_trouble = why or f"{proc}/pressure/memory has no line that begins with `some`"
-        self._arc, self._swaps = Arc(proc), Swaps(proc, sys)
+        self._arc, self._swaps, self._tmpfs = Arc(proc), Swaps(proc, sys), Tmpfs(proc)
         self._clock_ns = clock_ns
         hierarchy = cgroups.hierarchy(f"{sys}/fs/cgroup")
         self._group_stalls, self._protected = GroupStalls(hierarchy, proc), Protected(hierarchy)
@@ -115,12 +116,13 @@ class Sensor:
             refaults=self._refaults(pressure, may_be_scarce),
             unlimited=unlimited,
             oom_kills=self._read_oom_kills(now_ms, OFTEN_MS),
+            tmpfs=min(self._tmpfs.held_bytes(), unfreeable.shared),
         )
 
     def close(self) -> None:
         """Close the files."""
         self._group_stalls.end()
-        for held in (self._meminfo, self._pressure, self._arc, self._swaps, self._vmstat):
+        for held in (self._meminfo, self._pressure, self._arc, self._swaps, self._vmstat, self._tmpfs):
             held.close()
 
     def _swap_usable(self, meminfo: procfs.Meminfo, data: bytes) -> int:

@@ -238,7 +238,7 @@ def test_an_exit_that_crosses_an_escalation_lets_nothing_be_asked_before_its_ver
     it.turns(4)
     assert it.heard() == []
     it.says(verdict(Reason.GONE, request_id=escalation.id))
-    it.turns(4)
+    it.turns(12)
     assert it.asks().id > escalation.id
 
 
