@@ -19,6 +19,7 @@ LONGEST_MS = 1000
 LEFT_MS = 2000
 """No wait where memory and swap would be gone within this time."""
 _REMEMBERED_MS = 600_000
+_MOST_BOOKS = 16
 
 
 class Claim(NamedTuple):
@@ -75,3 +76,8 @@ def shortfall_of(claim: Claim, reading: Reading, now_ms: int) -> Shortfall | Non
     if came_back * 2 >= claim.claimed_bytes:
         return None
     return Shortfall(process.parent, process.comm, claim.claimed_bytes, came_back, now_ms + _REMEMBERED_MS)
+
+
+def booked(books: tuple[Shortfall, ...], short: Shortfall, now_ms: int) -> tuple[Shortfall, ...]:
+    """The books with one more, without those that no longer count."""
+    return (*[one for one in books if now_ms < one.until_ms][1 - _MOST_BOOKS :], short)

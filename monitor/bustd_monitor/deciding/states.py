@@ -26,15 +26,15 @@ from .actions import (
     CannotKill,
     Escalate,
     Flight,
-    KernelKilled,
     LessCameBack,
     News,
     NothingGrows,
     NoVictim,
     Rank,
     ShortageIsOver,
-    SwapWent,
 )
+from .happened import happened
+from .requests import finding_for
 from .returning import Claim
 from .stages import Event, Stage, next_phase
 from .worth_killing import takes_memory, worth_a_second, worth_asking_for, worth_it_ahead
@@ -55,11 +55,8 @@ _QUEUE_HOLD_MS = 500
 """The killer hangs up on more than 50 messages a second: at most a queue of candidates in this time."""
 _BUSY_HOLD_MS = 200
 _RETURN_LOOK_MS = 50
-_MOST_BOOKS = 16
 _SPARED_MS, _MOST_SPARED = 600_000, 64
 """A process that SIGTERM did not end, and that lived because memory was no longer short, gets SIGKILL the next time."""
-
-
 _DEARER_MS = 60_000
 """After a death for which no process grew, a second one has to be worth more for this time."""
 
@@ -106,13 +103,13 @@ def on_reading(state: State, reading: Reading, now_ms: int, conditions: Conditio
 def _looked_at(state: State, reading: Reading, now_ms: int, conditions: Conditions) -> Step:
     advanced = table.advanced(state.trends, reading, now_ms, conditions)
     found = findings(Seen(reading, advanced), conditions)
-    happened = _happened(state.trends, reading)
+    told = happened(state.trends, reading)
     if now_ms < state.ahead_hold_until_ms and state.stage is not Stage.SETTLE:
         found = tuple(one if one.filled_ahead is None else one._replace(fires=False) for one in found)
     readings = min(state.readings + 1, READINGS_BEFORE_A_KILL)
     state = state._replace(trends=advanced, found=found, readings=readings)
     state, actions = _on_findings(state, now_ms)
-    return state, (*happened, *actions)
+    return state, (*told, *actions)
 
 
 def _on_findings(state: State, now_ms: int) -> Step:
@@ -162,7 +159,7 @@ def on_ranking(
     first, *others = choice.candidates
     state = state._replace(finding=finding, queue=tuple(others[: _LONGEST_QUEUE - 1]), no_victim_said_ms=None)
     basis = Basis(seen, choice.relief, choice.needed_bytes, filled_by)
-    return state, (Ask(first, _for(first, finding, state, now_ms), tuple(others[:3]), basis),)
+    return state, (Ask(first, finding_for(first, finding, state.spared, now_ms), tuple(others[:3]), basis),)
 
 
 def on_verdict(state: State, asked: Asked, verdict: Verdict, now_ms: int) -> Step:
@@ -178,11 +175,15 @@ def on_verdict(state: State, asked: Asked, verdict: Verdict, now_ms: int) -> Ste
         return flying._replace(flight=flight, queue=(), still_death_ms=still_ms, claim=claim), ()
     if asked.candidate.scope is not Scope.PROCESS and reaction in _REFUSES_THE_COMPANY and state.finding is not None:
         alone = asked.candidate.alone()
-        return _moved(state, Event.NEXT), (Ask(alone, _for(alone, state.finding, state, now_ms), state.queue[:3]),)
+        return _moved(state, Event.NEXT), (
+            Ask(alone, finding_for(alone, state.finding, state.spared, now_ms), state.queue[:3]),
+        )
     if reaction is Reaction.NEXT_CANDIDATE:
         state = state._replace(refused=state.refused | {(process.pid, process.start_ticks)})
         if state.queue and state.finding is not None:
-            ask = Ask(state.queue[0], _for(state.queue[0], state.finding, state, now_ms), state.queue[1:4])
+            ask = Ask(
+                state.queue[0], finding_for(state.queue[0], state.finding, state.spared, now_ms), state.queue[1:4]
+            )
             return _moved(state, Event.NEXT)._replace(queue=state.queue[1:]), (ask,)
         return _over(state, now_ms + _QUEUE_HOLD_MS), ()
     if reaction is Reaction.AWAIT_EXIT:
@@ -246,18 +247,8 @@ def _awaited(state: State, reading: Reading, now_ms: int) -> Step:
     state, short = state._replace(claim=None), returning.shortfall_of(claim, reading, now_ms)
     if short is None:
         return state, ()
-    books = tuple([one for one in state.books if now_ms < one.until_ms][1 - _MOST_BOOKS :])
-    return state._replace(books=(*books, short)), (
-        LessCameBack(claim.process, short.claimed_bytes, short.came_back_bytes),
-    )
-
-
-def _for(candidate: Candidate, finding: Finding, state: State, now_ms: int) -> Finding:
-    """The finding as it asks for this candidate: with SIGKILL where SIGTERM can't, did not, or should not end it."""
-    victim = (candidate.process.pid, candidate.process.start_ticks)
-    is_spared = any(one[:2] == victim and now_ms < one[2] for one in state.spared)
-    needs_kill = is_spared or candidate.is_killed_at_once or candidate.process.ignores_sigterm
-    return finding._replace(signal=Signal.KILL) if needs_kill else finding
+    less = LessCameBack(claim.process, short.claimed_bytes, short.came_back_bytes)
+    return state._replace(books=returning.booked(state.books, short, now_ms)), (less,)
 
 
 def _maybe_escalated(state: State, firing: list[Finding], now_ms: int) -> Step:
@@ -282,16 +273,6 @@ def _none_would_help(
 ) -> News:
     largest = max(candidates, key=lambda one: one.held_bytes, default=None)
     return NoVictim(reading, largest, filled_by, is_second and largest is not None)
-
-
-def _happened(before: Trends, reading: Reading) -> tuple[News, ...]:
-    """What has happened since the last reading: swap was switched off, or the kernel has killed."""
-    happened: list[News] = []
-    if trends.tells_swap(reading) and reading.swap_total < before.swap_total:
-        happened.append(SwapWent(before.swap_total, reading.swap_total))
-    if 0 <= before.oom_kills < reading.oom_kills:
-        happened.append(KernelKilled(reading.oom_kills - before.oom_kills))
-    return tuple(happened)
 
 
 def _no_victim(state: State, news: News, now_ms: int, hold_ms: int) -> Step:
