@@ -8,7 +8,7 @@ import pytest
 
 from bustd_monitor.sensing.group_stalls import MOST_GROUPS, GroupStalls
 from bustd_monitor.sensing.reading import Unlimited
-from bustd_shared.kernel.procfs import MemoryPressure
+from bustd_shared.kernel.pressure import MemoryPressure
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 UNITS = ("/system.slice/db.service", "/system.slice/pod.service", "/user.slice/user-1000.slice/own.scope")
