@@ -10,12 +10,22 @@ from collections.abc import Iterable
 
 from bustd_protocol import limits
 
-from .sensing.members import Member
+from .ranking.order import Candidate
+from .sensing.family_members import AnyMembers, FamilyMembers
+from .sensing.members import Member, MemberReader
 
 _MOST_ROUNDS = 5
 """How often a group is listed again; what it starts after that is left alone."""
 _SPARE_MS = 200
 """So much earlier the last continuation is sent: after CONTINUATION_MS the killer takes it for a request of its own."""
+
+
+def members_of(candidate: Candidate, reader: MemberReader) -> AnyMembers:
+    """What dies with a candidate: everything in its scope, or of that its family."""
+    members, family = reader.of(candidate.process, candidate.scope), candidate.family
+    if family is None or family.is_whole:
+        return members
+    return FamilyMembers(members, family.others, family.kinship, family.born_ticks)
 
 
 class Batch:

@@ -22,7 +22,7 @@ from bustd_shared.daemon.log import Log
 from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.kernel.cgroups import MOST_MEMBERS
 
-from .batch import Batch
+from .batch import Batch, members_of
 from .client import Client, Lost, OtherVersionSpoken
 from .conditions.finding import Finding
 from .conditions.killer_limits import limits_told
@@ -37,7 +37,8 @@ from .ranking.terms import Rules
 from .reclaimer import MOST_HELD, Reclaimer
 from .reporting import connection, sentences
 from .sensing.cgroup_sensor import AnySensor
-from .sensing.members import Member, MemberReader, Members
+from .sensing.family_members import AnyMembers
+from .sensing.members import Member, MemberReader
 from .sensing.reading import Reading
 
 _UNREACHABLE_HOLD_MS = 200
@@ -50,7 +51,7 @@ class Begun(NamedTuple):
     """The kill that was asked for last, whether it is in flight or over: a continuation names further members."""
 
     ask: Ask
-    members: Members
+    members: AnyMembers
     batch: Batch
 
 
@@ -184,7 +185,7 @@ class KillerDialogue:
 
     def _begin(self, ask: Ask) -> None:
         """Ask for a candidate with the members that it has now."""
-        members = self._members.of(ask.candidate.process, ask.candidate.scope)
+        members = members_of(ask.candidate, self._members)
         listed = members.listed()
         if len(listed) > MOST_MEMBERS:  # since the ranking looked; the killer would stop in the middle
             ask = ask._replace(candidate=ask.candidate._replace(scope=Scope.PROCESS))

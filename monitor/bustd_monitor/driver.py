@@ -15,6 +15,7 @@ from .deciding import states
 from .deciding.actions import Action, Ask, Asked, Escalate, Flight, Rank
 from .deciding.stages import Stage
 from .deciding.states import State
+from .deciding.worth_killing import needed_bytes
 from .ranking.search import CandidateSearch
 from .ranking.terms import Rules, Terms, terms_at
 from .reporting import sentences
@@ -162,7 +163,8 @@ class Driver:
             self._asked = Asked(ask.candidate, ask.finding.signal)
 
     def _terms(self, reading: Reading) -> Terms:
-        return terms_at(reading, self._rules)
+        terms = terms_at(reading, self._rules)
+        return terms._replace(needed_bytes=needed_bytes(reading, self.config.conditions.floor))
 
     def _now_ms(self) -> int:
         return self._performer.now_ns() // 1_000_000

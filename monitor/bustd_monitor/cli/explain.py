@@ -15,6 +15,7 @@ from ..conditions.killer_limits import limits_in
 from ..conditions.table import Conditions, advanced, demands, findings, killer_warnings, rests_on
 from ..conditions.trends import Trends
 from ..deciding.pace import sleep_ms
+from ..deciding.worth_killing import needed_bytes
 from ..ranking.order import Ranking
 from ..ranking.search import CandidateSearch
 from ..ranking.terms import Rules, terms_at
@@ -80,7 +81,7 @@ def explain(options: argparse.Namespace) -> int:
     for warning in [*warnings, *([apart] if apart else [])]:
         print(f"  warning: {warning}")
     print(f"  the next look would be in {sleep_ms(found, settings.monitor.sleep)} ms, or when PSI says so")
-    terms = terms_at(reading, rules)
+    terms = terms_at(reading, rules)._replace(needed_bytes=needed_bytes(reading, conditions.floor))
     search.watch(terms, _now_ms())
     _show_ranking(search.rank(terms, frozenset(), _now_ms()))
     lines = rules_now.lines(settings.monitor.victims, killer, table)

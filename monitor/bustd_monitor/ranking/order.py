@@ -14,6 +14,7 @@ from bustd_shared.daemon.record import NamedTuple
 
 from ..sensing.preferences import AVOID, OMIT
 from ..sensing.processes import Process
+from .family import Family
 from .matching import advised_by, is_among, matched_by, why_unjudged
 from .settings import Victims
 from .terms import Terms
@@ -46,7 +47,7 @@ class Candidate(NamedTuple):
     """A process that may die, and its place in the order: the greater its badness (bytes), the sooner it dies.
 
     `held_bytes`: what comes back when it dies, and with it everything in its `scope`; of that, `known` processes are
-    known. `moves`: why its badness is not that.
+    known. `moves`: why its badness is not that. `family`: those that die with it, where it is one of many hands.
     """
 
     process: Process
@@ -55,6 +56,7 @@ class Candidate(NamedTuple):
     scope: Scope = Scope.PROCESS
     known: int = 1
     moves: tuple[Move, ...] = ()
+    family: Family | None = None
 
 
 class Shield(Enum):
@@ -117,7 +119,7 @@ def rank(processes: list[Process], terms: Terms) -> Ranking:
             eligible.append(process)
     companies = _companies(eligible, processes, protected, terms)
     runaway = _runaway(companies, processes, terms)
-    candidates = [_placed(company, runaway, terms) for company in companies]
+    candidates = [_placed(company, _how_it_runs_away(company, runaway), terms) for company in companies]
     candidates.sort(key=lambda candidate: (candidate.badness, candidate.process.oom_score), reverse=True)
     return Ranking(tuple(candidates), tuple(spared))
 
@@ -203,11 +205,15 @@ def _how_it_runs_away(company: _Company, runaway: _Runaway) -> Cause | None:
     return Cause.RUNS_AWAY_WITH_UNIT if grows(first) and runaway.cgroup == first.cgroup != "" else None
 
 
-def _placed(company: _Company, runaway: _Runaway, terms: Terms) -> Candidate:
+def placed_together(members: tuple[Process, ...], terms: Terms, *, runs_away: bool) -> Candidate:
+    """A candidate of which all these die together, the largest first."""
+    return _placed(_Company(members), Cause.RUNS_AWAY if runs_away else None, terms)
+
+
+def _placed(company: _Company, runs_away: Cause | None, terms: Terms) -> Candidate:
     """The badness of what dies together, and where it comes from. The rules look at its largest process."""
     process, victims, total = company.members[0], terms.victims, terms.total_bytes
     held, moves = company.held_bytes, []
-    runs_away = _how_it_runs_away(company, runaway)
     growth = (2 * held if runs_away else company.gained_bytes) * victims.growth_percent // 100
     if growth:
         moves.append(Move(runs_away or Cause.GAINED, growth))

@@ -21,12 +21,14 @@ from bustd_shared.kernel.cgroups import MOST_MEMBERS
 
 from ..sensing.process_table import MOST_NEWCOMERS, ProcessTable
 from . import growth, order
+from .census import Census
+from .family_search import FamilySearch
 from .growth import Samples
 from .matching import matched_by
 from .order import Ranking
 from .settings import NOTHING, Victims
 from .terms import Terms
-from .tracked import NOWHERE, Tracked
+from .tracked import NOWHERE, Place, Tracked
 
 _MOST_TRACKED, _MOST_TRACKED_WITH_RULES = 32, 128
 """By each of the two measures. A rule of `prefer` can bring a process from far down to the top."""
@@ -64,6 +66,8 @@ class CandidateSearch:
     def __init__(self, table: ProcessTable) -> None:
         self._table = table
         self._tracked = Tracked(table)
+        self._census = Census()
+        self._families = FamilySearch(table, self._census, self._may_not_die)
         self._watched_ms = -_INTERRUPTED_MS - 1
         self._rooms: Samples = ()
         self._allowance = 0
@@ -124,6 +128,7 @@ class CandidateSearch:
         if not ranking.candidates and not needs_a_round:
             self._make_a_round(terms, now_ms)
             ranking = self._rank_freshly(terms, refused, fresh, now_ms)
+        ranking = self._families.joined(ranking, terms, refused, now_ms)
         return ranking._replace(spared=ranking.spared + self._tracked.spared())
 
     def _catch_up(self, terms: Terms, now_ms: int) -> set[int]:
@@ -246,7 +251,7 @@ class CandidateSearch:
     def _finish_round(self, terms: Terms, now_ms: int) -> None:
         """Walk to the end of the round. The largest are offered first, so that the others need not be read closely."""
         while pids := self._table.walk(_PIECE_AT_ONCE):
-            places = {pid: place for pid in pids if (place := self._tracked.place(pid)) != NOWHERE}
+            places = {pid: place for pid in pids if (place := self._place(pid)) != NOWHERE}
             by_place = sorted(places, key=lambda pid: places[pid], reverse=True)
             by_size = sorted(places, key=lambda pid: places[pid][1], reverse=True)
             for pid in dict.fromkeys(pid for pair in zip(by_place, by_size, strict=True) for pid in pair):
@@ -256,16 +261,25 @@ class CandidateSearch:
     def _begin_round(self, terms: Terms, now_ms: int) -> None:
         self._table.rewind()
         self._tracked.begin_round(now_ms)
+        self._census.begin(now_ms, terms.room_bytes)
         self._round = RoundStart(now_ms, terms.room_bytes, self._tracked.gained_bytes)
 
     def _end_round(self, *, is_complete: bool) -> None:
         if is_complete:
             self._last_round = self._round
+            self._census.end()
         self._round = None
+
+    def _place(self, pid: int) -> Place:
+        """The place of a process that is offered."""
+        place = self._tracked.place(pid)
+        if place != NOWHERE:
+            self._census.saw(pid, place[1])
+        return place
 
     def _offer(self, pid: int, terms: Terms, now_ms: int) -> int:
         """Offer a process to be tracked; returns the cost."""
-        place = self._tracked.place(pid)
+        place = self._place(pid)
         if place == NOWHERE:
             return _COST_OF_A_SCORE
         needed_a_look = self._tracked.offer(pid, place, _most(terms.victims), terms, now_ms)

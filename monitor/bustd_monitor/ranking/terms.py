@@ -14,6 +14,7 @@ class Terms(NamedTuple):
 
     `total_bytes`: memory and swap, of which oom_score_adj takes its thousandths. `room_bytes`: how much of it is left.
     `filled_bytes`: how much of it was lost, to whomever, while the processes were seen to gain what they have gained.
+    `needed_bytes`: what must come back for the shortage to be over; 0: it is not known, and no family is looked for.
     `broken`: control groups that hold somebody who is protected, so that nobody in them dies with the others.
     """
 
@@ -25,6 +26,7 @@ class Terms(NamedTuple):
     room_bytes: int = 0
     filled_bytes: int = 0
     broken: frozenset[str] = frozenset()
+    needed_bytes: int = 0
 
 
 class Rules(NamedTuple):

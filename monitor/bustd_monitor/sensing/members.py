@@ -28,6 +28,11 @@ class Members:
         self._pid, self._group, self._path = pid, group, path
         self._hierarchy, self._proc = hierarchy, proc
 
+    @property
+    def proc(self) -> str:
+        """The procfs that it lists."""
+        return self._proc
+
     def listed(self) -> list[Member]:
         """Those that live now, without the victim. None for scope PROCESS, and where there is no descriptor to list."""
         try:

@@ -32,7 +32,8 @@ class Process(NamedTuple):
     `gained_bytes`: by how much that has grown over the last ten seconds, which ranking.tracked fills in. `cgroup`: its
     path in the unified hierarchy. `whole`: the control group that may die with it, "" if none may; `is_indivisible`:
     and must. `preference`: what ManagedOOMPreference= asks for it (sensing.preferences). `is_system`: all its uids are
-    below 1000. `command_trouble`: why `command` is not the whole command line, "" if it is.
+    below 1000. `command_trouble`: why `command` is not the whole command line, "" if it is. `parent`, `group` and
+    `session`: PIDs, 0 where they are not known.
     """
 
     pid: int
@@ -51,6 +52,9 @@ class Process(NamedTuple):
     preference: str = ""
     is_system: bool = True
     command_trouble: str = NOT_ASKED
+    parent: int = 0
+    group: int = 0
+    session: int = 0
 
 
 def oom_score(pid: int, proc: str = "/proc") -> int:
@@ -90,6 +94,7 @@ def read_process(pid: int, oom_score: int, proc: str = "/proc", group: str = "")
     uid, adj, held_bytes = status.uid, entry.oom_score_adj, status.held_bytes
     who = pid, stat.start_ticks, uid, stat.comm, entry.unit
     found = Process(*who, oom_score, adj, held_bytes, cgroup=entry.cgroup)
+    found = found._replace(parent=max(stat.parent, 0), group=max(stat.group, 0), session=max(stat.session, 0))
     return found if is_system(status.uids) else found._replace(is_system=False)
 
 
