@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bustd_protocol import limits
+from bustd_shared.kernel.cgroups import MOST_MEMBERS
 
 from .ranking.order import Candidate
 from .sensing.family_members import AnyMembers, FamilyMembers
@@ -26,6 +27,15 @@ def members_of(candidate: Candidate, reader: MemberReader) -> AnyMembers:
     if family is None or family.is_whole:
         return members
     return FamilyMembers(members, family.others, family.kinship, family.born_ticks)
+
+
+def most_of(members: list[Member], reader: MemberReader) -> list[Member]:
+    """As many as can die in a minute: the oldest, which mostly has started the others, and the largest."""
+    if len(members) <= MOST_MEMBERS:
+        return members
+    oldest, start_ticks = min(members, key=lambda member: member[1]), dict(members)
+    largest = reader.largest([member for member in members if member != oldest], MOST_MEMBERS - 1)
+    return [oldest, *((pid, start_ticks[pid]) for pid in largest)]
 
 
 class Batch:

@@ -20,9 +20,8 @@ from bustd_protocol.messages import (
 )
 from bustd_shared.daemon.log import Log
 from bustd_shared.daemon.record import NamedTuple
-from bustd_shared.kernel.cgroups import MOST_MEMBERS
 
-from .batch import Batch, members_of
+from .batch import Batch, members_of, most_of
 from .client import Client, Lost, OtherVersionSpoken
 from .conditions.finding import Finding
 from .conditions.killer_limits import limits_told
@@ -186,10 +185,7 @@ class KillerDialogue:
     def _begin(self, ask: Ask) -> None:
         """Ask for a candidate with the members that it has now."""
         members = members_of(ask.candidate, self._members)
-        listed = members.listed()
-        if len(listed) > MOST_MEMBERS:  # since the ranking looked; the killer would stop in the middle
-            ask = ask._replace(candidate=ask.candidate._replace(scope=Scope.PROCESS))
-            listed = []
+        listed = most_of(members.listed(), self._members)
         batch = Batch(listed)
         self._begun, self._is_continuing, self._escalation = Begun(ask, members, batch), False, None
         self._name(ask, batch.first())

@@ -33,7 +33,7 @@ class Before(NamedTuple):
     resident: dict[int, int]
 
 
-class Census:
+class SizeCensus:
     """Three rounds are kept: an earlier one to compare with, the one that will replace it, and the last.
 
     Times are monotonic milliseconds.

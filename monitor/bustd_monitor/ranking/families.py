@@ -26,7 +26,7 @@ class Why(Enum):
     """Why a family is to die as one."""
 
     RUNS_AWAY = "it has gained more than all other processes together"
-    HOLDS_MOST = "nothing runs away, no single death ends the shortage, and it holds most"
+    HOLDS_MOST = "nothing runs away, no single death helps, and it holds most"
 
 
 class Hand(NamedTuple):
@@ -125,7 +125,7 @@ def together(members: list[Member]) -> list[list[Member]]:
 def runs_away(members: list[Member], singles: tuple[Candidate, ...], grew: Growth, terms: Terms) -> bool:
     """Whether these gained more than all other processes together, so that any other death would only feed them.
 
-    Where the first that would die else is one of them and its death would do, it dies alone.
+    Where the first that would die else is one of them, and its death brings half of what is needed, it dies alone.
     """
     gained = sum(member.process.gained_bytes for member in members)
     so_far = gained if grew.lost is None else min(gained, grew.lost)
@@ -134,13 +134,13 @@ def runs_away(members: list[Member], singles: tuple[Candidate, ...], grew: Growt
         return False
     pids = {member.process.pid for member in members}
     first = singles[0] if singles else None
-    return first is None or first.process.pid not in pids or first.held_bytes < terms.needed_bytes
+    return first is None or first.process.pid not in pids or first.held_bytes * 2 < terms.needed_bytes
 
 
 def holds_most(members: list[Member], singles: tuple[Candidate, ...], terms: Terms) -> bool:
-    """Whether these hold clearly more than any other process, and no single death would end the shortage."""
+    """Whether these hold clearly more than any other process, and no single death brings half of what is needed."""
     pids = {member.process.pid for member in members}
-    if any(single.held_bytes >= terms.needed_bytes for single in singles):
+    if any(single.held_bytes * 2 >= terms.needed_bytes for single in singles):
         return False
     largest = max((single.held_bytes for single in singles if single.process.pid not in pids), default=0)
     held = sum(member.process.held_bytes for member in members)

@@ -16,7 +16,7 @@ from ..sensing.preferences import AVOID
 from ..sensing.process_table import ProcessTable
 from ..sensing.processes import Process
 from . import families, order
-from .census import Before, Census
+from .census import Before, SizeCensus
 from .families import Growth, Hand, Member, Pool, Why
 from .family import Family
 from .matching import matched_by
@@ -60,7 +60,7 @@ class FamilySearch:
     `may_not_die`: whether a control group can't die whole.
     """
 
-    def __init__(self, table: ProcessTable, census: Census, may_not_die: Callable[[str, Terms], bool]) -> None:
+    def __init__(self, table: ProcessTable, census: SizeCensus, may_not_die: Callable[[str, Terms], bool]) -> None:
         self._table, self._census, self._may_not_die = table, census, may_not_die
         self._chosen: dict[int, int] = {}
         """PIDs of parents whose family was put first, and when: if one forks it again, it dies with the next."""
@@ -84,7 +84,7 @@ class FamilySearch:
     def _find(self, singles: tuple[Candidate, ...], terms: Terms, refused: Refused, now_ms: int) -> _Found | None:
         """The family that runs away, or else the one that holds most."""
         before = self._census.before(now_ms)
-        may_hold_most = max((one.held_bytes for one in singles), default=0) < terms.needed_bytes
+        may_hold_most = max((one.held_bytes for one in singles), default=0) * 2 < terms.needed_bytes
         hands = self._hands(before, terms, is_all=may_hold_most or before is None)
         lost = None if before is None else max(before.room_bytes - terms.room_bytes, 0)
         grew = Growth(sum(hand.gained for hand in hands), lost)
@@ -187,8 +187,9 @@ class FamilySearch:
         unit = {pid: self._table.resident_bytes(pid) for pid in self._table.members(first.whole)}
         sizes = {one.process.pid: unit.get(one.process.pid, 0) for one in members}
         wanted = first.is_indivisible or terms.victims.scope == "cgroup"
-        fits = len(unit) <= MOST_MEMBERS and (wanted or families.is_most_of(members, unit, sizes, terms))
-        return fits and not self._may_not_die(first.whole, terms)
+        if not wanted and not families.is_most_of(members, unit, sizes, terms):
+            return False
+        return not self._may_not_die(first.whole, terms)
 
     def _that_forks_again(self, parent: Kin | None, members: list[Member], terms: Terms, now_ms: int) -> Member | None:
         """The parent, if a family of it was to die before any of these was born, and it may die with them."""
@@ -210,7 +211,8 @@ class FamilySearch:
 
 
 def _one_runs_away(ranking: Ranking) -> bool:
-    return any(move.cause is Cause.RUNS_AWAY for one in ranking.candidates for move in one.moves)
+    """Whether a single process does: of several it may be that no death helps."""
+    return sum(move.cause is Cause.RUNS_AWAY for one in ranking.candidates for move in one.moves) == 1
 
 
 def _may_die(process: Process, kin: Kin, terms: Terms, refused: Refused) -> bool:

@@ -20,6 +20,8 @@ from .settings import Victims
 from .terms import Terms
 
 OOM_SCORE_ADJ_MIN = -1000
+_MOST_RUNAWAYS = 4
+"""If it takes more than these to have gained half, none of them runs away by itself."""
 _NOTICEABLE_GROWTH = 16
 """Whose size was a sixteenth smaller ten seconds ago grows."""
 
@@ -185,16 +187,33 @@ class _Runaway(NamedTuple):
 def _runaway(companies: list[_Company], known: list[Process], terms: Terms) -> _Runaway:
     """Only one can gain more than all others, and than what was filled besides. If none does, a unit may: a build.
 
-    Its compilers each gain a little, and the larger, idle program beside it nothing.
+    Its compilers each gain a little, and the larger, idle program beside it nothing. And if no unit does, several may:
+    the fewest that gained this much together.
     """
-    gained_together = sum(process.gained_bytes for process in known)
-    least = max(gained_together // 2, terms.filled_bytes // 2, terms.minimum_bytes)
+    half = max(sum(process.gained_bytes for process in known) // 2, terms.filled_bytes // 2)
+    least = max(half, terms.minimum_bytes)
     if any(company.gained_bytes > least for company in companies):
         return _Runaway(least)
     gained: dict[str, int] = {}
     for process in known:
         gained[process.cgroup] = gained.get(process.cgroup, 0) + process.gained_bytes
-    return _Runaway(least, next((cgroup for cgroup, together in gained.items() if cgroup and together > least), ""))
+    unit = next((cgroup for cgroup, together in gained.items() if cgroup and together > least), "")
+    return _Runaway(least if unit else _least_of_several(companies, half, terms) or least, unit)
+
+
+def _least_of_several(companies: list[_Company], half: int, terms: Terms) -> int:
+    """What each of the fewest has gained more than that gained more than `half` together; 0 if there are none.
+
+    They stand out: each has gained enough to matter, and any other less than half of what each of them has.
+    """
+    growing = [company.gained_bytes for company in companies if grows(company.members[0])]
+    most = [*sorted(growing, reverse=True)[: _MOST_RUNAWAYS + 1], 0]
+    together = 0
+    for place, gained in enumerate(most[:_MOST_RUNAWAYS]):
+        together += gained
+        if together > half:
+            return gained - 1 if gained > terms.minimum_bytes and most[place + 1] * 2 < gained else 0
+    return 0
 
 
 def _how_it_runs_away(company: _Company, runaway: _Runaway) -> Cause | None:

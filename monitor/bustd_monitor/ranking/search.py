@@ -17,11 +17,10 @@ from collections.abc import Callable
 
 from bustd_protocol.messages import Scope
 from bustd_shared.daemon.record import NamedTuple
-from bustd_shared.kernel.cgroups import MOST_MEMBERS
 
 from ..sensing.process_table import MOST_NEWCOMERS, ProcessTable
 from . import growth, order
-from .census import Census
+from .census import SizeCensus
 from .family_search import FamilySearch
 from .growth import Samples
 from .matching import matched_by
@@ -66,7 +65,7 @@ class CandidateSearch:
     def __init__(self, table: ProcessTable) -> None:
         self._table = table
         self._tracked = Tracked(table)
-        self._census = Census()
+        self._census = SizeCensus()
         self._families = FamilySearch(table, self._census, self._may_not_die)
         self._watched_ms = -_INTERRUPTED_MS - 1
         self._rooms: Samples = ()
@@ -183,14 +182,11 @@ class CandidateSearch:
         return frozenset(whole for whole in wholes if self._may_not_die(whole, terms))
 
     def _may_not_die(self, whole: str, terms: Terms) -> bool:
-        """Whether a control group has too many processes or a protected one, which may be too small to be tracked.
+        """Whether a control group has a protected process, which may be too small to be tracked.
 
         Command lines are not read for this: a process that [victims.only] may match by its own keeps the others alive.
         """
-        pids = self._table.members(whole)
-        if len(pids) > MOST_MEMBERS:
-            return True
-        members = (self._table.read(pid, 0) for pid in pids)
+        members = (self._table.read(pid, 0) for pid in self._table.members(whole))
         only = terms.victims.only
         return any(
             order.protection(member, terms) is not None or (only != NOTHING and not matched_by(only, member))
