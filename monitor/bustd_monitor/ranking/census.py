@@ -23,14 +23,11 @@ class Count(NamedTuple):
     at_ms: int
     room_bytes: int
     pids: array[int]
-    kib: array[int]
+    resident: array[int]
 
-
-class Before(NamedTuple):
-    """What each process held (resident bytes) at an earlier time, and what was available then."""
-
-    room_bytes: int
-    resident: dict[int, int]
+    def kib(self) -> dict[int, int]:
+        """PIDs and resident KiB. Among ten thousand processes this takes milliseconds."""
+        return dict(zip(self.pids, self.resident, strict=True))
 
 
 class SizeCensus:
@@ -52,7 +49,7 @@ class SizeCensus:
     def saw(self, pid: int, resident_bytes: int) -> None:
         """A process was looked at, in a round or because it is new."""
         self._current.pids.append(pid)
-        self._current.kib.append(min(resident_bytes // 1024, 2**32 - 1))
+        self._current.resident.append(min(resident_bytes // 1024, 2**32 - 1))
 
     def end(self) -> None:
         """The round is complete."""
@@ -65,18 +62,16 @@ class SizeCensus:
         elif done.at_ms - self._later.at_ms >= growth.WINDOW_MS:
             self._earlier, self._later = self._later, done
 
-    def resident(self) -> dict[int, int]:
-        """PIDs and resident bytes as each was seen last."""
-        counts = (self._current,) if self._last is None else (self._last, self._current)
-        return {pid: kib * 1024 for count in counts for pid, kib in zip(count.pids, count.kib, strict=True)}
+    def kib(self) -> dict[int, int]:
+        """PIDs and resident KiB as each was seen last."""
+        return (self._last.kib() if self._last is not None else {}) | self._current.kib()
 
-    def before(self, now_ms: int) -> Before | None:
+    def before(self, now_ms: int) -> Count | None:
         """What to compare with: ten to twenty seconds old where there are such rounds; None if all are too young."""
         earlier = self._earlier
         if earlier is None or not _YOUNGEST_MS <= now_ms - earlier.at_ms <= _OLDEST_MS:
             return None
-        seen = zip(earlier.pids, earlier.kib, strict=True)
-        return Before(earlier.room_bytes, {pid: kib * 1024 for pid, kib in seen})
+        return earlier
 
 
 def _begun(now_ms: int, room_bytes: int) -> Count:

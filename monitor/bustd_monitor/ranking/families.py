@@ -73,13 +73,13 @@ class Growth(NamedTuple):
 
 
 def hand_of(kin: Kin, size: int, before: dict[int, int] | None, age_ms: int, parent_size: int) -> Hand:
-    """A process with what it has gained since an earlier look (PIDs and bytes), None: without one.
+    """A process with what it has gained since an earlier look (PIDs and KiB), None: without one.
 
     A process that came since has gained everything. So it has without an earlier look, where it is younger than the
     window. `parent_size` is that of a parent with the same name, from which it was forked: it has the same memory.
     """
     if before is not None and kin.pid in before:
-        return Hand(kin, size, max(size - before[kin.pid], 0))
+        return Hand(kin, size, max(size - before[kin.pid] * 1024, 0))
     is_new = before is not None or age_ms <= growth.WINDOW_MS
     return Hand(kin, size, max(size - parent_size, 0) if is_new else 0, is_new and not parent_size)
 

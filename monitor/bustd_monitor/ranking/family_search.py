@@ -16,7 +16,7 @@ from ..sensing.preferences import AVOID
 from ..sensing.process_table import ProcessTable
 from ..sensing.processes import Process
 from . import families, order
-from .census import Before, SizeCensus
+from .census import Count, SizeCensus
 from .families import Growth, Hand, Member, Pool, Why
 from .family import Family
 from .matching import matched_by
@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 
 _NOTICED = 256 * 1024
 """A process that has gained less, or holds less, is not looked at."""
-_MOST_LOOKED_AT = 1024
+_MATTERS = 2**20
+"""Where nothing grows: a process that holds less is not killed for what its kin holds."""
+_MOST_LOOKED_AT, _MOST_OF_ALL = 1024, 512
+"""Of those that have gained, and where nothing was seen to gain or everything may matter."""
 _MOST_POOLS = 3
 _REMEMBERED_MS = 60_000
 _MOST_REMEMBERED = 16
@@ -85,8 +88,10 @@ class FamilySearch:
         """The family that runs away, or else the one that holds most."""
         before = self._census.before(now_ms)
         may_hold_most = max((one.held_bytes for one in singles), default=0) * 2 < terms.needed_bytes
-        hands = self._hands(before, terms, is_all=may_hold_most or before is None)
         lost = None if before is None else max(before.room_bytes - terms.room_bytes, 0)
+        if not may_hold_most and lost is not None and max(lost, terms.filled_bytes) <= terms.minimum_bytes:
+            return None  # nothing runs away where hardly anything was lost
+        hands = self._hands(before, is_all=may_hold_most or before is None)
         grew = Growth(sum(hand.gained for hand in hands), lost)
         pools = [pool for pool in families.pools(hands) if pool.size >= terms.minimum_bytes]
         by_gain = sorted(pools, key=lambda pool: (pool.gained, pool.size), reverse=True)[:_MOST_POOLS]
@@ -100,25 +105,25 @@ class FamilySearch:
                 for those in families.together(grown):
                     if families.runs_away(those, singles, grew, terms):
                         found.append(_Found(those, pool, Why.RUNS_AWAY))
-                for those in families.together(members):
+                for those in families.together([one for one in members if one.process.held_bytes >= _MATTERS]):
                     if families.holds_most(those, singles, terms):
                         found.append(_Found(those, pool, Why.HOLDS_MOST))
         return max(found, key=lambda one: one.weight, default=None)
 
-    def _hands(self, before: Before | None, terms: Terms, *, is_all: bool) -> list[Hand]:
+    def _hands(self, before: Count | None, *, is_all: bool) -> list[Hand]:
         """The processes of which a family may consist: what has gained, or everything."""
-        sizes, known = self._census.resident(), before.resident if before is not None else None
-        least = {} if is_all else known or {}
-        noticed = [(size - least.get(pid, 0), pid) for pid, size in sizes.items()]
-        noticed = [pair for pair in noticed if pair[0] >= _NOTICED]
-        kins = [self._table.kin(pid) for _, pid in sorted(noticed, reverse=True)[:_MOST_LOOKED_AT]]
+        seen, known = self._census.kib(), before.kib() if before is not None else None
+        least = {} if is_all or known is None else known
+        held_before = least.get
+        noticed = [(kib, pid) for pid, kib in seen.items() if kib - held_before(pid, 0) >= _NOTICED // 1024]
+        most = _MOST_OF_ALL if is_all else _MOST_LOOKED_AT
+        kins = [self._table.kin(pid) for _, pid in sorted(noticed, reverse=True)[:most]]
         found = {kin.pid: kin for kin in kins if kin is not None}
-        for pid in found:  # a new process was small when it was first seen
-            sizes[pid] = self._table.resident_bytes(pid)
-        for parent in {kin.parent for kin in found.values()} - found.keys():
-            kin = self._table.kin(parent) if parent in sizes else None
-            if kin is not None:
-                kins.append(kin)
+        # A new process was small when it was first seen.
+        sizes = {pid: self._table.resident_bytes(pid) for pid in found}
+        for parent in {kin.parent for kin in found.values()} & seen.keys() - found.keys():
+            kins.append(self._table.kin(parent))
+            sizes[parent] = seen[parent] * 1024
         comms = {kin.pid: kin.comm for kin in kins if kin is not None}
         return [
             families.hand_of(

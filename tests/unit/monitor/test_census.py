@@ -17,11 +17,11 @@ def counted(*rounds: tuple[int, dict[int, int]]) -> SizeCensus:
 
 def test_what_a_process_holds_is_what_was_seen_last():
     census = counted((0, {10: 5, 11: 6}), (1000, {10: 7}))
-    assert census.resident() == {10: 7 * MIB}
+    assert census.kib() == {10: 7 * 1024}
     census.begin(2000, GIB)
     census.saw(10, 9 * MIB)
     census.saw(12, MIB)
-    assert census.resident() == {10: 9 * MIB, 12: MIB}, "also in a round that is under way"
+    assert census.kib() == {10: 9 * 1024, 12: 1024}, "also in a round that is under way"
 
 
 def test_before_any_round_is_complete_there_is_nothing_to_compare_with():
@@ -29,7 +29,7 @@ def test_before_any_round_is_complete_there_is_nothing_to_compare_with():
     census.begin(0, GIB)
     census.saw(10, MIB)
     assert census.before(5000) is None
-    assert census.resident() == {10: MIB}
+    assert census.kib() == {10: 1024}
 
 
 def test_what_was_only_just_seen_is_nothing_to_compare_with():
@@ -37,7 +37,7 @@ def test_what_was_only_just_seen_is_nothing_to_compare_with():
     assert census.before(1899) is None
     before = census.before(1900)
     assert before is not None
-    assert (before.room_bytes, before.resident) == (GIB - 1000 * MIB, {10: 5 * MIB})
+    assert (before.room_bytes, before.kib()) == (GIB - 1000 * MIB, {10: 5 * 1024})
 
 
 def test_it_compares_with_ten_to_twenty_seconds_ago_as_soon_as_it_can():
@@ -45,7 +45,7 @@ def test_it_compares_with_ten_to_twenty_seconds_ago_as_soon_as_it_can():
         census = counted(*((at_ms, {10: at_ms // 1000}) for at_ms in range(0, last_ms + 1, 1000)))
         before = census.before(last_ms)
         assert before is not None
-        age_s = last_ms // 1000 - before.resident[10] // MIB
+        age_s = last_ms // 1000 - before.kib()[10] // 1024
         assert age_s == last_ms // 1000 if last_ms < 20_000 else 10 <= age_s < 20
 
 
@@ -57,9 +57,9 @@ def test_what_was_seen_before_a_long_pause_says_nothing():
     census.end()
     before = census.before(131_000)
     assert before is not None
-    assert before.resident == {10: 6 * MIB}
+    assert before.kib() == {10: 6 * 1024}
 
 
 def test_more_than_32_bits_of_kib_is_the_most():
     census = counted((0, {10: 2**43 // MIB}))
-    assert census.resident()[10] == (2**32 - 1) * 1024
+    assert census.kib()[10] == 2**32 - 1

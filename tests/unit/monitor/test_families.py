@@ -52,7 +52,7 @@ def pids(members: list[Member]) -> list[int]:
 def test_a_process_that_came_since_has_gained_everything_but_what_its_parent_holds_too(
     before, age_s, parent_size, gained
 ):
-    seen = None if before is None else {pid: mib * MIB for pid, mib in before.items()}
+    seen = None if before is None else {pid: mib * 1024 for pid, mib in before.items()}
     hand = families.hand_of(kin(100), 12 * MIB, seen, age_s * 1000, parent_size * MIB)
     assert hand.gained == gained * MIB
 

@@ -107,6 +107,16 @@ def test_and_dies_where_no_other_death_would(scene):
     assert dying(scene.rank()[0]) == [*HERD]
 
 
+def test_processes_that_hold_next_to_nothing_do_not_die_although_they_are_many(scene):
+    scene.herd(0.9, range(100, 400))
+    scene.holds(OLDER, 29, b"older", parent=1, group=OLDER)
+    scene.watch(12)
+    assert scene.rank()[0].process.pid == OLDER
+    scene.herd(1.1, range(100, 400))
+    scene.watch(12)
+    assert dying(scene.rank()[0]) == [*range(100, 400)]
+
+
 def test_without_a_family_one_that_runs_away_dies_alone(scene):
     scene.herd()
     for mib in range(20, 320, 20):
