@@ -61,6 +61,8 @@ def take_aim(request: KillRequest, guard: Guard) -> Aim | Ruling:
         target = _target_of(case) if not ruling.reason else ruling
         refusal = target if isinstance(target, Ruling) else _add_members(victims, target, case)
         if not refusal.reason and request.members:
+            refusal = checks.holds_enough(case, facts.held_together(victims, case.machine))
+        if not refusal.reason and request.members:
             # To open hundreds takes time, in which something else may have freed memory.
             refusal = checks.shortage(guard.machine.read(), guard)
     except BaseException:

@@ -111,12 +111,22 @@ def judge_protection(case: Case) -> Ruling:
 
 
 def judge_bytes(case: Case) -> Ruling:
-    """Check 8: it holds its share of what the request claims, and enough to help."""
+    """Check 8: it holds its share of what the request claims, and enough to help.
+
+    A request that names members is judged by what they hold together, and so when they are known (aim.take_aim).
+    """
+    return PASSED if case.request.members else holds_enough(case, case.victim.held_bytes)
+
+
+def holds_enough(case: Case, held: int) -> Ruling:
+    """Check 8 of everything that is to die, which holds `held` bytes: the killer's own readings, added up.
+
+    The sum is an upper bound: see facts.held_together.
+    """
     # Without a reading of the machine there is no minimum, and check 9 refuses.
     policy, total = case.guard.policy, case.machine.meminfo.total if case.machine else 0
     least = minimum_bytes(total, policy.minimum_mib, policy.minimum_percent)
     least = max(case.request.claimed_bytes * policy.claimed_percent // 100, least)
-    held = case.victim.held_bytes
     return PASSED if held >= least else Ruling(Reason.SHRUNK, f"holds {held >> 10} KiB, not {least >> 10} KiB")
 
 
@@ -156,6 +166,7 @@ class AskedOf(StrEnum):
     PACKET = "each packet"
     REQUEST = "the request"
     NAMED = "the named process"
+    TOGETHER = "all members together"
     MEMBER = "every member"
 
 
@@ -189,7 +200,7 @@ TABLE = (
           "the time since the monitor looked: the pid may have been reused"),
     Check(7, judge_protection, AskedOf.MEMBER, (Reason.OUTSIDE, Reason.ADJ, Reason.PROTECTED),
           "a monitor that does not keep root's rules"),
-    Check(8, judge_bytes, AskedOf.NAMED, (Reason.SHRUNK,),
+    Check(8, judge_bytes, AskedOf.TOGETHER, (Reason.SHRUNK,),
           "the monitor's figures: a death that frees little helps nothing"),
     Check(9, judge_shortage, AskedOf.NAMED, (Reason.NOT_SHORT,),
           "the monitor's word that memory is short"),

@@ -44,6 +44,20 @@ class Machine(NamedTuple):
     meminfo: procfs.Meminfo
 
 
+def held_together(victims: list[Victim], machine: Machine | None) -> int:
+    """What the death of all these gives back at most, in bytes.
+
+    Memory that many of them map is there once. So of shared memory no more counts than there is memory that is neither
+    free nor anonymous. Copies that forks have made count for each.
+    """
+    together = sum([victim.held_bytes for victim in victims])
+    shared = sum([victim.entry.status.shared_bytes for victim in victims])
+    if machine is None:
+        return together
+    meminfo = machine.meminfo
+    return together - max(shared - max(meminfo.total - meminfo.free - meminfo.anonymous, 0), 0)
+
+
 def open_victim(pid: int, proc: str = "/proc") -> Victim | Reason:
     """Check 4: take hold of `pid`, then read what it is. The caller closes the pidfd. Raises OSError (EMFILE, ENOSYS).
 

@@ -20,9 +20,8 @@ from bustd_protocol.messages import (
 )
 from bustd_shared.daemon.log import Log
 from bustd_shared.daemon.record import NamedTuple
-from bustd_shared.kernel.cgroups import MOST_MEMBERS
 
-from .batch import Batch
+from .batch import Batch, members_of, most_of
 from .client import Client, Lost, OtherVersionSpoken
 from .conditions.finding import Finding
 from .conditions.killer_limits import limits_told
@@ -38,7 +37,8 @@ from .reclaimer import MOST_HELD, Reclaimer
 from .reporting import connection, sentences
 from .reporting.repeated import Repeated
 from .sensing.cgroup_sensor import AnySensor
-from .sensing.members import Member, MemberReader, Members
+from .sensing.family_members import AnyMembers
+from .sensing.members import Member, MemberReader
 from .sensing.reading import Reading
 
 _UNREACHABLE_HOLD_MS = 200
@@ -51,7 +51,7 @@ class Begun(NamedTuple):
     """The kill that was asked for last, whether it is in flight or over: a continuation names further members."""
 
     ask: Ask
-    members: Members
+    members: AnyMembers
     batch: Batch
 
 
@@ -184,10 +184,9 @@ class KillerDialogue:
 
     def _begin(self, ask: Ask) -> None:
         """Ask for a candidate with the members that it has now."""
-        members = self._members.of(ask.candidate.process, ask.candidate.scope)
-        listed = members.listed()
-        is_too_large = len(listed) > MOST_MEMBERS  # since the ranking looked; the killer would stop in the middle
-        if is_too_large or not self.driver.may_die_together(ask.candidate, self._members.read(listed)):
+        members = members_of(ask.candidate, self._members)
+        listed = most_of(members.listed(), self._members)
+        if not self.driver.may_die_together(ask.candidate, self._members.read(listed)):
             ask = ask._replace(candidate=ask.candidate.alone())
             listed = []
         batch = Batch(listed)

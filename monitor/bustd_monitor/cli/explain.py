@@ -81,7 +81,7 @@ def explain(options: argparse.Namespace) -> int:
     for warning in [*warnings, *([apart] if apart else [])]:
         print(f"  warning: {warning}")
     print(f"  the next look would be in {sleep_ms(found, settings.monitor.sleep)} ms, or when PSI says so")
-    terms = terms_at(reading, rules)
+    terms = terms_at(reading, rules)._replace(needed_bytes=needed_bytes(reading, conditions.floor))
     search.watch(terms, _now_ms())
     ranking = search.rank(terms, frozenset(), _now_ms())
     if options.pid is not None:

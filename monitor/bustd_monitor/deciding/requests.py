@@ -28,10 +28,11 @@ def kill_request(request_id: int, ask: Ask, members: list[tuple[int, int]], now_
 
     The same again with further members, while the kill is in flight, is a continuation.
     """
-    process, finding = ask.candidate.process, ask.finding
+    process, finding, family = ask.candidate.process, ask.finding, ask.candidate.family
     identity = (process.pid, process.start_ticks, process.uid, process.comm[: limits.COMM_BYTES])
     how = (finding.signal, ask.candidate.scope, finding.name.encode())
-    return KillRequest(request_id, *identity, process.held_bytes, *how, now_ms, packed_members(members))
+    claimed_bytes = process.held_bytes if family is None else family.claimed_bytes
+    return KillRequest(request_id, *identity, claimed_bytes, *how, now_ms, packed_members(members))
 
 
 def escalation(request_id: int, action: Escalate, now_ms: int) -> KillRequest:

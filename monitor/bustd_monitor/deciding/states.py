@@ -175,9 +175,10 @@ def on_verdict(state: State, asked: Asked, verdict: Verdict, now_ms: int) -> Ste
         return flying._replace(flight=flight, queue=(), still_death_ms=still_ms, claim=claim), ()
     if asked.candidate.scope is not Scope.PROCESS and reaction in _REFUSES_THE_COMPANY and state.finding is not None:
         alone = asked.candidate.alone()
-        return _moved(state, Event.NEXT), (
-            Ask(alone, finding_for(alone, state.finding, state.spared, now_ms), state.queue[:3]),
-        )
+        ask = Ask(alone, finding_for(alone, state.finding, state.spared, now_ms), state.queue[:3])
+        if asked.candidate.family is not None:  # alone it may hold too little: then the next family is one without it
+            state = state._replace(refused=state.refused | {(process.pid, process.start_ticks)})
+        return _moved(state, Event.NEXT), (ask,)
     if reaction is Reaction.NEXT_CANDIDATE:
         state = state._replace(refused=state.refused | {(process.pid, process.start_ticks)})
         if state.queue and state.finding is not None:

@@ -36,7 +36,12 @@ class SharedMemory(NamedTuple):
 
 def accounted(processes: list[Process], shared: SharedMemory) -> list[Process]:
     """The same processes, with what counts for each in `held_bytes` and `gained_bytes`."""
-    processes = _without_copies(_with_one_memory(processes))
+    return counted_together(_with_one_memory(processes), shared)
+
+
+def counted_together(processes: list[Process], shared: SharedMemory) -> list[Process]:
+    """As `accounted`, but each of several processes with one memory counts: of those that die together all die."""
+    processes = _without_copies(processes)
     if shared.held_bytes < _LEAST_SHARED or not any(one.shared_bytes >= _LEAST_SHARED for one in processes):
         return processes
     charged = {one.pid: charge for one, charge in _charged(processes, shared.held_bytes)}

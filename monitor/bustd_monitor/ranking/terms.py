@@ -15,6 +15,7 @@ class Terms(NamedTuple):
 
     `total_bytes`: memory and swap, of which oom_score_adj takes its thousandths. `room_bytes`: how much of it is left.
     `filled_bytes`: how much of it was lost, to whomever, while the processes were seen to gain what they have gained.
+    `needed_bytes`: what must come back for the shortage to be over; 0: it is not known, and no family is looked for.
     `broken`: control groups that hold a protected process, so that none in them dies with the others. `shared_bytes`:
     shared memory that no file of a tmpfs explains, so that the death of a process may free it. `books`: deaths that
     brought less than was claimed.
@@ -30,6 +31,7 @@ class Terms(NamedTuple):
     broken: frozenset[str] = frozenset()
     shared_bytes: int = 0
     books: tuple[Shortfall, ...] = ()
+    needed_bytes: int = 0
 
 
 class Rules(NamedTuple):

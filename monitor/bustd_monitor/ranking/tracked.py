@@ -16,8 +16,11 @@ from ..sensing.processes import COMMAND_BYTES, TOO_LONG, CommandLine, Process
 from . import growth, order
 from .growth import Samples
 from .order import Spared
+from .settings import NOTHING, Victims
 from .terms import Terms
 
+_MOST_TRACKED, _MOST_TRACKED_WITH_RULES = 32, 128
+"""By each of the two measures. A rule of `prefer` can bring a process from far down to the top."""
 _MOST_SPARED = 16
 _WORTH_COMPARING_BYTES = 4 * 2**20
 """Below this it makes no difference whether a new process holds copies of its parent's memory."""
@@ -241,3 +244,10 @@ def _known_by(process: Process, command: CommandLine | None) -> Process:
 
 def _is_far(place: Place, from_place: Place) -> bool:
     return place[0] != from_place[0] or abs(place[1] - from_place[1]) >= _MOVED_BYTES
+
+
+def most_tracked(victims: Victims) -> int:
+    """How many are tracked. With rules a smaller process may come first, and a command line may protect the largest."""
+    order_changes = victims.prefer != NOTHING or victims.avoid != NOTHING
+    has_rules = order_changes or bool(victims.never.commands or victims.only.commands)
+    return _MOST_TRACKED_WITH_RULES if has_rules else _MOST_TRACKED

@@ -155,7 +155,7 @@ def _omitted(process: Process, _terms: Terms) -> str | None:
 
 
 def _copied(process: Process, _terms: Terms) -> Move | None:
-    """Where its whole control group dies, the child is in it: then ranking.order.rank gives this no copies."""
+    """Where others die with it, the child is mostly among them: then ranking.order gives this no copies."""
     return Move(Cause.COPIED, -process.copied_bytes) if process.copied_bytes else None
 
 

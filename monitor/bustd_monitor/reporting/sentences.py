@@ -25,7 +25,7 @@ from ..deciding.actions import (
 )
 from ..deciding.stages import Stage
 from ..deciding.worth_killing import Relief
-from ..ranking.order import Shield, Spared
+from ..ranking.order import Candidate, Shield, Spared
 from ..sensing.processes import SHORT_COMMAND_BYTES, Process
 from ..sensing.reading import Reading
 from . import reasons, unheld
@@ -98,10 +98,7 @@ def choice(ask: Ask, conditions: Conditions, boottime_s: float | None = None) ->
     """The condition, the numbers, the victim, and which processes would have been next."""
     assert ask.basis is not None, "only the first choice of a ranking has this line"
     chosen, reading = ask.candidate, ask.basis.seen.reading
-    others = ", ".join(
-        f"{other.process.pid} ({printable(other.process.comm)}, {size(other.process.held_bytes)})"
-        for other in ask.runners_up
-    )
+    others = ", ".join(_runner_up(other) for other in ask.runners_up)
     beyond = grounds(ask.finding, ask.basis.seen, conditions)
     ending = reasons.ending(chosen, ask.finding.signal)
     remarks = "".join(
@@ -112,6 +109,12 @@ def choice(ask: Ask, conditions: Conditions, boottime_s: float | None = None) ->
         f"{victim(chosen.process, boottime_s)}, "
         f"{reasons.place(chosen)}; after it {others or 'none'}{remarks}"
     )
+
+
+def _runner_up(other: Candidate) -> str:
+    if other.family is not None:
+        return reasons.members(other)
+    return f"{other.process.pid} ({printable(other.process.comm)}, {size(other.process.held_bytes)})"
 
 
 def relief(basis: Basis) -> str:

@@ -37,6 +37,11 @@ class Members:
             except OSError:  # EMFILE, ENFILE: the victim dies alone
                 self._group = (0, 0)
 
+    @property
+    def proc(self) -> str:
+        """The procfs that it lists."""
+        return self._proc
+
     def listed(self) -> list[Member]:
         """Those that live now, without the victim. None for scope PROCESS, and where there is no descriptor to list."""
         try:

@@ -39,10 +39,11 @@ class Process(NamedTuple):
     seconds, which ranking.tracked fills in. `cgroup`: its path in the unified hierarchy. `whole`: the control group
     that may die with it, "" if none may; `is_indivisible`: and must. `preference`: what ManagedOOMPreference= asks for
     it (sensing.preferences). `is_system`: all its uids are below 1000. `command_trouble`: why `command` is not the
-    whole command line, "" if it is. `parent`: the PID of its parent, 0 if that is not known. For `program_bytes`,
-    `ignores_sigterm` and `memory_print` see sensing.traits. `copied_bytes`: what of `held_bytes` a forked child has
-    too, so that it stays when this process dies alone. `twin_pid`, `twin_ticks`: PID and start time of a process that
-    has the same memory (CLONE_VM) and must die with it, 0 if there is none. ranking.accounting fills these in.
+    whole command line, "" if it is. `parent`, `group` and `session`: PIDs, 0 where they are not known. For
+    `program_bytes`, `ignores_sigterm` and `memory_print` see sensing.traits. `copied_bytes`: what of `held_bytes` a
+    forked child has too, so that it stays when this process dies alone. `twin_pid`, `twin_ticks`: PID and start time of
+    a process that has the same memory (CLONE_VM) and must die with it, 0 if there is none. ranking.accounting fills
+    these in.
     """
 
     pid: int
@@ -64,6 +65,8 @@ class Process(NamedTuple):
     shared_bytes: int = 0
     shared_gained_bytes: int = 0
     parent: int = 0
+    group: int = 0
+    session: int = 0
     program_bytes: int = 0
     ignores_sigterm: bool = False
     memory_print: int = 0
@@ -126,6 +129,8 @@ def read_process(pid: int, oom_score: int, proc: str = "/proc", group: str = "")
         is_system=is_system(status.uids),
         shared_bytes=status.shared_bytes,
         parent=max(stat.parent, 0),
+        group=max(stat.group, 0),
+        session=max(stat.session, 0),
         program_bytes=traits.program_bytes,
         ignores_sigterm=traits.ignores_sigterm,
         memory_print=traits.memory_print,

@@ -25,7 +25,7 @@ from .framing import CUT, framed, next_frame
 from .records import Entry, Plain, TraceError, changed, changes, flat, names, restorer
 
 MAGIC, VERSION = "bustd-trace", 1
-MOST_ENTRIES = 1024
+MOST_ENTRIES = 4096
 """In one table. The recorder records far fewer."""
 MOST_MS = 400 * 86_400_000
 _READING, _TABLE = 1, 2

@@ -16,7 +16,7 @@ MOST_GROUPS = 256
 """A control group with more of them below it is left alone: a user may make any number, and each takes time to list."""
 
 MOST_MEMBERS = 1000
-"""More processes do not die together: the killer signals no more than 1024 in a minute."""
+"""Of more processes only this many die together: the killer signals no more than 1024 in a minute."""
 
 _CHUNK_BYTES = 16384
 

@@ -109,11 +109,14 @@ def test_a_group_that_starts_nothing_is_looked_at_once_more(scene):
     assert (it.heard(), len(it.listings)) == ([], 2)
 
 
-def test_a_group_that_has_grown_beyond_all_measure_is_left_to_the_killers_rate_and_its_first_dies_alone(scene):
-    it, first = asking(scene, 1001)
-    assert (first.scope, first.members) == (Scope.PROCESS, b"")
-    answers(it, first)
-    assert it.heard() == []
+def test_of_a_group_that_is_larger_than_what_can_die_in_a_minute_the_first_and_the_largest_are_named(scene):
+    it, first = asking(scene, 1003)
+    assert first.scope is Scope.GROUP
+    requests = [first]
+    for _ in range(3):
+        answers(it, requests[-1])
+        requests.append(it.asks())
+    assert [member for request in requests for member in named(request)] == crowd(1003)[:1000]
 
 
 def test_a_continuation_that_is_refused_is_the_last_and_the_kill_goes_on(scene):

@@ -19,8 +19,10 @@ from bustd_monitor.deciding.actions import (
     ShortageIsOver,
 )
 from bustd_monitor.deciding.worth_killing import Relief
+from bustd_monitor.ranking.family import Family
 from bustd_monitor.ranking.order import Candidate, Shield, Spared
 from bustd_monitor.reporting import sentences
+from bustd_monitor.sensing.kin import Kinship
 from bustd_monitor.sensing.reading import Refaults
 from bustd_protocol.messages import Exited, Fate, Reason, Scope, Signal, Verdict, outcome_of
 from bustd_shared import __version__
@@ -176,6 +178,13 @@ def test_a_kill_that_the_rate_of_filling_hastens_says_how_fast_and_how_soon():
     assert sentences.choice(ask, CONDITIONS).endswith(
         "; after it none; memory and swap fill at 4096 MiB a second (over the last 0.6 s) and would be gone in 0.5 s"
     )
+
+
+def test_a_family_among_the_runners_up_is_named_as_one():
+    family = Family(Kinship(123, b"leak"), ((102, 5), (103, 5)), 0, b"make")
+    herd = candidate(101, comm=b"leak")._replace(scope=Scope.GROUP, held_bytes=480 * MIB, known=3, family=family)
+    told = sentences.choice(first_choice(candidate(), finding("floor"), herd), CONDITIONS)
+    assert told.endswith("; after it 3 processes named leak of make (PID 123), 480 MiB together")
 
 
 def test_a_decision_without_runners_up_says_so():
