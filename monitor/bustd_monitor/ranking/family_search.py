@@ -184,18 +184,19 @@ class FamilySearch:
         parent = self._table.kin(kinship.parent) if kinship.parent else None
         again = self._that_forks_again(parent, members, terms, now_ms)
         dying = members if again is None else [*members, again]
-        placed = order.placed_together(
-            tuple(one.process for one in members), terms, runs_away=found.why is Why.RUNS_AWAY
-        )
+        is_whole, whole = self._dies_whole(members, terms), members[0].process.whole
+        processes = tuple(one.process for one in members)
+        runs_away = found.why is Why.RUNS_AWAY
+        placed = order.placed_together(processes, whole if is_whole else "", terms, runs_away=runs_away)
         family = Family(
             kinship._replace(comm=_common_name(members)),
             tuple((one.process.pid, one.process.start_ticks) for one in dying[1:]),
             sum(one.process.held_bytes for one in members[: limits.MEMBERS + 1]),
             parent.comm if parent is not None else b"",
-            is_whole=self._dies_whole(members, terms),
+            is_whole=is_whole,
             born_ticks=max(one.kin.start_ticks for one in members),
         )
-        scope = Scope.CGROUP if members[0].process.whole else Scope.GROUP
+        scope = Scope.CGROUP if whole else Scope.GROUP
         return placed._replace(scope=scope, family=family)
 
     def _dies_whole(self, members: list[Member], terms: Terms) -> bool:
