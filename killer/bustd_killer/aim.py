@@ -117,9 +117,8 @@ def _target_of(case: Case) -> Target | Ruling:
         return Target(scope, entry)
     cgroup = target_of(entry.cgroup, lambda path: read_file(f"{hierarchy}{path}/memory.oom.group") == b"1\n")
     if not cgroup:
-        return Ruling(
-            Reason.PROTECTED, f"{entry.cgroup or 'its control group'} is no part of a unit that may die whole"
-        )
+        why = f"{entry.cgroup or 'its control group'} is no part of a unit that may die whole"
+        return Ruling(Reason.PROTECTED, why)
     return Target(scope, entry, cgroup)
 
 

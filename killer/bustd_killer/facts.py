@@ -34,8 +34,7 @@ class Victim(NamedTuple):
     @property
     def held_bytes(self) -> int:
         """What its death gives back at most: its shared memory counts whole, whoever else maps it."""
-        status = self.entry.status
-        return (status.held_bytes or 0) + status.shared_bytes
+        return (self.entry.status.held_bytes or 0) + self.entry.status.shared_bytes
 
 
 class Machine(NamedTuple):
@@ -50,12 +49,9 @@ def held_together(victims: list[Victim], machine: Machine | None) -> int:
     Memory that many of them map is there once. So of shared memory no more counts than there is memory that is neither
     free nor anonymous. Copies that forks have made count for each.
     """
-    together = sum([victim.held_bytes for victim in victims])
     shared = sum([victim.entry.status.shared_bytes for victim in victims])
-    if machine is None:
-        return together
-    meminfo = machine.meminfo
-    return together - max(shared - max(meminfo.total - meminfo.free - meminfo.anonymous, 0), 0)
+    total, free, _, anonymous, *_ = machine.meminfo if machine else (shared, 0, 0, 0)
+    return sum([victim.held_bytes for victim in victims]) - max(shared - max(total - free - anonymous, 0), 0)
 
 
 def open_victim(pid: int, proc: str = "/proc") -> Victim | Reason:

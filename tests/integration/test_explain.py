@@ -37,7 +37,8 @@ def test_explain_shows_each_condition_with_its_present_values(crew, place):
 
 
 def test_explain_shows_the_ten_most_likely_victims_and_the_reason_for_each_place(crew, place):
-    children = [victims.start(18 + i, name=b"n%d" % i, as_nobody=crew.victims_as_nobody) for i in range(TEN + 1)]
+    how = {"as_nobody": crew.victims_as_nobody, "own_group": True}  # in one group they would be a family
+    children = [victims.start(18 + i, name=b"n%d" % i, **how) for i in range(TEN + 1)]
     try:
         result = explain(crew, place)
         assert result.returncode == 0

@@ -85,10 +85,13 @@ def hand_of(kin: Kin, size: int, before: dict[int, int] | None, age_ms: int, par
 
 
 def pools(hands: list[Hand]) -> list[Pool]:
-    """The families that they may be, each process in one by its parent and in one by its name."""
+    """The families that they may be, each process in one by its parent and in one by its name.
+
+    What the leader of a session has started, as a compositor does, has only the session in common.
+    """
     found: dict[Kinship, list[Hand]] = {}
     for hand in hands:
-        if hand.kin.parent > _INIT:
+        if _INIT < hand.kin.parent != hand.kin.session:
             found.setdefault(Kinship(hand.kin.parent, b""), []).append(hand)
         found.setdefault(Kinship(0, hand.kin.comm), []).append(hand)
     return [Pool(kinship, tuple(those)) for kinship, those in found.items() if len(those) >= FEWEST]

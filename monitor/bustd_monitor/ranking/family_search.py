@@ -37,7 +37,7 @@ _MATTERS = 2**20
 """Where nothing grows: a process that holds less is not killed for what its kin holds."""
 _MOST_LOOKED_AT, _MOST_OF_ALL = 1024, 512
 """Of those that have gained, and where nothing was seen to gain or everything may matter."""
-_MOST_POOLS = 3
+_MOST_POOLS, _MOST_PARENTS = 3, 16
 _REMEMBERED_MS = 60_000
 _MOST_REMEMBERED = 16
 _COMMANDS_WAIT_MS = 50
@@ -156,10 +156,10 @@ class FamilySearch:
 
     def _counted(self, processes: list[Process], pool: Pool, terms: Terms, now_ms: int) -> dict[int, Process]:
         """What counts for each, by PID: copies of what the parent holds do not, and shared memory counts once."""
-        parent = self._table.read(pool.kinship.parent, 0) if pool.kinship.parent else None
-        if parent is not None and all(one.pid != parent.pid for one in processes):
-            processes = [*processes, parent]
-        counted = accounting.counted_together(processes, SharedMemory(terms.shared_bytes))
+        unread = {hand.kin.parent for hand in pool.hands} - {one.pid for one in processes}
+        parents = [self._table.read(pid, 0) for pid in sorted(unread)[:_MOST_PARENTS]]
+        known = [*processes, *(parent for parent in parents if parent is not None)]
+        counted = accounting.counted_together(known, SharedMemory(terms.shared_bytes))
         return {one.pid: one for one in books.corrected(counted, terms.books, now_ms)}
 
     def _read(self, kins: list[Kin], terms: Terms) -> list[Process]:
@@ -184,18 +184,19 @@ class FamilySearch:
         parent = self._table.kin(kinship.parent) if kinship.parent else None
         again = self._that_forks_again(parent, members, terms, now_ms)
         dying = members if again is None else [*members, again]
-        placed = order.placed_together(
-            tuple(one.process for one in members), terms, runs_away=found.why is Why.RUNS_AWAY
-        )
+        is_whole, whole = self._dies_whole(members, terms), members[0].process.whole
+        processes = tuple(one.process for one in members)
+        runs_away = found.why is Why.RUNS_AWAY
+        placed = order.placed_together(processes, whole if is_whole else "", terms, runs_away=runs_away)
         family = Family(
             kinship._replace(comm=_common_name(members)),
             tuple((one.process.pid, one.process.start_ticks) for one in dying[1:]),
             sum(one.process.held_bytes for one in members[: limits.MEMBERS + 1]),
             parent.comm if parent is not None else b"",
-            is_whole=self._dies_whole(members, terms),
+            is_whole=is_whole,
             born_ticks=max(one.kin.start_ticks for one in members),
         )
-        scope = Scope.CGROUP if members[0].process.whole else Scope.GROUP
+        scope = Scope.CGROUP if whole else Scope.GROUP
         return placed._replace(scope=scope, family=family)
 
     def _dies_whole(self, members: list[Member], terms: Terms) -> bool:

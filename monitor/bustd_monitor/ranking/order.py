@@ -183,9 +183,9 @@ def _how_it_runs_away(company: _Company, runaway: _Runaway) -> Cause | None:
     return Cause.RUNS_AWAY_WITH_UNIT if grows(first) and runaway.cgroup == first.cgroup != "" else None
 
 
-def placed_together(members: tuple[Process, ...], terms: Terms, *, runs_away: bool) -> Candidate:
-    """A candidate of which all these die together, the largest first."""
-    return _placed(_Company(members), Cause.RUNS_AWAY if runs_away else None, terms, {})
+def placed_together(members: tuple[Process, ...], whole: str, terms: Terms, *, runs_away: bool) -> Candidate:
+    """A candidate of which all these die together, the largest first. `whole`: the control group, if all of it dies."""
+    return _placed(_Company(members, whole), Cause.RUNS_AWAY if runs_away else None, terms, {})
 
 
 def _placed(company: _Company, runs_away: Cause | None, terms: Terms, children: dict[int, int]) -> Candidate:

@@ -234,6 +234,10 @@ TABLE = (
         "A process that holds less than this share of what is missing is left out where another holds as much. Its "
         "oom_score_adj never puts a process that can't end the shortage before one that can.",
         applied_by="deciding.worth_killing.worth_asking_for"),
+    Ground("one of many hands",
+        "Where no single process runs away, small processes of one parent or one name that gained more than all others "
+        "together die as one, and count as one. A process that is spared or avoided is none of them.",
+        applied_by="ranking.family_search.FamilySearch"),
     Ground("victims.scope",
         "The leader of the session does not die with the victim, nor does a process that is spared, nor one that is "
         "avoided where the victim is not: then the victim dies alone.",

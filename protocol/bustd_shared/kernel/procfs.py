@@ -84,16 +84,8 @@ def parse_stat(data: bytes) -> Stat | None:
     if not 0 < start < end or len(rest) < 20:
         return None
     try:
-        stat = Stat(
-            data[start + 1 : end],
-            rest[0],
-            parent=int(rest[1]),
-            group=int(rest[2]),
-            session=int(rest[3]),
-            flags=int(rest[6]),
-            threads=int(rest[17]),
-            start_ticks=int(rest[19]),
-        )
+        # The numbers are in the order of Stat.
+        stat = Stat(data[start + 1 : end], rest[0], *[int(rest[at]) for at in (1, 2, 3, 6, 17, 19)])
     except ValueError:
         return None
     return stat if rest[19].isdigit() and stat.start_ticks <= bounds.UINT63_MAX else None

@@ -93,6 +93,19 @@ def test_together_they_must_hold_what_is_claimed_and_the_minimum(world, guard, s
     assert refusal(aimed) == (Reason.SHRUNK, f"holds {15 * 1024} KiB, not {16 * 1024} KiB")
 
 
+def test_shared_memory_counts_in_the_sum_no_more_than_there_can_be(world, guard):
+    small(world, held_bytes=1 * MIB)
+    for pid, one in world.processes.items():
+        if not isinstance(one, Reason):
+            status = one.status._replace(shared_bytes=5 * GIB)
+            world.processes[pid] = one._replace(status=status)
+    there_is = machine().meminfo.total - machine().meminfo.anonymous
+    assert 5 * GIB < there_is < 10 * GIB
+    for claimed, reason in [(there_is, None), (there_is + 4 * MIB, Reason.SHRUNK)]:
+        aimed = take_aim(world.group_request(4712, 4713, claimed_bytes=claimed), guard(claimed_percent=100))
+        assert close(aimed) if reason is None else refusal(aimed)[0] is reason
+
+
 @pytest.mark.parametrize("scope", SCOPES)
 def test_what_does_not_belong_or_is_gone_or_is_named_twice_adds_nothing(world, guard, scope):
     small(world, held_bytes=7 * MIB)

@@ -116,6 +116,12 @@ def test_children_of_one_parent_may_have_one_memory_too():
     assert held([twin(20, 10, start_ticks=500), twin(30, 10, start_ticks=600)]) == {20: 100, 30: 0}
 
 
+def test_more_than_two_siblings_that_look_alike_count_each_as_a_herd_of_forks_does():
+    assert held([twin(pid, 10, start_ticks=pid) for pid in (20, 30, 40)]) == {20: 100, 30: 100, 40: 100}
+    eldest = twin(10, 5, start_ticks=1)
+    assert held([eldest, *(twin(pid, 10, start_ticks=pid) for pid in (20, 30))]) == {10: 100, 20: 0, 30: 0}
+
+
 def test_processes_that_only_look_alike_are_not_related_and_count_each():
     assert held([twin(20, 10), twin(30, 11)]) == {20: 100, 30: 100}
 

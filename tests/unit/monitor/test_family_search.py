@@ -2,6 +2,7 @@
 
 import pytest
 
+from bustd_monitor.ranking.books import Shortfall
 from bustd_monitor.ranking.order import Cause, Terms
 from bustd_monitor.ranking.search import CandidateSearch
 from bustd_monitor.sensing.kin import Kinship
@@ -137,6 +138,33 @@ def test_those_of_one_name_are_a_family_too(scene):
     assert (first.family.kinship, first.family.parent_comm) == (Kinship(0, b"leak"), b"")
 
 
+def test_what_the_leader_of_a_session_has_started_is_a_family_only_by_its_name(scene):
+    grown(scene, group=PARENT)
+    assert scene.rank()[0].family.kinship == Kinship(0, b"leak")
+    for pid in HERD:
+        scene.holds(pid, 12, b"app%d" % pid, group=PARENT)
+    assert not any(one.family for one in scene.rank())
+
+
+def test_what_they_have_copied_from_their_parent_does_not_count(scene):
+    scene.holds(PARENT, 12, b"make", parent=1)
+    grown(scene)
+    assert not any(one.family for one in scene.rank()), "each holds a copy of what the parent holds"
+
+
+def test_what_is_avoided_as_shipped_is_none_of_them(scene):
+    grown(scene)
+    scene.holds(FIRST, 12, b"sway")
+    assert dying(scene.rank()[0]) == [*HERD[1:]]
+
+
+def test_what_has_disappointed_before_counts_by_what_came_back(scene):
+    grown(scene)
+    book = Shortfall(PARENT, b"leak", 12 * MIB, 2 * MIB, scene.now_ms + 1000)
+    assert scene.rank()[0].family
+    assert not any(one.family for one in scene.rank(TERMS._replace(books=(book,))))
+
+
 def test_what_has_not_grown_lives_also_where_it_has_the_same_name(scene):
     scene.herd(9, range(200, 210))
     grown(scene)
@@ -219,6 +247,14 @@ def test_what_the_kernel_would_not_split_dies_whole(scene):
     first = scene.rank()[0]
     assert first.family is None or first.family.is_whole
     assert first.scope is Scope.CGROUP
+
+
+def test_a_service_that_dies_whole_gets_the_signal_of_a_service(scene, monkeypatch):
+    service = "/system.slice/workers.service"
+    monkeypatch.setattr("tests.unit.monitor.test_family_search.UNIT", service)
+    of_unit(scene)
+    first = scene.rank()[0]
+    assert (first.family.is_whole, first.service, first.is_killed_at_once) == (True, "workers.service", True)
 
 
 # A parent that keeps forking
