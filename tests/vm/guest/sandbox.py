@@ -5,6 +5,7 @@ import pwd
 import subprocess
 from pathlib import Path
 
+import captured
 import machine
 from daemons import KILLER, MONITOR, main_pid
 
@@ -21,6 +22,7 @@ def all_of():
         ("sandbox: no writable path", files, nothing_writable),
         ("sandbox: handed-over PSI descriptors", files, handed_over_triggers),
         ("sandbox: systemd-analyze security", files, exposure),
+        ("sandbox: a captured killer", "what is left to a captured killer inside its unit", captured.captured_killer),
         ("sandbox: selftest inside of it", "a command that is run on a machine whose daemons run", selftest),
     ]
 

@@ -1,0 +1,26 @@
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+TREE = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def guest(monkeypatch):
+    """The guest's modules are programs of their own, which import each other by their names."""
+    monkeypatch.setattr(sys, "path", [str(TREE / "tests/vm/guest"), *sys.path])
+    import captured
+
+    return captured
+
+
+def test_what_is_left_to_a_captured_killer_inside_its_unit_is_the_list_in_threats(guest):
+    text = (TREE / "killer/THREATS.md").read_text().partition("## What a captured killer can still do")[2]
+    text = text.partition("What is refused there")[0]
+    standalone = set(re.findall(r"^- `([^`]+)`", text, re.MULTILINE))
+    in_the_unit = set(re.findall(r"`([^`]+)`", text.partition("Inside its unit")[2].replace("\n", " ")))
+    assert standalone
+    assert in_the_unit
+    assert guest.LEFT == standalone | in_the_unit
