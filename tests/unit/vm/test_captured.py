@@ -23,4 +23,4 @@ def test_what_is_left_to_a_captured_killer_inside_its_unit_is_the_list_in_threat
     in_the_unit = set(re.findall(r"`([^`]+)`", text.partition("Inside its unit")[2].replace("\n", " ")))
     assert standalone
     assert in_the_unit
-    assert guest.LEFT == standalone | in_the_unit
+    assert standalone | in_the_unit == guest.LEFT

@@ -37,12 +37,15 @@ def captured_killer():
     victim = subprocess.Popen(["sleep", "600"])
     since = time.time()
     try:
-        with socket.socket(socket.AF_UNIX) as roots, socket.socket(socket.AF_UNIX) as abstract:
-            with socket.create_server(("127.0.0.1", 0)) as tcp:
-                _PLAN.write_text(json.dumps(_plan(victim.pid, roots, abstract, tcp)))
-                shutil.copy(f"{machine.GUEST}/captured_killer.py", _SERVE)
-                machine.run("systemctl", "start", KILLER)
-                told = _told(since)
+        with (
+            socket.socket(socket.AF_UNIX) as roots,
+            socket.socket(socket.AF_UNIX) as abstract,
+            socket.create_server(("127.0.0.1", 0)) as tcp,
+        ):
+            _PLAN.write_text(json.dumps(_plan(victim.pid, roots, abstract, tcp)))
+            shutil.copy(f"{machine.GUEST}/captured_killer.py", _SERVE)
+            machine.run("systemctl", "start", KILLER)
+            told = _told(since)
         machine.run("systemctl", "stop", KILLER, "bustd-killer.socket", check=False)
     finally:
         _SERVE.write_bytes(kept)
