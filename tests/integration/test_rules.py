@@ -208,7 +208,7 @@ def test_on_a_refusal_the_next_candidate_is_asked_for_and_the_refused_one_not_ag
     with (
         crew.victim(60, name=b"first-one", own_group=True) as first,
         crew.victim(48, name=b"second", own_group=True) as second,
-        crew.victim(36, name=b"third", own_group=True) as third,
+        crew.victim(34, name=b"third", own_group=True) as third,
         crew.victim(24, name=b"fourth", own_group=True) as fourth,
     ):
         with pair.lone_killer(crew, place, rules=rules) as killer, pair.lone_monitor(crew, place) as monitor:
