@@ -20,8 +20,8 @@ from .policy import Policy
 OOM_SCORE_ADJ_MIN = -1000
 
 
-class Own(NamedTuple):
-    """The processes that belong to bustd itself."""
+class OwnPids(NamedTuple):
+    """The PIDs of bustd's own processes, which must never die; `parent` is the killer's, `monitor` 0 before Hello."""
 
     killer: int
     parent: int
@@ -34,7 +34,7 @@ class Guard(NamedTuple):
     policy: Policy
     protection: Protection
     machine: MachineFiles
-    own: Own
+    own: OwnPids
 
 
 class Case(NamedTuple):

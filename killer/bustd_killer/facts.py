@@ -25,7 +25,7 @@ _MOST_THREADS = 256
 
 
 class Victim(NamedTuple):
-    """A process held by its pidfd, and what was read while the pidfd kept the PID from being reused."""
+    """A process held by its pidfd, and facts that were read while the pidfd kept the PID from being reused."""
 
     pid: int
     pidfd: int
@@ -38,7 +38,7 @@ class Victim(NamedTuple):
 
 
 class Machine(NamedTuple):
-    """Memory of the whole machine, or of the control group that is watched, in bytes.
+    """The memory of the machine, or of the control group that is watched instead, in bytes.
 
     `some_avg10`: pressure (PSI some avg10) in percent, 0 where PSI is off.
     """
@@ -48,7 +48,7 @@ class Machine(NamedTuple):
 
 
 def open_victim(pid: int, proc: str = "/proc") -> Victim | Reason:
-    """Check 4: take hold of `pid`, then read what it is. The caller closes the pidfd. Raises OSError (EMFILE, ENOSYS).
+    """Check 4: hold `pid` by a pidfd, then read its facts. The caller closes it. Raises OSError (EMFILE, ENOSYS).
 
     Reason.GONE (also of what can't be a PID), NOT_LEADER (the id of a thread), HIDDEN (it lives, but /proc does not
     show it), or KERNEL (what /proc shows of it makes no sense).
@@ -65,7 +65,7 @@ def open_victim(pid: int, proc: str = "/proc") -> Victim | Reason:
         raise
     try:
         entry = _read(pid, proc)
-        # Only now: a pidfd that is still alive proves that every read was about this process and no successor.
+        # Only now: if the process is still alive, every read was about it and not about a successor with the same PID.
         if entry is not None and not has_exited(pidfd):
             return Victim(pid, pidfd, entry)
         unread = Reason.KERNEL if _is_shown(pid, proc) else Reason.HIDDEN
@@ -125,7 +125,7 @@ class MachineFiles:
             self._pressure = -1
 
     def read(self) -> Machine | None:
-        """A reading of this moment; None where /proc/meminfo makes no sense."""
+        """The memory as it is now; None where /proc/meminfo makes no sense."""
         meminfo = procfs.parse_meminfo(os.pread(self._meminfo, _MOST_BYTES, 0))
         return None if meminfo is None else Machine(meminfo, self._some_avg10())
 

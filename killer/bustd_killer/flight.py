@@ -54,14 +54,14 @@ class Answer(NamedTuple):
 
 
 class Ending(NamedTuple):
-    """Progress of the kill in flight: `exited` is None while it lasts, and the sentence is for the log."""
+    """An event of the kill in flight: `exited` is None while the kill goes on; the sentence is for the log."""
 
     exited: Exited | None
     sentence: str
 
 
 def send_signal(pidfd: int, number: int) -> Ruling:
-    """Signal through the pidfd: it can't reach a successor of the PID. NONE, GONE, EPERM or KERNEL."""
+    """Signal through the pidfd, which can't reach a successor with the same PID. NONE, GONE, EPERM or KERNEL."""
     try:
         pidfd_send_signal(pidfd, number)
     except ProcessLookupError:
@@ -83,7 +83,7 @@ class Kills:
         self.flight: Flight | None = None
 
     def retry_after_ms(self, now_ms: int, policy: Policy) -> int:
-        """How long the rate limit still forbids a new kill."""
+        """Milliseconds for which the rate limit still forbids a new kill."""
         return rate.wait_ms(self._rate, now_ms, policy)
 
     def answer(self, request: KillRequest, guard: Guard, now_ms: int) -> Answer:
@@ -119,7 +119,7 @@ class Kills:
         return checks.PASSED
 
     def follow(self, now_ms: int, guard: Guard) -> Ending | None:
-        """Look after the kill in flight; None if there is nothing to say."""
+        """Continue the kill in flight: notice its end, or its deadline. None if neither has come."""
         if self.flight is None:
             return None
         self.flight = flight = _looked_after(self.flight, now_ms)

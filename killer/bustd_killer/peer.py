@@ -35,7 +35,7 @@ _HEARD: dict[type[Message], tuple[str, type[Message]]] = {
 
 
 class Disconnected(Exception):
-    """The peer has gone, or does not read what it is sent."""
+    """The peer is gone, or does not read what it is sent."""
 
 
 class Peer:

@@ -1,4 +1,4 @@
-"""Showing, before anything is served, that a kill works inside the very sandbox that will be there when it counts."""
+"""Before the killer serves a monitor, it shows that a kill works inside the sandbox in which it will kill."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _POLICY = {reason for check in checks.TABLE if check.number >= 7 for reason in c
 
 
 class Unable(Exception):
-    """The kernel or the sandbox refuses what a kill needs: fatal, and said by name."""
+    """The kernel or the sandbox refuses what a kill needs: fatal. The text names what was refused."""
 
 
 def rehearse(pid: int, guard: Guard) -> None:
-    """Checks 4 to 9 on the subject, policy (7 to 9) left aside, then kill and reap it. Raises Unable."""
+    """Make checks 4 to 9 on the subject, ignore what policy (7 to 9) says, then kill and reap it. Raises Unable."""
     try:
         victim = facts.open_victim(pid)
         if isinstance(victim, Reason):
@@ -44,7 +44,7 @@ def rehearse(pid: int, guard: Guard) -> None:
 
 
 def prove_on(pid: int) -> str:
-    """The proof on the one process of another user that the killer knows, its monitor: what is wrong, or ""."""
+    """The same proof on the monitor, the one process of another user that the killer knows: what is wrong, or ""."""
     try:
         monitor = facts.open_victim(pid)
     except OSError as error:

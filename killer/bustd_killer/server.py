@@ -30,7 +30,7 @@ _WATCHDOG_BEGINS = b"WATCHDOG_USEC=300000000\nWATCHDOG=1"
 
 
 class Server:
-    """Serves one monitor after the other from `listener`, or the one `peer` of a socketpair.
+    """Serves one monitor after another from `listener`, or the one `peer` of a socketpair.
 
     `watchdog`: a descriptor for sd_notify(3) messages, -1 for none.
     """
@@ -61,7 +61,7 @@ class Server:
         """Run until told to stop (0), or until the monitor of a socketpair is gone and the kill in flight over (70)."""
         while True:
             ready = self._wait()
-            # The flag, not the wake-up: ctrl-C ends the monitor too, and its end of file may be what woke us.
+            # Ask the flag, not the descriptor: ctrl-C ends the monitor too, and its end of file may have woken us.
             if self._stopping:
                 self._say_goodbye()
                 return EXIT_STOPPED
@@ -78,7 +78,7 @@ class Server:
         self._stopping = True
 
     def _wait(self) -> set[int]:
-        """Sleep until a descriptor is ready or a deadline has come. Nothing is due: no wake-up."""
+        """Sleep until a descriptor is ready or a deadline has come; without a deadline there is no other wake-up."""
         now_ms = _now_ms()
         poll = select.poll()
         poll.register(self._wakeup[0], select.POLLIN)
@@ -147,7 +147,7 @@ class Server:
             self._say(sentence, is_of_a_kill=is_kill)
 
     def _accept(self, listener: Socket) -> None:
-        """Check 1: the peer's uid. A second monitor waits in the backlog for as long as the first is served."""
+        """Check 1: the peer's uid. A second monitor waits in the backlog while the first is served."""
         self._connections.take(_now_ms())
         try:
             link = listener.accept()
@@ -163,7 +163,7 @@ class Server:
         self._peer = Peer(link, pid, uid, _now_ms())
 
     def _hear(self, peer: Peer) -> None:
-        """One packet. A violation ends the connection, and only the connection."""
+        """Receive and answer one packet. A violation ends the connection, and only the connection."""
         try:
             received_ns = time.monotonic_ns()
             if not self._messages.take(received_ns // 1_000_000):
@@ -201,7 +201,7 @@ class Server:
             self._hang_up(f"violation by pid {peer.pid}: no Hello within {limits.HELLO_DEADLINE_MS} ms")
 
     def _greet(self, peer: Peer, hello: MonitorHello) -> None:
-        """Answer Hello, once the killer has shown on the monitor itself that it can reach another user's process."""
+        """Answer Hello, after the killer has shown on the monitor itself that it can signal another user's process."""
         self._guard = self._guard._replace(own=self._guard.own._replace(monitor=peer.pid))
         inability = rehearsal.prove_on(peer.pid)
         if inability:

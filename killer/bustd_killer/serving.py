@@ -16,7 +16,7 @@ from bustd_shared.daemon.lines import Lines, where
 from bustd_shared.daemon.packets import Socket
 
 from . import policy, rehearsal
-from .checks import Guard, Own
+from .checks import Guard, OwnPids
 from .facts import MachineFiles, exited
 from .peer import Peer
 from .policy import Policy
@@ -73,7 +73,7 @@ def _refuse_other_powers() -> None:
 
 
 def _serve(given: Policy, log: Lines) -> int:
-    guard = Guard(given, given.protection, _machine(given), Own(os.getpid(), given.parent, given.monitor))
+    guard = Guard(given, given.protection, _machine(given), OwnPids(os.getpid(), given.parent, given.monitor))
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -100,7 +100,7 @@ def _machine(given: Policy) -> MachineFiles:
 
 
 def _end_monitor(pid: int, pidfd: int) -> int:
-    """Wait for the monitor, whose link has been closed, to leave; make it leave if it does not. Its exit code."""
+    """Wait for the exit of the monitor, whose link was closed; kill it if it does not exit. Returns its exit code."""
     if not exited([pidfd], _PATIENCE_MS):
         pidfd_send_signal(pidfd, SIGKILL)
     os.close(pidfd)

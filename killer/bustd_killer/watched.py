@@ -17,7 +17,7 @@ class CgroupFiles(MachineFiles):
         self._files = GroupFiles(hierarchy, group, proc)
 
     def read(self) -> Machine | None:
-        """A reading of this moment; None where it makes no sense, or there is no such group."""
+        """The memory as it is now; None where the files make no sense, or the group does not exist."""
         memory = self._files.read()
         if memory is None:
             return None

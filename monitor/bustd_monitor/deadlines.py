@@ -8,6 +8,11 @@ _EXIT_SPARE_MS = 2000
 """The killer says that a kill is over at the end of its own patience; this much later it counts as gone."""
 
 
+def earliest(*times_ms: int | None) -> int | None:
+    """The first of these times; None: nothing is due at any of them."""
+    return min([time_ms for time_ms in times_ms if time_ms is not None], default=None)
+
+
 class Deadlines:
     """Of one connection at a time. `answer_ms`: how long a verdict, or the answer to a ping, may take."""
 
@@ -59,9 +64,7 @@ class Deadlines:
 
     def due_ms(self) -> int | None:
         """When the first of them is over, None if nothing is due."""
-        if self._answer_due_ms is None or self._pong_due_ms is None:
-            return self._pong_due_ms if self._answer_due_ms is None else self._answer_due_ms
-        return min(self._answer_due_ms, self._pong_due_ms)
+        return earliest(self._answer_due_ms, self._pong_due_ms)
 
     def forget(self) -> None:
         """The connection is gone, and with it what was due."""

@@ -28,6 +28,7 @@ from .conditions.finding import Finding
 from .conditions.killer_limits import limits_told
 from .conditions.table import killer_warnings
 from .config import MonitorConfig
+from .deadlines import earliest
 from .deciding.actions import Ask, Escalate, Flight
 from .deciding.requests import escalation, kill_request
 from .deciding.stages import Stage
@@ -144,10 +145,7 @@ class KillerDialogue:
 
     def due_ms(self) -> int | None:
         """When `keep` must be called again, None while nothing is due."""
-        due = [
-            at_ms for at_ms in (self._client.due_ms(), self._reclaimer.due_ms, self._put_off_ms()) if at_ms is not None
-        ]
-        return min(due, default=None)
+        return earliest(self._client.due_ms(), self._reclaimer.due_ms, self._put_off_ms())
 
     def ping(self, now_ms: int) -> None:
         """Now and then, at a reading that is due anyway: a killer that hangs must be noticed before the crisis."""

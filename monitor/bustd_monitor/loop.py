@@ -12,6 +12,7 @@ from .calm import LONGEST_MS, Calm
 from .client import Client, Lost
 from .conditions import table
 from .config import MonitorConfig
+from .deadlines import earliest
 from .deciding import pace
 from .deciding.stages import Stage
 from .deciding.states import firing_now
@@ -194,4 +195,5 @@ class Loop:
 
 def _earliest(due_ms: int, *others_ms: int | None) -> int:
     """The first of these times; None: nothing is due."""
-    return min((due_ms, *(other_ms for other_ms in others_ms if other_ms is not None)))
+    other_ms = earliest(*others_ms)
+    return due_ms if other_ms is None else min(due_ms, other_ms)

@@ -2,7 +2,7 @@
 
 import subprocess
 
-from bustd_killer.checks import Own
+from bustd_killer.checks import OwnPids
 from bustd_protocol.messages import Reason
 from bustd_shared.rules.protection import Protection
 from tests.support.honest import all_survive, dies_of, request_for
@@ -18,11 +18,11 @@ def test_the_checks_are_made_in_their_order(
     honest = request_for(victim.pid)
     request = honest._replace(start_ticks=0, claimed_bytes=2**60)
     rules = guard(available_percent=100, protection=Protection(names=(b"leak",)), burst=1)
-    rules = rules._replace(own=Own(victim.pid, ELSEWHERE, ELSEWHERE))
+    rules = rules._replace(own=OwnPids(victim.pid, ELSEWHERE, ELSEWHERE))
     with kills() as slot, all_survive(bystander):
         assert slot.answer(request._replace(pid=ELSEWHERE), rules, 0).verdict.reason is Reason.GONE
         assert slot.answer(request, rules, 0).verdict.reason is Reason.SELF
-        rules = rules._replace(own=Own(ELSEWHERE, ELSEWHERE, ELSEWHERE))
+        rules = rules._replace(own=OwnPids(ELSEWHERE, ELSEWHERE, ELSEWHERE))
         assert slot.answer(request, rules, 0).verdict.reason is Reason.START_TIME
         request = request._replace(start_ticks=honest.start_ticks)
         assert (

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bustd_killer.checks import Guard, Own
+from bustd_killer.checks import Guard, OwnPids
 from bustd_killer.facts import Machine
 from bustd_killer.flight import Kills
 from bustd_killer.policy import Policy
@@ -53,7 +53,7 @@ def guard(
     **changed: object,
 ) -> Guard:
     """What the checks rest on. Only descendants of the test may die, as with every killer in a test."""
-    own = Own(_NOBODYS, _NOBODYS, _NOBODYS)
+    own = OwnPids(_NOBODYS, _NOBODYS, _NOBODYS)
     told = policy(**{"only_descendants_of": os.getpid()} | changed)
     return Guard(told, protection, FixedMachine(available_percent, some_avg10), own)  # type: ignore[arg-type]
 

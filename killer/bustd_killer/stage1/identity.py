@@ -105,7 +105,7 @@ def has_cap_kill() -> bool:
 
 
 def capability_sets() -> dict[str, int]:
-    """The masks of this process as the kernel shows them: CapInh, CapPrm, CapEff, CapBnd, CapAmb (capabilities(7))."""
+    """The capability sets of this process: CapInh, CapPrm, CapEff, CapBnd, CapAmb, each a mask (capabilities(7))."""
     with open("/proc/self/status", "rb") as status:
         lines = [line.split() for line in status if line.startswith(b"Cap")]
     return {name.decode().rstrip(":"): int(mask, 16) for name, mask in lines}

@@ -1,4 +1,4 @@
-"""The standalone pair: the privileged parent makes its unprivileged monitor, before it locks itself down."""
+"""The standalone pair: the privileged parent starts its unprivileged monitor, and then locks itself down."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _FIRST_FD = 3
 
 
 class MonitorPlan(NamedTuple):
-    """How to start the monitor: `command` is what Python is given, `psi` names the PSI files that the launcher opened.
+    """How to start the monitor: `command` is Python's arguments, `psi` has name and descriptor of each open PSI file.
 
-    uid -1: our own.
+    `uid` -1: the killer's own.
     """
 
     uid: int
@@ -29,9 +29,9 @@ class MonitorPlan(NamedTuple):
 
 
 def spawn_monitor(plan: MonitorPlan, log_fd: int) -> tuple[Socket, int]:
-    """Fork and execute the monitor with one end of a socketpair; returns the other end and the monitor's PID.
+    """Fork and execute the monitor with one end of a socketpair. Returns the other end and the monitor's PID.
 
-    The descriptors come to it as systemd would pass them (sd_listen_fds(3)): one way in for both ways to start.
+    It gets its descriptors as systemd would pass them (sd_listen_fds(3)), so that it reads them in one way only.
     """
     ours, theirs = pair()
     pid = os.fork()
@@ -48,9 +48,9 @@ def spawn_monitor(plan: MonitorPlan, log_fd: int) -> tuple[Socket, int]:
 
 
 def _become_monitor(plan: MonitorPlan, link: int, log_fd: int) -> None:
-    """In the child: descriptors, no way back to privilege, then groups, gid, uid and execution, in that order."""
+    """In the child: pass the descriptors, rule out new privileges, then groups, gid, uid and execve, in that order."""
     passed = [("killer", link), *plan.psi]
-    # Out of the way first, so that no dup2 below overwrites a descriptor that is still to be moved.
+    # Move them to high numbers first, so that no dup2 below overwrites a descriptor that is still to be moved.
     high = [os.dup2(descriptor, 64 + index, inheritable=False) for index, (_, descriptor) in enumerate(passed)]
     os.dup2(log_fd, 2)
     for index, descriptor in enumerate(high):

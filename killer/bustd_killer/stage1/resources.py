@@ -13,7 +13,7 @@ from bustd_shared.daemon.log import Log
 
 
 def shield_from_the_kernel(log: Log) -> None:
-    """oom_score_adj -1000 and nice -20, which the monitor inherits: neither dies first nor waits for a processor."""
+    """Set oom_score_adj -1000 and nice -20, which the monitor inherits: neither dies first or waits for a processor."""
     try:
         with open("/proc/self/oom_score_adj", "w", encoding="ascii") as adj:
             adj.write("-1000")
@@ -58,6 +58,6 @@ def start_subject() -> int:
             signal.pause()
             os._exit(0)
     os.close(said_ready)
-    os.read(ready, 1)  # end of file: it is as it will be
+    os.read(ready, 1)  # end of file: its set-up is done
     os.close(ready)
     return pid

@@ -58,9 +58,5 @@ def _warn(sentences: Iterable[str]) -> None:
 def _show_rules(settings: MonitorConfig, rules: KillerConfig) -> None:
     """What each rule matches on this machine now."""
     table = of_this_machine(only_uid=-1, only_descendants_of=0)
-    lines = rules_now.lines(settings.victims, rules, table)
+    rules_now.show(settings.victims, rules, table)
     table.close()
-    if lines:
-        print("Rules, and what each of them matches now:")
-    for line in lines:
-        print(f"  {line}")

@@ -84,23 +84,19 @@ def explain(options: argparse.Namespace) -> int:
     terms = terms_at(reading, rules)
     search.watch(terms, _now_ms())
     ranking = search.rank(terms, frozenset(), _now_ms())
+    is_shown = True
     if options.pid is not None:
         print()
         floor = conditions.floor
         is_shown = explain_one.show(
             options.pid, table, lambda process: explain_one.standing(process, ranking, terms, found, reading, floor)
         )
-        table.close()
-        return os.EX_OK if is_shown else os.EX_UNAVAILABLE
-    order = in_spite_of_adj(ranking.candidates, needed_bytes(reading, conditions.floor))
-    _show_ranking(ranking._replace(candidates=order))
-    lines = rules_now.lines(settings.monitor.victims, killer, table)
-    if lines:
-        print("\nRules, and what each of them matches now:")
-    for line in lines:
-        print(f"  {line}")
+    else:
+        order = in_spite_of_adj(ranking.candidates, needed_bytes(reading, conditions.floor))
+        _show_ranking(ranking._replace(candidates=order))
+        rules_now.show(settings.monitor.victims, killer, table, before="\n")
     table.close()
-    return os.EX_OK
+    return os.EX_OK if is_shown else os.EX_UNAVAILABLE
 
 
 def _seen_in_a_second(sensor: AnySensor, conditions: Conditions) -> Seen:

@@ -73,9 +73,4 @@ def _read(pid: int, table: ProcessTable) -> Process | None:
     process = table.read(pid, table.score(pid)) if pid != 1 else None
     if process is None:
         return None
-    line = table.command(process)
-    if line is None:
-        table.read_commands()
-        table.await_commands(_COMMAND_WAIT_MS)
-        line = table.command(process)
-    return process if line is None else process._replace(command=line.text, command_trouble=line.trouble)
+    return table.with_commands([process], _COMMAND_WAIT_MS)[0]

@@ -8,14 +8,23 @@ from ..ranking.rule_matches import rule_matches, rules_of_killer, rules_of_victi
 from ..ranking.settings import Victims
 from ..reporting.rules import rule_match
 from ..sensing.process_table import ProcessTable
-from ..sensing.processes import CommandLine, Process
+from ..sensing.processes import Process
 
 _AT_ONCE = 1024
 _COMMANDS_WAIT_MS = 2000
 
 
+def show(victims: Victims, killer: KillerConfig, table: ProcessTable, before: str = "") -> None:
+    """Print a line for each rule of both files, and `before` above them; nothing if all of them are shipped."""
+    found = lines(victims, killer, table)
+    if found:
+        print(f"{before}Rules, and what each of them matches now:")
+    for line in found:
+        print(f"  {line}")
+
+
 def lines(victims: Victims, killer: KillerConfig, table: ProcessTable) -> list[str]:
-    """A line for each rule of both files; none if nobody wrote a rule."""
+    """A line for each rule of both files; none if all of them are shipped."""
     rules = rules_of_victims(victims) + rules_of_killer(killer)
     if all(rule.key == "protect.shipped" for rule in rules):
         return []
@@ -32,16 +41,4 @@ def processes(table: ProcessTable, *, with_commands: bool) -> list[Process]:
         pids += more
     table.rewind()
     found = [process for pid in pids if (process := table.read(pid, 0)) is not None]
-    if not with_commands:
-        return found
-    for process in found:
-        table.command(process)
-    table.read_commands()
-    table.await_commands(_COMMANDS_WAIT_MS)
-    return [_with_command(process, table.command(process)) for process in found]
-
-
-def _with_command(process: Process, line: CommandLine | None) -> Process:
-    if line is None:
-        return process
-    return process._replace(command=line.text, command_trouble=line.trouble)
+    return table.with_commands(found, _COMMANDS_WAIT_MS) if with_commands else found

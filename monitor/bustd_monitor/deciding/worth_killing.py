@@ -7,7 +7,8 @@ from enum import Enum
 from bustd_shared.daemon.record import NamedTuple
 
 from ..conditions.floor import Floor, floor_bytes
-from ..ranking.order import Candidate, Cause, grows
+from ..ranking.order import Candidate, grows
+from ..ranking.what_may_die import Cause
 from ..sensing.reading import Reading
 
 _ALWAYS_NOTICEABLE = 2**30

@@ -45,7 +45,7 @@ def _shipped(unit: str, comm: bytes, cgroup: str) -> str:
 
 
 def matched_by(matchers: Matchers, process: Process) -> str:
-    """The first matcher that fits, in words; "" if none does. Command lines count only as far as they are known."""
+    """The first pattern that matches, in words; "" if none does. A command line that is not known matches nothing."""
     simple = Protection(matchers.units, matchers.uids, matchers.names)
     found = protected_by(simple, process.unit, process.uid, process.comm, is_trusted=False)
     if found:

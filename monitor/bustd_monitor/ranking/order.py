@@ -1,8 +1,9 @@
-"""Who should die first: pure, from what is known of each process to the order and the reason for each place.
+"""Which process should die first: pure, from what is known of each to the order and the reason for each place.
 
 Badness is counted in bytes, as the kernel's oom_badness() does (mm/oom_kill.c): what a death would give back, moved by
-oom_score_adj, and by growth: bytes gained of late count again. Who has gained more than all others together runs away,
-alone or with the others of his unit: what he holds counts three times, because any other death would only feed him.
+oom_score_adj and by growth. Bytes that were gained recently count again. A process that has gained more than all others
+together, alone or with the rest of its unit, runs away: what it holds counts three times, because any other death would
+only feed it.
 """
 
 from __future__ import annotations
@@ -15,14 +16,10 @@ from . import ending, what_may_die
 from .settings import Victims
 from .terms import Terms
 from .together import takes_an_avoided
-from .what_may_die import Cause as Cause
-from .what_may_die import Move as Move
-from .what_may_die import Shield as Shield
-from .what_may_die import Spared as Spared
-from .what_may_die import protection as protection
+from .what_may_die import Cause, Move, Shield, Spared, protection
 
 _NOTICEABLE_GROWTH = 16
-"""Whose size was a sixteenth smaller ten seconds ago grows."""
+"""A process that grew by a sixteenth of its size in ten seconds is growing."""
 
 
 class Candidate(NamedTuple):
@@ -90,14 +87,14 @@ def rank(processes: list[Process], terms: Terms) -> Ranking:
 
 
 def grows(process: Process) -> bool:
-    """Whether he has gained a noticeable part of what he holds of late."""
+    """Whether it has gained a noticeable part of what it holds in the last ten seconds."""
     return process.gained_bytes * _NOTICEABLE_GROWTH >= process.held_bytes
 
 
 def _companies(
     eligible: list[Process], known: list[Process], protected: dict[int, Spared], terms: Terms
 ) -> list[_Company]:
-    """Who dies with whom. One who is protected breaks his company up: the killer would refuse the whole of it.
+    """Which processes die together. A protected one breaks its company up: the killer would refuse the whole of it.
 
     So does one that is avoided (see together).
     """
@@ -127,7 +124,7 @@ def _dies_whole(process: Process, victims: Victims) -> bool:
 
 
 class _Runaway(NamedTuple):
-    """Who runs away: whoever gained more than `least`, or else those in `cgroup` that grow."""
+    """What runs away: a process that gained more than `least`, or else the growing ones in `cgroup`."""
 
     least: int
     cgroup: str = ""

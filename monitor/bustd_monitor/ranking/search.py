@@ -27,7 +27,7 @@ from .matching import matched_by
 from .order import Ranking
 from .settings import NOTHING, Victims
 from .terms import Terms
-from .together import takes_an_avoided
+from .together import may_die_together
 from .tracked import NOWHERE, Tracked
 
 _MOST_TRACKED, _MOST_TRACKED_WITH_RULES = 32, 128
@@ -192,10 +192,9 @@ class CandidateSearch:
             return True
         members = [member for pid in pids if (member := self._table.read(pid, 0)) is not None]
         only = terms.victims.only
-        return takes_an_avoided(first, members, terms.victims) or any(
-            order.protection(member, terms) is not None or (only != NOTHING and not matched_by(only, member))
-            for member in members
-        )
+        if not may_die_together(first, members, terms):
+            return True
+        return only != NOTHING and not all(matched_by(only, member) for member in members)
 
     def _may_rest(self, terms: Terms, now_ms: int) -> bool:
         """Whether no round need begin yet, because hardly any memory was lost since the last.

@@ -1,8 +1,8 @@
 """What is avoided unless `victims.avoid_shipped` is false: without it a session ends, or an upgrade stops half way.
 
 It is avoided and not protected, because each of these programs may leak itself. A process can choose its name, and a
-user the names of the groups below the user's own manager: whoever takes such a name gains this place in the order and
-no more.
+user the names of the groups below the user's own manager: a process that takes such a name gains this place in the
+order and no more.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ def takes_an_avoided(victim: Process, members: list[Process], victims: Victims) 
 
 
 def may_die_together(victim: Process, members: list[Process], terms: Terms) -> bool:
-    """Whether the others of its process group may die with this victim; else it dies alone."""
+    """Whether these others may die with this victim; else it dies alone."""
     return not takes_an_avoided(victim, members, terms.victims) and not any(
         protection(member, terms) is not None for member in members
     )

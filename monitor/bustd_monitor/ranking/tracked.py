@@ -13,10 +13,10 @@ from bustd_shared.daemon.record import NamedTuple
 from ..sensing.command_lines import MOST_LONG_BYTES, TOO_MANY, kept, long_bytes
 from ..sensing.process_table import ProcessTable
 from ..sensing.processes import COMMAND_BYTES, TOO_LONG, CommandLine, Process
-from . import growth, order
+from . import growth
 from .growth import Samples
-from .order import Spared
 from .terms import Terms
+from .what_may_die import Spared, protection
 
 _MOST_SPARED = 16
 _MOVED_BYTES = 4 * 2**20
@@ -151,7 +151,7 @@ class Tracked:
         """Read a process that is large enough, and track it if it is not protected."""
         process = self._table.read(pid, place[0])
         if process is not None:
-            spared = order.protection(process, terms)
+            spared = protection(process, terms)
             if spared is not None:
                 self._spare(spared)
             else:

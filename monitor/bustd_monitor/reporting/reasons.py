@@ -6,7 +6,8 @@ from bustd_monitor.amounts import size
 from bustd_protocol.messages import Scope, Signal
 from bustd_shared.daemon.log import printable
 
-from ..ranking.order import Candidate, Cause, Move, Shield, Spared
+from ..ranking.order import Candidate
+from ..ranking.what_may_die import Cause, Move, Shield, Spared
 
 
 def place(candidate: Candidate) -> str:

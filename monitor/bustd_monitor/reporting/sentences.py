@@ -14,7 +14,7 @@ from ..conditions.table import Conditions, grounds, switched_on
 from ..deciding.actions import Ask, Basis, CannotKill, Escalate, News, NothingGrows, NoVictim
 from ..deciding.stages import Stage
 from ..deciding.worth_killing import Relief
-from ..ranking.order import Shield, Spared
+from ..ranking.what_may_die import Shield, Spared
 from ..sensing.processes import SHORT_COMMAND_BYTES, Process
 from ..sensing.reading import Reading
 from . import reasons

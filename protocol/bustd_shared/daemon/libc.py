@@ -18,7 +18,7 @@ _fnmatch, _mlockall, _prctl = (_ctypes.dlsym(_library, name) for name in ("fnmat
 
 
 def matches_glob(pattern: bytes, text: bytes) -> bool:
-    """Whether `text` is matched whole, by fnmatch(3) without escapes: the `re` module would cost each daemon memory."""
+    """Whether all of `text` matches, by fnmatch(3) without escapes: the `re` module would cost each daemon memory."""
     # Most patterns are plain names, and most others begin with plain text: each call costs 5 us.
     head = pattern.partition(b"*")[0]
     if b"?" not in head and b"[" not in head:
@@ -37,7 +37,7 @@ def mlockall(flags: int) -> bool:
 def lock_all_memory() -> bool:
     """Lock all present and future memory of this process; whether the kernel did.
 
-    mlock(2): pages are locked as they are touched (MCL_ONFAULT); without it, the whole mapping would become resident.
+    mlock(2): pages are locked when they are touched (MCL_ONFAULT); otherwise whole mappings would become resident.
     RLIMIT_MEMLOCK must be infinite, see memory_lock. Locks do not survive fork or exec.
     """
     always = _MCL_CURRENT | _MCL_FUTURE

@@ -1,8 +1,8 @@
 """Which control group may die whole with a process: the one rule of both daemons, by the paths alone.
 
-The monitor asks this before it asks for scope `cgroup`, and the killer again, by its own reading. Unified hierarchy
-only (Documentation/admin-guide/cgroup-v2.rst). Below a unit that is delegated to a user every name is that user's own
-choice: it can spare that user's processes from dying together, and never takes in what is not in that unit.
+The monitor applies it before it requests scope `cgroup`, and the killer applies it again to what it reads itself.
+Unified hierarchy only (Documentation/admin-guide/cgroup-v2.rst). Below a unit that is delegated to a user, that user
+chooses every name. Such a name can keep processes from dying together; it can never draw in a process outside the unit.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _PLAIN = bytes(range(0x21, 0x7F))
 
 
 def parse_path(data: bytes) -> str:
-    """The path in the unified hierarchy from /proc/PID/cgroup; "" for the root, and for what no unit of systemd's has.
+    """The path in the unified hierarchy from /proc/PID/cgroup; "" for the root and for a path that no unit can have.
 
-    That is: `..` (outside of our namespace), blanks (` (deleted)`), what is not printable ASCII, more than 32 levels,
-    a line without its end, and what is as long as the kernel cuts a longer path to (PATH_MAX, with a newline all the
-    same).
+    No unit of systemd has a path with `..` (outside our namespace), a blank (` (deleted)`), anything but printable
+    ASCII, or more than 32 levels. A line without its newline is "" too, and so is a path of PATH_MAX bytes, because the
+    kernel cuts longer paths to that length and still ends the line.
     """
-    # Not splitlines: a carriage return may be part of a name, a newline never is.
+    # Not splitlines: a name may contain a carriage return, but never a newline.
     for line in data.split(b"\n")[:-1]:
         if line.startswith(b"0::/"):
             path = line[3:]
@@ -38,10 +38,10 @@ def parse_path(data: bytes) -> str:
 
 
 def leaf_unit(path: str) -> str:
-    """The path of the service or scope that a control group belongs to, if it may die whole; "" otherwise.
+    """The path of the service or scope that a control group belongs to, if that may die whole; "" otherwise.
 
-    Never a slice or what is directly in one, a login session or what such a session can't do without (session.slice), a
-    user's own manager or any init.scope, where each manager itself lives.
+    These never die whole: a slice and the processes directly in it, a login session, the units that a desktop session
+    depends on (session.slice), a user's service manager, and any init.scope, where a service manager itself runs.
     """
     while path:
         above, _, name = path.rpartition("/")
@@ -86,7 +86,7 @@ def in_group(group: str, membership: bytes) -> bool:
     if not group:
         return True
     inside = group.rstrip("/").encode("utf-8", "surrogateescape") + b"/"
-    # Not splitlines: a carriage return may be part of a name, a newline never is.
+    # Not splitlines: a name may contain a carriage return, but never a newline.
     for line in membership.split(b"\n"):
         if line.startswith(b"0::/"):
             path = line[3:] + b"/"
@@ -100,6 +100,6 @@ def _names_a_unit(path: str) -> bool:
 
 
 def _is_of_a_session(above: str, name: str) -> bool:
-    """Whether the unit of this name is a login session, a manager of units, or what a desktop lives in."""
+    """Whether the unit of this name is a login session, a service manager, or part of a desktop session."""
     is_login, is_manager = name.startswith("session-") and name.endswith(".scope"), name.startswith("user@")
     return name == "init.scope" or is_login or is_manager or "session.slice" in above.split("/")

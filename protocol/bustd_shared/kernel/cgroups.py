@@ -13,7 +13,7 @@ from ..daemon.record import NamedTuple
 from . import cgroup_paths
 
 MOST_GROUPS = 256
-"""A control group with more of them below it is left alone: a user may make any number, and each takes time to list."""
+"""At most this many groups below a control group are listed: users can make any number, and each takes time."""
 
 MOST_MEMBERS = 1000
 """More processes do not die together: the killer signals no more than 1024 in a minute."""
@@ -22,14 +22,17 @@ _CHUNK_BYTES = 16384
 
 
 class Whole(NamedTuple):
-    """What dies with a process. `is_indivisible`: the kernel's own OOM killer would not split it (memory.oom.group)."""
+    """The control group that dies with a process. `is_indivisible`: the kernel's OOM killer, too, would kill all of it.
+
+    The kernel does so where memory.oom.group is 1.
+    """
 
     path: str
     is_indivisible: bool
 
 
 def hierarchy(root: str = "/sys/fs/cgroup") -> str:
-    """Where the unified hierarchy is mounted: at `root`, or as `unified` beside those of version 1; "" if nowhere."""
+    """Where the unified hierarchy is mounted: at `root`, or at `root`/unified beside version 1; "" if it is not."""
     for place in (root, f"{root}/unified"):
         if os.path.exists(f"{place}/cgroup.controllers"):
             return place
@@ -37,9 +40,9 @@ def hierarchy(root: str = "/sys/fs/cgroup") -> str:
 
 
 def read_whole(root: str, path: str) -> Whole | None:
-    """`cgroup_paths.target_of` with memory.oom.group as it is now in the hierarchy at `root`; None: nothing but itself.
+    """`cgroup_paths.target_of` with memory.oom.group as the hierarchy at `root` shows it now.
 
-    Raises OSError: see `groups_at`.
+    None: only the process itself may die. Raises OSError: see `groups_at`.
     """
     target = cgroup_paths.target_of(path, lambda group: is_indivisible(root, group))
     return Whole(target, is_indivisible(root, target)) if target else None
@@ -51,9 +54,9 @@ def is_indivisible(root: str, path: str) -> bool:
 
 
 def groups_at(root: str, path: str) -> list[str]:
-    """The control group and those below it; more than MOST_GROUPS, and the list is not complete.
+    """The control group and the groups below it. With more than MOST_GROUPS entries the list is incomplete.
 
-    Raises OSError for a lack of descriptors alone: what has vanished, or what its owner has closed to us, is left out.
+    Raises OSError only for a lack of descriptors. A group that is gone, or that its owner made unreadable, is left out.
     """
     found = [path]
     for group in found:
@@ -67,7 +70,7 @@ def groups_at(root: str, path: str) -> list[str]:
 def members(root: str, path: str) -> list[int]:
     """The PIDs in the control group and below it, each once. Raises OSError: see `groups_at`.
 
-    A process can be moved at any time: whether it is still there, its own /proc/PID/cgroup tells.
+    A process can be moved at any time; its own /proc/PID/cgroup tells whether it is still there.
     """
     pids: dict[int, None] = {}
     for group in groups_at(root, path):
@@ -76,16 +79,19 @@ def members(root: str, path: str) -> list[int]:
 
 
 def listed_in(folder: str) -> list[int]:
-    """The PIDs in one control group alone. Raises OSError: see `groups_at`.
+    """The PIDs in one control group, without the groups below it. Raises OSError: see `groups_at`.
 
-    Those of another PID namespace are 0 in the list, and left out.
+    The kernel lists a process of another PID namespace as 0; it is left out.
     """
     words = _read(f"{folder}/cgroup.procs").split()
     return [int(word) for word in words if word.isdigit() and int(word)]
 
 
 def names_below(folder: str) -> Iterator[str]:
-    """The control groups directly below one, of which a user may make any number. Raises OSError: see `groups_at`."""
+    """The names of the control groups directly below a folder. Raises OSError: see `groups_at`.
+
+    A user can make any number of them, so they come one at a time.
+    """
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
@@ -96,7 +102,10 @@ def names_below(folder: str) -> Iterator[str]:
 
 
 def _read(path: str) -> bytes:
-    """A whole file, b"" if it can't be read (EOPNOTSUPP: a threaded group, whose processes its domain lists)."""
+    """The file to its end, b"" if it can't be read (EOPNOTSUPP: a threaded group, whose processes its domain lists).
+
+    cgroup.procs comes a page at a time, so only an empty read is its end.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
@@ -114,6 +123,6 @@ def _read(path: str) -> bytes:
 
 
 def _raise_exhaustion(error: OSError) -> None:
-    """A lack of descriptors says nothing about the control group."""
+    """Raise the error if it is a lack of descriptors, which says nothing about the control group."""
     if error.errno in (errno.EMFILE, errno.ENFILE):
         raise error

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable
 from typing import Any
 
+from bustd_killer.stage1 import libc
 from tests.support import install
+from tests.unit.shared.forked import in_child
+
+PR_SET_NO_NEW_PRIVS = 38
 
 _PRELUDE = """
 import errno, json, os, signal, sys
@@ -18,6 +23,26 @@ def outcome(function, *arguments):
         return errno.errorcode[error.errno]
     return "done"
 """
+
+
+def outcome(function: Callable[[], Any]) -> str:
+    """What becomes of an attempt: `done`, or the name of the error."""
+    try:
+        function()
+    except OSError as error:
+        return errno.errorcode[error.errno or 0]
+    return "done"
+
+
+def confined(confine: Callable[[], str], function: Callable[[], Any]) -> Any:
+    """(what the function returns in a forked child that has confined itself so, what was said)."""
+
+    def run() -> tuple[Any, str]:
+        libc.prctl(PR_SET_NO_NEW_PRIVS, 1)
+        said = confine()
+        return function(), said
+
+    return in_child(run)
 
 
 def executed(prepare: Callable[[], Any], program: str, *words: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from bustd_killer.checks import Case, Guard, Own
+from bustd_killer.checks import Case, Guard, OwnPids
 from bustd_killer.facts import Machine, Victim
 from bustd_killer.policy import Policy
 from bustd_protocol.messages import KillRequest, Scope, Signal
@@ -93,7 +93,7 @@ def guard(
     reading: Machine | None = None,
     *,
     protection: Protection | None = None,
-    own: Own | None = None,
+    own: OwnPids | None = None,
     **of_policy: object,
 ) -> Guard:
     """On a machine that is short of memory, unless the test says otherwise; nothing is protected."""
@@ -101,7 +101,7 @@ def guard(
         policy(**of_policy),
         protection or Protection(),
         FakeMachine(reading or machine()),  # type: ignore[arg-type]
-        own or Own(os.getpid(), os.getppid(), 0),
+        own or OwnPids(os.getpid(), os.getppid(), 0),
     )
 
 

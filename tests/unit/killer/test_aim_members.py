@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from bustd_killer.aim import Aim, Target, take_aim, take_further
-from bustd_killer.checks import Own, Ruling
+from bustd_killer.checks import OwnPids, Ruling
 from bustd_protocol import limits
 from bustd_protocol.messages import Reason, Scope, packed_members
 from bustd_shared.rules.protection import Protection
@@ -15,7 +15,7 @@ from tests.unit.killer.making import KILLER, MONITOR, PARENT, entry, machine, re
 from tests.unit.killer.making import guard as ordinary_guard
 from tests.unit.killer.world import World, close
 
-OWN = Own(KILLER, PARENT, MONITOR)
+OWN = OwnPids(KILLER, PARENT, MONITOR)
 SCOPE = "/user.slice/user-1000.slice/user@1000.service/app.slice/leak.scope"
 SCOPES = (Scope.GROUP, Scope.CGROUP)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from bustd_killer.aim import take_aim, take_further
-from bustd_killer.checks import Own
+from bustd_killer.checks import OwnPids
 from bustd_killer.watched import CgroupFiles
 from bustd_protocol.messages import Reason, Scope
 from tests.fakes.cgroupfs import FakeHierarchy
@@ -12,7 +12,7 @@ from tests.unit.killer.making import KILLER, MONITOR, PARENT, entry, guard, requ
 from tests.unit.killer.world import World, close
 
 MIB, GIB = 2**20, 2**30
-OWN = Own(KILLER, PARENT, MONITOR)
+OWN = OwnPids(KILLER, PARENT, MONITOR)
 WATCHED = "/box.slice/job.service"
 
 

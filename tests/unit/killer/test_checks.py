@@ -3,7 +3,7 @@
 import pytest
 
 from bustd_killer import checks
-from bustd_killer.checks import Own
+from bustd_killer.checks import OwnPids
 from bustd_protocol.messages import Reason
 from bustd_shared.kernel.procfs import PF_KTHREAD
 from bustd_shared.rules.protection import Protection
@@ -21,7 +21,7 @@ from tests.unit.killer.making import (
     request,
 )
 
-OWN = Own(KILLER, PARENT, MONITOR)
+OWN = OwnPids(KILLER, PARENT, MONITOR)
 
 
 # Check 5: what it is
@@ -42,7 +42,7 @@ def test_bustds_own_processes_and_the_first_of_all_must_never_die(pid, reason):
 
 
 def test_pid_1_is_called_so_even_where_it_is_the_killers_parent():
-    assert checks.judge_kind(case(pid=1, own=Own(KILLER, 1, 0))).reason is Reason.PID1
+    assert checks.judge_kind(case(pid=1, own=OwnPids(KILLER, 1, 0))).reason is Reason.PID1
 
 
 def test_a_kernel_thread_is_refused_by_its_flag():

@@ -8,7 +8,7 @@ import pytest
 
 from bustd_killer import checks
 from bustd_killer.aim import Aim, first_refusal, take_aim, take_further
-from bustd_killer.checks import TABLE, AskedOf, Case, Check, Own, Ruling
+from bustd_killer.checks import TABLE, AskedOf, Case, Check, OwnPids, Ruling
 from bustd_killer.flight import Kills
 from bustd_protocol.messages import Reason, Scope
 from bustd_shared.kernel.procfs import PF_KTHREAD
@@ -17,7 +17,7 @@ from tests.unit.killer.making import KILLER, LONG_AGO_MS, MONITOR, PARENT, case,
 from tests.unit.killer.world import World, close
 from tests.unit.protocol.test_spec import table
 
-OWN = Own(KILLER, PARENT, MONITOR)
+OWN = OwnPids(KILLER, PARENT, MONITOR)
 JUDGES = [check for check in TABLE if not isinstance(check.made_by, str)]
 ELSEWHERE = [check for check in TABLE if isinstance(check.made_by, str)]
 

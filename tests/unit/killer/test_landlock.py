@@ -17,7 +17,7 @@ import pytest
 
 from bustd_killer.stage1 import landlock, libc
 from tests.support import victims
-from tests.unit.killer.execution import executed
+from tests.unit.killer.execution import confined, executed, outcome
 from tests.unit.shared.forked import in_child
 
 PR_SET_NO_NEW_PRIVS = 38
@@ -32,26 +32,6 @@ def abi() -> int:
 
 def needs(version: int) -> pytest.MarkDecorator:
     return pytest.mark.skipif(abi() < version, reason=f"this kernel's Landlock is not of ABI {version}")
-
-
-def outcome(function) -> str:
-    """What becomes of an attempt: `done`, or the name of the error."""
-    try:
-        function()
-    except OSError as error:
-        return errno.errorcode[error.errno]
-    return "done"
-
-
-def confined(confine, function):
-    """(what the function returns there, what was said)."""
-
-    def run():
-        libc.prctl(PR_SET_NO_NEW_PRIVS, 1)
-        said = confine()
-        return function(), said
-
-    return in_child(run)
 
 
 both = pytest.mark.parametrize(

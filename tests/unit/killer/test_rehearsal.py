@@ -8,7 +8,7 @@ from signal import SIGKILL
 import pytest
 
 from bustd_killer import facts, flight, rehearsal
-from bustd_killer.checks import Own
+from bustd_killer.checks import OwnPids
 from bustd_killer.rehearsal import Unable
 from bustd_killer.stage1 import resources
 from bustd_protocol.messages import Reason
@@ -108,7 +108,7 @@ def test_facts_that_make_no_sense_are_fatal():
     def rehearse():
         subject = resources.start_subject()
         try:
-            rehearsal.rehearse(subject, guard(own=Own(subject, 0, 0)))  # it takes its child for itself
+            rehearsal.rehearse(subject, guard(own=OwnPids(subject, 0, 0)))  # it takes its child for itself
         except Unable as error:
             return str(error)
 

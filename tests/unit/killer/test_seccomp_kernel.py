@@ -20,7 +20,7 @@ import pytest
 from bustd_killer.stage1 import libc, seccomp
 from bustd_killer.stage1.system_calls import AUDIT_ARCH, NUMBERS
 from tests.support import victims
-from tests.unit.killer.execution import executed
+from tests.unit.killer.execution import confined, executed, outcome
 from tests.unit.killer.forbidden_calls import POWERFUL
 from tests.unit.shared.forked import in_child
 
@@ -39,26 +39,6 @@ def errno_of(number: int, *arguments: int) -> int:
     return ctypes.get_errno() if result < 0 else 0
 
 
-def outcome(function) -> str:
-    """What becomes of an attempt: `done`, or the name of the error."""
-    try:
-        function()
-    except OSError as error:
-        return errno.errorcode[error.errno]
-    return "done"
-
-
-def filtered(install, function):
-    """(what the function returns there, what was said)."""
-
-    def run():
-        libc.prctl(PR_SET_NO_NEW_PRIVS, 1)
-        said = install()
-        return function(), said
-
-    return in_child(run)
-
-
 both = pytest.mark.parametrize(
     "install", [seccomp.filter_killer, seccomp.filter_monitor], ids=["the killer", "the monitor"]
 )
@@ -70,7 +50,7 @@ def test_calls_that_would_succeed_or_fail_otherwise_are_eperm(install):
     powerful = POWERFUL[platform.machine()]
     others = [powerful[name] for name in ("setns", "memfd_create", "unshare", "ptrace", "userfaultfd")]
     assert errno.EPERM not in in_child(lambda: [errno_of(number, -1) for number in others])
-    found, said = filtered(install, lambda: {name: errno_of(number, -1) for name, number in powerful.items()})
+    found, said = confined(install, lambda: {name: errno_of(number, -1) for name, number in powerful.items()})
     assert set(found.values()) == {errno.EPERM}, found
     assert re.fullmatch(r"seccomp permits \d+ system calls", said)
 
@@ -82,7 +62,7 @@ def test_no_child_is_signalled_by_kill(install):
     if child == 0:
         time.sleep(60)
         os._exit(0)
-    attempts = filtered(
+    attempts = confined(
         install,
         lambda: [
             outcome(lambda: os.kill(child, signal.SIGKILL)),
@@ -106,10 +86,10 @@ def test_the_killer_sends_its_four_signals_and_no_other():
             numbers = (0, signal.SIGSTOP, signal.SIGUSR1, signal.SIGHUP, signal.SIGCONT, signal.SIGTERM, signal.SIGKILL)
             return {int(number): outcome(partial(signal.pidfd_send_signal, pidfd, number)) for number in numbers}
 
-        of_monitor = filtered(seccomp.filter_monitor, send)[0]
+        of_monitor = confined(seccomp.filter_monitor, send)[0]
         assert set(of_monitor.values()) == {"EPERM"}
         assert victims.is_alive(other)
-        of_killer = filtered(seccomp.filter_killer, send)[0]
+        of_killer = confined(seccomp.filter_killer, send)[0]
         os.close(pidfd)
         assert victims.exits_within(other, 5)
     assert {number for number, became in of_killer.items() if became == "done"} == {0, 9, 15, 18}
@@ -126,14 +106,14 @@ def test_no_memory_is_writable_and_executable_or_becomes_executable(install):
         ]
 
     assert in_child(attempts) == ["done", 0]
-    assert filtered(install, attempts)[0] == ["EPERM", errno.EPERM]
+    assert confined(install, attempts)[0] == ["EPERM", errno.EPERM]
 
 
 @needs_a_filter
 @both
 def test_no_other_process_gets_a_limit_or_an_owner_of_signals(install):
     reader, writer = os.pipe()
-    attempts = filtered(
+    attempts = confined(
         install,
         lambda: [
             outcome(lambda: resource.prlimit(os.getppid(), resource.RLIMIT_CPU)),
@@ -158,8 +138,8 @@ def test_sockets_are_the_monitors_and_local():
         )
         return [outcome(partial(socket.socket, *family)) for family in families]
 
-    assert filtered(seccomp.filter_monitor, attempts)[0] == ["done", "EPERM", "EPERM"]
-    assert filtered(seccomp.filter_killer, attempts)[0] == ["EPERM"] * 3
+    assert confined(seccomp.filter_monitor, attempts)[0] == ["done", "EPERM", "EPERM"]
+    assert confined(seccomp.filter_killer, attempts)[0] == ["EPERM"] * 3
 
 
 @needs_a_filter
@@ -183,7 +163,7 @@ def test_what_a_daemon_does_still_works(install):
         found.append(os.read(reader, 1))
         return found
 
-    assert filtered(install, work)[0] == ["thread", 7, True, True, b"x"]
+    assert confined(install, work)[0] == ["thread", 7, True, True, b"x"]
 
 
 PROGRAM = """

@@ -2,7 +2,7 @@
 
 import os
 
-from bustd_killer.checks import Own
+from bustd_killer.checks import OwnPids
 from bustd_killer.flight import Answer
 from bustd_killer.server import Server
 from bustd_protocol.messages import Outcome, Reason, Verdict
@@ -22,7 +22,7 @@ def test_the_parent_that_is_spared_is_the_one_that_it_has_now():
 
     def judged() -> list[bool]:
         found = []
-        server = Server(guard(own=Own(os.getpid(), 4711, 812)), lambda _: None, None, None)  # type: ignore[arg-type]
+        server = Server(guard(own=OwnPids(os.getpid(), 4711, 812)), lambda _: None, None, None)  # type: ignore[arg-type]
 
         def answer(asked, by, _):
             found.append(by.own)

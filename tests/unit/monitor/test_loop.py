@@ -9,7 +9,8 @@ import pytest
 from bustd_monitor.client import Client
 from bustd_monitor.config import config_of
 from bustd_monitor.loop import EXIT_KILLER_GONE, Loop
-from bustd_monitor.ranking.order import Ranking, Shield, Spared
+from bustd_monitor.ranking.order import Ranking
+from bustd_monitor.ranking.what_may_die import Shield, Spared
 from bustd_monitor.reclaimer import Reclaimer
 from bustd_monitor.reporting.service_manager import ServiceManager
 from bustd_monitor.sensing.processes import Process

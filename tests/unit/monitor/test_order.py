@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bustd_monitor.ranking.order import Cause, Move, Shield, Spared, Terms, protection, rank
+from bustd_monitor.ranking.order import Terms, rank
 from bustd_monitor.ranking.settings import Victims
+from bustd_monitor.ranking.what_may_die import Cause, Move, Shield, Spared, protection
 from bustd_monitor.sensing.preferences import AVOID, OMIT
 from bustd_monitor.sensing.processes import TOO_LONG
 from bustd_protocol.messages import Scope

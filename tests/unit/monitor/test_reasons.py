@@ -2,7 +2,7 @@
 
 import pytest
 
-from bustd_monitor.ranking.order import Cause, Move, Shield, Spared
+from bustd_monitor.ranking.what_may_die import Cause, Move, Shield, Spared
 from bustd_monitor.reporting import reasons
 from bustd_protocol.messages import Scope
 from tests.unit.monitor.making import MIB, candidate, process

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -101,23 +102,30 @@ def freezer() -> Iterator[Path]:
     group.rmdir()
 
 
-@pytest.mark.root
-@pytest.mark.skipif(not mrelease._process_mrelease, reason="this C library does not know process_mrelease")
-def test_the_memory_of_a_victim_that_can_not_run_comes_back_as_soon_as_it_has_its_sigkill(reclaimer, freezer):
-    child = victims.start(96, as_nobody=True)
+@contextmanager
+def frozen(freezer: Path, mib: int, *, as_nobody: bool = False) -> Iterator[subprocess.Popen[bytes]]:
+    """A process with this much memory that can't run, until the end of the block."""
+    child = victims.start(mib, as_nobody=as_nobody)
     try:
         cgroups.put(child.pid, freezer)
         (freezer / "freezer.state").write_text("FROZEN")
         until(lambda: (freezer / "freezer.state").read_text() == "FROZEN\n")
+        yield child
+    finally:
+        (freezer / "freezer.state").write_text("THAWED")
+        victims.end(child)
+
+
+@pytest.mark.root
+@pytest.mark.skipif(not mrelease._process_mrelease, reason="this C library does not know process_mrelease")
+def test_the_memory_of_a_victim_that_can_not_run_comes_back_as_soon_as_it_has_its_sigkill(reclaimer, freezer):
+    with frozen(freezer, 96, as_nobody=True) as child:
         reclaimer.hold([child.pid])
         child.kill()
         assert anonymous_bytes(child.pid) > 96 * MIB, "by itself it gives nothing back"
         reclaimer.release()
         until(lambda: anonymous_bytes(child.pid) < 8 * MIB)
         assert victims.is_alive(child), "it is frozen still"
-    finally:
-        (freezer / "freezer.state").write_text("THAWED")
-        victims.end(child)
 
 
 @pytest.mark.root
@@ -130,38 +138,24 @@ def test_a_user_without_any_capability_takes_the_memory_of_roots_process(freezer
         effective = Path("/proc/self/status").read_text().partition("CapEff:\t")[2].split()[0]
         return int(effective, 16), mrelease.process_mrelease(os.pidfd_open(child.pid))
 
-    child = victims.start(96)
-    try:
-        cgroups.put(child.pid, freezer)
-        (freezer / "freezer.state").write_text("FROZEN")
-        until(lambda: (freezer / "freezer.state").read_text() == "FROZEN\n")
+    with frozen(freezer, 96) as child:
         assert in_child(as_nobody) == (0, False), "it has no SIGKILL"
         child.kill()
         assert anonymous_bytes(child.pid) > 96 * MIB
         assert in_child(as_nobody) == (0, True)
         assert anonymous_bytes(child.pid) < 8 * MIB
-    finally:
-        (freezer / "freezer.state").write_text("THAWED")
-        victims.end(child)
 
 
 @pytest.mark.root
 @pytest.mark.skipif(not mrelease._process_mrelease, reason="this C library does not know process_mrelease")
 def test_it_tries_again_until_the_killer_has_sent_its_sigkill(reclaimer, freezer):
-    child = victims.start(32, as_nobody=True)
-    try:
-        cgroups.put(child.pid, freezer)
-        (freezer / "freezer.state").write_text("FROZEN")
-        until(lambda: (freezer / "freezer.state").read_text() == "FROZEN\n")
+    with frozen(freezer, 32, as_nobody=True) as child:
         reclaimer.hold([child.pid])
         reclaimer.release()
         until(lambda: reclaimer._waiting == [])  # the thread has it, and was refused
         assert anonymous_bytes(child.pid) > 32 * MIB
         child.kill()
         until(lambda: anonymous_bytes(child.pid) < 8 * MIB)
-    finally:
-        (freezer / "freezer.state").write_text("THAWED")
-        victims.end(child)
 
 
 def test_to_a_process_without_sigkill_nothing_happens(reclaimer, quick):

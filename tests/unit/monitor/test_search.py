@@ -4,8 +4,9 @@ import os
 
 import pytest
 
-from bustd_monitor.ranking.order import Shield, Terms
+from bustd_monitor.ranking.order import Terms
 from bustd_monitor.ranking.search import CandidateSearch
+from bustd_monitor.ranking.what_may_die import Shield
 from bustd_monitor.sensing import processes
 from bustd_monitor.sensing.command_lines import MOST_LONG_BYTES, CommandLines
 from bustd_monitor.sensing.process_table import ProcessTable

@@ -19,7 +19,8 @@ from bustd_monitor.deciding.actions import (
     ShortageIsOver,
 )
 from bustd_monitor.deciding.worth_killing import Relief
-from bustd_monitor.ranking.order import Candidate, Shield, Spared
+from bustd_monitor.ranking.order import Candidate
+from bustd_monitor.ranking.what_may_die import Shield, Spared
 from bustd_monitor.reporting import sentences
 from bustd_monitor.sensing.reading import Refaults
 from bustd_protocol.messages import Exited, Fate, Reason, Scope, Signal, Verdict, outcome_of

@@ -12,7 +12,7 @@ from bustd_monitor.deciding.actions import Ask, Basis, NothingGrows, NoVictim
 from bustd_monitor.deciding.stages import Stage
 from bustd_monitor.deciding.states import State
 from bustd_monitor.deciding.worth_killing import Relief, needed_bytes, worth_asking_for, worth_it_ahead
-from bustd_monitor.ranking.order import Cause, Move
+from bustd_monitor.ranking.what_may_die import Cause, Move
 from tests.unit.monitor.making import DEFAULTS, GIB, MIB, candidate, psi, reading
 
 CONDITIONS = DEFAULTS.conditions

@@ -18,7 +18,7 @@ def guest(monkeypatch):
 
 def test_what_is_left_to_a_captured_killer_inside_its_unit_is_the_list_in_threats(guest):
     text = (TREE / "killer/THREATS.md").read_text().partition("## What a captured killer can still do")[2]
-    text = text.partition("What is refused there")[0]
+    text = text.partition("These are the kernel's")[0]
     standalone = set(re.findall(r"^- `([^`]+)`", text, re.MULTILINE))
     in_the_unit = set(re.findall(r"`([^`]+)`", text.partition("Inside its unit")[2].replace("\n", " ")))
     assert standalone
