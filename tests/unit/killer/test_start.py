@@ -1,6 +1,11 @@
+import os
+import sys
+
 import pytest
 
 from bustd_killer import start
+from bustd_shared.daemon.log import Log
+from tests.unit.killer.making import policy
 
 
 @pytest.mark.parametrize(("needs_site", "flags"), [(False, ["-I", "-S"]), (True, ["-I"])])
@@ -11,3 +16,32 @@ def test_what_serves_finds_its_packages_as_the_start_has_found_them(needs_site, 
     assert rest[:-2] == flags
     assert rest[-2].endswith("/bustd_killer/serve.py")
     assert rest[-1] == "7"
+
+
+def test_what_serves_inherits_no_descriptor_but_those_of_its_policy(monkeypatch):
+    """Also none that the start itself was given by the program that started it."""
+    reader, writer = os.pipe()
+    ours, strange = os.open("/dev/null", os.O_RDONLY), os.open("/dev/null", os.O_RDONLY)
+
+    def run() -> None:
+        os.dup2(writer, 1)
+        os.set_inheritable(strange, True)
+        program = "import os; print(*[name for name in os.listdir('/proc/self/fd') if int(name) > 2])"
+        monkeypatch.setattr(start, "stage_2", lambda *_, **__: [sys.executable, "-I", "-c", program])
+        start._execute(ours, policy(), -1, Log("test"))
+
+    pid = os.fork()
+    if pid == 0:
+        try:
+            run()
+        finally:
+            os._exit(1)
+    os.close(writer)
+    with os.fdopen(reader) as told:
+        kept = [int(word) for word in told.read().split()]
+    os.waitpid(pid, 0)
+    os.close(ours)
+    os.close(strange)
+    assert ours in kept
+    assert strange not in kept
+    assert len(kept) <= 2, "and the list's own"
