@@ -191,7 +191,7 @@ def protection(process, terms):
 
 def test_unkillables_live_even_under_a_monitor_that_does_not_heed_them(crew, place):
     with (
-        pair.planted({"bustd_monitor/ranking/order.py": DEAF}) as python,
+        pair.planted({"bustd_monitor/ranking/what_may_die.py": DEAF}) as python,
         crew.victim(48) as leak,
         crew.victim(24, name=b"other") as other,
         pair.pair(crew, place, "-u", "leak", python=python) as bustd,

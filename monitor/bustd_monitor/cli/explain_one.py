@@ -19,6 +19,7 @@ from ..reporting.one_process import Standing
 from ..sensing.process_table import ProcessTable
 from ..sensing.processes import Process
 from ..sensing.reading import Reading
+from . import rules_now
 
 _COMMAND_WAIT_MS = 500
 
@@ -73,4 +74,4 @@ def _read(pid: int, table: ProcessTable) -> Process | None:
     process = table.read(pid, table.score(pid)) if pid != 1 else None
     if process is None:
         return None
-    return table.with_commands([process], _COMMAND_WAIT_MS)[0]
+    return rules_now.read_commands(table, [process], _COMMAND_WAIT_MS)[0]

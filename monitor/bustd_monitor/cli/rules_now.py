@@ -41,4 +41,17 @@ def processes(table: ProcessTable, *, with_commands: bool) -> list[Process]:
         pids += more
     table.rewind()
     found = [process for pid in pids if (process := table.read(pid, 0)) is not None]
-    return table.with_commands(found, _COMMANDS_WAIT_MS) if with_commands else found
+    return read_commands(table, found, _COMMANDS_WAIT_MS) if with_commands else found
+
+
+def read_commands(table: ProcessTable, found: list[Process], wait_ms: int) -> list[Process]:
+    """Each with its command line as far as it is known, after at most so long: the reading of one may hang."""
+    for process in found:
+        table.command(process)
+    table.read_commands()
+    table.await_commands(wait_ms)
+    lines = [(process, table.command(process)) for process in found]
+    return [
+        process if line is None else process._replace(command=line.text, command_trouble=line.trouble)
+        for process, line in lines
+    ]

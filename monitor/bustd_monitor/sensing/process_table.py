@@ -121,18 +121,6 @@ class ProcessTable:
         """Its command line; None if it is not known yet: the next `read_commands` reads it."""
         return self._commands.of(process)
 
-    def with_commands(self, found: list[Process], wait_ms: int) -> list[Process]:
-        """Each with its command line as far as it is known, after at most so long: the reading of one may hang."""
-        for process in found:
-            self.command(process)
-        self.read_commands()
-        self.await_commands(wait_ms)
-        lines = [(process, self.command(process)) for process in found]
-        return [
-            process if line is None else process._replace(command=line.text, command_trouble=line.trouble)
-            for process, line in lines
-        ]
-
     def read_commands(self) -> None:
         """Start to read the command lines that were asked for; see sensing.command_lines."""
         self._commands.read_wanted()
