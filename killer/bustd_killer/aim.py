@@ -61,6 +61,8 @@ def take_aim(request: KillRequest, guard: Guard) -> Aim | Ruling:
         target = _target_of(case) if not ruling.reason else ruling
         refusal = target if isinstance(target, Ruling) else _add_members(victims, target, case)
         if not refusal.reason and request.members:
+            refusal = checks.holds_enough(case, facts.held_together(victims, case.machine))
+        if not refusal.reason and request.members:
             # To open hundreds takes time, in which something else may have freed memory.
             refusal = checks.shortage(guard.machine.read(), guard)
     except BaseException:
@@ -115,9 +117,8 @@ def _target_of(case: Case) -> Target | Ruling:
         return Target(scope, entry)
     cgroup = target_of(entry.cgroup, lambda path: read_file(f"{hierarchy}{path}/memory.oom.group") == b"1\n")
     if not cgroup:
-        return Ruling(
-            Reason.PROTECTED, f"{entry.cgroup or 'its control group'} is no part of a unit that may die whole"
-        )
+        why = f"{entry.cgroup or 'its control group'} is no part of a unit that may die whole"
+        return Ruling(Reason.PROTECTED, why)
     return Target(scope, entry, cgroup)
 
 

@@ -111,20 +111,30 @@ def judge_protection(case: Case) -> Ruling:
 
 
 def judge_bytes(case: Case) -> Ruling:
-    """Check 8: it holds its share of what the request claims, and enough to help."""
+    """Check 8: it holds its share of what the request claims, and enough to help.
+
+    A request that names members is judged by what they hold together, and so when they are known (aim.take_aim).
+    """
+    return PASSED if case.request.members else holds_enough(case, case.victim.held_bytes)
+
+
+def holds_enough(case: Case, held: int) -> Ruling:
+    """Check 8 of everything that is to die, which holds `held` bytes: the killer's own readings, added up.
+
+    The sum is an upper bound: see facts.held_together.
+    """
     # Without a reading of the machine there is no minimum, and check 9 refuses.
     policy, total = case.guard.policy, case.machine.meminfo.total if case.machine else 0
     least = minimum_bytes(total, policy.minimum_mib, policy.minimum_percent)
     least = max(case.request.claimed_bytes * policy.claimed_percent // 100, least)
-    held = case.victim.held_bytes
     return PASSED if held >= least else Ruling(Reason.SHRUNK, f"holds {held >> 10} KiB, not {least >> 10} KiB")
 
 
 def judge_shortage(case: Case) -> Ruling:
     """Check 9: the machine is really short of memory.
 
-    Pressure alone proves nothing: a user with a memory cgroup of its own can make it on an idle machine. The share is
-    of what user space can have (available plus anonymous), so that a filled tmpfs does not shift it.
+    Pressure proves nothing and is not asked: a user with a memory cgroup of its own can make it on an idle machine. The
+    share is of what user space can have (available plus anonymous), so that a filled tmpfs does not shift it.
     """
     return shortage(case.machine, case.guard)
 
@@ -137,11 +147,9 @@ def shortage(machine: Machine | None, guard: Guard) -> Ruling:
     available = machine.meminfo.available
     if available is None:
         return Ruling(Reason.NOT_SHORT, "/proc/meminfo has no MemAvailable")
-    percent = 100 * available / max(available + machine.meminfo.anonymous, 1)
-    pressured = machine.some_avg10 >= policy.pressure_some_avg10
-    limit = policy.pressured_available_percent if pressured else policy.available_percent
-    if percent > limit:
-        return Ruling(Reason.NOT_SHORT, f"{percent:.1f} % available, pressure {machine.some_avg10:.1f} %")
+    percent = 100 * available / machine.meminfo.user_space
+    if percent > policy.available_percent:
+        return Ruling(Reason.NOT_SHORT, f"{percent:.1f} % available")
     return PASSED
 
 
@@ -158,6 +166,7 @@ class AskedOf(StrEnum):
     PACKET = "each packet"
     REQUEST = "the request"
     NAMED = "the named process"
+    TOGETHER = "all members together"
     MEMBER = "every member"
 
 
@@ -191,7 +200,7 @@ TABLE = (
           "the time since the monitor looked: the pid may have been reused"),
     Check(7, judge_protection, AskedOf.MEMBER, (Reason.OUTSIDE, Reason.ADJ, Reason.PROTECTED),
           "a monitor that does not keep root's rules"),
-    Check(8, judge_bytes, AskedOf.NAMED, (Reason.SHRUNK,),
+    Check(8, judge_bytes, AskedOf.TOGETHER, (Reason.SHRUNK,),
           "the monitor's figures: a death that frees little helps nothing"),
     Check(9, judge_shortage, AskedOf.NAMED, (Reason.NOT_SHORT,),
           "the monitor's word that memory is short"),

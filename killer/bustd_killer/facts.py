@@ -33,18 +33,25 @@ class Victim(NamedTuple):
 
     @property
     def held_bytes(self) -> int:
-        """Anonymous memory and swap, 0 if it has no memory."""
-        return self.entry.status.held_bytes or 0
+        """What its death gives back at most: its shared memory counts whole, whoever else maps it."""
+        return (self.entry.status.held_bytes or 0) + self.entry.status.shared_bytes
 
 
 class Machine(NamedTuple):
-    """The memory of the machine, or of the control group that is watched instead, in bytes.
-
-    `some_avg10`: pressure (PSI some avg10) in percent, 0 where PSI is off.
-    """
+    """Memory of the whole machine, or of the control group that is watched, in bytes."""
 
     meminfo: procfs.Meminfo
-    some_avg10: float
+
+
+def held_together(victims: list[Victim], machine: Machine | None) -> int:
+    """What the death of all these gives back at most, in bytes.
+
+    Memory that many of them map is there once. So of shared memory no more counts than there is memory that is neither
+    free nor anonymous. Copies that forks have made count for each.
+    """
+    shared = sum([victim.entry.status.shared_bytes for victim in victims])
+    total, free, _, anonymous, *_ = machine.meminfo if machine else (shared, 0, 0, 0)
+    return sum([victim.held_bytes for victim in victims]) - max(shared - max(total - free - anonymous, 0), 0)
 
 
 def open_victim(pid: int, proc: str = "/proc") -> Victim | Reason:
@@ -115,27 +122,15 @@ def descends_from(stat: procfs.Stat, ancestor: int, proc: str = "/proc") -> bool
 
 
 class MachineFiles:
-    """/proc/meminfo and /proc/pressure/memory, kept open: in a crisis there may be no free descriptor."""
+    """/proc/meminfo, kept open: in a crisis there may be no free descriptor."""
 
     def __init__(self, proc: str = "/proc") -> None:
         self._meminfo = os.open(f"{proc}/meminfo", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            self._pressure = os.open(f"{proc}/pressure/memory", os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            self._pressure = -1
 
     def read(self) -> Machine | None:
         """The memory as it is now; None where /proc/meminfo makes no sense."""
         meminfo = procfs.parse_meminfo(os.pread(self._meminfo, _MOST_BYTES, 0))
-        return None if meminfo is None else Machine(meminfo, self._some_avg10())
-
-    def _some_avg10(self) -> float:
-        if self._pressure < 0:
-            return 0.0
-        try:
-            return procfs.some_avg10(os.pread(self._pressure, 512, 0))
-        except OSError:  # EOPNOTSUPP: PSI is switched off
-            return 0.0
+        return None if meminfo is None else Machine(meminfo)
 
 
 def _read(pid: int, proc: str) -> ProcEntry | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from _signal import pidfd_send_signal
+from _signal import SIGCONT, pidfd_send_signal
 from collections.abc import Iterable
 
 from bustd_protocol import limits
@@ -169,7 +169,7 @@ class Kills:
     def _strike(self, request: KillRequest, aimed: Aim, now_ms: int) -> Answer:
         """Signal the one that was asked for and, if that worked, the members."""
         named, policy = aimed.victims[0], aimed.case.guard.policy
-        ruling = send_signal(named.pidfd, request.signal)
+        ruling = _signal(named, request.signal)
         if ruling.reason:
             aim.close_all(aimed.victims)
             return _answer(request, ruling, named)
@@ -242,11 +242,19 @@ def _description(victim: Victim | None, request: KillRequest) -> str:
     return f"{name}, unit {unit}, holding {victim.held_bytes >> 20} MiB, uid {entry.status.uid}{also}"
 
 
+def _signal(victim: Victim, number: int) -> Ruling:
+    """Signal it. One that is stopped can't handle SIGTERM, and save its work, before it is continued."""
+    ruling = send_signal(victim.pidfd, number)
+    if not ruling.reason and number == Signal.TERM and victim.entry.stat.state == b"T":
+        send_signal(victim.pidfd, SIGCONT)
+    return ruling
+
+
 def _signalled(victims: Iterable[Victim], number: int) -> tuple[tuple[int, int], ...]:
     """Signal each; (PID, pidfd) of those that took it. One that is gone, or can't be signalled, is not waited for."""
     held = []
     for victim in victims:
-        if send_signal(victim.pidfd, number).reason:
+        if _signal(victim, number).reason:
             os.close(victim.pidfd)
         else:
             held.append((victim.pid, victim.pidfd))

@@ -33,8 +33,6 @@ class Policy(NamedTuple):
     minimum_mib: int
     minimum_percent: int
     available_percent: int
-    pressured_available_percent: int
-    pressure_some_avg10: int
     burst: int
     interval_ms: int
     per_minute: int

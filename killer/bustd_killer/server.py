@@ -211,11 +211,19 @@ class Server:
         policy, flight = self._guard.policy, self._kills.flight
         machine = self._guard.machine.read()
         least = minimum_bytes(machine.meminfo.total if machine else 0, policy.minimum_mib, policy.minimum_percent)
-        shares = (policy.available_percent, policy.pressured_available_percent, policy.pressure_some_avg10)
         kill = (flight.id, *flight.key, int(flight.signal)) if flight else (0, 0, 0, 0)
         wait_ms = self._kills.retry_after_ms(_now_ms(), policy)
         times_ms = policy.term_ms, policy.stuck_ms
-        mine = (limits.VERSION, os.getpid(), policy.claimed_percent, least, *shares, *times_ms, *kill, wait_ms)
+        mine = (
+            limits.VERSION,
+            os.getpid(),
+            policy.claimed_percent,
+            least,
+            policy.available_percent,
+            *times_ms,
+            *kill,
+            wait_ms,
+        )
         peer.send(KillerHello(hello.id, *mine))
         self._say(f"serving the monitor {peer.pid}, uid {peer.uid}")
 

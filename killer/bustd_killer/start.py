@@ -141,8 +141,7 @@ def main() -> int:
 def in_force(config: killer_toml.KillerConfig) -> str:
     """The first line of the log: the version, and the limits that the killer keeps."""
     return (
-        f"bustd {__version__} kills at {config.available_percent} % of available memory or less, and at "
-        f"{config.pressured_available_percent} % while PSI some avg10 is {config.pressure_some_avg10} % or more; "
+        f"bustd {__version__} kills at {config.available_percent} % of available memory or less; "
         f"a victim holds at least {config.minimum_mib} MiB, or {config.minimum_percent} % of memory if that is less, "
         f"and {config.claimed_percent} % of what the monitor claims; at most {config.burst} kills at once, then one "
         f"every {config.interval_ms} ms, and {config.per_minute} a minute"

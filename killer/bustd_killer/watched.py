@@ -19,6 +19,4 @@ class CgroupFiles(MachineFiles):
     def read(self) -> Machine | None:
         """The memory as it is now; None where the files make no sense, or the group does not exist."""
         memory = self._files.read()
-        if memory is None:
-            return None
-        return Machine(memory.meminfo, memory.pressure.some_avg10 if memory.pressure else 0.0)
+        return None if memory is None else Machine(memory.meminfo)

@@ -9,13 +9,36 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bustd_protocol import limits
+from bustd_shared.kernel.cgroups import MOST_MEMBERS
 
-from .sensing.members import Member
+from .ranking.order import Candidate
+from .sensing.family_members import AnyMembers, FamilyMembers
+from .sensing.members import Member, MemberReader
 
 _MOST_ROUNDS = 5
 """How often a group is listed again; what it starts after that is left alone."""
 _SPARE_MS = 200
 """So much earlier the last continuation is sent: after CONTINUATION_MS the killer takes it for a request of its own."""
+
+
+def members_of(candidate: Candidate, reader: MemberReader) -> AnyMembers:
+    """What dies with a candidate: everything in its scope, or of that its family."""
+    process, family = candidate.process, candidate.family
+    if family is None:
+        return reader.of(process, candidate.scope)
+    members = reader.of(process._replace(twin_pid=0), candidate.scope)  # with all of its group, and not its twin alone
+    if family.is_whole:
+        return members
+    return FamilyMembers(members, family.others, family.kinship, family.born_ticks)
+
+
+def most_of(members: list[Member], reader: MemberReader) -> list[Member]:
+    """As many as can die in a minute: the oldest, which mostly has started the others, and the largest."""
+    if len(members) <= MOST_MEMBERS:
+        return members
+    oldest, start_ticks = min(members, key=lambda member: member[1]), dict(members)
+    largest = reader.largest([member for member in members if member != oldest], MOST_MEMBERS - 1)
+    return [oldest, *((pid, start_ticks[pid]) for pid in largest)]
 
 
 class Batch:

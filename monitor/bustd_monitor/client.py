@@ -15,6 +15,8 @@ from bustd_shared.daemon.packets import AF_UNIX, MSG_DONTWAIT, MSG_NOSIGNAL, SOC
 from .deadlines import Deadlines
 
 _FIRST_DELAY_MS, _LONGEST_DELAY_MS = 100, 10_000
+_LONGEST_HURRIED_MS = 1000
+"""The longest delay while memory is getting short: that may last for months."""
 _HELLO_PATIENCE_MS = 30_000
 """A killer that systemd has only just started on a busy machine takes its time; so does one with another peer."""
 
@@ -40,6 +42,7 @@ class Client:
         self._connection = Connection(Role.MONITOR)
         self._last_id = 0
         self._delay_ms = 0
+        self._hurry_ms, self._is_hurried = _FIRST_DELAY_MS, False
         self._connected_ms = 0
         self._has_met = False
         self._next_try_ms = self._not_before_ms = 0
@@ -114,7 +117,10 @@ class Client:
         elif self.is_pair:
             raise Lost("the killer is gone")
         else:
-            self._link = Socket(AF_UNIX, SOCK_SEQPACKET)
+            try:
+                self._link = Socket(AF_UNIX, SOCK_SEQPACKET)
+            except OSError as error:  # EMFILE, ENFILE: the killer may be well
+                return self.lose(now_ms, f"no socket to call it with: {error.strerror}")
         self._link.setblocking(False)
         self._connection = Connection(Role.MONITOR)
         self._connected_ms, self._has_met = now_ms, False
@@ -126,12 +132,16 @@ class Client:
                 self._link.connect(self._path)
             self.send(MonitorHello(self.next_id(), limits.VERSION, limits.VERSION, os.getpid()))
         except (OSError, Lost) as error:
-            return self.lose(now_ms, f"{self._path}: {getattr(error, 'strerror', None) or error}")
+            return self.lose(now_ms, f"{self._path}: {_why(error)}")
         return ""
 
     def hurry(self, now_ms: int) -> None:
-        """Memory is getting short: no attempt to connect is further away than the shortest delay."""
-        self._next_try_ms = max(min(self._next_try_ms, now_ms + _FIRST_DELAY_MS), self._not_before_ms)
+        """Memory is getting short: the first attempt to connect comes after the shortest delay, the others by and by.
+
+        It may be called as often as memory is read.
+        """
+        self._next_try_ms = max(min(self._next_try_ms, now_ms + self._hurry_ms), self._not_before_ms)
+        self._is_hurried = True
 
     def next_id(self) -> int:
         """A fresh id for a request, a ping or a Hello."""
@@ -186,7 +196,15 @@ class Client:
         self._connection = Connection(Role.MONITOR)
         if self._has_met and now_ms >= self._connected_ms + _LONGEST_DELAY_MS:
             self._delay_ms = 0
+        hurry_ms = 2 * self._hurry_ms if self._is_hurried else _FIRST_DELAY_MS
+        self._hurry_ms, self._is_hurried = min(hurry_ms, _LONGEST_HURRIED_MS), False
         self._next_try_ms = now_ms + max(self._delay_ms, pause_ms)
         self._not_before_ms = now_ms + pause_ms
         self._delay_ms = min(max(2 * self._delay_ms, _FIRST_DELAY_MS), _LONGEST_DELAY_MS)
         return f"{why} (next attempt in {self._next_try_ms - now_ms} ms)" if not self.is_pair else why
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, PermissionError):  # connect(2) needs write permission for the socket
+        return f"{error.strerror}: it is there, and only peer.user of killer.toml may connect"
+    return str(getattr(error, "strerror", None) or error)

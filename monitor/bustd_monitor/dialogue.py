@@ -20,9 +20,8 @@ from bustd_protocol.messages import (
 )
 from bustd_shared.daemon.log import Log
 from bustd_shared.daemon.record import NamedTuple
-from bustd_shared.kernel.cgroups import MOST_MEMBERS
 
-from .batch import Batch
+from .batch import Batch, members_of, most_of
 from .client import Client, Lost, OtherVersionSpoken
 from .conditions.finding import Finding
 from .conditions.killer_limits import limits_told
@@ -37,8 +36,10 @@ from .ranking.search import CandidateSearch
 from .ranking.terms import Rules
 from .reclaimer import MOST_HELD, Reclaimer
 from .reporting import connection, sentences
+from .reporting.repeated import Repeated
 from .sensing.cgroup_sensor import AnySensor
-from .sensing.members import Member, MemberReader, Members
+from .sensing.family_members import AnyMembers
+from .sensing.members import Member, MemberReader
 from .sensing.reading import Reading
 
 _UNREACHABLE_HOLD_MS = 200
@@ -51,7 +52,7 @@ class Begun(NamedTuple):
     """The kill that was asked for last, whether it is in flight or over: a continuation names further members."""
 
     ask: Ask
-    members: Members
+    members: AnyMembers
     batch: Batch
 
 
@@ -84,6 +85,7 @@ class KillerDialogue:
         self._escalation: Escalate | None = None
         self._term_grace_ms = 0
         self._says_version = True
+        self._repeated = Repeated(log)
 
     # --- what the driver wants
 
@@ -99,7 +101,7 @@ class KillerDialogue:
         """Without a killer a ranking would only take the processor from what starts it again."""
         if self._client.is_ready or self.driver.config.dry_run:
             return 0
-        self._log(connection.UNREACHABLE)
+        self._repeated.say(connection.UNREACHABLE, self._now_ms())
         return _UNREACHABLE_HOLD_MS
 
     def second_look(self) -> Reading | None:
@@ -141,7 +143,7 @@ class KillerDialogue:
             self._continue()
         trouble = self._client.keep(now_ms)
         if trouble:
-            self._log(connection.not_connected(trouble))
+            self._repeated.say(connection.not_connected(trouble), now_ms, self._client.trouble)
 
     def due_ms(self) -> int | None:
         """When `keep` must be called again, None while nothing is due."""
@@ -182,10 +184,9 @@ class KillerDialogue:
 
     def _begin(self, ask: Ask) -> None:
         """Ask for a candidate with the members that it has now."""
-        members = self._members.of(ask.candidate.process, ask.candidate.scope)
-        listed = members.listed()
-        is_too_large = len(listed) > MOST_MEMBERS  # since the ranking looked; the killer would stop in the middle
-        if is_too_large or not self.driver.may_die_together(ask.candidate, self._members.read(listed)):
+        members = members_of(ask.candidate, self._members)
+        listed = most_of(members.listed(), self._members)
+        if not self.driver.may_die_together(ask.candidate, self._members.read(listed)):
             ask = ask._replace(candidate=ask.candidate.alone())
             listed = []
         batch = Batch(listed)
@@ -260,6 +261,7 @@ class KillerDialogue:
 
     def _meet(self, hello: KillerHello) -> None:
         """A killer has said Hello: its limits are known, and so is the kill that it has in flight."""
+        self._repeated.forget()
         self._log(connection.connected(hello))
         for warning in killer_warnings(self.driver.config.conditions, limits_told(hello)):
             self._log(warning)

@@ -15,6 +15,7 @@ from .deciding import states
 from .deciding.actions import Action, Ask, Asked, Escalate, Flight, Rank
 from .deciding.stages import Stage
 from .deciding.states import State
+from .deciding.worth_killing import needed_bytes
 from .ranking.order import Candidate
 from .ranking.search import CandidateSearch
 from .ranking.terms import Rules, Terms, terms_at
@@ -123,9 +124,11 @@ class Driver:
     def may_die_together(self, candidate: Candidate, members: Iterable[Process]) -> bool:
         """Whether these may die with it by the rules in force.
 
-        The members of a process group are known only now; those of a control group the ranking has looked at.
+        The members of a process group are known only now; those of a control group, and a family, the ranking has
+        looked at.
         """
-        if candidate.scope is not Scope.GROUP:
+        is_known = candidate.family is not None and not candidate.family.is_whole
+        if candidate.scope is not Scope.GROUP or is_known:
             return True
         return may_die_together(candidate.process, list(members), Terms(*self._rules))
 
@@ -151,7 +154,8 @@ class Driver:
             self.lost(self._now_ms() + hold_ms)
             return
         started_ns = self._performer.now_ns()
-        ranking = self._search.rank(self._terms(self._reading), self.state.refused, self._now_ms())
+        terms = self._terms(self._reading)._replace(books=self.state.books)
+        ranking = self._search.rank(terms, self.state.refused, self._now_ms())
         reading, now_ms = self._performer.second_look(), self._now_ms()
         if reading is None:
             self.lost(now_ms + _UNREADABLE_HOLD_MS)
@@ -174,7 +178,8 @@ class Driver:
             self._asked = Asked(ask.candidate, ask.finding.signal)
 
     def _terms(self, reading: Reading) -> Terms:
-        return terms_at(reading, self._rules)
+        terms = terms_at(reading, self._rules)
+        return terms._replace(needed_bytes=needed_bytes(reading, self.config.conditions.floor))
 
     def _now_ms(self) -> int:
         return self._performer.now_ns() // 1_000_000

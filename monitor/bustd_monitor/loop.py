@@ -62,7 +62,8 @@ class Loop:
         self._sleeper = Sleeper(triggers, log)
         self._calm = Calm(sensor.quick_look)
         self._feed_due_ms: int | None = None
-        self._ram = 0
+        self._ram = self._available = 0
+        self._ease = pace.Ease()
         rules = Rules(config.victims, advice, 0, only_uid)
         self._dialogue = KillerDialogue(
             config,
@@ -131,7 +132,7 @@ class Loop:
         if reading is None:
             self._log(connection.NO_SENSE)
             return None
-        self._ram = reading.ram
+        self._ram, self._available = reading.ram, reading.available
         driver.read(reading, now_ms)
         due_ms = now_ms + self._pace_ms(now_ms)
         if driver.state.stage is not Stage.CALM:
@@ -172,7 +173,12 @@ class Loop:
         if firing_now(state) and state.stage is Stage.WATCH:
             return min(max(state.hold_until_ms - now_ms, 0), sleep.watch_longest_ms)
         wait_ms = pace.sleep_ms(state.found, sleep)
-        return min(wait_ms, _SETTLE_SLEEP_MS) if state.stage is Stage.SETTLE else wait_ms
+        if state.stage is Stage.SETTLE:
+            return min(wait_ms, _SETTLE_SLEEP_MS)
+        if not self._sleeper.has_triggers:
+            return wait_ms
+        eased_ms = self._ease.eased_ms(wait_ms, self._available, sleep)
+        return max(_earliest(eased_ms, *(one.look_again_ms for one in state.found)), sleep.shortest_ms)
 
     def _sleep_ms(self, now_ms: int, due_ms: int | None) -> int:
         """Until the next reading, or until something else is due."""

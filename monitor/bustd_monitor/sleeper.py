@@ -30,6 +30,11 @@ class Sleeper:
         self.killer_speaks = False
         """Whether the killer has something to say, or is gone: so the last sleep has found."""
 
+    @property
+    def has_triggers(self) -> bool:
+        """Whether the kernel ends a sleep when programs stall."""
+        return bool(self._triggers)
+
     def listen(self, killer: int) -> None:
         """The descriptor of the connection to the killer, -1 for none. It holds for each sleep from now on."""
         if killer != self._killer:

@@ -102,8 +102,6 @@ class KillerHello(NamedTuple):
     claimed_percent: int
     minimum_bytes: int
     available_percent: int
-    pressured_available_percent: int
-    pressure_some_percent: int
     term_grace_ms: int
     stuck_ms: int
     flight_id: int
@@ -227,7 +225,7 @@ _MEMBERS = BytesField(limits.MEMBERS * limits.MEMBER_BYTES, limits.MEMBER_BYTES)
 
 LAYOUT: dict[type[Message], tuple[int, tuple[FieldKind, ...]]] = {
     MonitorHello: (1, (_ID, _BYTE, _BYTE, _PID)),
-    KillerHello: (2, (_ID, _BYTE, _PID, _PERCENT, _UINT63, _PERCENT, _PERCENT, _PERCENT, _UINT32, _UINT32,
+    KillerHello: (2, (_ID, _BYTE, _PID, _PERCENT, _UINT63, _PERCENT, _UINT32, _UINT32,
                       _ID_OR_NONE, _PID_OR_NONE, _UINT63, IntField(0, 64), _UINT32)),
     Ping: (3, (_ID,)),
     Pong: (4, (_ID,)),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..support import install
-from . import daemons, decision, idle, kill, machine, memory, page_cache, peers, table, tick
+from . import crises, daemons, decision, idle, kill, machine, memory, page_cache, peers, table, tick
 from .peers import Peer
 from .table import Figure
 
@@ -30,12 +30,16 @@ class Settings(NamedTuple):
     idle_seconds: float = 120.0
     idle_runs: int = 3
     settle_seconds: float = 3.0
+    crises: int = 10_000
+    jobs: int = 1
     may_download: bool = True
     may_fill: bool = True
 
 
 _SECTIONS = ("size", "tick", "kill", "decision", "idle")
-_QUICK = Settings(500, 3, 20, (100,), 3, 2.0, 1, 0.5, may_download=False, may_fill=False)
+_IF_ASKED = ("crises",)
+"""Two hours of simulation, which no figure of this machine's goes into."""
+_QUICK = Settings(500, 3, 20, (100,), 3, 2.0, 1, 0.5, 4, may_download=False, may_fill=False)
 
 
 def main() -> int:
@@ -50,14 +54,21 @@ def main() -> int:
     parser.add_argument("--idle-runs", type=int, metavar="N", help="for each state of the page cache: default 3")
     parser.add_argument("--quick", action="store_true", help="a little of everything, to see that it works")
     parser.add_argument(
-        "--only", action="append", choices=_SECTIONS, help="leave the rest out; memory belongs to idle; repeatable"
+        "--only",
+        action="append",
+        choices=(*_SECTIONS, *_IF_ASKED),
+        help="leave the rest out; memory belongs to idle; repeatable",
     )
+    parser.add_argument("--crises", type=int, metavar="N", help="random crises: default 10,000, with --only crises")
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes that simulate crises: default 1")
     options = parser.parse_args()
     settings = _QUICK if options.quick else Settings()
     asked = {
         "crowds": tuple(options.crowds) if options.crowds else None,
         "idle_seconds": options.idle_seconds,
         "idle_runs": options.idle_runs,
+        "crises": options.crises,
+        "jobs": options.jobs,
     }
     settings = settings._replace(**{name: value for name, value in asked.items() if value is not None})
     # So that a SIGTERM unwinds the stack too, and ends whatever was started.
@@ -88,6 +99,7 @@ def _figures(settings: Settings, only: list[str], directory: Path) -> list[Figur
             f"2 x {settings.idle_runs} x {settings.idle_seconds:.0f} idle seconds, memory",
             lambda: _idle(settings, directory),
         ),
+        "crises": (f"{settings.crises} random crises", lambda: crises.measure(settings.crises, settings.jobs)),
     }
     return [figure for key in only for figure in _section(key, *sections[key])]
 

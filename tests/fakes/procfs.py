@@ -35,10 +35,17 @@ def status_text(
     groups: tuple[int, ...] = (4, 24),
     anonymous_kib: int | None = 102_400,
     swap_kib: int = 0,
+    shared_kib: int = 0,
+    tables_kib: int = 0,
+    ignored: int = 0,
+    caught: int = 0,
+    pids: tuple[int, ...] = (),
+    program_kib: int = 0,
 ) -> bytes:
     """/proc/PID/status, in the order of the kernel. anonymous_kib None: no memory (a zombie, a kernel thread).
 
-    `uid`: real, effective, saved and of the file system, or one for all four.
+    `uid`: real, effective, saved and of the file system, or one for all four. `ignored`, `caught`: masks of signals.
+    `pids`: in each PID namespace that it is in, the outermost first. `program_kib`: of the text of its program.
     """
     lines = [b"Name:\t" + comm.replace(b"\\", b"\\\\").replace(b"\n", b"\\n"), b"Umask:\t0022", b"State:\tS (sleeping)"]
     if tgid is not None:
@@ -46,10 +53,14 @@ def status_text(
     uids = (uid,) * 4 if isinstance(uid, int) else uid
     lines += [b"Uid:\t%d\t%d\t%d\t%d" % uids, b"Gid:\t%d\t%d\t%d\t%d" % uids]
     lines.append(b"Groups:\t" + b"".join(b"%d " % group for group in groups))
+    if pids:
+        lines.append(b"NSpid:\t" + b"\t".join(b"%d" % pid for pid in pids))
     if anonymous_kib is not None:
         lines += [b"VmRSS:\t%8d kB" % (anonymous_kib + 4), b"RssAnon:\t%8d kB" % anonymous_kib]
-        lines += [b"RssFile:\t       4 kB", b"RssShmem:\t       0 kB", b"VmSwap:\t%8d kB" % swap_kib]
-    return b"\n".join([*lines, b"Threads:\t1", b""])
+        lines += [b"RssFile:\t       4 kB", b"RssShmem:\t%8d kB" % shared_kib, b"VmExe:\t%8d kB" % program_kib]
+        lines += [b"VmPTE:\t%8d kB" % tables_kib, b"VmSwap:\t%8d kB" % swap_kib]
+    signals = b"SigBlk:\t%016x\nSigIgn:\t%016x\nSigCgt:\t%016x" % (0, ignored, caught)
+    return b"\n".join([*lines, b"Threads:\t1", signals, b""])
 
 
 class FakeProc:
@@ -84,14 +95,16 @@ class FakeProc:
         uid: int | tuple[int, int, int, int] = 1000,
         anonymous_kib: int | None = 102_400,
         swap_kib: int = 0,
+        memory: dict[str, object] | None = None,
         resident_pages: int = 25_600,
         cgroup: bytes = UNIFIED,
         command: bytes = b"",
         **stat: object,
     ) -> None:
-        """A process with every file that bustd reads of one. `stat` goes to `stat_line`."""
+        """A process with every file that bustd reads of one. `memory` goes to `status_text`, `stat` to `stat_line`."""
         self.write(f"{pid}/stat", stat_line(pid, comm, **stat))  # type: ignore[arg-type]
-        status = status_text(comm, tgid=pid, uid=uid, anonymous_kib=anonymous_kib, swap_kib=swap_kib)
+        amounts = {"anonymous_kib": anonymous_kib, "swap_kib": swap_kib, **(memory or {})}
+        status = status_text(comm, tgid=pid, uid=uid, **amounts)  # type: ignore[arg-type]
         self.write(f"{pid}/status", status)
         self.write(f"{pid}/oom_score", b"%d\n" % oom_score)
         self.write(f"{pid}/oom_score_adj", b"%d\n" % oom_score_adj)

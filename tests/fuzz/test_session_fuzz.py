@@ -316,7 +316,7 @@ def monitor_hello(new_id: int) -> MonitorHello:
 
 def killer_hello(new_id: int, flight_id: int) -> KillerHello:
     in_flight = (flight_id, 200, 5, 15) if flight_id else (0, 0, 0, 0)
-    return KillerHello(new_id, limits.VERSION, 1, 50, 0, 25, 40, 10, 2000, 5000, *in_flight, 0)
+    return KillerHello(new_id, limits.VERSION, 1, 50, 0, 25, 2000, 5000, *in_flight, 0)
 
 
 def kill_request(new_id: int) -> KillRequest:

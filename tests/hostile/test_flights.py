@@ -99,12 +99,12 @@ def test_sigkill_for_the_one_in_flight_is_an_escalation_and_free_of_the_rate(
 
 
 @pytest.mark.parametrize("stays", [True, False], ids=["the monitor stays", "the monitor has gone"])
-@pytest.mark.parametrize("stopped", [False, True], ids=["ignores it", "is stopped"])
+@pytest.mark.parametrize("stopped", [False, True], ids=["ignores it", "ignores it when it is continued"])
 def test_sigterm_that_is_not_obeyed_becomes_sigkill_by_itself(
     place: Path, bystander: subprocess.Popen[bytes], stays: bool, stopped: bool
 ) -> None:
     with (
-        victims.victim(name=b"stubborn", ignore_term=not stopped) as stubborn,
+        victims.victim(name=b"stubborn", ignore_term=True) as stubborn,
         killer(place, grace="term_ms = 300") as daemon,
     ):
         if stopped:

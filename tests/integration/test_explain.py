@@ -27,7 +27,7 @@ def test_explain_shows_each_condition_with_its_present_values(crew, place):
     assert re.match(r"Watching (the whole machine|this container.s control group, .*)\n", result.stdout)
     assert re.search(r"^Now: .* of .* available \(\d+\.\d %\), .* free, .*PSI", result.stdout, re.M)
     assert re.search(r"^  floor +quiet: available at most 1 MiB.*SIGKILL at 50 % of that$", result.stdout, re.M)
-    assert re.search(r"^  pressure +quiet: free at most 15 %.*PSI some avg10 at least 40, ", result.stdout, re.M)
+    assert re.search(r"^  pressure +quiet: free at most 15 %.*PSI some avg10 at least 40 and ", result.stdout, re.M)
     assert re.search(r"^  stall +off$", result.stdout, re.M)
     forecast = r"^  forecast +quiet: memory and swap gone within 2 s .*\n.* away\n"
     assert re.search(forecast + r" +memory (is not filling up|and swap fill at .*)$", result.stdout, re.M)
@@ -37,7 +37,8 @@ def test_explain_shows_each_condition_with_its_present_values(crew, place):
 
 
 def test_explain_shows_the_ten_most_likely_victims_and_the_reason_for_each_place(crew, place):
-    children = [victims.start(18 + i, name=b"n%d" % i, as_nobody=crew.victims_as_nobody) for i in range(TEN + 1)]
+    how = {"as_nobody": crew.victims_as_nobody, "own_group": True}  # in one group they would be a family
+    children = [victims.start(18 + i, name=b"n%d" % i, **how) for i in range(TEN + 1)]
     try:
         result = explain(crew, place)
         assert result.returncode == 0

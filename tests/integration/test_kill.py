@@ -144,6 +144,13 @@ def test_a_process_that_ignores_sigterm_gets_sigkill_after_the_grace(crew, place
         assert 300 <= int(elapsed[1]) < 1000
 
 
+def test_a_process_for_which_the_kernel_ignores_sigterm_gets_sigkill_at_once(crew, place):
+    with crew.victim(deaf=True) as leak, pair.pair(crew, place) as bustd:
+        assert died_by(leak) == signal.SIGKILL
+        bustd.await_line(rf"SIGKILL for {leak.pid} .* and can't be ended by SIGTERM")
+        assert f"signalled SIGKILL to {leak.pid} " in bustd.log()
+
+
 def test_below_the_second_threshold_it_is_sigkill_at_once(crew, place):
     policy = {**ALWAYS, "conditions.floor.kill_fraction_percent": 100}
     rules = {**PERMISSIVE, "grace.term_ms": 60_000}

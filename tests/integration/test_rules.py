@@ -206,10 +206,10 @@ def test_unkillables_live_even_under_a_monitor_that_does_not_heed_them(crew, pla
 def test_on_a_refusal_the_next_candidate_is_asked_for_and_the_refused_one_not_again(crew, place):
     rules = {**ONE_KILL, "protect.names": ["first*", "second"], "rate.interval_ms": 0}
     with (
-        crew.victim(60, name=b"first-one") as first,
-        crew.victim(48, name=b"second") as second,
-        crew.victim(36, name=b"third") as third,
-        crew.victim(24, name=b"fourth") as fourth,
+        crew.victim(60, name=b"first-one", own_group=True) as first,
+        crew.victim(48, name=b"second", own_group=True) as second,
+        crew.victim(34, name=b"third", own_group=True) as third,
+        crew.victim(24, name=b"fourth", own_group=True) as fourth,
     ):
         with pair.lone_killer(crew, place, rules=rules) as killer, pair.lone_monitor(crew, place) as monitor:
             assert victims.exits_within(third, 15), monitor.log()

@@ -27,15 +27,15 @@ DEFAULTS = killer_toml.config_of({})
 class FixedMachine:
     """A machine of 1 GiB whose readings the test chooses."""
 
-    def __init__(self, available_percent: int, some_avg10: float) -> None:
-        self.reading = _machine(available_percent, some_avg10)
+    def __init__(self, available_percent: int) -> None:
+        self.reading = _machine(available_percent)
 
     def read(self) -> Machine:
         return self.reading
 
-    def becomes(self, available_percent: int, some_avg10: float = 0.0) -> None:
+    def becomes(self, available_percent: int) -> None:
         """From now on, this much is available."""
-        self.reading = _machine(available_percent, some_avg10)
+        self.reading = _machine(available_percent)
 
 
 def policy(**changed: object) -> Policy:
@@ -48,14 +48,13 @@ def policy(**changed: object) -> Policy:
 def guard(
     *,
     available_percent: int = 5,
-    some_avg10: float = 0.0,
     protection: Protection = Protection(),  # noqa: B008
     **changed: object,
 ) -> Guard:
     """What the checks rest on. Only descendants of the test may die, as with every killer in a test."""
     own = OwnPids(_NOBODYS, _NOBODYS, _NOBODYS)
     told = policy(**{"only_descendants_of": os.getpid()} | changed)
-    return Guard(told, protection, FixedMachine(available_percent, some_avg10), own)  # type: ignore[arg-type]
+    return Guard(told, protection, FixedMachine(available_percent), own)  # type: ignore[arg-type]
 
 
 @contextmanager
@@ -69,6 +68,6 @@ def kills(started_ms: int = LONG_AGO_MS, **changed: object) -> Iterator[Kills]:
             os.close(pidfd)
 
 
-def _machine(available_percent: int, some_avg10: float) -> Machine:
+def _machine(available_percent: int) -> Machine:
     available = 2**30 * available_percent // 100
-    return Machine(procfs.Meminfo(2**30, available, available, 2**30 - available, 0, 0), some_avg10)
+    return Machine(procfs.Meminfo(2**30, available, available, 2**30 - available, 0, 0))

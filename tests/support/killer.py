@@ -18,7 +18,6 @@ PERMISSIVE = """
 user = {peer_uid}
 [limits]
 available_percent = 100
-pressured_available_percent = 100
 {limits}
 [rate]
 {rate}

@@ -44,7 +44,7 @@ ALWAYS: Policy = {
 NEVER: Policy = ALWAYS | {"conditions.floor.available_mib": 1}
 """bustd.toml: memory is never short while the machine can run a test."""
 
-PERMISSIVE: Policy = {"limits.available_percent": 100, "limits.pressured_available_percent": 100}
+PERMISSIVE: Policy = {"limits.available_percent": 100}
 """killer.toml: the machine always counts as short."""
 
 ONE_KILL: Policy = PERMISSIVE | {"rate.burst": 1, "rate.per_minute": 1}

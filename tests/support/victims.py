@@ -16,7 +16,8 @@ NOBODY = pwd.getpwnam("nobody")
 
 _EATER = """
 import signal, sys, time
-if {ignore_term}: signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if {ignore_term}: signal.signal(signal.SIGTERM, lambda *_: None)
+if {deaf}: signal.signal(signal.SIGTERM, signal.SIG_IGN)
 with open("/proc/self/comm", "wb") as comm: comm.write({name!r})
 try: open("/proc/self/oom_score_adj", "w").write("{adj}")
 except PermissionError: pass
@@ -32,12 +33,16 @@ def start(
     name: bytes = b"leak",
     adj: int = 0,
     ignore_term: bool = False,
+    deaf: bool = False,
     as_nobody: bool = False,
     own_group: bool = False,
     group: int | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start a process that holds `mib` MiB of its own memory. Returns once it holds them."""
-    program = _EATER.format(mib=mib, name=name, adj=adj, ignore_term=ignore_term)
+    """Start a process that holds `mib` MiB of its own memory. Returns once it holds them.
+
+    `ignore_term`: it handles SIGTERM and goes on; `deaf`: the kernel ignores SIGTERM for it.
+    """
+    program = _EATER.format(mib=mib, name=name, adj=adj, ignore_term=ignore_term, deaf=deaf)
     return start_program(program, as_nobody=as_nobody, own_group=own_group, group=group)
 
 

@@ -10,8 +10,8 @@ import msgpack
 from ..policy import Policy
 
 LIMITS = (
-    *("claimed_percent", "minimum_mib", "minimum_percent", "available_percent", "pressured_available_percent"),
-    *("pressure_some_avg10", "burst", "interval_ms", "per_minute", "term_ms", "stuck_ms"),
+    *("claimed_percent", "minimum_mib", "minimum_percent", "available_percent"),
+    *("burst", "interval_ms", "per_minute", "term_ms", "stuck_ms"),
 )
 """The fields that are killer.toml's, under their names there."""
 

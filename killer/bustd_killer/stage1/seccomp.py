@@ -38,7 +38,7 @@ KILLER = _OF_BOTH | _names(
     "accept accept4 capget landlock_add_rule landlock_create_ruleset landlock_restrict_self pause pidfd_send_signal",
     "prctl",
 )
-MONITOR = _OF_BOTH | _names("connect fgetxattr getxattr lgetxattr process_mrelease socket")
+MONITOR = _OF_BOTH | _names("connect fgetxattr getxattr lgetxattr process_mrelease socket statfs")
 
 
 class Condition(NamedTuple):

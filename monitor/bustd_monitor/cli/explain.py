@@ -58,7 +58,7 @@ def explain(options: argparse.Namespace) -> int:
     print(f"{place.why[0].upper()}{place.why[1:]}")
     print(f"Now: {sentences.readings(reading)}")
     print(
-        f"No death frees tmpfs and shared memory ({sentences.size(reading.shared)}) and huge pages "
+        f"No death frees what is in a tmpfs ({sentences.size(reading.tmpfs)}) and huge pages "
         f"({sentences.size(reading.hugetlb)})"
     )
     if sensor.pressure_trouble:
@@ -81,7 +81,7 @@ def explain(options: argparse.Namespace) -> int:
     for warning in [*warnings, *([apart] if apart else [])]:
         print(f"  warning: {warning}")
     print(f"  the next look would be in {sleep_ms(found, settings.monitor.sleep)} ms, or when PSI says so")
-    terms = terms_at(reading, rules)
+    terms = terms_at(reading, rules)._replace(needed_bytes=needed_bytes(reading, conditions.floor))
     search.watch(terms, _now_ms())
     ranking = search.rank(terms, frozenset(), _now_ms())
     is_shown = True

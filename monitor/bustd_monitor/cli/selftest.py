@@ -51,7 +51,6 @@ longest_ms = 100
 # Whatever login this command runs in, its leak may die; what is smaller than the leak may not, on no machine.
 _KILLER_POLICY = f"""[limits]
 available_percent = 100
-pressured_available_percent = 100
 minimum_mib = {_LEAK_MIB // 2}
 minimum_percent = 100
 [protect]

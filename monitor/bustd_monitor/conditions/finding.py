@@ -33,8 +33,8 @@ class Finding(NamedTuple):
     time; None: no hurry.
 
     `filled_ahead`: the condition fires before memory is short, and this many bytes will be filled in the time that it
-    looks ahead. Then only a process that takes memory, or that holds at least this much, is worth killing; and where
-    there is none, this condition is held back alone. None: it fires when memory is short.
+    looks ahead. Then only a process that takes memory is worth killing; and where there is none, this condition is held
+    back alone. None: it fires when memory is short.
     """
 
     condition: Condition
@@ -56,11 +56,11 @@ def no_grounds(_seen: Seen, _settings: object) -> str:
     return ""
 
 
-def above_the_killers_limit(condition: Condition, settings: object, limits: KillerLimits) -> str:
+def killer_warning(condition: Condition, settings: object, limits: KillerLimits) -> str:
     """A sentence if the condition fires with more available than the killer kills at; "" if it does not."""
     percent = condition.most_available_percent(settings)
     is_above = percent > limits.available_percent
-    return refused_above(condition.name, percent, limits.available_percent, "available_percent") if is_above else ""
+    return refused_above(condition.name, percent, limits.available_percent) if is_above else ""
 
 
 class Condition(NamedTuple):
@@ -68,7 +68,7 @@ class Condition(NamedTuple):
 
     `settings`: the record of its keys in bustd.toml. `judge`: what it says. `most_available_percent`: with more
     available it is never scarce. In words: `demands`, what it demands; `grounds`, what it rests on beyond the reading
-    ("": nothing); `killer_warning`, that it fires where the killer refuses ("": it does not).
+    ("": nothing).
 
     `needs_psi`: without PSI it never fires. `needs_time`: no single reading makes it fire; PSI, or the rate of filling,
     must say so over time. `rests_on_average`: it looks at an average that lags, so it is ignored after a death until a
@@ -84,7 +84,6 @@ class Condition(NamedTuple):
     most_available_percent: Callable[[Any], float]
     demands: Callable[[Reading, Any], str]
     grounds: Callable[[Seen, Any], str] = no_grounds
-    killer_warning: Callable[[Condition, Any, KillerLimits], str] = above_the_killers_limit
     needs_psi: bool = False
     needs_time: bool = False
     rests_on_average: bool = False

@@ -26,7 +26,7 @@ KEYS: Schema = {
         "number", 2, "At the present rate, memory and swap are used up within this many seconds.", 0.1, 60
     ),
     "available_percent": Key(
-        "number", 20, "Available memory is at most this percentage of what programs can use.", 0.1, 100
+        "number", 8, "Available memory is at most this percentage of what programs can use.", 0.1, 100
     ),
 }
 

@@ -1,4 +1,9 @@
-"""`pressure`, the original's: little is free and programs stall, and it is not just a full page cache."""
+"""`pressure`, the original's: little is free and programs stall, and it is the machine that is short.
+
+A control group that meets a limit of its own stalls on an idle machine, and PSI counts its stalls as the machine's. So
+PSI alone proves nothing: in the same seconds the kernel must reclaim for the machine, and programs without such a limit
+must stall. An average proves nothing after what it averages has ended.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,10 @@ from bustd_shared.rules.schema import Key, Schema
 
 from ..sensing.reading import Reading
 from .finding import Condition, Finding, Seen
-from .killer_limits import KillerLimits, refused_above
+from .stalled_seconds import Stalls, machine_reclaims
+
+_BLIND_SECONDS = 10
+"""Where nobody can say whether the kernel reclaims for the machine, stalls must last for this long."""
 
 
 class Pressure(NamedTuple):
@@ -28,7 +36,7 @@ KEYS: Schema = {
     "psi_some_avg10": Key("number", 25.0, "PSI some avg10 is at least this percentage.", 0, 100),
     "available_percent": Key(
         "number",
-        40,
+        15,
         "Available memory is at most this percentage of what programs can use. With 100 this always holds.",
         0.1,
         100,
@@ -55,8 +63,20 @@ def judge(seen: Seen, pressure: Pressure) -> Finding:
     least_swap = int(max(reading.swap_total, reading.ram) * pressure.swap_percent / 100)
     scarce = reading.free <= least_free and reading.available <= least_available and reading.swap_free <= least_swap
     stalled = reading.pressure is not None and reading.pressure.some_avg10 >= pressure.psi_some_avg10
+    if pressure.psi_some_avg10:  # with 0 nothing needs to stall
+        stalled = stalled and _is_the_machines(seen.trends.stalls, int(pressure.psi_some_avg10 * 10))
     headroom = max(reading.free - least_free, reading.available - least_available, reading.swap_free - least_swap, 0)
     return Finding(CONDITION, scarce, scarce and stalled, headroom, Signal.TERM)
+
+
+def _is_the_machines(stalls: Stalls, some_ms: int) -> bool:
+    """Programs stall for this many milliseconds a second, and the kernel reclaims for the machine in the same time."""
+    seconds = stalls.window
+    reclaims = machine_reclaims(seconds)
+    if reclaims is None and stalls.refaults is None:  # an old kernel, or a table of another tool
+        seconds = stalls.seconds[-_BLIND_SECONDS:]
+        return len(seconds) == _BLIND_SECONDS and all(second.some_ms >= some_ms for second in seconds)
+    return reclaims is True and sum(second.some_ms for second in seconds) >= some_ms * len(seconds)
 
 
 def demands(reading: Reading, pressure: Pressure) -> str:
@@ -64,24 +84,21 @@ def demands(reading: Reading, pressure: Pressure) -> str:
     most_swap = size(max(reading.swap_total, reading.ram) * pressure.swap_percent / 100)
     return (
         f"free at most {pressure.free_percent:g} % ({size(reading.ram * pressure.free_percent / 100)}), "
-        f"PSI some avg10 at least {pressure.psi_some_avg10:g}, available at most {pressure.available_percent:g} %"
+        f"PSI some avg10 at least {pressure.psi_some_avg10:g} and as much in the last 2 s, while the kernel reclaims "
+        f"for the machine, available at most {pressure.available_percent:g} %"
         + (f" and free swap at most {most_swap}" if reading.swap_total else "")
     )
 
 
-def killer_warning(condition: Condition, pressure: Pressure, limits: KillerLimits) -> str:
-    """The killer accepts more available memory under pressure, if that is pressure by its own measure."""
-    pressured_limit = max(limits.available_percent, limits.pressured_available_percent)
-    if pressure.available_percent > pressured_limit:
-        return refused_above(condition.name, pressure.available_percent, pressured_limit, "pressured_available_percent")
-    is_less_pressed = pressure.psi_some_avg10 < limits.pressure_some_avg10
-    if is_less_pressed and pressure.available_percent > limits.available_percent:
-        return (
-            f"conditions.{condition.name} can fire at {pressure.psi_some_avg10:g} % PSI some avg10, where the killer "
-            f"still refuses: it needs {limits.pressure_some_avg10:g} % or more (limits.pressure_some_avg10 in "
-            "killer.toml)"
-        )
-    return ""
+def grounds(seen: Seen, pressure: Pressure) -> str:
+    """The stalls of the last seconds, where any are known and count."""
+    seconds = seen.trends.stalls.window
+    if not seconds or not pressure.psi_some_avg10:
+        return ""
+    of = "programs at no limit of their own" if seen.trends.stalls.is_of_unlimited else "programs"
+    reclaims = {None: "unknown", True: "yes", False: "no"}[machine_reclaims(seconds)]
+    amounts = ", ".join(str(second.some_ms) for second in seconds)
+    return f"{of} stalled for {amounts} ms in the last seconds; the kernel reclaims for the machine: {reclaims}"
 
 
 CONDITION = Condition(
@@ -91,7 +108,7 @@ CONDITION = Condition(
     judge,
     lambda pressure: pressure.available_percent,
     demands,
-    killer_warning=killer_warning,
+    grounds,
     most_free_percent=lambda pressure: pressure.free_percent,
     needs_psi=True,
     needs_time=True,

@@ -9,10 +9,14 @@ from bustd_shared.rules.schema import Key, Schema
 
 from ..sensing.reading import Reading
 from .finding import Condition, Finding, Seen
-from .stalled_seconds import BARELY_MS, LONGEST_APART_MS, Second, Stalls, refaulted_percent
+from .stalled_seconds import BARELY_MS, LONGEST_APART_MS, Second, Stalls, machine_reclaims, refaulted_percent
 
 _RECLAIMED_AT_LEAST = 16 * 2**20
 """Wherever the machine itself is short, the kernel reclaims this much in half a minute."""
+
+
+_BLIND_SECONDS = 10
+"""Where refaults can't be read, stalls must last for this long: a control group may stall at its own limit."""
 
 
 class Stall(NamedTuple):
@@ -97,20 +101,31 @@ def _thrashes(stalls: Stalls, stall: Stall, *, short: bool) -> bool:
     # One task that only computes keeps `full` at nothing on its processor (Documentation/accounting/psi.rst).
     if not is_full and not all(second.some_ms >= stall.some_ms_per_second for second in seconds):
         return False
-    refaulted = refaulted_percent(seconds)
+    refaulted = refaulted_percent(seconds, has_limited=not stalls.is_of_unlimited)
     if refaulted is None:
-        # Refaults can't be read here: the stalls must do, and be twice as long. Else they will be known in a second.
-        least_ms = min(2 * stall.full_ms_per_second, 1000)
-        return short and stalls.refaults is None and all(second.full_ms >= least_ms for second in seconds)
+        return short and stalls.refaults is None and _stalls_blindly(stalls, stall)
     of_all, of_files = refaulted
+    if not machine_reclaims(stalls.window):
+        return False
     return (of_all if short else of_files) >= stall.refault_percent
+
+
+def _stalls_blindly(stalls: Stalls, stall: Stall) -> bool:
+    """Refaults can't be read here: the stalls must do, and be twice as hard for ten seconds at least."""
+    least_ms, count = min(2 * stall.full_ms_per_second, 1000), max(stall.seconds, _BLIND_SECONDS)
+    seconds = stalls.seconds[-count:]
+    return len(seconds) == count and all(second.full_ms >= least_ms for second in seconds)
 
 
 def _has_lasted(stalls: Stalls, stall: Stall) -> bool:
     """Even a working set that only moves to swap must arrive at some time; a control group may stay at its limit."""
     if not 0 <= stalls.since_ms <= stalls.marked_ms - stall.patience_seconds * 1000:
         return False
-    return stalls.refaults is None or stalls.refaults.reclaimed - stalls.since_reclaimed >= _RECLAIMED_AT_LEAST
+    if stalls.refaults is None:
+        return True
+    if machine_reclaims(stalls.window) is False:
+        return False
+    return stalls.refaults.all_reclaimed - stalls.since_reclaimed >= _RECLAIMED_AT_LEAST
 
 
 def _is_quiet(second: Second, stall: Stall) -> bool:
@@ -141,7 +156,7 @@ def of_stalls(stalls: Stalls, stall: Stall) -> str:
         ", ".join(map(str, amounts)) or "unknown"
         for amounts in ([second.full_ms for second in seconds], [second.some_ms for second in seconds])
     )
-    refaulted = refaulted_percent(seconds)
+    refaulted = refaulted_percent(seconds, has_limited=not stalls.is_of_unlimited)
     barely = (stalls.marked_ms - stalls.since_ms) // 1000 if stalls.since_ms >= 0 else 0
     share = "unknown" if refaulted is None else f"{refaulted[0]} % (files {refaulted[1]} %)"
     lasts = f", and programs have hardly run for {barely} s" if barely >= stall.patience_seconds else ""

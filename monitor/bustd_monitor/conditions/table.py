@@ -12,8 +12,9 @@ from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.rules.schema import Schema, Values
 
 from ..sensing.reading import Reading
-from . import filling, floor, forecast, pressure, stall, trends
-from .finding import Condition, Finding, Seen
+from . import emergency, filling, floor, forecast, pressure, stall, trends
+from .emergency import Emergency
+from .finding import Condition, Finding, Seen, killer_warning
 from .floor import Floor
 from .forecast import Forecast
 from .killer_limits import KillerLimits
@@ -26,7 +27,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-CONDITIONS: tuple[Condition, ...] = (floor.CONDITION, forecast.CONDITION, stall.CONDITION, pressure.CONDITION)
+CONDITIONS: tuple[Condition, ...] = (
+    floor.CONDITION,
+    forecast.CONDITION,
+    stall.CONDITION,
+    pressure.CONDITION,
+    emergency.CONDITION,
+)
 """The most urgent first."""
 
 BY_NAME: dict[str, Condition] = {one.name: one for one in CONDITIONS}
@@ -43,6 +50,7 @@ class Conditions(NamedTuple):
     floor: Floor
     stall: Stall
     forecast: Forecast
+    emergency: Emergency
 
 
 SCHEMA: Schema = {name: BY_NAME[name].keys for name in Conditions._fields}
@@ -114,7 +122,7 @@ def _enough_percent(conditions: Conditions, *, is_free: bool) -> float:
 
 def killer_warnings(conditions: Conditions, limits: KillerLimits) -> list[str]:
     """A sentence for each condition that is switched on and can fire while the killer would answer `not_short`."""
-    warnings = [one.killer_warning(one, settings, limits) for one, settings in switched_on(conditions)]
+    warnings = [killer_warning(one, settings, limits) for one, settings in switched_on(conditions)]
     return [warning for warning in warnings if warning]
 
 

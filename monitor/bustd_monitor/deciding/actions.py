@@ -5,8 +5,10 @@ from __future__ import annotations
 from bustd_protocol.messages import Reason, Signal
 from bustd_shared.daemon.record import NamedTuple
 
+from ..conditions.filled import NOTHING, Filled
 from ..conditions.finding import Finding, Seen
 from ..ranking.order import Candidate
+from ..sensing.processes import Process
 from ..sensing.reading import Reading
 from .worth_killing import Relief
 
@@ -35,12 +37,14 @@ class Rank(NamedTuple):
 class Basis(NamedTuple):
     """What a choice rests on: what was seen at the second look, and what the death of the first brings.
 
-    `needed_bytes`: what must come back for the shortage to be over.
+    `needed_bytes`: what must come back for the shortage to be over. `filled`: what grew that no process holds, where no
+    candidate grows.
     """
 
     seen: Seen
     relief: Relief
     needed_bytes: int
+    filled: Filled = NOTHING
 
 
 class Ask(NamedTuple):
@@ -64,14 +68,40 @@ class ShortageIsOver(NamedTuple):
 
 
 class NoVictim(NamedTuple):
-    """No death would help. `largest`: of those that may be killed, None if there is none."""
+    """No death would help. `largest`: of those that may be killed, None if there is none. `filled`: see Basis.
+
+    `is_second`: it might help a little, but a process died for the same within a minute, and no process grows.
+    """
 
     reading: Reading
     largest: Candidate | None
+    filled: Filled = NOTHING
+    is_second: bool = False
+
+
+class SwapWent(NamedTuple):
+    """Swap was switched off: in bytes, what there was and what there is."""
+
+    before: int
+    now: int
+
+
+class KernelKilled(NamedTuple):
+    """The kernel's own OOM killer has ended so many processes since the reading before."""
+
+    killed: int
 
 
 class NothingGrows(NamedTuple):
     """Memory fills up, and no process that is worth killing grows."""
+
+
+class LessCameBack(NamedTuple):
+    """A death brought less than half of what was claimed; those of the same kind count by that for a while."""
+
+    process: Process
+    claimed_bytes: int
+    came_back_bytes: int
 
 
 class CannotKill(NamedTuple):
@@ -80,7 +110,7 @@ class CannotKill(NamedTuple):
     reason: Reason
 
 
-News = ShortageIsOver | NoVictim | NothingGrows | CannotKill
+News = ShortageIsOver | NoVictim | SwapWent | KernelKilled | NothingGrows | LessCameBack | CannotKill
 """What there is to say beside a choice."""
 
 Action = Rank | Ask | Escalate | News

@@ -22,3 +22,27 @@ def sleep_ms(findings: tuple[Finding, ...], sleep: Sleep) -> int:
     if any(finding.is_scarce for finding in findings):
         wait = min(wait, sleep.watch_longest_ms)
     return max(wait, sleep.shortest_ms)
+
+
+LONGEST_EASED_MS = 250
+_MOVES = 256
+"""Memory moves if more than this part of what is available was taken since the last reading."""
+
+
+class Ease:
+    """While nothing moves near a threshold each sleep is twice as long as the one before: for PSI triggers alone.
+
+    A machine may live just above a threshold for months. No sleep is longer than half of the time in which programs
+    could take all that is available.
+    """
+
+    def __init__(self) -> None:
+        self._available = self._wait_ms = 0
+
+    def eased_ms(self, wait_ms: int, available: int, sleep: Sleep) -> int:
+        """The sleep after a reading with so much available, for which the pace says `wait_ms`."""
+        is_still = self._available - available <= available // _MOVES
+        gone_ms = available * 1000 // (sleep.fill_mib_per_second * 2**20)
+        eased_ms = min(2 * self._wait_ms if is_still else 0, LONGEST_EASED_MS, gone_ms // 2)
+        self._available, self._wait_ms = available, max(wait_ms, eased_ms)
+        return self._wait_ms

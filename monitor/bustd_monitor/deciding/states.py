@@ -10,12 +10,14 @@ from bustd_protocol.messages import Exited, Fate, KillerHello, Reason, Scope, Si
 from bustd_protocol.reactions import REACTIONS, Reaction
 from bustd_shared.daemon.record import NamedTuple
 
-from ..conditions import table, trends
+from ..conditions import filled, table, trends
 from ..conditions.finding import Finding, Seen
 from ..conditions.table import Conditions, findings
 from ..conditions.trends import Trends
+from ..ranking.books import Shortfall
 from ..ranking.order import Candidate
 from ..sensing.reading import Reading
+from . import returning
 from .actions import (
     Action,
     Ask,
@@ -24,14 +26,18 @@ from .actions import (
     CannotKill,
     Escalate,
     Flight,
+    LessCameBack,
     News,
     NothingGrows,
     NoVictim,
     Rank,
     ShortageIsOver,
 )
+from .happened import happened
+from .requests import finding_for
+from .returning import Claim
 from .stages import Event, Stage, next_phase
-from .worth_killing import worth_asking_for, worth_it_ahead
+from .worth_killing import takes_memory, worth_a_second, worth_asking_for, worth_it_ahead
 
 READINGS_BEFORE_A_KILL = 2
 """A monitor that has just come up asks for no kill before it has seen this many."""
@@ -48,8 +54,11 @@ _LONGEST_QUEUE = 16
 _QUEUE_HOLD_MS = 500
 """The killer hangs up on more than 50 messages a second: at most a queue of candidates in this time."""
 _BUSY_HOLD_MS = 200
+_RETURN_LOOK_MS = 50
 _SPARED_MS, _MOST_SPARED = 600_000, 64
 """A process that SIGTERM did not end, and that lived because memory was no longer short, gets SIGKILL the next time."""
+_DEARER_MS = 60_000
+"""After a death for which no process grew, a second one has to be worth more for this time."""
 
 
 class State(NamedTuple):
@@ -57,7 +66,9 @@ class State(NamedTuple):
 
     `ahead_hold_until_ms`: until then the conditions that fire ahead of a shortage are held back, and they alone, as no
     process was worth it. `refused` (PID, start time) are not asked for before it is quiet again; the `stuck` among them
-    are not asked for as long as they live. `spared` (PID, start time, until when) get SIGKILL at once.
+    are not asked for as long as they live. `spared` (PID, start time, until when) get SIGKILL at once. `claim`: what
+    the last kill was to bring, until that is back. `books`: the deaths that brought less. `still_death_ms`: when a
+    process died last in a shortage for which no process grew. `nothing_grows`: so it was at the last ranking.
     """
 
     stage: Stage = Stage.CALM
@@ -72,7 +83,11 @@ class State(NamedTuple):
     spared: tuple[tuple[int, int, int], ...] = ()
     no_victim_said_ms: int | None = None
     flight: Flight | None = None
+    still_death_ms: int | None = None
+    nothing_grows: bool = False
     found: tuple[Finding, ...] = ()
+    claim: Claim | None = None
+    books: tuple[Shortfall, ...] = ()
 
 
 Step = tuple[State, tuple[Action, ...]]
@@ -80,12 +95,24 @@ Step = tuple[State, tuple[Action, ...]]
 
 def on_reading(state: State, reading: Reading, now_ms: int, conditions: Conditions) -> Step:
     """A reading has come: maybe a process must die, maybe the one in flight must die faster."""
+    state, said = _awaited(state, reading, now_ms)
+    state, actions = _looked_at(state, reading, now_ms, conditions)
+    return state, (*said, *actions)
+
+
+def _looked_at(state: State, reading: Reading, now_ms: int, conditions: Conditions) -> Step:
     advanced = table.advanced(state.trends, reading, now_ms, conditions)
     found = findings(Seen(reading, advanced), conditions)
+    told = happened(state.trends, reading)
     if now_ms < state.ahead_hold_until_ms and state.stage is not Stage.SETTLE:
         found = tuple(one if one.filled_ahead is None else one._replace(fires=False) for one in found)
     readings = min(state.readings + 1, READINGS_BEFORE_A_KILL)
     state = state._replace(trends=advanced, found=found, readings=readings)
+    state, actions = _on_findings(state, now_ms)
+    return state, (*told, *actions)
+
+
+def _on_findings(state: State, now_ms: int) -> Step:
     firing = firing_now(state)
     if state.stage is Stage.SETTLE:
         return _maybe_escalated(state, firing, now_ms)
@@ -94,7 +121,7 @@ def on_reading(state: State, reading: Reading, now_ms: int, conditions: Conditio
     may_act = state.readings >= READINGS_BEFORE_A_KILL and now_ms >= state.hold_until_ms
     if firing and may_act:
         return _moved(state, Event.FIRES)._replace(finding=firing[0]), (Rank(firing[0]),)
-    if any(finding.is_scarce for finding in found):
+    if any(finding.is_scarce for finding in state.found):
         return _moved(state, Event.SCARCE), ()
     state, set_aside = _moved(state, Event.QUIET), frozenset(state.stuck)
     return (state if state.refused == set_aside else state._replace(refused=set_aside)), ()
@@ -109,21 +136,30 @@ def on_ranking(
     firing = firing_now(state)
     if not firing:
         return _over(state, now_ms), (ShortageIsOver(),)
+    nothing_grows = not any(takes_memory(one.process, reading) for one in candidates)
+    state = state._replace(nothing_grows=nothing_grows)
+    filled_by = filled.grown(state.trends.fillers, reading) if nothing_grows else filled.NOTHING
+    died_ms = state.still_death_ms
+    is_second = nothing_grows and died_ms is not None and now_ms - died_ms < _DEARER_MS
     for finding in firing:
         worthy = candidates if finding.filled_ahead is None else worth_it_ahead(candidates, finding.filled_ahead)
         choice = worth_asking_for(worthy, reading, conditions.floor)
+        if is_second:
+            choice = worth_a_second(choice, filled_by.together)
         if choice.candidates:
             break
     else:
         if any(one.filled_ahead is None for one in firing):
-            return _no_victim(state, _none_would_help(candidates, reading), now_ms, _NO_VICTIM_HOLD_MS)
+            return _no_victim(
+                state, _none_would_help(candidates, reading, filled_by, is_second=is_second), now_ms, _NO_VICTIM_HOLD_MS
+            )
         state = state._replace(ahead_hold_until_ms=now_ms + _AHEAD_HOLD_MS)
-        news = NothingGrows() if candidates else _none_would_help(candidates, reading)
+        news = NothingGrows() if candidates else _none_would_help(candidates, reading, filled_by)
         return _no_victim(state, news, now_ms, 0)  # memory is not short yet: whatever else fires must not wait
     first, *others = choice.candidates
     state = state._replace(finding=finding, queue=tuple(others[: _LONGEST_QUEUE - 1]), no_victim_said_ms=None)
-    basis = Basis(seen, choice.relief, choice.needed_bytes)
-    return state, (Ask(first, _for(first, finding, state, now_ms), tuple(others[:3]), basis),)
+    basis = Basis(seen, choice.relief, choice.needed_bytes, filled_by)
+    return state, (Ask(first, finding_for(first, finding, state.spared, now_ms), tuple(others[:3]), basis),)
 
 
 def on_verdict(state: State, asked: Asked, verdict: Verdict, now_ms: int) -> Step:
@@ -133,14 +169,22 @@ def on_verdict(state: State, asked: Asked, verdict: Verdict, now_ms: int) -> Ste
     process, reaction = asked.candidate.process, REACTIONS[verdict.reason]
     if verdict.reason is Reason.NONE:
         flight = Flight(process.pid, process.start_ticks, asked.signal)
-        return _moved(state, Event.FLYING)._replace(flight=flight, queue=()), ()
+        still_ms = now_ms if state.nothing_grows else state.still_death_ms
+        claim = returning.claim_of(asked.candidate, state.trends, now_ms)
+        flying = _moved(state, Event.FLYING)
+        return flying._replace(flight=flight, queue=(), still_death_ms=still_ms, claim=claim), ()
     if asked.candidate.scope is not Scope.PROCESS and reaction in _REFUSES_THE_COMPANY and state.finding is not None:
         alone = asked.candidate.alone()
-        return _moved(state, Event.NEXT), (Ask(alone, _for(alone, state.finding, state, now_ms), state.queue[:3]),)
+        ask = Ask(alone, finding_for(alone, state.finding, state.spared, now_ms), state.queue[:3])
+        if asked.candidate.family is not None:  # alone it may hold too little: then the next family is one without it
+            state = state._replace(refused=state.refused | {(process.pid, process.start_ticks)})
+        return _moved(state, Event.NEXT), (ask,)
     if reaction is Reaction.NEXT_CANDIDATE:
         state = state._replace(refused=state.refused | {(process.pid, process.start_ticks)})
         if state.queue and state.finding is not None:
-            ask = Ask(state.queue[0], _for(state.queue[0], state.finding, state, now_ms), state.queue[1:4])
+            ask = Ask(
+                state.queue[0], finding_for(state.queue[0], state.finding, state.spared, now_ms), state.queue[1:4]
+            )
             return _moved(state, Event.NEXT)._replace(queue=state.queue[1:]), (ask,)
         return _over(state, now_ms + _QUEUE_HOLD_MS), ()
     if reaction is Reaction.AWAIT_EXIT:
@@ -165,8 +209,10 @@ def on_exited(state: State, exited: Exited, now_ms: int) -> State:
     if flight is not None and exited.fate is Fate.SPARED:
         spared = (*state.spared, (flight.pid, flight.start_ticks, now_ms + _SPARED_MS))
         state = state._replace(spared=spared[-_MOST_SPARED:])
-    settled = state._replace(flight=None, refused=refused, stuck=stuck, trends=trends.after_death(state.trends))
-    return _moved(settled, Event.EXITED)
+    has_died = exited.fate in (Fate.GONE, Fate.RELEASED)
+    claim = state.claim._replace(until_ms=now_ms + returning.LONGEST_MS) if has_died and state.claim else None
+    state = state._replace(flight=None, claim=claim, trends=trends.after_death(state.trends))
+    return _moved(state._replace(refused=refused, stuck=stuck), Event.EXITED)
 
 
 def on_hello(state: State, hello: KillerHello) -> State:
@@ -178,12 +224,13 @@ def on_hello(state: State, hello: KillerHello) -> State:
 
 def on_resumed(state: State, flight: Flight) -> State:
     """A kill is in flight that the last verdict did not begin: an earlier one, or one whose end crossed a request."""
-    return _moved(state, Event.FLYING)._replace(flight=flight)
+    claim = state.claim._replace(until_ms=None) if state.claim is not None else None
+    return _moved(state, Event.FLYING)._replace(flight=flight, claim=claim)
 
 
 def on_lost(state: State, hold_until_ms: int) -> State:
     """The killer is gone or does not answer: what was asked for is void, and what is in flight its Hello will tell."""
-    return _held(_moved(state, Event.LOST)._replace(flight=None, queue=(), finding=None), hold_until_ms)
+    return _held(_moved(state, Event.LOST)._replace(flight=None, queue=(), finding=None, claim=None), hold_until_ms)
 
 
 def firing_now(state: State) -> list[Finding]:
@@ -191,11 +238,18 @@ def firing_now(state: State) -> list[Finding]:
     return [one for one in state.found if one.fires]
 
 
-def _for(candidate: Candidate, finding: Finding, state: State, now_ms: int) -> Finding:
-    """The finding as it asks for this candidate: with SIGKILL if SIGTERM did not end it recently, or should not."""
-    victim = (candidate.process.pid, candidate.process.start_ticks)
-    is_spared = any(one[:2] == victim and now_ms < one[2] for one in state.spared)
-    return finding._replace(signal=Signal.KILL) if is_spared or candidate.is_killed_at_once else finding
+def _awaited(state: State, reading: Reading, now_ms: int) -> Step:
+    """No process is asked for while the memory of the last victim is still to come back. What came back is booked."""
+    claim = state.claim
+    if claim is None or claim.until_ms is None:
+        return state, ()
+    if returning.is_awaited(claim, state.trends, reading, now_ms):
+        return _held(state, min(now_ms + _RETURN_LOOK_MS, claim.until_ms)), ()
+    state, short = state._replace(claim=None), returning.shortfall_of(claim, reading, now_ms)
+    if short is None:
+        return state, ()
+    less = LessCameBack(claim.process, short.claimed_bytes, short.came_back_bytes)
+    return state._replace(books=returning.booked(state.books, short, now_ms)), (less,)
 
 
 def _maybe_escalated(state: State, firing: list[Finding], now_ms: int) -> Step:
@@ -215,8 +269,11 @@ def _escalation_answered(state: State, verdict: Verdict, now_ms: int) -> State:
     return _held(state._replace(flight=flight._replace(signal=Signal.TERM)), now_ms + _HOLD_MS[reaction])
 
 
-def _none_would_help(candidates: tuple[Candidate, ...], reading: Reading) -> News:
-    return NoVictim(reading, max(candidates, key=lambda one: one.held_bytes, default=None))
+def _none_would_help(
+    candidates: tuple[Candidate, ...], reading: Reading, filled_by: filled.Filled, *, is_second: bool = False
+) -> News:
+    largest = max(candidates, key=lambda one: one.held_bytes, default=None)
+    return NoVictim(reading, largest, filled_by, is_second and largest is not None)
 
 
 def _no_victim(state: State, news: News, now_ms: int, hold_ms: int) -> Step:

@@ -9,11 +9,13 @@ from bustd_shared.daemon.record import NamedTuple
 from ..conditions.floor import Floor, floor_bytes
 from ..ranking.order import Candidate, grows
 from ..ranking.what_may_die import Cause
+from ..sensing.processes import Process
 from ..sensing.reading import Reading
 
 _ALWAYS_NOTICEABLE = 2**30
 """However high the floor is set: a share of this much is help on any machine."""
 
+_NOTICEABLY_GAINED = 256 * 2**20
 _LONG_LIST = 16
 """A ranking of this length may have been cut: then many more of the same size may come after it."""
 
@@ -89,9 +91,28 @@ def _moved_by_adj(candidate: Candidate) -> int:
     return sum(move.moved_bytes for move in candidate.moves if move.cause is Cause.OOM_SCORE_ADJ)
 
 
-def worth_it_ahead(candidates: tuple[Candidate, ...], filled_ahead: int) -> tuple[Candidate, ...]:
-    """Before memory is short only processes that take it may die, or those that hold what is filled in the time ahead.
+def takes_memory(process: Process, reading: Reading) -> bool:
+    """Whether it grows; of a very large process a sixteenth in ten seconds is too much to ask."""
+    return grows(process) or process.gained_bytes >= max(_NOTICEABLY_GAINED, reading.ram >> 10)
 
-    A tmpfs that fills up belongs to no process: any that died for it would have died in vain.
+
+def worth_a_second(choice: Choice, filled_bytes: int) -> Choice:
+    """What is left of a choice in which no process grows, where one has died for nothing that grew within a minute.
+
+    Then what fills memory is probably held by no process, and one innocent program after another would die for it.
+    Where that is seen, none dies; otherwise only one that holds half of what is missing.
     """
-    return tuple(one for one in candidates if grows(one.process) or one.held_bytes >= filled_ahead)
+    if filled_bytes >= choice.needed_bytes // 4:
+        return choice._replace(candidates=(), relief=Relief.NONE)
+    large = tuple(one for one in choice.candidates if one.held_bytes >= choice.needed_bytes // 2)
+    return choice._replace(candidates=large, relief=choice.relief if large else Relief.NONE)
+
+
+def worth_it_ahead(candidates: tuple[Candidate, ...], filled_ahead: int) -> tuple[Candidate, ...]:
+    """Before memory is short only processes that take it may die, however much others hold.
+
+    One takes it that grows, or that has gained `filled_ahead` in the last ten seconds: of a process of a terabyte that
+    is less than what counts as growth. A tmpfs that fills up belongs to no process: any that died for it would have
+    died in vain.
+    """
+    return tuple(one for one in candidates if grows(one.process) or one.process.gained_bytes >= max(filled_ahead, 1))

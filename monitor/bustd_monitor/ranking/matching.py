@@ -18,7 +18,8 @@ _remembered = lru_cache(maxsize=512)(protected_by)
 
 def advised_by(advice: Protection, process: Process) -> str:
     """The rule of root's by which the killer will refuse this process, in words; "" if none does."""
-    is_trusted = is_trusted_with_a_name(is_system=process.is_system, held_bytes=process.held_bytes)
+    most_bytes = process.held_bytes + process.shared_bytes  # as the killer counts
+    is_trusted = is_trusted_with_a_name(is_system=process.is_system, held_bytes=most_bytes)
     return _remembered(advice, process.unit, process.uid, process.comm, is_trusted=is_trusted)
 
 

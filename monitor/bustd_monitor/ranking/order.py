@@ -13,11 +13,14 @@ from bustd_shared.daemon.record import NamedTuple
 
 from ..sensing.processes import Process
 from . import ending, what_may_die
+from .family import Family
 from .settings import Victims
 from .terms import Terms
 from .together import takes_an_avoided
 from .what_may_die import Cause, Move, Shield, Spared, protection
 
+_MOST_RUNAWAYS = 4
+"""If it takes more than these to have gained half, none of them runs away by itself."""
 _NOTICEABLE_GROWTH = 16
 """A process that grew by a sixteenth of its size in ten seconds is growing."""
 
@@ -27,7 +30,8 @@ class Candidate(NamedTuple):
 
     `held_bytes`: what comes back when it dies, and with it everything in its `scope`; of that, `known` processes are
     known. `moves`: why its badness is not that. `service`: the system service that ends with it, "" if none does;
-    `is_killed_at_once`: it gets SIGKILL instead of SIGTERM (see ending).
+    `is_killed_at_once`: it gets SIGKILL instead of SIGTERM (see ending). `children_bytes`: what its children hold,
+    which may exit with it. `family`: those that die with it, where it is one of many hands.
     """
 
     process: Process
@@ -38,11 +42,14 @@ class Candidate(NamedTuple):
     moves: tuple[Move, ...] = ()
     service: str = ""
     is_killed_at_once: bool = False
+    children_bytes: int = 0
+    family: Family | None = None
 
     def alone(self) -> Candidate:
         """The same process, without the others that would die with it."""
         service = ending.service_ended_with(self.process, "")
-        return self._replace(scope=Scope.PROCESS, held_bytes=self.process.held_bytes, service=service)
+        held_bytes = self.process.held_bytes
+        return self._replace(scope=Scope.PROCESS, held_bytes=held_bytes, service=service, family=None)
 
 
 class Ranking(NamedTuple):
@@ -81,7 +88,10 @@ def rank(processes: list[Process], terms: Terms) -> Ranking:
             eligible.append(process)
     companies = _companies(eligible, processes, protected, terms)
     runaway = _runaway(companies, processes, terms)
-    candidates = [_placed(company, runaway, terms) for company in companies]
+    children: dict[int, int] = {}
+    for process in processes:
+        children[process.parent] = children.get(process.parent, 0) + process.held_bytes
+    candidates = [_placed(company, _how_it_runs_away(company, runaway), terms, children) for company in companies]
     candidates.sort(key=lambda candidate: (candidate.badness, candidate.process.oom_score), reverse=True)
     return Ranking(tuple(candidates), tuple(spared))
 
@@ -133,16 +143,33 @@ class _Runaway(NamedTuple):
 def _runaway(companies: list[_Company], known: list[Process], terms: Terms) -> _Runaway:
     """Only one can gain more than all others, and than what was filled besides. If none does, a unit may: a build.
 
-    Its compilers each gain a little, and the larger, idle program beside it nothing.
+    Its compilers each gain a little, and the larger, idle program beside it nothing. And if no unit does, several may:
+    the fewest that gained this much together.
     """
-    gained_together = sum(process.gained_bytes for process in known)
-    least = max(gained_together // 2, terms.filled_bytes // 2, terms.minimum_bytes)
+    half = max(sum(process.gained_bytes for process in known) // 2, terms.filled_bytes // 2)
+    least = max(half, terms.minimum_bytes)
     if any(company.gained_bytes > least for company in companies):
         return _Runaway(least)
     gained: dict[str, int] = {}
     for process in known:
         gained[process.cgroup] = gained.get(process.cgroup, 0) + process.gained_bytes
-    return _Runaway(least, next((cgroup for cgroup, together in gained.items() if cgroup and together > least), ""))
+    unit = next((cgroup for cgroup, together in gained.items() if cgroup and together > least), "")
+    return _Runaway(least if unit else _least_of_several(companies, half, terms) or least, unit)
+
+
+def _least_of_several(companies: list[_Company], half: int, terms: Terms) -> int:
+    """What each of the fewest has gained more than that gained more than `half` together; 0 if there are none.
+
+    They stand out: each has gained enough to matter, and any other less than half of what each of them has.
+    """
+    growing = [company.gained_bytes for company in companies if grows(company.members[0])]
+    most = [*sorted(growing, reverse=True)[: _MOST_RUNAWAYS + 1], 0]
+    together = 0
+    for place, gained in enumerate(most[:_MOST_RUNAWAYS]):
+        together += gained
+        if together > half:
+            return gained - 1 if gained > terms.minimum_bytes and most[place + 1] * 2 < gained else 0
+    return 0
 
 
 def _how_it_runs_away(company: _Company, runaway: _Runaway) -> Cause | None:
@@ -153,18 +180,25 @@ def _how_it_runs_away(company: _Company, runaway: _Runaway) -> Cause | None:
     return Cause.RUNS_AWAY_WITH_UNIT if grows(first) and runaway.cgroup == first.cgroup != "" else None
 
 
-def _placed(company: _Company, runaway: _Runaway, terms: Terms) -> Candidate:
+def placed_together(members: tuple[Process, ...], whole: str, terms: Terms, *, runs_away: bool) -> Candidate:
+    """A candidate of which all these die together, the largest first. `whole`: the control group, if all of it dies."""
+    return _placed(_Company(members, whole), Cause.RUNS_AWAY if runs_away else None, terms, {})
+
+
+def _placed(company: _Company, runs_away: Cause | None, terms: Terms, children: dict[int, int]) -> Candidate:
     """The badness of what dies together, and where it comes from. The rules look at its largest process."""
     process, victims = company.members[0], terms.victims
     held = company.held_bytes
     moves: list[Move] = []
-    runs_away = _how_it_runs_away(company, runaway)
     growth = (2 * held if runs_away else company.gained_bytes) * victims.growth_percent // 100
     if growth:
         moves.append(Move(runs_away or Cause.GAINED, growth))
-    moves += what_may_die.moves(process, terms)
+    is_alone = len(company.members) == 1 and not company.whole
+    moves += what_may_die.moves(process if is_alone else process._replace(copied_bytes=0), terms)
     badness = held + sum([move.moved_bytes for move in moves])
-    scope = Scope.CGROUP if company.whole else Scope.GROUP if victims.scope == "group" else Scope.PROCESS
+    is_group = victims.scope == "group" or process.twin_pid
+    scope = Scope.CGROUP if company.whole else Scope.GROUP if is_group else Scope.PROCESS
+    beside = children.get(process.pid, 0) if scope is Scope.PROCESS else 0
     service = ending.service_ended_with(process, company.whole)
-    is_killed_at_once = ending.is_killed_at_once(service, victims)
-    return Candidate(process, badness, held, scope, len(company.members), tuple(moves), service, is_killed_at_once)
+    ends = service, ending.is_killed_at_once(service, victims)
+    return Candidate(process, badness, held, scope, len(company.members), tuple(moves), *ends, beside)

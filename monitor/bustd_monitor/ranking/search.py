@@ -17,21 +17,20 @@ from collections.abc import Callable
 
 from bustd_protocol.messages import Scope
 from bustd_shared.daemon.record import NamedTuple
-from bustd_shared.kernel.cgroups import MOST_MEMBERS
 
 from ..sensing.process_table import MOST_NEWCOMERS, ProcessTable
 from ..sensing.processes import Process
-from . import growth, order
-from .growth import Samples
+from . import order
+from .accounts import Accounts
+from .census import SizeCensus
+from .family_search import FamilySearch
 from .matching import matched_by
 from .order import Ranking
 from .settings import NOTHING, Victims
 from .terms import Terms
 from .together import may_die_together
-from .tracked import NOWHERE, Tracked
+from .tracked import NOWHERE, Place, Tracked, most_tracked
 
-_MOST_TRACKED, _MOST_TRACKED_WITH_RULES = 32, 128
-"""By each of the two measures. A rule of `prefer` can bring a process from far down to the top."""
 _FRESH = 4
 """This many at the top of a ranking were read for this ranking, also where their place had not changed."""
 
@@ -53,11 +52,13 @@ def _never() -> bool:
 
 
 class RoundStart(NamedTuple):
-    """When a round began, and what was available and had been gained by then, in bytes."""
+    """When a round began, and what was available, had been gained, and was shared by then, in bytes."""
 
     at_ms: int
     room_bytes: int
     gained_bytes: int
+    shared_gained_bytes: int = 0
+    shared_bytes: int = 0
 
 
 class CandidateSearch:
@@ -66,8 +67,10 @@ class CandidateSearch:
     def __init__(self, table: ProcessTable) -> None:
         self._table = table
         self._tracked = Tracked(table)
+        self._census = SizeCensus()
+        self._families = FamilySearch(table, self._census, self._may_not_die)
         self._watched_ms = -_INTERRUPTED_MS - 1
-        self._rooms: Samples = ()
+        self._accounts = Accounts()
         self._allowance = 0
         self._misses_newcomers = True
         self._newcomers: list[int] = []
@@ -97,10 +100,8 @@ class CandidateSearch:
         if elapsed_ms > _INTERRUPTED_MS:
             self._round = None
         self._allowance -= self._offer_newcomers(terms, now_ms, is_due)
-        rooms = growth.sampled(self._rooms, now_ms, terms.room_bytes)
-        is_sampled = rooms is not self._rooms  # it is time for a sample
+        is_sampled = self._accounts.note(terms, now_ms)
         if is_sampled:
-            self._rooms = rooms
             left = self._unsampled
             self._unsampled = [pid for pid in self._tracked.pids() if pid not in left] + left
         while self._unsampled:
@@ -117,7 +118,7 @@ class CandidateSearch:
 
     def rank(self, terms: Terms, refused: frozenset[tuple[int, int]], now_ms: int) -> Ranking:
         """The candidates in their order. `refused`: (PID, start time) of each process that the killer has refused."""
-        terms = terms._replace(filled_bytes=growth.lost_bytes(self._rooms, now_ms, terms.room_bytes))
+        terms = terms._replace(filled_bytes=self._accounts.filled_bytes(terms, now_ms))
         fresh = self._catch_up(terms, now_ms)
         needs_a_round = self._may_have_missed_one(terms, now_ms)
         if needs_a_round:
@@ -126,6 +127,7 @@ class CandidateSearch:
         if not ranking.candidates and not needs_a_round:
             self._make_a_round(terms, now_ms)
             ranking = self._rank_freshly(terms, refused, fresh, now_ms)
+        ranking = self._families.joined(ranking, terms, refused, now_ms)
         return ranking._replace(spared=ranking.spared + self._tracked.spared())
 
     def _catch_up(self, terms: Terms, now_ms: int) -> set[int]:
@@ -164,7 +166,7 @@ class CandidateSearch:
             known = [
                 process for process in self._tracked.processes() if (process.pid, process.start_ticks) not in refused
             ]
-            ranking = order.rank(known, terms)
+            ranking = order.rank(self._accounts.settled(known, terms, now_ms, self._table.age_ms), terms)
             stale = [one.process.pid for one in ranking.candidates[:_FRESH] if one.process.pid not in fresh]
             broken = self._broken(ranking, terms, verified)
             if not stale and not broken:
@@ -181,15 +183,13 @@ class CandidateSearch:
         return frozenset(whole for whole in wholes if self._may_not_die(whole, firsts[whole], terms))
 
     def _may_not_die(self, whole: str, first: Process, terms: Terms) -> bool:
-        """Whether a control group has too many processes or a protected one, which may be too small to be tracked.
+        """Whether a control group has a protected process, which may be too small to be tracked.
 
         Or an avoided one, where the first to die is not avoided.
 
         Command lines are not read for this: a process that [victims.only] may match by its own keeps the others alive.
         """
         pids = self._table.members(whole)
-        if len(pids) > MOST_MEMBERS:
-            return True
         members = [member for pid in pids if (member := self._table.read(pid, 0)) is not None]
         only = terms.victims.only
         if not may_die_together(first, members, terms):
@@ -216,8 +216,11 @@ class CandidateSearch:
         if last is None or now_ms > last.at_ms + _STALE_MS:
             return True
         lost = last.room_bytes - terms.room_bytes
-        unexplained = lost - (self._tracked.gained_bytes - last.gained_bytes)
-        largest = max((process.held_bytes for process in self._tracked.processes()), default=0)
+        shared_gained = self._tracked.shared_gained_bytes - last.shared_gained_bytes
+        shared_gained = min(shared_gained, max(terms.shared_bytes - last.shared_bytes, 0))
+        unexplained = lost - (self._tracked.gained_bytes - last.gained_bytes) - shared_gained
+        processes = self._tracked.processes()
+        largest = max((one.held_bytes + min(one.shared_bytes, terms.shared_bytes) for one in processes), default=0)
         return unexplained * 2 > largest
 
     def _offer_newcomers(self, terms: Terms, now_ms: int, is_due: Callable[[], bool]) -> int:
@@ -249,39 +252,44 @@ class CandidateSearch:
     def _finish_round(self, terms: Terms, now_ms: int) -> None:
         """Walk to the end of the round. The largest are offered first, so that the others need not be read closely."""
         while pids := self._table.walk(_PIECE_AT_ONCE):
-            places = {pid: place for pid in pids if (place := self._tracked.place(pid)) != NOWHERE}
+            places = {pid: place for pid in pids if (place := self._place(pid)) != NOWHERE}
             by_place = sorted(places, key=lambda pid: places[pid], reverse=True)
             by_size = sorted(places, key=lambda pid: places[pid][1], reverse=True)
             for pid in dict.fromkeys(pid for pair in zip(by_place, by_size, strict=True) for pid in pair):
-                self._tracked.offer(pid, places[pid], _most(terms.victims), terms, now_ms)
+                self._tracked.offer(pid, places[pid], most_tracked(terms.victims), terms, now_ms)
         self._end_round(is_complete=pids is not None)
 
     def _begin_round(self, terms: Terms, now_ms: int) -> None:
         self._table.rewind()
         self._tracked.begin_round(now_ms)
-        self._round = RoundStart(now_ms, terms.room_bytes, self._tracked.gained_bytes)
+        self._census.begin(now_ms, terms.room_bytes)
+        tracked = self._tracked
+        self._round = RoundStart(
+            now_ms, terms.room_bytes, tracked.gained_bytes, tracked.shared_gained_bytes, terms.shared_bytes
+        )
 
     def _end_round(self, *, is_complete: bool) -> None:
         if is_complete:
             self._last_round = self._round
+            self._census.end()
         self._round = None
+
+    def _place(self, pid: int) -> Place:
+        """The place of a process that is offered."""
+        place = self._tracked.place(pid)
+        if place != NOWHERE:
+            self._census.saw(pid, place[1])
+        return place
 
     def _offer(self, pid: int, terms: Terms, now_ms: int) -> int:
         """Offer a process to be tracked; returns the cost."""
-        place = self._tracked.place(pid)
+        place = self._place(pid)
         if place == NOWHERE:
             return _COST_OF_A_PLACE
-        needed_a_look = self._tracked.offer(pid, place, _most(terms.victims), terms, now_ms)
+        needed_a_look = self._tracked.offer(pid, place, most_tracked(terms.victims), terms, now_ms)
         return _COST_OF_A_PLACE + (_COST_OF_A_CLOSE_LOOK if needed_a_look else 0)
 
 
 def _asks_for_commands(victims: Victims) -> bool:
     tables = (victims.prefer, victims.avoid, victims.never, victims.only)
     return any(table.commands for table in tables)
-
-
-def _most(victims: Victims) -> int:
-    """How many are tracked. With rules a smaller process may come first, and a command line may protect the largest."""
-    order_changes = victims.prefer != NOTHING or victims.avoid != NOTHING
-    has_rules = order_changes or bool(victims.never.commands or victims.only.commands)
-    return _MOST_TRACKED_WITH_RULES if has_rules else _MOST_TRACKED

@@ -6,6 +6,7 @@ from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.rules.protection import Protection
 
 from ..sensing.reading import Reading
+from .books import Shortfall
 from .settings import Victims
 
 
@@ -14,7 +15,10 @@ class Terms(NamedTuple):
 
     `total_bytes`: memory and swap, of which oom_score_adj takes its thousandths. `room_bytes`: how much of it is left.
     `filled_bytes`: how much of it was lost, to whomever, while the processes were seen to gain what they have gained.
-    `broken`: control groups that hold somebody who is protected, so that nobody in them dies with the others.
+    `needed_bytes`: what must come back for the shortage to be over; 0: it is not known, and no family is looked for.
+    `broken`: control groups that hold a protected process, so that none in them dies with the others. `shared_bytes`:
+    shared memory that no file of a tmpfs explains, so that the death of a process may free it. `books`: deaths that
+    brought less than was claimed.
     """
 
     victims: Victims
@@ -25,6 +29,9 @@ class Terms(NamedTuple):
     room_bytes: int = 0
     filled_bytes: int = 0
     broken: frozenset[str] = frozenset()
+    shared_bytes: int = 0
+    books: tuple[Shortfall, ...] = ()
+    needed_bytes: int = 0
 
 
 class Rules(NamedTuple):
@@ -41,4 +48,9 @@ class Rules(NamedTuple):
 
 def terms_at(reading: Reading, rules: Rules) -> Terms:
     """The terms of a ranking at this reading."""
-    return Terms(*rules, total_bytes=reading.ram + reading.swap_total, room_bytes=reading.room_bytes)
+    return Terms(
+        *rules,
+        total_bytes=reading.ram + reading.swap_total,
+        room_bytes=reading.room_bytes,
+        shared_bytes=reading.shared_by_processes,
+    )

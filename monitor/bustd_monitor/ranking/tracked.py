@@ -15,10 +15,15 @@ from ..sensing.process_table import ProcessTable
 from ..sensing.processes import COMMAND_BYTES, TOO_LONG, CommandLine, Process
 from . import growth
 from .growth import Samples
+from .settings import NOTHING, Victims
 from .terms import Terms
 from .what_may_die import Spared, protection
 
+_MOST_TRACKED, _MOST_TRACKED_WITH_RULES = 32, 128
+"""By each of the two measures. A rule of `prefer` can bring a process from far down to the top."""
 _MOST_SPARED = 16
+_WORTH_COMPARING_BYTES = 4 * 2**20
+"""Below this it makes no difference whether a new process holds copies of its parent's memory."""
 _MOVED_BYTES = 4 * 2**20
 """A smaller change does not alter the order, and the memory of any program varies by less than this all the time."""
 
@@ -32,12 +37,16 @@ NOWHERE: Place = (0, 0)
 
 
 class TrackedProcess(NamedTuple):
-    """`place`: when it was last offered or read. `samples`: what it held. `command` None: not known yet."""
+    """`place`: when it was last offered or read. `samples`: what it held. `command` None: not known yet.
+
+    `shared_samples`: what it mapped of shared memory; none as long as that is nothing.
+    """
 
     process: Process
     place: Place
     samples: Samples = ()
     command: CommandLine | None = None
+    shared_samples: Samples = ()
 
 
 class Tracked:
@@ -55,6 +64,8 @@ class Tracked:
         self._round_began_ms = 0
         self.gained_bytes = 0
         """Bytes that the tracked processes were seen to gain since the start, less what they lost: a running total."""
+        self.shared_gained_bytes = 0
+        """The same of what they map of shared memory, in which each counts what others map too."""
 
     def pids(self) -> list[int]:
         """The PIDs of the tracked processes."""
@@ -139,9 +150,11 @@ class Tracked:
         process = self._table.read(pid, place[0])
         if process is not None and process.start_ticks == tracked.process.start_ticks:
             self.gained_bytes += process.held_bytes - tracked.process.held_bytes
+            self.shared_gained_bytes += process.shared_bytes - tracked.process.shared_bytes
             self._tracked[pid] = self._seen(tracked._replace(place=place), process, now_ms)
             return
         self.gained_bytes -= tracked.process.held_bytes
+        self.shared_gained_bytes -= tracked.process.shared_bytes
         if process is None:
             del self._tracked[pid]
         else:
@@ -168,6 +181,7 @@ class Tracked:
         seen = self._seen(tracked, tracked.process, now_ms)
         if self._table.age_ms(tracked.process) < now_ms - self._round_began_ms:
             self.gained_bytes += seen.process.gained_bytes
+            self.shared_gained_bytes += seen.process.shared_gained_bytes
         self._tracked[tracked.process.pid] = seen
 
     def _find_least(self, most: int) -> list[int]:
@@ -185,8 +199,26 @@ class Tracked:
             tracked = tracked._replace(command=None)
         held, age_ms = process.held_bytes, self._table.age_ms(process)
         gained = growth.gained_bytes(tracked.samples, now_ms, held, age_ms)
-        process = _known_by(process._replace(gained_bytes=gained), tracked.command)
-        return tracked._replace(process=process, samples=growth.sampled(tracked.samples, now_ms, held))
+        if growth.is_new(tracked.samples, now_ms, age_ms):
+            gained = self._own_bytes(process)
+        shared, shared_samples, shared_gained = process.shared_bytes, tracked.shared_samples, 0
+        if shared or shared_samples:
+            shared_gained = growth.gained_bytes(shared_samples, now_ms, shared, age_ms)
+            shared_samples = growth.sampled(shared_samples, now_ms, shared)
+        process = process._replace(gained_bytes=gained, shared_gained_bytes=shared_gained)
+        samples = growth.sampled(tracked.samples, now_ms, held)
+        known = _known_by(process, tracked.command)
+        return tracked._replace(process=known, samples=samples, shared_samples=shared_samples)
+
+    def _own_bytes(self, process: Process) -> int:
+        """What a new process holds beyond what its parent holds: a fork copies no page, and to write one is no leak."""
+        if process.held_bytes < _WORTH_COMPARING_BYTES or process.parent <= 1:
+            return process.held_bytes
+        tracked = self._tracked.get(process.parent)
+        parent = tracked.process if tracked is not None else self._table.read(process.parent, 0)
+        if parent is None or parent.program_bytes != process.program_bytes or parent.start_ticks > process.start_ticks:
+            return process.held_bytes
+        return max(process.held_bytes - parent.held_bytes, 0)
 
     def _spare(self, spared: Spared) -> None:
         """Remember it among the largest of the spared."""
@@ -212,3 +244,10 @@ def _known_by(process: Process, command: CommandLine | None) -> Process:
 
 def _is_far(place: Place, from_place: Place) -> bool:
     return place[0] != from_place[0] or abs(place[1] - from_place[1]) >= _MOVED_BYTES
+
+
+def most_tracked(victims: Victims) -> int:
+    """How many are tracked. With rules a smaller process may come first, and a command line may protect the largest."""
+    order_changes = victims.prefer != NOTHING or victims.avoid != NOTHING
+    has_rules = order_changes or bool(victims.never.commands or victims.only.commands)
+    return _MOST_TRACKED_WITH_RULES if has_rules else _MOST_TRACKED

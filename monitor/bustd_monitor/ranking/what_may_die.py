@@ -42,6 +42,7 @@ class Cause(Enum):
     RUNS_AWAY = "it has gained more than all others together"
     RUNS_AWAY_WITH_UNIT = "its unit has gained more than all others together, and it grows"
     GAINED = "what it has gained recently counts again"
+    COPIED = "a forked child has copies of its memory, which stay when it dies"
     OOM_SCORE_ADJ = "its oom_score_adj"
     PREFERRED = "a rule says that it should rather die"
     AVOIDED = "a rule, or systemd, says that it should rather live"
@@ -153,6 +154,11 @@ def _omitted(process: Process, _terms: Terms) -> str | None:
     return "" if process.preference == OMIT else None
 
 
+def _copied(process: Process, _terms: Terms) -> Move | None:
+    """Where others die with it, the child is mostly among them: then ranking.order gives this no copies."""
+    return Move(Cause.COPIED, -process.copied_bytes) if process.copied_bytes else None
+
+
 def _adjusted(process: Process, terms: Terms) -> Move | None:
     """oom_score_adj moves by thousandths of memory and swap, as in the kernel, but at most by adj_percent of them."""
     most = terms.victims.adj_percent * 10
@@ -208,6 +214,9 @@ TABLE = (
         "Of those that are left the one that holds most dies first. What it gained in the last ten seconds counts "
         "again, and all that it holds counts three times if it gained more than all others together.",
         cause=Cause.GAINED, applied_by="ranking.order.rank"),
+    Ground("forked copies",
+        "Memory of which a forked child has a copy does not count where the process dies without the child: it stays.",
+        cause=Cause.COPIED, moves=_copied),
     Ground("oom_score_adj",
         "It moves the place by thousandths of memory and swap, and by no more than victims.adj_percent of them.",
         cause=Cause.OOM_SCORE_ADJ, moves=_adjusted),
@@ -225,6 +234,10 @@ TABLE = (
         "A process that holds less than this share of what is missing is left out where another holds as much. Its "
         "oom_score_adj never puts a process that can't end the shortage before one that can.",
         applied_by="deciding.worth_killing.worth_asking_for"),
+    Ground("one of many hands",
+        "Where no single process runs away, small processes of one parent or one name that gained more than all others "
+        "together die as one, and count as one. A process that is spared or avoided is none of them.",
+        applied_by="ranking.family_search.FamilySearch"),
     Ground("victims.scope",
         "The leader of the session does not die with the victim, nor does a process that is spared, nor one that is "
         "avoided where the victim is not: then the victim dies alone.",

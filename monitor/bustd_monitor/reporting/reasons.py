@@ -12,10 +12,18 @@ from ..ranking.what_may_die import Cause, Move, Shield, Spared
 
 def place(candidate: Candidate) -> str:
     """What its death gives back, and what moves it up or down from there."""
+    if candidate.family is not None:
+        first = f"one of {members(candidate)}, that die as one"
+        return ", ".join([first, *(_moved(move, candidate) for move in candidate.moves)])
     whole = candidate.process.whole
     where = f" in {printable(whole)} ({candidate.known} known)" if candidate.scope is Scope.CGROUP else ""
+    stubborn = " and can't be ended by SIGTERM" if candidate.process.ignores_sigterm else ""
+    twin = f" together with {candidate.process.twin_pid}" if candidate.process.twin_pid else ""
     return ", ".join(
-        [f"holds {size(candidate.held_bytes)}{where}", *(_moved(move, candidate) for move in candidate.moves)]
+        [
+            f"holds {size(candidate.held_bytes)}{where}{twin}{stubborn}",
+            *(_moved(move, candidate) for move in candidate.moves),
+        ]
     )
 
 
@@ -27,6 +35,20 @@ def ending(candidate: Candidate, signal: Signal) -> str:
     if signal is Signal.KILL:
         return f"systemd counts {service} as failed, so Restart=on-failure brings it back"
     return f"systemd counts {service} as ended well, so Restart=on-failure does not bring it back"
+
+
+def members(candidate: Candidate) -> str:
+    """A family in words: how many, of which name or parent, what they hold together, and what else dies with them."""
+    family = candidate.family
+    assert family is not None, "only of a candidate that dies with its family"
+    kinship, parent = family.kinship, printable(family.parent_comm) or "a parent"
+    whose = f" of {parent} (PID {kinship.parent})" if kinship.parent else ""
+    what = f"{candidate.known} processes named {printable(kinship.comm)}{whose}"
+    count = len(family.others) + 1
+    also = " and the parent, which forks them again" if count > candidate.known else ""
+    whole = candidate.process.whole if candidate.scope is Scope.CGROUP else "their process group"
+    rest = f", and everything else in {printable(whole)}" if family.is_whole else ""
+    return f"{what}{also}, {size(candidate.held_bytes)} together{rest}"
 
 
 def left_out(spared: Spared) -> str:
@@ -48,6 +70,7 @@ _MOVED_BY = {
     Cause.RUNS_AWAY: "runs away",
     Cause.RUNS_AWAY_WITH_UNIT: "runs away with its unit",
     Cause.GAINED: "gained recently",
+    Cause.COPIED: "copied by a child",
     Cause.PREFERRED: "preferred by ",
     Cause.AVOIDED: "avoided by ",
 }

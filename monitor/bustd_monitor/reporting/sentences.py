@@ -11,13 +11,25 @@ from bustd_shared import __version__
 from bustd_shared.daemon.log import printable
 
 from ..conditions.table import Conditions, grounds, switched_on
-from ..deciding.actions import Ask, Basis, CannotKill, Escalate, News, NothingGrows, NoVictim
+from ..deciding.actions import (
+    Ask,
+    Basis,
+    CannotKill,
+    Escalate,
+    KernelKilled,
+    LessCameBack,
+    News,
+    NothingGrows,
+    NoVictim,
+    SwapWent,
+)
 from ..deciding.stages import Stage
 from ..deciding.worth_killing import Relief
+from ..ranking.order import Candidate
 from ..ranking.what_may_die import Shield, Spared
 from ..sensing.processes import SHORT_COMMAND_BYTES, Process
 from ..sensing.reading import Reading
-from . import reasons
+from . import reasons, unheld
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
@@ -87,18 +99,23 @@ def choice(ask: Ask, conditions: Conditions, boottime_s: float | None = None) ->
     """The condition, the numbers, the victim, and which processes would have been next."""
     assert ask.basis is not None, "only the first choice of a ranking has this line"
     chosen, reading = ask.candidate, ask.basis.seen.reading
-    others = ", ".join(
-        f"{other.process.pid} ({printable(other.process.comm)}, {size(other.process.held_bytes)})"
-        for other in ask.runners_up
-    )
+    others = ", ".join(_runner_up(other) for other in ask.runners_up)
     beyond = grounds(ask.finding, ask.basis.seen, conditions)
     ending = reasons.ending(chosen, ask.finding.signal)
-    remarks = "".join(f"; {words}" for words in (beyond, relief(ask.basis), ending) if words)
+    remarks = "".join(
+        f"; {words}" for words in (beyond, relief(ask.basis), unheld.grew(ask.basis.filled), ending) if words
+    )
     return (
         f"{ask.finding.name} fires: {readings(reading)}; SIG{ask.finding.signal.name} for "
         f"{victim(chosen.process, boottime_s)}, "
         f"{reasons.place(chosen)}; after it {others or 'none'}{remarks}"
     )
+
+
+def _runner_up(other: Candidate) -> str:
+    if other.family is not None:
+        return reasons.members(other)
+    return f"{other.process.pid} ({printable(other.process.comm)}, {size(other.process.held_bytes)})"
 
 
 def relief(basis: Basis) -> str:
@@ -114,8 +131,17 @@ def news(said: News) -> str:
     """What a decision says beside a choice."""
     if isinstance(said, NoVictim):
         return _what_fills_memory(said)
+    if isinstance(said, SwapWent):
+        return unheld.swap_went(said.before, said.now)
+    if isinstance(said, KernelKilled):
+        return unheld.kernel_killed(said.killed)
     if isinstance(said, NothingGrows):
         return "memory fills up, and no process worth killing grows: what takes it is no program (a tmpfs, perhaps)"
+    if isinstance(said, LessCameBack):
+        return (
+            f"{said.process.pid} ({printable(said.process.comm)}) has given back {size(said.came_back_bytes)} of "
+            f"{size(said.claimed_bytes)}: others of its name, parent and size count by that for ten minutes"
+        )
     if isinstance(said, CannotKill):
         return f"CANNOT PROTECT THIS MACHINE: the killer says {said.reason.name.lower()}"
     return "the second look at the readings finds no shortage any more: no process is killed"
@@ -143,10 +169,14 @@ def _what_fills_memory(said: NoVictim) -> str:
         process = largest.process
         held = f"{process.pid} ({printable(process.comm)}) with {size(largest.held_bytes)}"
         nobody = f"NOBODY WORTH KILLING: the largest that may be is {held}"
+    if said.is_second:
+        nobody += "; a process died for this within the last minute and did not grow either"
     anonymous = max(reading.total - reading.available, 0)
+    grew = unheld.grew(said.filled)
     return (
         f"memory is short and there is {nobody}; of {size(reading.ram)}, tmpfs and shared memory hold "
         f"{size(reading.shared)}, huge pages {size(reading.hugetlb)}, all programs {size(anonymous)}"
+        + (f"; {grew}" if grew else "")
     )
 
 

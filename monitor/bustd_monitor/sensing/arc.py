@@ -1,10 +1,16 @@
-"""The cache of ZFS (ARC), which MemAvailable leaves out: ZFS frees what is above the cache's minimum on demand."""
+"""The cache of ZFS (ARC), which MemAvailable leaves out: ZFS frees what is above the cache's minimum on demand.
+
+Not always: while programs stall and the cache does not shrink, it is not available.
+"""
 
 from __future__ import annotations
 
 from .held_file import HeldFile
 
 _ARCSTATS_BYTES = 16_384
+_JUDGED_MS = 2000
+_SHRINKS_BY = 64
+"""A cache that shrinks shrinks by this part of it at least, in the time in which it is judged."""
 
 
 def parse_arcstats(data: bytes) -> int:
@@ -25,10 +31,25 @@ class Arc:
 
     def __init__(self, proc: str = "/proc") -> None:
         self._arcstats = HeldFile(f"{proc}/spl/kstat/zfs/arcstats", _ARCSTATS_BYTES)
+        self._is_stuck = False
+        self._marked: tuple[int, int] | None = None
 
     def reclaimable_bytes(self) -> int:
         """Bytes that ZFS would free."""
         return parse_arcstats(self._arcstats.read()) if self._arcstats.is_open else 0
+
+    def available_bytes(self, now_ms: int, *, is_stalling: bool) -> int:
+        """The same, but 0 while programs stall and it does not shrink. `now_ms` is monotonic."""
+        amount = self.reclaimable_bytes()
+        if not is_stalling or not amount:
+            self._marked, self._is_stuck = None, False
+        elif self._marked is None:
+            self._marked = (now_ms, amount)
+        elif now_ms - self._marked[0] >= _JUDGED_MS:
+            before = self._marked[1]
+            self._is_stuck = amount > before - before // _SHRINKS_BY
+            self._marked = (now_ms, amount)
+        return 0 if self._is_stuck else amount
 
     def close(self) -> None:
         """Close the file."""

@@ -9,6 +9,7 @@ from bustd_shared.kernel.cgroup_memory import GroupFiles, GroupMemory
 from .quick_look import QuickLook
 from .reading import Reading, Refaults
 from .sensor import Sensor, Unreadable
+from .tmpfs import Tmpfs
 
 
 class GroupSensor:
@@ -27,6 +28,7 @@ class GroupSensor:
         if first is None:
             self._files.close()
             raise Unreadable(self._gone)
+        self._tmpfs = Tmpfs(proc)
         self.pressure_trouble = "" if first.pressure else f"{pressure_path(root, group)} can't be read"
         """Why there is no PSI, "" if there is."""
 
@@ -37,7 +39,7 @@ class GroupSensor:
         """
         memory = self._files.read(enough_free_percent)
         if memory is not None:
-            return reading_of(memory)
+            return reading_of(memory, self._tmpfs.held_bytes() if memory.stat is not None and memory.stat.shared else 0)
         if not self._files.is_there:
             raise Unreadable(self._gone)
         return None
@@ -45,6 +47,7 @@ class GroupSensor:
     def close(self) -> None:
         """Close the files."""
         self._files.close()
+        self._tmpfs.close()
 
 
 AnySensor = Sensor | GroupSensor
@@ -79,11 +82,14 @@ def pressure_path(root: str, group: str) -> str:
     return f"{root}{group.rstrip('/')}/memory.pressure"
 
 
-def reading_of(memory: GroupMemory) -> Reading:
-    """The group in the terms of a machine: its RAM is the limit that is nearest."""
+def reading_of(memory: GroupMemory, tmpfs: int = 0) -> Reading:
+    """The group in the terms of a machine: its RAM is the limit that is nearest.
+
+    `tmpfs`: what every tmpfs holds that can be seen from here. Whether it is charged to this group is not known.
+    """
     meminfo, stat = memory.meminfo, memory.stat
     available = meminfo.available or 0
-    total = max(available + meminfo.anonymous, 1)
+    total = meminfo.user_space
     if stat is None:
         return Reading(meminfo.total, meminfo.free, total, available, 0, 0, None, is_whole=False)
     return Reading(
@@ -99,4 +105,5 @@ def reading_of(memory: GroupMemory) -> Reading:
         shared=stat.shared,
         hugetlb=0,
         refaults=Refaults(stat.refaults_anonymous, stat.refaults_file, stat.reclaimed),
+        tmpfs=min(tmpfs, stat.shared),
     )

@@ -22,11 +22,13 @@ class Members:
     """The members of one kill, which can be listed again when its victim has exited.
 
     `pid`: the victim. `group`: its process group and session, (0, 0) for none. `path`: the control group that dies with
-    it, "" for none.
+    it, "" for none. `only`: of the process group only this process, None for all.
     """
 
-    def __init__(self, pid: int, group: tuple[int, int], hierarchy: str, path: str, proc: str) -> None:
-        self._pid, self._group, self._path = pid, group, path
+    def __init__(
+        self, pid: int, group: tuple[int, int], hierarchy: str, path: str, proc: str, only: Member | None = None
+    ) -> None:
+        self._pid, self._group, self._path, self._only = pid, group, path, only
         self._hierarchy, self._proc = hierarchy, proc
         self._victims_membership = b""
         if group != (0, 0):
@@ -34,6 +36,11 @@ class Members:
                 self._victims_membership = self._membership(pid)
             except OSError:  # EMFILE, ENFILE: the victim dies alone
                 self._group = (0, 0)
+
+    @property
+    def proc(self) -> str:
+        """The procfs that it lists."""
+        return self._proc
 
     def listed(self) -> list[Member]:
         """Those that live now, without the victim. None for scope PROCESS, and where there is no descriptor to list."""
@@ -51,6 +58,8 @@ class Members:
         None where that leader lives on in the very group: then the group is no job of a shell's, but everything that
         was started in the session without one, as by a compositor.
         """
+        if self._only is not None:
+            return [self._only] if self._read(self._only[0]) == self._only else []
         leader = self._group[1]
         if self._group[0] == leader != self._pid and self._read(leader) is not None and self._is_beside(leader):
             return []
@@ -80,12 +89,13 @@ class MemberReader:
 
     def of(self, process: Process, scope: Scope) -> Members:
         """The members that die with this process: what its group is is read now, and who is in it when it is listed."""
-        group, path = (0, 0), ""
+        group, path, only = (0, 0), "", None
         if scope is Scope.CGROUP and self._hierarchy:
             path = process.whole
         elif scope is Scope.GROUP:
             group = self._group_of(process)
-        return Members(process.pid, group, self._hierarchy, path, self._proc)
+            only = (process.twin_pid, process.twin_ticks) if process.twin_pid else None
+        return Members(process.pid, group, self._hierarchy, path, self._proc, only)
 
     def largest(self, members: list[Member], count: int) -> list[int]:
         """The PIDs of so many that have the most resident memory, the largest first."""

@@ -10,15 +10,24 @@ class Unfreeable(NamedTuple):
     """Memory that no death of a process frees, in bytes.
 
     `shared`: tmpfs and shared memory (Shmem). `hugetlb`: what is set aside for huge pages, used or not (Hugetlb).
+    `kernel`: what the kernel holds and can't reclaim (SUnreclaim, KernelStack, Percpu). `page_tables` (PageTables) go
+    with their process.
     """
 
     shared: int
     hugetlb: int
+    kernel: int
+    page_tables: int
 
 
 def parse_unfreeable(data: bytes) -> Unfreeable:
     """Parse /proc/meminfo (proc_meminfo(5)); a missing line counts as 0."""
-    return Unfreeable(field_bytes(data, b"Shmem:") or 0, field_bytes(data, b"Hugetlb:") or 0)
+
+    def amount(name: bytes) -> int:
+        return field_bytes(data, name) or 0
+
+    kernel = amount(b"SUnreclaim:") + amount(b"KernelStack:") + amount(b"Percpu:")
+    return Unfreeable(amount(b"Shmem:"), amount(b"Hugetlb:"), kernel, amount(b"PageTables:"))
 
 
 def parse_swappable(data: bytes) -> int:

@@ -11,6 +11,7 @@ from bustd_shared.kernel import cgroup_paths, cgroups
 
 from . import group_members, processes
 from .command_lines import CommandLines
+from .kin import Kin, read_kin
 from .preferences import preference
 from .processes import CommandLine, Process
 
@@ -110,6 +111,10 @@ class ProcessTable:
             group = self._groups[process.cgroup] = self._read_group(process.cgroup)
         return process._replace(**group._asdict())
 
+    def kin(self, pid: int) -> Kin | None:
+        """Where it comes from; None if it is gone."""
+        return read_kin(pid, self._proc)
+
     def members(self, whole: str) -> list[int]:
         """The PIDs in a control group and below it; none where no descriptor is left to list them."""
         try:
@@ -129,7 +134,7 @@ class ProcessTable:
         """Wait until they are read, at most this many milliseconds."""
         self._commands.wait(most_ms)
 
-    def age_ms(self, process: Process) -> int:
+    def age_ms(self, process: Process | Kin) -> int:
         """How long ago it was started, by CLOCK_BOOTTIME, in which start times are counted."""
         return int(time.clock_gettime(time.CLOCK_BOOTTIME) * 1000) - process.start_ticks * 1000 // _TICKS_PER_SECOND
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 
 from bustd_shared.daemon.record import NamedTuple
-from bustd_shared.kernel import cgroup_paths, process
+from bustd_shared.kernel import cgroup_paths, process, procfs
 from bustd_shared.rules.protection import is_system
+
+from .traits import parse_traits
 
 _SMALL_BYTES = 128
 COMMAND_BYTES = 128 * 1024
@@ -30,13 +32,18 @@ class CommandLine(NamedTuple):
 
 
 class Process(NamedTuple):
-    """What ranking knows of a process. `held_bytes` is anonymous memory plus swap: what its death gives back.
+    """What ranking knows of a process. `held_bytes` is what its death gives back: private memory, swap, page tables.
 
-    `gained_bytes`: by how much that has grown over the last ten seconds, which ranking.tracked fills in. `cgroup`: its
-    path in the unified hierarchy. `whole`: the control group that may die with it, "" if none may; `is_indivisible`:
-    and must. `preference`: what ManagedOOMPreference= asks for it (sensing.preferences). `is_system`: all its uids are
-    below 1000. `command_trouble`: why `command` is not the whole command line, "" if it is. `parent`: the PID of its
-    parent, 0 if that is not known.
+    `shared_bytes` is what it maps of shared memory beside that; ranking.accounting moves into `held_bytes` what of it
+    counts for this process. `gained_bytes`, `shared_gained_bytes`: by how much these have grown over the last ten
+    seconds, which ranking.tracked fills in. `cgroup`: its path in the unified hierarchy. `whole`: the control group
+    that may die with it, "" if none may; `is_indivisible`: and must. `preference`: what ManagedOOMPreference= asks for
+    it (sensing.preferences). `is_system`: all its uids are below 1000. `command_trouble`: why `command` is not the
+    whole command line, "" if it is. `parent`, `group` and `session`: PIDs, 0 where they are not known. For
+    `program_bytes`, `ignores_sigterm` and `memory_print` see sensing.traits. `copied_bytes`: what of `held_bytes` a
+    forked child has too, so that it stays when this process dies alone. `twin_pid`, `twin_ticks`: PID and start time of
+    a process that has the same memory (CLONE_VM) and must die with it, 0 if there is none. ranking.accounting fills
+    these in.
     """
 
     pid: int
@@ -55,7 +62,17 @@ class Process(NamedTuple):
     preference: str = ""
     is_system: bool = True
     command_trouble: str = NOT_ASKED
+    shared_bytes: int = 0
+    shared_gained_bytes: int = 0
     parent: int = 0
+    group: int = 0
+    session: int = 0
+    program_bytes: int = 0
+    ignores_sigterm: bool = False
+    memory_print: int = 0
+    copied_bytes: int = 0
+    twin_pid: int = 0
+    twin_ticks: int = 0
 
 
 def oom_score(pid: int, proc: str = "/proc") -> int:
@@ -82,8 +99,15 @@ def read_process(pid: int, oom_score: int, proc: str = "/proc", group: str = "")
     None also for a thread that is not a leader, for a kernel thread, and for a process outside the control group
     `group` (no process is outside ""). `oom_score` goes into the record.
     """
+    told = b""
+
+    def parse(status: bytes) -> procfs.Status | None:
+        nonlocal told
+        told = status
+        return procfs.parse_status(status)
+
     try:
-        entry = _read_entry(pid, proc)
+        entry = _read_entry(pid, proc, parse)
     except OSError:  # no descriptor is left
         return None
     if entry is None:
@@ -95,14 +119,28 @@ def read_process(pid: int, oom_score: int, proc: str = "/proc", group: str = "")
         return None
     uid, adj, held_bytes = status.uid, entry.oom_score_adj, status.held_bytes
     who = pid, stat.start_ticks, uid, stat.comm, entry.unit
-    found = Process(*who, oom_score, adj, held_bytes, cgroup=entry.cgroup, parent=stat.parent)
-    return found if is_system(status.uids) else found._replace(is_system=False)
+    traits = parse_traits(told)
+    return Process(
+        *who,
+        oom_score,
+        adj,
+        held_bytes,
+        cgroup=entry.cgroup,
+        is_system=is_system(status.uids),
+        shared_bytes=status.shared_bytes,
+        parent=max(stat.parent, 0),
+        group=max(stat.group, 0),
+        session=max(stat.session, 0),
+        program_bytes=traits.program_bytes,
+        ignores_sigterm=traits.ignores_sigterm,
+        memory_print=traits.memory_print,
+    )
 
 
-def _read_entry(pid: int, proc: str) -> process.ProcEntry | None:
+def _read_entry(pid: int, proc: str, parse: process.Parse) -> process.ProcEntry | None:
     """What /proc shows, looked at again where a leader is a zombie and no thread with memory was found beside it."""
     for _ in range(_MOST_LOOKS):
-        entry = process.read_process(pid, proc)
+        entry = process.read_process(pid, proc, parse)
         if entry is None or entry.status.held_bytes is not None or entry.stat.state != b"Z" or entry.stat.is_dead:
             break
     return entry

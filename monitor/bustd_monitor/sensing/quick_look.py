@@ -9,6 +9,7 @@ from bustd_shared.kernel.procfs import field_bytes
 
 from .arc import Arc
 from .held_file import HeldFile
+from .protected import Protected
 from .sysinfo import read_free_bytes
 
 _FIRST_LINES_BYTES = 128
@@ -21,17 +22,22 @@ class QuickLook:
     `sysinfo_is_usable` False: under lxcfs free memory is another machine's, and only `available_bytes` makes sense.
     """
 
-    def __init__(self, meminfo: HeldFile, arc: Arc, watermark_bytes: int, *, sysinfo_is_usable: bool) -> None:
+    def __init__(
+        self, meminfo: HeldFile, arc: Arc, protected: Protected, watermark_bytes: int, *, sysinfo_is_usable: bool
+    ) -> None:
         self._meminfo = meminfo
         self._arc = arc
-        self._watermark_bytes = watermark_bytes
+        self._protected = protected
+        self.watermark_bytes = watermark_bytes
         self.sysinfo_is_usable = sysinfo_is_usable
 
     def free_bytes(self) -> int:
         """Free memory above the watermarks (sysinfo), which is available in any case."""
-        return read_free_bytes() - self._watermark_bytes
+        return read_free_bytes() - self.watermark_bytes
 
     def available_bytes(self) -> int:
-        """MemAvailable and what ZFS would free, as in a reading; -1 if /proc/meminfo can't be understood."""
+        """MemAvailable and what ZFS would free, less what is held back; -1 if /proc/meminfo can't be understood."""
         available = field_bytes(self._meminfo.read(_FIRST_LINES_BYTES), b"MemAvailable:")
-        return -1 if available is None else available + self._arc.reclaimable_bytes()
+        if available is None:
+            return -1
+        return max(available - self._protected.held.by_low, 0) + self._arc.reclaimable_bytes()

@@ -27,10 +27,11 @@ class _Raw(ctypes.Structure):
 
 
 class Sysinfo(NamedTuple):
-    """Total and free memory in bytes. sysinfo(2) does not tell what could be reclaimed."""
+    """Total and free memory in bytes, and the size of swap. sysinfo(2) does not tell what could be reclaimed."""
 
     total: int
     free: int
+    swap_total: int = 0
 
 
 _raw = _Raw()
@@ -41,7 +42,8 @@ _call = ctypes.CDLL(None).sysinfo
 def read_sysinfo() -> Sysinfo:
     """A reading of this moment. sysinfo(2) can't fail with a valid buffer."""
     _call(_reference)
-    return Sysinfo(_raw.totalram * _raw.mem_unit, _raw.freeram * _raw.mem_unit)
+    unit = _raw.mem_unit
+    return Sysinfo(_raw.totalram * unit, _raw.freeram * unit, _raw.totalswap * unit)
 
 
 def read_free_bytes() -> int:

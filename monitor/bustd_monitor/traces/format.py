@@ -25,10 +25,11 @@ from .framing import CUT, framed, next_frame
 from .records import Entry, Plain, TraceError, changed, changes, flat, names, restorer
 
 MAGIC, VERSION = "bustd-trace", 1
-MOST_ENTRIES = 1024
+MOST_ENTRIES = 4096
 """In one table. The recorder records far fewer."""
 MOST_MS = 400 * 86_400_000
 _READING, _TABLE = 1, 2
+_NOTICEABLE_PART = 8
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -137,6 +138,7 @@ class Decoder:
         if "process.pid" not in self._entry_names:
             raise TraceError("its records have no process.pid")
         self._pid_place = self._entry_names.index("process.pid")
+        self._tells_shared = "process.shared_bytes" in self._entry_names
         self._at_ms = 0
         self._reading: list[Plain] = [None] * len(self._reading_names)
         self._entries: dict[int, list[Plain]] = {}
@@ -201,9 +203,20 @@ class Decoder:
         if not 1 <= pid <= limits.PID_MAX or pid in self._entries:
             raise TraceError("a PID that is impossible, or in the table twice")
         process = entry.process
+        if not self._tells_shared:
+            process = process._replace(shared_bytes=_shared_at_least(entry, self.header.ram))
         start_ticks = process.start_ticks * _TICKS_PER_SECOND // self.header.ticks_per_second
         self._entries[pid] = values
         self._restored[pid] = entry._replace(process=process._replace(start_ticks=start_ticks))
+
+
+def _shared_at_least(entry: Entry, ram: int) -> int:
+    """What a process of an older trace maps of shared memory, which that does not tell: 0 unless it is a large part.
+
+    What is resident and not its own is shared memory or files. No program maps an eighth of RAM of files for long.
+    """
+    rest = max(entry.resident_bytes - entry.process.held_bytes, 0)
+    return rest if rest * _NOTICEABLE_PART >= ram else 0
 
 
 def _header(fields: list[object], values: list[object]) -> Header:

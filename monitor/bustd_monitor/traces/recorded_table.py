@@ -6,6 +6,7 @@ import os
 
 from bustd_shared.kernel.cgroup_paths import is_member
 
+from ..sensing.kin import Kin
 from ..sensing.processes import NOT_ASKED, CommandLine, Process
 from .format import Header, Listed
 from .records import Entry
@@ -79,6 +80,14 @@ class RecordedTable:
         entry = self._entries.get(pid)
         return entry.process._replace(oom_score=score, command="", command_trouble=NOT_ASKED) if entry else None
 
+    def kin(self, pid: int) -> Kin | None:
+        """Where it comes from, as far as that was recorded; None if it is gone."""
+        entry = self._entries.get(pid)
+        if entry is None:
+            return None
+        process = entry.process
+        return Kin(pid, process.start_ticks, process.comm, process.parent, process.group, process.session)
+
     def members(self, whole: str) -> list[int]:
         """The PIDs of the recorded processes in the control group and below it."""
         return [pid for pid, entry in self._entries.items() if is_member(entry.process.cgroup, whole)]
@@ -96,6 +105,6 @@ class RecordedTable:
             return CommandLine(entry.process.command if entry else "")
         return CommandLine(entry.process.command, entry.process.command_trouble)
 
-    def age_ms(self, process: Process) -> int:
+    def age_ms(self, process: Process | Kin) -> int:
         """How long before the replay's time it was started."""
         return self._boot_ms + self._at_ms - process.start_ticks * 1000 // _TICKS_PER_SECOND

@@ -18,7 +18,7 @@ from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.kernel.pressure import MemoryPressure
 
 from ..sensing.processes import Process
-from ..sensing.reading import Reading, Refaults
+from ..sensing.reading import Reading, Refaults, Unlimited
 
 Plain = int | float | str | bytes | None
 
@@ -34,17 +34,21 @@ class Entry(NamedTuple):
     resident_bytes: int = 0
 
 
-NESTED: dict[str, Any] = {"pressure": MemoryPressure, "refaults": Refaults, "process": Process}
+NESTED: dict[str, Any] = {"pressure": MemoryPressure, "refaults": Refaults, "unlimited": Unlimited, "process": Process}
 """Fields that hold a record themselves, which may be missing as a whole (None)."""
 
 NOT_RECORDED = {
     "gained_bytes": "ranking works it out from what a process held ten seconds before, in a replay as it does live",
+    "shared_gained_bytes": "ranking works it out in the same way",
+    "copied_bytes": "ranking works it out from what a process and its parent hold",
+    "twin_pid": "ranking works it out from memory_print",
+    "twin_ticks": "ranking works it out from memory_print",
 }
 """Fields that are left out of a trace and read as their default, and why."""
 
 _KINDS: dict[str, type] = {
     field: type(default)
-    for kind in (Reading, MemoryPressure, Refaults, Process)
+    for kind in (Reading, MemoryPressure, Refaults, Unlimited, Process)
     for field, default in kind._field_defaults.items()
     if field not in NESTED
 } | {"comm": bytes, "unit": str, "some_avg10": float, "full_avg10": float}

@@ -42,7 +42,10 @@ class KillerRules(NamedTuple):
 
 
 class Kill(NamedTuple):
-    """A decision. `pid` 0: the trace has no processes, so the victim is not known."""
+    """A decision. `pid` 0: the trace has no processes, so the victim is not known.
+
+    `kin`: how many others of its family die with it, of everything in its scope.
+    """
 
     at_ms: int
     condition: str
@@ -51,11 +54,12 @@ class Kill(NamedTuple):
     start_ticks: int = 0
     comm: bytes = b""
     scope: Scope = Scope.PROCESS
+    kin: int = 0
 
     def __str__(self) -> str:
         """One line without the time."""
         victim = f"{self.pid} ({printable(self.comm)})" if self.pid else "the first of a ranking"
-        others = _DIES_WITH_IT[self.scope]
+        others = f" and {self.kin} of its kin" if self.kin else _DIES_WITH_IT[self.scope]
         return f"{self.condition}, SIG{self.signal.name} for {victim}{others}"
 
 
@@ -127,7 +131,7 @@ class Replay:
         surely = reading.free - self._header.reserve
         if surely * 100 <= reading.ram * enough_percent:
             return reading
-        return lower_bound(reading.ram, reading.free, surely)
+        return lower_bound(reading.ram, reading.free, surely, reading.swap_total)
 
     # --- what the driver wants
 
@@ -156,7 +160,9 @@ class Replay:
         """It is accepted after this reading: what the killer would have refused, no trace knows."""
         process, signal = ask.candidate.process, ask.finding.signal
         identity = (process.pid, process.start_ticks, process.comm)
-        kill = Kill(self._at_ms, ask.finding.name, signal, *identity, ask.candidate.scope)
+        family = ask.candidate.family
+        kin = 0 if family is None or family.is_whole else len(family.others)
+        kill = Kill(self._at_ms, ask.finding.name, signal, *identity, ask.candidate.scope, kin)
         self.kills.append(kill)
         grace_ms = self._rules.term_grace_ms if signal is Signal.TERM else 0
         self._flying = _Flying(kill, self._at_ms + grace_ms + self._rules.stuck_ms)

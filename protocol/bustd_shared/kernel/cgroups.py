@@ -16,7 +16,7 @@ MOST_GROUPS = 256
 """At most this many groups below a control group are listed: users can make any number, and each takes time."""
 
 MOST_MEMBERS = 1000
-"""More processes do not die together: the killer signals no more than 1024 in a minute."""
+"""Of more processes only this many die together: the killer signals no more than 1024 in a minute."""
 
 _CHUNK_BYTES = 16384
 

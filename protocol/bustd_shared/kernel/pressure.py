@@ -1,13 +1,13 @@
 """Parsers of pressure and refaults, of the machine and of control groups: bytes in, values out, no I/O.
 
-The killer asks procfs for some avg10 alone. Sources: Documentation/accounting/psi.rst, mm/workingset.c.
+Sources: Documentation/accounting/psi.rst, mm/workingset.c.
 """
 
 from __future__ import annotations
 
 from bustd_shared.daemon.record import NamedTuple
 
-from .procfs import number_after, percent
+from .procfs import number_after
 
 
 class MemoryPressure(NamedTuple):
@@ -47,7 +47,7 @@ def refaults(data: bytes) -> tuple[int, int | None]:
 def _average_and_total(line: bytes) -> tuple[float, int]:
     """avg10 and total of a line of a PSI file. Raises ValueError where one of them is missing or not a number."""
     average, total = line.partition(b" avg10=")[2], line.partition(b" total=")[2]
-    return percent(average.partition(b" ")[0]), _total(total.partition(b" ")[0])
+    return _percent(average.partition(b" ")[0]), _total(total.partition(b" ")[0])
 
 
 def _total(text: bytes) -> int:
@@ -55,3 +55,9 @@ def _total(text: bytes) -> int:
     if not text.isdigit():
         raise ValueError("not a total")
     return int(text)
+
+
+def _percent(text: bytes) -> float:
+    """A share of time, clamped to 0 to 100; 0 for `nan`. Raises ValueError for what is not a number."""
+    value = float(text)
+    return min(max(value, 0.0), 100.0) if value == value else 0.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from bustd_shared.daemon.record import NamedTuple
 
@@ -18,6 +18,7 @@ from . import cgroup_paths, procfs
 MOST_BYTES = 2**20
 """The longest file is the status of a process in 65536 groups (NGROUPS_MAX), about 720 KiB."""
 
+Parse = Callable[[bytes], procfs.Status | None]
 _CHUNK_BYTES = 16_384
 _DEEPEST_TREE = 128
 
@@ -46,8 +47,11 @@ class ProcEntry(NamedTuple):
         return cgroup_paths.parse_path(self.membership or b"")
 
 
-def read_process(pid: int, proc: str = "/proc") -> ProcEntry | None:
-    """The process of this PID, None for the id of another thread than the leader, which procfs shows too."""
+def read_process(pid: int, proc: str = "/proc", parse: Parse | None = None) -> ProcEntry | None:
+    """The process of this PID, None for the id of another thread than the leader, which procfs shows too.
+
+    `parse`: instead of procfs.parse_status. The last file that it was given is the one that counts.
+    """
     directory = f"{proc}/{pid}"
     stat = procfs.parse_stat(read_file(f"{directory}/stat") or b"")
     if stat is None:
@@ -57,9 +61,9 @@ def read_process(pid: int, proc: str = "/proc") -> ProcEntry | None:
         return None
     status = None
     if stat.state == b"Z" and not stat.is_dead and not scores_nothing(pid, adj, proc):
-        directory, status = _living_thread(directory)
+        directory, status = _living_thread(directory, parse)
     if status is None:
-        status = _read_status(directory)
+        status = _read_status(directory, parse)
     if status is None or status.tgid not in (None, pid):
         return None
     return ProcEntry(stat, adj, status, read_file(f"{directory}/cgroup"))
@@ -121,11 +125,11 @@ def read_file(path: str, most_bytes: int = MOST_BYTES) -> bytes | None:
         os.close(descriptor)
 
 
-def _read_status(directory: str) -> procfs.Status | None:
-    return procfs.parse_status(read_file(f"{directory}/status") or b"")
+def _read_status(directory: str, parse: Parse | None) -> procfs.Status | None:
+    return (parse or procfs.parse_status)(read_file(f"{directory}/status") or b"")
 
 
-def _living_thread(directory: str) -> tuple[str, procfs.Status | None]:
+def _living_thread(directory: str, parse: Parse | None) -> tuple[str, procfs.Status | None]:
     """The directory and the status of the first thread that still has memory; the leader's own and None without one."""
     try:
         threads = os.listdir(f"{directory}/task")
@@ -134,7 +138,7 @@ def _living_thread(directory: str) -> tuple[str, procfs.Status | None]:
             raise
         threads = []
     for thread in threads:
-        status = _read_status(f"{directory}/task/{thread}")
+        status = _read_status(f"{directory}/task/{thread}", parse)
         if status is not None and status.held_bytes is not None:
             return f"{directory}/task/{thread}", status
     return directory, None

@@ -45,13 +45,15 @@ class Status(NamedTuple):
     """/proc/PID/status: the effective uid, and the bytes that die with the process (None: it has no memory).
 
     `tgid`: the PID of the process that this thread belongs to; None: not told. `uids`: real, effective, saved, and of
-    the file system.
+    the file system. `shared_bytes`: what it maps of shared memory and files of tmpfs (RssShmem). Whether its death
+    frees any of that, the process alone does not show.
     """
 
     uid: int
     held_bytes: int | None
     tgid: int | None = None
     uids: tuple[int, ...] = ()
+    shared_bytes: int = 0
 
 
 class Meminfo(NamedTuple):
@@ -64,6 +66,16 @@ class Meminfo(NamedTuple):
     swap_total: int
     swap_free: int
 
+    @property
+    def user_space(self) -> int:
+        """What user space can have: available plus anonymous memory, at least 1 and at most all memory.
+
+        Programs always have anonymous memory. Where it is 0, the line is missing or another machine's (lxcfs), and it
+        is all memory.
+        """
+        whole = (self.available or 0) + self.anonymous if self.anonymous else self.total
+        return max(min(whole, self.total), 1)
+
 
 def parse_stat(data: bytes) -> Stat | None:
     """Parse /proc/PID/stat. comm may contain anything, also parentheses and newlines: it ends at the last `)`."""
@@ -72,31 +84,28 @@ def parse_stat(data: bytes) -> Stat | None:
     if not 0 < start < end or len(rest) < 20:
         return None
     try:
-        stat = Stat(
-            data[start + 1 : end],
-            rest[0],
-            parent=int(rest[1]),
-            group=int(rest[2]),
-            session=int(rest[3]),
-            flags=int(rest[6]),
-            threads=int(rest[17]),
-            start_ticks=int(rest[19]),
-        )
+        # The numbers are in the order of Stat.
+        stat = Stat(data[start + 1 : end], rest[0], *[int(rest[at]) for at in (1, 2, 3, 6, 17, 19)])
     except ValueError:
         return None
     return stat if rest[19].isdigit() and stat.start_ticks <= bounds.UINT63_MAX else None
 
 
 def parse_status(data: bytes) -> Status | None:
-    """Parse /proc/PID/status. Held bytes are RssAnon plus VmSwap: a death of the process frees no shared memory."""
+    """Parse /proc/PID/status. Held bytes are RssAnon, VmSwap and VmPTE: private memory, and its page tables.
+
+    Page tables alone can fill a machine: one byte read in each 2 MiB of untouched memory takes 4 KiB of them. This is
+    the one place that says what a process holds, for both daemons.
+    """
     at = data.find(b"\nUid:")
     words = data[at + 5 : at + 80].split()[:4]
     uids = tuple([int(word) for word in words if word.isdigit()])
     if at < 0 or len(uids) != 4 or max(uids) > bounds.UINT32_MAX:
         return None
-    anonymous = field_bytes(data, b"RssAnon:")
-    held_bytes = None if anonymous is None else anonymous + (field_bytes(data, b"VmSwap:") or 0)
-    return Status(uids[1], held_bytes, number_after(data, b"Tgid:"), uids)
+    anonymous, *rest = (field_bytes(data, name) for name in (b"RssAnon:", b"VmSwap:", b"VmPTE:", b"RssShmem:"))
+    swap, page_tables, shared = (amount or 0 for amount in rest)
+    held_bytes = None if anonymous is None else anonymous + swap + page_tables
+    return Status(uids[1], held_bytes, number_after(data, b"Tgid:"), uids, shared)
 
 
 def parse_oom_score_adj(data: bytes) -> int | None:
@@ -123,21 +132,6 @@ def parse_meminfo(data: bytes) -> Meminfo | None:
         swap_total,
         min(field_bytes(data, b"SwapFree:") or 0, swap_total),
     )
-
-
-def some_avg10(data: bytes) -> float:
-    """avg10 of the line `some` of a PSI file, 0 to 100 percent; 0 where it can't be understood."""
-    lines = [line for line in data.splitlines() if line.startswith(b"some ")]
-    try:
-        return percent(lines[-1].partition(b" avg10=")[2].partition(b" ")[0])
-    except (IndexError, ValueError):
-        return 0.0
-
-
-def percent(text: bytes) -> float:
-    """A share of time, clamped to 0 to 100; 0 for `nan`. Raises ValueError for what is not a number."""
-    value = float(text)
-    return min(max(value, 0.0), 100.0) if value == value else 0.0
 
 
 def parse_unit(data: bytes) -> str:

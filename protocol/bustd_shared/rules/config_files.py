@@ -12,6 +12,7 @@ import tomllib
 
 from bustd_shared.daemon.record import NamedTuple
 
+from .obsolete import obsolete
 from .schema import Problem, Schema, Values
 from .suspicious import suspicions
 from .validation import validate
@@ -73,7 +74,7 @@ def add(reading: Loaded, document: Values, schema: Schema, file: str) -> Loaded:
         reading.problems + problems,
         reading.files,
         reading.origins | dict.fromkeys(_dotted(values), file),
-        (*reading.warnings, *suspicions(values, schema, file)),
+        (*reading.warnings, *obsolete(document, schema, file), *suspicions(values, schema, file)),
     )
 
 

@@ -96,6 +96,8 @@ SHIPPED_NAMES = (
 )
 """Names as comm has them, cut at 15 bytes. A name can be forged (prctl(2), PR_SET_NAME); a unit can't."""
 
+_NOT_BY_PRESSURE = "available_percent alone decides, because any user can raise the pressure"
+
 SCHEMA: Schema = {
     "cgroup": Key("cgroup", "", "Judge by the memory of this control group, and kill no process outside it."),
     "peer": {
@@ -137,21 +139,13 @@ SCHEMA: Schema = {
         ),
         "available_percent": Key(
             "int",
-            25,
+            40,
             "Nothing is killed while more than this percentage of what programs can use is available.",
             1,
             100,
         ),
-        "pressured_available_percent": Key(
-            "int",
-            40,
-            "Under memory pressure, this percentage applies instead of available_percent.",
-            1,
-            100,
-        ),
-        "pressure_some_avg10": Key(
-            "int", 10, "There is memory pressure while PSI some avg10 is at least this percentage.", 0, 100
-        ),
+        "pressured_available_percent": Key("obsolete", None, _NOT_BY_PRESSURE),
+        "pressure_some_avg10": Key("obsolete", None, _NOT_BY_PRESSURE),
     },
     "rate": {
         "burst": Key("int", 3, "This many kills may follow each other without a pause.", 1, 1000),
@@ -194,8 +188,6 @@ class KillerConfig(NamedTuple):
     minimum_mib: int
     minimum_percent: int
     available_percent: int
-    pressured_available_percent: int
-    pressure_some_avg10: int
     burst: int
     interval_ms: int
     per_minute: int

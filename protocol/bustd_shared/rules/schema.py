@@ -13,12 +13,15 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+OBSOLETE = "obsolete"
+
+
 class Key(NamedTuple):
     """One key: its kind, its default, a line on its meaning, and its range (both ends included) or its choices.
 
     Kinds: bool; int; number (int or float); string; path (of a socket); cgroup (its path, or ""); user (a name or a
     uid); and the lists: strings, globs, names (globs on comm), users. `user` and `users` become uids, `names` become
-    bytes.
+    bytes. A key of the kind `obsolete` is accepted and does nothing; its `meaning` says why, and is a warning.
     """
 
     kind: str
@@ -70,6 +73,8 @@ def with_defaults(values: Values, schema: Schema) -> Values:
     whole: Values = {}
     for name, spec in schema.items():
         if isinstance(spec, Key):
+            if spec.kind == OBSOLETE:
+                continue
             value = values.get(name, spec.default)
             whole[name] = list(value) if isinstance(value, list) else value
         else:
@@ -81,6 +86,7 @@ def keys_of(schema: Schema, prefix: str = "") -> Iterator[tuple[str, Key]]:
     """Every key with its dotted name, in the order of the schema."""
     for name, spec in schema.items():
         if isinstance(spec, Key):
-            yield prefix + name, spec
+            if spec.kind != OBSOLETE:
+                yield prefix + name, spec
         else:
             yield from keys_of(spec, f"{prefix}{name}.")

@@ -16,7 +16,7 @@ from bustd_shared.daemon.record import NamedTuple
 from ..kernel.watched_group import plain
 from .globs import COMM_BYTES as COMM_BYTES
 from .globs import least_bytes
-from .schema import Key, Problem, Schema, Values
+from .schema import OBSOLETE, Key, Problem, Schema, Values
 from .suspicious import Rule, suspicion
 
 SOCKET_PATH_BYTES = 107
@@ -29,6 +29,7 @@ TABLES = {
     "bustd.toml": (
         *("dry_run", "verbose", "conditions", "sleep", "victims", "killer"),
         *("conditions.pressure", "conditions.floor", "conditions.stall", "conditions.forecast"),
+        "conditions.emergency",
         *("victims.prefer", "victims.avoid", "victims.never", "victims.only", "victims.grace"),
     ),
     "killer.toml": ("peer", "protect", "limits", "rate", "grace"),
@@ -137,6 +138,8 @@ def _at(values: Values, key: str) -> Any:
 
 def _tables_and_keys(schema: Schema, prefix: str = "") -> Iterator[str]:
     for name, spec in schema.items():
+        if isinstance(spec, Key) and spec.kind == OBSOLETE:
+            continue
         yield prefix + name
         if not isinstance(spec, Key):
             yield from _tables_and_keys(spec, f"{prefix}{name}.")
@@ -152,6 +155,8 @@ def _table(document: Values, schema: Schema, prefix: str, review: _Review) -> Va
             nearest = "" if elsewhere else nearest_key(key, review.schema)
             unknown = Problem(review.file, _shortened(key), "unknown key", nearest=nearest, hint=elsewhere)
             review.problems.append(unknown)
+        elif isinstance(spec, Key) and spec.kind == OBSOLETE:
+            continue
         elif isinstance(spec, Key):
             fitted = _list_fitted if spec.kind in _ITEMS else _fitted
             values.update((name, value) for value in fitted(spec, found, key, review))

@@ -82,15 +82,15 @@ def test_a_contradiction_is_a_problem(check, written, capfd):
 
 
 def test_a_condition_outside_of_the_killers_limits_is_a_warning_and_no_problem(check, written, capfd):
-    assert check(*written("[conditions.floor]\navailable_percent = 30", "")) == 0
+    assert check(*written("[conditions.floor]\navailable_percent = 41", "")) == 0
     lines = capfd.readouterr().out.splitlines()
     assert len(lines) == 2
-    assert lines[0].startswith("warning: conditions.floor can fire at 30 %")
+    assert lines[0].startswith("warning: conditions.floor can fire at 41 %")
     assert "are in order" in lines[1]
 
 
 def test_the_killers_own_limits_decide_on_the_warning(check, written, capfd):
-    paths = written("[conditions.floor]\navailable_percent = 30", "[limits]\navailable_percent = 30")
+    paths = written("[conditions.floor]\navailable_percent = 41", "[limits]\navailable_percent = 41")
     assert check(*paths) == 0
     assert "warning" not in capfd.readouterr().out
 

@@ -6,39 +6,23 @@ from bustd_monitor.config import config_of
 from bustd_shared.rules.killer_toml import config_of as killer_config_of
 
 
-def sentences(condition: str, killer=(25, 40, 10), **keys) -> list[str]:
+def sentences(condition: str, killer=25, **keys) -> list[str]:
     """About a monitor that has only this condition enabled."""
-    tables: dict = {name: {"enabled": False} for name in ("pressure", "floor", "stall")}
+    tables: dict = {name: {"enabled": False} for name in ("pressure", "floor", "stall", "emergency")}
     tables[condition] = keys
-    return killer_warnings(config_of({"conditions": tables}).conditions, KillerLimits(*killer))
+    return killer_warnings(config_of({"conditions": tables}).conditions, KillerLimits(killer))
 
 
 def test_the_defaults_of_the_two_agree():
     assert killer_warnings(config_of({}).conditions, limits_in(killer_config_of({}))) == []
 
 
-@pytest.mark.parametrize("condition", ["floor", "stall"])
+@pytest.mark.parametrize("condition", ["floor", "stall", "pressure", "emergency"])
 @pytest.mark.parametrize(("percent", "count"), [(24.9, 0), (25, 0), (25.1, 1), (100, 1)])
-def test_floor_and_stall_are_outside_above_what_the_killer_takes_without_pressure(condition, percent, count):
+def test_each_condition_is_outside_above_what_the_killer_takes(condition, percent, count):
     found = sentences(condition, available_percent=percent)
     assert len(found) == count
     assert all(f"conditions.{condition} can fire at {percent:g} %" in sentence for sentence in found)
-
-
-@pytest.mark.parametrize(("percent", "count"), [(40, 0), (40.1, 1), (100, 1)])
-def test_pressure_is_outside_above_what_the_killer_takes_under_pressure(percent, count):
-    assert len(sentences("pressure", available_percent=percent)) == count
-
-
-@pytest.mark.parametrize(
-    ("psi", "percent", "count"), [(9.9, 40, 1), (9.9, 25.1, 1), (9.9, 25, 0), (10, 40, 0), (0, 25, 0)]
-)
-def test_pressure_that_the_killer_does_not_call_pressure_is_outside_above_the_plain_limit(psi, percent, count):
-    assert len(sentences("pressure", psi_some_avg10=psi, available_percent=percent)) == count
-
-
-def test_a_pressured_limit_below_the_plain_one_takes_nothing_from_it():
-    assert sentences("pressure", killer=(50, 10, 10), available_percent=50) == []
 
 
 def test_a_condition_that_is_switched_off_is_not_outside():
@@ -46,8 +30,9 @@ def test_a_condition_that_is_switched_off_is_not_outside():
         others = {"pressure": "floor", "floor": "stall", "stall": "pressure"}
         assert sentences(others[condition]) == []
         assert sentences(condition, available_percent=100) != []
-        monitor = config_of({"conditions": {condition: {"enabled": False, "available_percent": 100}}})
-        assert killer_warnings(monitor.conditions, KillerLimits(25, 40, 10)) == []
+        off = {"emergency": {"enabled": False}, condition: {"enabled": False, "available_percent": 100}}
+        monitor = config_of({"conditions": off})
+        assert killer_warnings(monitor.conditions, KillerLimits(25)) == []
 
 
 def test_a_sentence_names_both_numbers_and_the_key_that_would_move_the_killers():
@@ -55,12 +40,8 @@ def test_a_sentence_names_both_numbers_and_the_key_that_would_move_the_killers()
         "conditions.floor can fire at 30 % of available memory, where the killer still refuses: "
         "it kills at 25 % or less (limits.available_percent in killer.toml)"
     ]
-    assert sentences("pressure", psi_some_avg10=5) == [
-        "conditions.pressure can fire at 5 % PSI some avg10, where the killer still refuses: "
-        "it needs 10 % or more (limits.pressure_some_avg10 in killer.toml)"
-    ]
 
 
 def test_each_condition_has_its_own_sentence():
-    everything = {name: {"available_percent": 90} for name in ("pressure", "floor", "stall")}
-    assert len(killer_warnings(config_of({"conditions": everything}).conditions, KillerLimits(25, 40, 10))) == 3
+    everything = {name: {"available_percent": 90} for name in ("pressure", "floor", "stall", "emergency")}
+    assert len(killer_warnings(config_of({"conditions": everything}).conditions, KillerLimits(25))) == 4

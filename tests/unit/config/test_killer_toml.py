@@ -68,9 +68,7 @@ def test_without_a_file_everything_has_its_default(path, only_root_exists):
         claimed_percent=50,
         minimum_mib=16,
         minimum_percent=1,
-        available_percent=25,
-        pressured_available_percent=40,
-        pressure_some_avg10=10,
+        available_percent=40,
         burst=3,
         interval_ms=500,
         per_minute=60,
@@ -102,8 +100,6 @@ def test_every_key_arrives_in_its_field(written):
             minimum_mib = 2
             minimum_percent = 3
             available_percent = 4
-            pressured_available_percent = 5
-            pressure_some_avg10 = 6
             [rate]
             burst = 7
             interval_ms = 8
@@ -114,7 +110,17 @@ def test_every_key_arrives_in_its_field(written):
         """)
     )
     protected = (("postgresql*.service",), (0, 12), ("café*".encode(),), ())
-    assert config == KillerConfig(77, *protected, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)
+    assert config == KillerConfig(77, *protected, 1, 2, 3, 4, 7, 8, 9, 10, 11)
+
+
+def test_a_key_that_has_no_effect_any_more_is_accepted_and_said(written):
+    path = written("[limits]\npressured_available_percent = 100\npressure_some_avg10 = 5\n")
+    why = "has no effect any more: available_percent alone decides, because any user can raise the pressure"
+    config = load(path)
+    assert config._replace(warnings=()) == config_of({})
+    assert config.warnings == tuple(
+        f"{path}: limits.{key}: {why}" for key in ("pressured_available_percent", "pressure_some_avg10")
+    )
 
 
 def test_own_rules_are_added_to_those_that_are_shipped(written):

@@ -2,6 +2,7 @@ import os
 
 import pytest
 
+from bustd_monitor.conditions.emergency import Emergency
 from bustd_monitor.conditions.floor import Floor
 from bustd_monitor.conditions.forecast import Forecast
 from bustd_monitor.conditions.pressure import Pressure
@@ -40,10 +41,11 @@ def test_without_a_file_everything_has_its_default(path):
         dry_run=False,
         verbose=False,
         conditions=Conditions(
-            Pressure(True, 15, 25.0, 40, 50),
+            Pressure(True, 15, 25.0, 15, 50),
             Floor(True, 10, 1024, 10, 50, 25),
             Stall(True, 150, 900, 2, 15, 20, 25, 30),
-            Forecast(True, 2, 20),
+            Forecast(True, 2, 8),
+            Emergency(True, 300, 10, 35, 10),
         ),
         sleep=Sleep(6144, 20, 10000, 1000),
         victims=Victims("process", 100, 300, 300, NOBODY_MATCHES, NOBODY_MATCHES, NOBODY_MATCHES),
@@ -90,6 +92,12 @@ def test_every_key_arrives_in_its_field(written):
             enabled = false
             exhaustion_seconds = 1.25
             available_percent = 30
+            [conditions.emergency]
+            enabled = false
+            full_ms_per_second = 31
+            seconds = 32
+            available_percent = 33
+            swap_percent = 34
             [sleep]
             fill_mib_per_second = 11
             shortest_ms = 12
@@ -130,6 +138,7 @@ def test_every_key_arrives_in_its_field(written):
             Floor(True, 4, 5, 6, 7, 71),
             Stall(False, 8, 81, 9, 10, 101, 10.2, 103),
             Forecast(False, 1.25, 30),
+            Emergency(False, 31, 32, 33, 34),
         ),
         sleep=Sleep(11, 12, 13, 14),
         victims=Victims(
@@ -172,7 +181,7 @@ def test_the_command_line_wins_over_the_file_and_its_drop_ins(written):
     overrides = {"verbose": True, "conditions": {"pressure": {"psi_some_avg10": 30.5}}}
     config = load(path, overrides=overrides)
     assert config.verbose is True
-    assert config.conditions.pressure == Pressure(True, 2, 30.5, 40, 50)
+    assert config.conditions.pressure == Pressure(True, 2, 30.5, 15, 50)
 
 
 def test_the_command_line_adds_to_the_lists_of_the_file(written):
@@ -244,13 +253,15 @@ def test_sleeps_that_are_all_the_same_are_in_order(written):
     assert config.sleep == Sleep(6144, 100, 100, 100)
 
 
-def test_readings_too_far_apart_for_stall_are_an_error_only_while_stall_is_enabled(written):
+def test_readings_too_far_apart_for_a_condition_are_an_error_only_while_it_is_enabled(written):
     path = written("[sleep]\nwatch_longest_ms = 1201")
     assert problems_of(path) == [
-        f"{path}: sleep.watch_longest_ms: expected at most 1200 while conditions.stall is enabled, found 1201"
+        f"{path}: sleep.watch_longest_ms: expected at most 1200 while conditions.{name} is enabled, found 1201"
+        for name in ("stall", "emergency")
     ]
     load(written("[sleep]\nwatch_longest_ms = 1200"))
-    load(written("[sleep]\nwatch_longest_ms = 1201\n[conditions.stall]\nenabled = false"))
+    off = "".join(f"[conditions.{name}]\nenabled = false\n" for name in ("stall", "emergency"))
+    load(written(f"[sleep]\nwatch_longest_ms = 1201\n{off}"))
 
 
 def test_a_monitor_without_any_condition_is_an_error(written):

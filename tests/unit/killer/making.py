@@ -69,14 +69,13 @@ def request(pid: int = 4711, **changed: object) -> KillRequest:
 def machine(
     available_percent: float | None = 5,
     *,
-    some_avg10: float = 0.0,
     total: int = 16 * GIB,
     of_user_space: int = 10 * GIB,
 ) -> Machine:
     """`of_user_space` is what is available plus anonymous: the percentage is of that."""
     available = None if available_percent is None else int(of_user_space * available_percent / 100)
     anonymous = of_user_space - (available or 0)
-    return Machine(Meminfo(total, 0, available, anonymous, 0, 0), some_avg10)
+    return Machine(Meminfo(total, 0, available, anonymous, 0, 0))
 
 
 class FakeMachine:

@@ -62,7 +62,7 @@ def test_each_check_is_made(world, pid, changed, reason):
 
 def test_a_healthy_machine_loses_no_process(world):
     world.processes[4711] = entry()
-    assert reason_of(take_aim(request(), guard(machine(26), own=OWN))) is Reason.NOT_SHORT
+    assert reason_of(take_aim(request(), guard(machine(41), own=OWN))) is Reason.NOT_SHORT
 
 
 def test_a_machine_that_makes_no_sense_loses_no_process(world):

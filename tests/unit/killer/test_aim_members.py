@@ -11,7 +11,7 @@ from bustd_protocol import limits
 from bustd_protocol.messages import Reason, Scope, packed_members
 from bustd_shared.rules.protection import Protection
 from tests.fakes.cgroupfs import FakeHierarchy
-from tests.unit.killer.making import KILLER, MONITOR, PARENT, entry, machine, request
+from tests.unit.killer.making import GIB, KILLER, MIB, MONITOR, PARENT, entry, machine, request
 from tests.unit.killer.making import guard as ordinary_guard
 from tests.unit.killer.world import World, close
 
@@ -62,9 +62,58 @@ def test_the_named_process_comes_first_and_then_the_members_that_were_named(worl
 
 
 @pytest.mark.parametrize("scope", SCOPES)
-def test_the_bytes_are_asked_of_the_named_one_alone(world, guard, scope):
+def test_a_member_may_hold_nothing(world, guard, scope):
     world.processes[4712] = entry(cgroup=SCOPE, held_bytes=0, start_ticks=9)
     assert close(take_aim(world.group_request(4712, scope=scope), guard())) == [4711, 4712]
+
+
+def small(world, *, held_bytes: int) -> None:
+    """Each process holds this much."""
+    for pid, ticks in ((4711, 90125), (4712, 2), (4713, 3)):
+        world.processes[pid] = entry(cgroup=SCOPE, start_ticks=ticks, held_bytes=held_bytes)
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_the_bytes_are_asked_of_all_together_by_what_the_killer_has_read_of_each(world, guard, scope):
+    small(world, held_bytes=12 * MIB)
+    claim = {"scope": scope, "claimed_bytes": 36 * MIB}
+    assert close(take_aim(world.group_request(4712, 4713, **claim), guard(claimed_percent=100))) == [4711, 4712, 4713]
+    alone = take_aim(request(4711, **claim), guard(claimed_percent=0))
+    assert refusal(alone) == (Reason.SHRUNK, f"holds {12 * 1024} KiB, not {16 * 1024} KiB")
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_together_they_must_hold_what_is_claimed_and_the_minimum(world, guard, scope):
+    small(world, held_bytes=12 * MIB)
+    claim = {"scope": scope, "claimed_bytes": 36 * MIB + 1}
+    aimed = take_aim(world.group_request(4712, 4713, **claim), guard(claimed_percent=100))
+    assert refusal(aimed) == (Reason.SHRUNK, f"holds {36 * 1024} KiB, not {36 * 1024} KiB")
+    small(world, held_bytes=5 * MIB)
+    aimed = take_aim(world.group_request(4712, 4713, **claim), guard(claimed_percent=0))
+    assert refusal(aimed) == (Reason.SHRUNK, f"holds {15 * 1024} KiB, not {16 * 1024} KiB")
+
+
+def test_shared_memory_counts_in_the_sum_no_more_than_there_can_be(world, guard):
+    small(world, held_bytes=1 * MIB)
+    for pid, one in world.processes.items():
+        if not isinstance(one, Reason):
+            status = one.status._replace(shared_bytes=5 * GIB)
+            world.processes[pid] = one._replace(status=status)
+    there_is = machine().meminfo.total - machine().meminfo.anonymous
+    assert 5 * GIB < there_is < 10 * GIB
+    for claimed, reason in [(there_is, None), (there_is + 4 * MIB, Reason.SHRUNK)]:
+        aimed = take_aim(world.group_request(4712, 4713, claimed_bytes=claimed), guard(claimed_percent=100))
+        assert close(aimed) if reason is None else refusal(aimed)[0] is reason
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_what_does_not_belong_or_is_gone_or_is_named_twice_adds_nothing(world, guard, scope):
+    small(world, held_bytes=7 * MIB)
+    world.processes[4713] = Reason.GONE
+    world.processes[4800] = entry(cgroup="/other.scope", group=4800, held_bytes=GIB)
+    asked = world.group_request(4712, 4712, 4713, 4800, 4711, scope=scope)
+    aimed = take_aim(asked, guard(claimed_percent=0))
+    assert refusal(aimed) == (Reason.SHRUNK, f"holds {14 * 1024} KiB, not {16 * 1024} KiB")
 
 
 @pytest.mark.parametrize("scope", SCOPES)

@@ -71,7 +71,7 @@ def tree(tmp_path):
     """A machine with plenty, and the group of 1 GiB that is all but full."""
     FakeProc(tmp_path).meminfo(total_kib=16 * 2**20, available_kib=12 * 2**20)
     made = FakeHierarchy(tmp_path)
-    made.memory(WATCHED, limit=GIB, current=1000 * MIB, anon=990 * MIB, some_avg10=12.5)
+    made.memory(WATCHED, limit=GIB, current=1000 * MIB, anon=990 * MIB)
     return made
 
 
@@ -84,7 +84,7 @@ def files(tree):
 
 def test_a_shortage_of_the_group_is_a_shortage(files, world):
     reading = files.read()
-    assert (reading.meminfo.total, reading.meminfo.available, reading.some_avg10) == (GIB, 24 * MIB, 12.5)
+    assert (reading.meminfo.total, reading.meminfo.available) == (GIB, 24 * MIB)
     assert close(take_aim(request(), watching()._replace(machine=files))) == [4711]
 
 
@@ -92,7 +92,7 @@ def test_a_group_that_is_not_short_loses_nobody_however_short_the_machine_is(fil
     (tmp_path / "proc/meminfo").write_text("MemTotal: 16777216 kB\nMemAvailable: 0 kB\nAnonPages: 16000000 kB\n")
     tree.memory(WATCHED, limit=GIB, current=600 * MIB, anon=590 * MIB)
     ruling = take_aim(request(), watching()._replace(machine=files))
-    assert (ruling.reason, ruling.why) == (Reason.NOT_SHORT, "41.8 % available, pressure 0.0 %")
+    assert (ruling.reason, ruling.why) == (Reason.NOT_SHORT, "41.8 % available")
 
 
 def test_a_group_that_is_gone_loses_nobody(files, tree, world):
@@ -100,8 +100,3 @@ def test_a_group_that_is_gone_loses_nobody(files, tree, world):
     assert files.read() is None
     ruling = take_aim(request(), watching()._replace(machine=files))
     assert ruling[:2] == (Reason.NOT_SHORT, f"the memory of {WATCHED} makes no sense")
-
-
-def test_without_psi_there_is_no_pressure(files, tree):
-    (tree.directory / WATCHED[1:] / "memory.pressure").write_text("")
-    assert files.read().some_avg10 == 0.0

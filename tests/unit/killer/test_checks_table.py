@@ -139,14 +139,14 @@ def test_the_named_process_is_asked_every_check_and_a_member_those_of_members(mo
 
 
 def test_which_checks_a_member_is_asked_is_read_from_the_table(monkeypatch, world):
-    world.processes = {4711: entry(), 4712: entry(start_ticks=2, held_bytes=0)}
+    world.processes = {4711: entry(), 4712: entry(start_ticks=2, adj=-1000)}
     asked = world.group_request(4712)
-    assert close(take_aim(asked, guard(own=OWN))) == [4711, 4712]
-    stricter = tuple(check._replace(asked_of=AskedOf.MEMBER) if check.number == 8 else check for check in TABLE)
-    monkeypatch.setattr(checks, "TABLE", stricter)
     aimed = take_aim(asked, guard(own=OWN))
     assert isinstance(aimed, Ruling)
-    assert aimed.reason is Reason.SHRUNK
+    assert aimed.reason is Reason.ADJ
+    looser = tuple(check._replace(asked_of=AskedOf.NAMED) if check.number == 7 else check for check in TABLE)
+    monkeypatch.setattr(checks, "TABLE", looser)
+    assert close(take_aim(asked, guard(own=OWN))) == [4711, 4712]
 
 
 def test_no_process_is_asked_anything_twice(monkeypatch, world):

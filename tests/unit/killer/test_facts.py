@@ -201,6 +201,14 @@ def test_a_process_that_exits_while_it_is_read_is_gone_and_whatever_was_read_is_
     assert read(proc) is Reason.GONE
 
 
+def test_what_its_death_gives_back_at_most_counts_shared_memory_and_page_tables_too(proc):
+    for memory, held_kib in (({"anonymous_kib": 100, "tables_kib": 7, "shared_kib": 50}, 157), ({}, 0)):
+        proc.process(os.getpid(), anonymous_kib=None, memory=memory)
+        victim = facts.open_victim(os.getpid(), proc.path)
+        os.close(victim.pidfd)
+        assert victim.held_bytes == held_kib * 1024
+
+
 def test_a_bug_in_the_reading_leaves_no_descriptor_open(proc, monkeypatch):
     def fail(_data):
         raise ZeroDivisionError

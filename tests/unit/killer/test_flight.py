@@ -55,6 +55,40 @@ def test_a_victim_is_signalled_and_its_exit_reported_once():
     assert child.returncode == -signal.SIGTERM
 
 
+SAVES = """
+import os, signal, time
+kept = bytes([1]) * (32 << 20)
+signal.signal(signal.SIGTERM, lambda *_: os._exit(3))
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_stopped_victim_is_continued_after_its_sigterm_and_can_save_its_work():
+    kills = Kills(LONG_AGO_MS, POLICY)
+    child = victims.start_program(SAVES)
+    try:
+        os.kill(child.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
+        with watched(kills):
+            assert kills.answer(request_for(child), LOCAL, 0).verdict.outcome is Outcome.SIGNALLED
+            assert victims.exits_within(child, 5)
+    finally:
+        victims.end(child)
+    assert child.returncode == 3
+
+
+def test_a_victim_that_runs_is_sent_no_sigcont():
+    kills = Kills(LONG_AGO_MS, POLICY)
+    child = victims.start_program(SAVES.replace("os._exit(3))", "None)\nsignal.signal(18, lambda *_: os._exit(4))"))
+    try:
+        with watched(kills):
+            assert kills.answer(request_for(child), LOCAL, 0).verdict.outcome is Outcome.SIGNALLED
+            assert not victims.exits_within(child, 0.3)
+    finally:
+        victims.end(child)
+
+
 def test_sigkill_is_sent_where_it_is_asked_for():
     kills = Kills(LONG_AGO_MS, POLICY)
     with victims.victim(32, ignore_term=True) as child:

@@ -10,8 +10,8 @@ LIMITS = [key for key, _ in keys_of(SCHEMA) if key.startswith(("limits.", "rate.
 
 def test_it_has_the_version_and_the_limits_of_an_untouched_configuration():
     assert in_force(config_of({})) == (
-        f"bustd {__version__} kills at 25 % of available memory or less, and at 40 % while PSI some avg10 is 10 % or "
-        "more; a victim holds at least 16 MiB, or 1 % of memory if that is less, and 50 % of what the monitor claims; "
+        f"bustd {__version__} kills at 40 % of available memory or less; "
+        "a victim holds at least 16 MiB, or 1 % of memory if that is less, and 50 % of what the monitor claims; "
         "at most 3 kills at once, then one every 500 ms, and 60 a minute"
     )
 

@@ -18,7 +18,6 @@ KIB = 1024
 def proc(tmp_path):
     made = FakeProc(tmp_path)
     made.meminfo(total_kib=1000, available_kib=300, anonymous_kib=500)
-    made.pressure(some_avg10=12.5)
     return made
 
 
@@ -36,11 +35,9 @@ def opened(proc: FakeProc) -> Iterator[MachineFiles]:
 def test_each_reading_is_of_its_moment(proc):
     with opened(proc) as files:
         first = files.read()
-        assert (first.meminfo.available, first.meminfo.anonymous, first.some_avg10) == (300 * KIB, 500 * KIB, 12.5)
+        assert (first.meminfo.available, first.meminfo.anonymous) == (300 * KIB, 500 * KIB)
         proc.meminfo(total_kib=1000, available_kib=200)
-        proc.pressure(some_avg10=25)
-        second = files.read()
-        assert (second.meminfo.available, second.some_avg10) == (200 * KIB, 25.0)
+        assert files.read().meminfo.available == 200 * KIB
 
 
 def test_no_descriptor_is_needed_for_a_reading(proc, monkeypatch):
@@ -51,35 +48,6 @@ def test_no_descriptor_is_needed_for_a_reading(proc, monkeypatch):
         monkeypatch.setattr(os, "open", refuse)
         reading = files.read()
         monkeypatch.undo()
-    assert reading.meminfo.available == 300 * KIB
-
-
-@pytest.mark.parametrize("data", [b"", b"garbage\n", b"full avg10=99.00 avg60=0.00 avg300=0.00 total=1\n"])
-def test_psi_that_makes_no_sense_is_no_pressure(proc, data):
-    proc.write("pressure/memory", data)
-    with opened(proc) as files:
-        assert files.read().some_avg10 == 0.0
-
-
-def test_a_kernel_without_psi_has_no_pressure(proc):
-    proc.remove("pressure")
-    with opened(proc) as files:
-        assert files.read().some_avg10 == 0.0
-
-
-def test_psi_that_is_switched_off_is_no_pressure(proc, monkeypatch):
-    real = os.pread
-
-    def pread(fileno, size, offset):
-        if Path(f"/proc/self/fd/{fileno}").resolve().name == "memory":
-            raise OSError(errno.EOPNOTSUPP, "Operation not supported")
-        return real(fileno, size, offset)
-
-    with opened(proc) as files:
-        monkeypatch.setattr(os, "pread", pread)
-        reading = files.read()
-        monkeypatch.undo()
-    assert reading.some_avg10 == 0.0
     assert reading.meminfo.available == 300 * KIB
 
 

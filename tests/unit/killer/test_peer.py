@@ -26,7 +26,7 @@ from bustd_shared.daemon.packets import pair
 from tests.unit.killer.making import request
 
 HELLO = MonitorHello(1, 2, 2, 812)
-ANSWER = KillerHello(1, 2, 640, 50, 0, 25, 40, 10, 2000, 5000, 0, 0, 0, 0, 0)
+ANSWER = KillerHello(1, 2, 640, 50, 0, 25, 2000, 5000, 0, 0, 0, 0, 0)
 
 
 class Ends:

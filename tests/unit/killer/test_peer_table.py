@@ -28,7 +28,7 @@ Step = tuple[Role, Message]
 
 
 def answer(to: int, flight_id: int) -> KillerHello:
-    return KillerHello(to, 2, 640, 50, 0, 25, 40, 10, 2000, 5000, flight_id, 0, 0, 0, 0)
+    return KillerHello(to, 2, 640, 50, 0, 25, 2000, 5000, flight_id, 0, 0, 0, 0)
 
 
 KILLERS: list[Message] = [

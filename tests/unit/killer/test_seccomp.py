@@ -19,7 +19,17 @@ from tests.unit.killer.forbidden_calls import POWERFUL, SIGNALLING
 
 UNITS = Path(__file__).resolve().parents[3] / "packaging/systemd"
 
-ONLY_32_BIT = {"_llseek", "fcntl64", "fstat64", "fstatat64", "futex_time64", "mmap2", "ppoll_time64", "stat64"}
+ONLY_32_BIT = {
+    "_llseek",
+    "fcntl64",
+    "fstat64",
+    "fstatat64",
+    "futex_time64",
+    "mmap2",
+    "ppoll_time64",
+    "stat64",
+    "statfs64",
+}
 ADDED_BY_SYSTEMD = {
     *("clock_getres", "clock_gettime", "clock_nanosleep", "getrlimit", "gettimeofday", "membarrier", "nanosleep"),
     *("sched_yield", "time"),

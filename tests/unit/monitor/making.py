@@ -109,4 +109,4 @@ def verdict(reason: Reason = Reason.NONE, *, request_id: int = 1, retry_after_ms
 
 def killer_hello(request_id: int = 1, *, flight: tuple[int, int, int, int] = (0, 0, 0, 0)) -> KillerHello:
     """`flight`: its id, PID, start time and signal."""
-    return KillerHello(request_id, limits.VERSION, 640, 50, 16 * MIB, 25, 40, 10, 2000, 5000, *flight, 0)
+    return KillerHello(request_id, limits.VERSION, 640, 50, 16 * MIB, 40, 2000, 5000, *flight, 0)

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from bustd_monitor.sensing import sensor as sensor_module
 from bustd_monitor.sensing.arc import Arc, parse_arcstats
-from bustd_monitor.sensing.reading import Refaults
+from bustd_monitor.sensing.reading import Refaults, Unlimited
 from bustd_monitor.sensing.sensor import Sensor
 from bustd_monitor.sensing.sysinfo import Sysinfo
 from bustd_monitor.sensing.vmstat import parse_vmstat
+from tests.fakes.cgroupfs import FakeHierarchy
 from tests.fakes.procfs import FakeProc
 
 KIB = 1024
@@ -35,9 +36,15 @@ workingset_refault_file 20
 workingset_activate_anon 1
 pgsteal_kswapd 100
 pgsteal_direct 30
+pgscan_kswapd 400
+pgscan_direct 900
+allocstall_normal 3
+allocstall_movable 5
+pageoutrun 2
 pgsteal_khugepaged 1000
 pgsteal_anon 7
 """
+READ = Refaults(10 * PAGE, 20 * PAGE, 100 * PAGE, 30 * PAGE, stalled_allocations=8, kswapd_steps=402)
 
 
 @pytest.fixture
@@ -108,13 +115,13 @@ def test_where_there_is_no_zfs_nothing_is_added(proc, opened):
 # Refaults
 
 
-def test_refaults_and_what_was_reclaimed_are_in_bytes_and_a_control_groups_own_reclaim_is_left_out():
-    assert parse_vmstat(VMSTAT) == Refaults(10 * PAGE, 20 * PAGE, 130 * PAGE)
+def test_refaults_and_what_was_reclaimed_are_in_bytes_and_lines_that_count_control_groups_are_left_out():
+    assert parse_vmstat(VMSTAT) == READ
 
 
 def test_before_linux_5_9_there_are_only_refaults_of_files():
     old = b"nr_free_pages 1\nworkingset_refault 20\npgsteal_kswapd 3\npgsteal_direct 4\n"
-    assert parse_vmstat(old) == Refaults(0, 20 * PAGE, 7 * PAGE)
+    assert parse_vmstat(old) == Refaults(0, 20 * PAGE, 3 * PAGE, 4 * PAGE)
 
 
 @pytest.mark.parametrize("data", [b"", b"garbage", b"nr_free_pages 1\n", b"a\nworkingset_refault_file x\n"])
@@ -141,7 +148,7 @@ def test_refaults_are_read_where_memory_may_be_scarce_and_a_program_has_stalled_
     assert sensor.read().refaults is not None, "no program has stalled since: they still hold"
     proc.write("vmstat", VMSTAT)
     proc.pressure(some_us=1)
-    assert sensor.read().refaults == Refaults(10 * PAGE, 20 * PAGE, 130 * PAGE)
+    assert sensor.read().refaults == READ
     proc.pressure(some_us=2)
     proc.meminfo(available_kib=4001, anonymous_kib=6000)
     assert sensor.read().refaults is None, "enough is available: they are not needed"
@@ -174,3 +181,46 @@ def test_a_reading_tells_what_swap_can_relieve_and_what_no_death_frees(proc, ope
 def test_a_reading_by_sysinfo_alone_says_that_it_is_not_whole(opened, monkeypatch):
     monkeypatch.setattr(sensor_module, "read_sysinfo", lambda: Sysinfo(16_000 * KIB, 15_000 * KIB))
     assert not opened().read(enough_free_percent=15).is_whole
+
+
+def test_a_reading_tells_what_the_kernel_holds_and_the_page_tables_of_programs(proc, opened):
+    proc.write(
+        "meminfo",
+        b"MemTotal: 16000 kB\nMemFree: 500 kB\nMemAvailable: 1000 kB\nAnonPages: 7000 kB\nKernelStack: 8 kB\n"
+        b"PageTables: 300 kB\nSUnreclaim: 900 kB\nPercpu: 40 kB\n",
+    )
+    reading = opened().read()
+    assert (reading.kernel, reading.page_tables) == (948 * KIB, 300 * KIB)
+
+
+def test_kills_of_the_kernel_are_read_once_a_second_and_once_a_minute_while_enough_is_free(proc, monkeypatch):
+    now_ms = [0]
+    proc.write("vmstat", VMSTAT + b"oom_kill 3\n")
+    sensor = Sensor(proc.path, str(proc.directory.parent / "sys"), lambda: now_ms[0] * 1_000_000)
+
+    def kills(at_ms: int, **how: float) -> int:
+        now_ms[0] = at_ms
+        return sensor.read(**how).oom_kills
+
+    assert kills(0) == 3
+    proc.write("vmstat", VMSTAT + b"oom_kill 5\n")
+    assert (kills(999), kills(1000)) == (3, 5)
+    proc.write("vmstat", VMSTAT + b"oom_kill 9\n")
+    monkeypatch.setattr(sensor_module, "read_sysinfo", lambda: Sysinfo(16_000 * KIB, 15_000 * KIB, 7 * KIB))
+    sensor.sysinfo_is_usable = True
+    assert (kills(60_999, enough_free_percent=15), kills(61_000, enough_free_percent=15)) == (5, 9)
+    assert sensor.read(enough_free_percent=15).swap_total == 7 * KIB
+    sensor.close()
+
+
+def test_the_stalls_of_programs_at_no_limit_are_in_a_reading_where_memory_may_be_scarce(proc, tmp_path):
+    tree = FakeHierarchy(tmp_path)
+    (tmp_path / "sys/fs").mkdir(parents=True)
+    tree.directory.rename(tmp_path / "sys/fs/cgroup")
+    proc.write("1/cgroup", b"0::/init.scope\n")
+    sensor = Sensor(proc.path, str(tmp_path / "sys"))
+    proc.pressure(some_us=5, full_us=4)
+    assert sensor.read().unlimited == Unlimited(5, 4)
+    proc.meminfo(total_kib=16_000, available_kib=9000, anonymous_kib=6000)
+    assert sensor.read().unlimited is None
+    sensor.close()

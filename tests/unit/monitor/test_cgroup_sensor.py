@@ -101,7 +101,7 @@ def test_there_is_no_sensor_of_a_group_that_is_not_there(tree):
 
 
 def test_without_a_wish_this_machine_is_watched(monkeypatch):
-    monkeypatch.setattr(cgroups, "hierarchy", lambda: "")
+    monkeypatch.setattr(cgroups, "hierarchy", lambda *_: "")
     place = watch("")
     with closing(place.sensor):
         assert isinstance(place.sensor, Sensor)

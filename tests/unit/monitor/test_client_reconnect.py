@@ -1,12 +1,15 @@
 """Connecting to a listening killer, and again when it is lost: at once, and then with growing delay."""
 
+import errno
 import os
 import socket
 
 import pytest
 
+from bustd_monitor import client as client_module
 from bustd_monitor.client import Client, Lost
 from bustd_protocol import codec, limits
+from bustd_shared.daemon.packets import Socket
 from tests.unit.monitor.making import killer_hello
 
 DELAYS_MS = [0, 100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000, 10_000]
@@ -186,6 +189,34 @@ def test_when_memory_gets_short_the_next_attempt_is_a_tenth_of_a_second_away_at_
     assert client.due_ms() == now_ms + 100
     client.hurry(now_ms + 50)
     assert client.due_ms() == now_ms + 100
+
+
+def test_while_memory_stays_short_the_attempts_to_connect_become_rarer_and_a_second_apart_at_most(tmp_path):
+    client, now_ms, delays_ms = Client(str(tmp_path / "nobody-listens")), 0, []
+    for _ in range(12):
+        client.hurry(now_ms)  # as the loop does at each reading
+        now_ms = client.due_ms()
+        client.keep(now_ms)
+        client.hurry(now_ms)
+        delays_ms.append(client.due_ms() - now_ms)
+    assert delays_ms[-6:] == [1000] * 6
+    assert max(delays_ms[:3]) <= 400
+
+
+def test_a_socket_that_it_may_not_connect_to_and_a_lack_of_descriptors_are_said_as_what_they_are(tmp_path, monkeypatch):
+    client = Client(str(tmp_path / "socket"))
+
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Socket, "connect", refuse)
+    assert "Permission denied: it is there, and only peer.user of killer.toml may connect" in client.keep(0)
+
+    def exhausted(*_):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(client_module, "Socket", exhausted)
+    assert client.keep(client.due_ms()).startswith("no socket to call it with: Too many open files")
 
 
 def test_what_a_killer_owed_another_need_not_answer(client, killer):

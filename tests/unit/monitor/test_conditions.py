@@ -1,7 +1,7 @@
 """The conditions: each fires exactly where its thresholds say, and its headroom is never more than there is."""
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from bustd_monitor.conditions.finding import Seen
@@ -18,7 +18,7 @@ from bustd_monitor.conditions.trends import Trends
 from bustd_monitor.sensing.reading import Reading, Refaults, lower_bound
 from bustd_protocol.messages import Signal
 from tests.unit.monitor.making import DEFAULTS, GIB, MIB, conditions, psi, reading
-from tests.unit.monitor.trends import STALLED, filling_at, found_in, the
+from tests.unit.monitor.trends import STALLED, filling_at, found_in, stalls_of, the, thrashing
 
 # floor
 
@@ -94,28 +94,118 @@ def test_the_headroom_of_floor_is_what_must_be_taken_of_memory_or_of_swap(availa
 
 # pressure
 
+THRASH = thrashing(90)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "fires"),
+    [
+        ((Second(0, 250, Refaults(0, 0, kswapd_steps=1)),) * 2, True),
+        ((Second(0, 249, Refaults(0, 0, kswapd_steps=1)),) * 2, False),
+        ((Second(0, 999, Refaults(0, 0, kswapd_steps=1)), Second(0, 0, Refaults(0, 0))), True),
+        ((Second(0, 999, Refaults(99, 99, reclaimed_by_allocations=99)),) * 2, False),
+        ((Second(0, 999),) * 2, False),
+        ((), False),
+    ],
+)
+def test_pressure_needs_stalls_and_the_machines_own_reclaim_in_the_last_seconds(seconds, fires):
+    stalls = Stalls(2000, refaults=Refaults(1, 1), seconds=seconds)
+    assert the("pressure", reading(GIB, pressure=psi(99)), stalls).fires is fires
+
+
+def test_where_nothing_is_known_of_reclaim_pressure_needs_ten_seconds_of_stalls():
+    pressed = reading(GIB, pressure=psi(99))
+    assert the("pressure", pressed, stalls_of(*[0] * 10, some_ms=250)).fires
+    assert not the("pressure", pressed, stalls_of(*[0] * 9, some_ms=999)).fires
+    assert not the("pressure", pressed, stalls_of(*[0] * 10, some_ms=249)).fires
+
+
+def test_the_time_before_a_late_reading_counts_for_pressure():
+    late = Second(0, 600, Refaults(0, 0, kswapd_steps=1))
+    stalls = Stalls(2000, refaults=Refaults(1, 1), late=late)
+    assert the("pressure", reading(GIB, pressure=psi(99)), stalls).fires
+
+
+def test_with_a_psi_of_0_pressure_asks_for_no_stalls():
+    assert the("pressure", reading(GIB), psi_some_avg10=0).fires
+
+
+# emergency
+
+
+def standing_still(*full_ms: int, back: int = 90) -> Stalls:
+    """Seconds with so much of full stall in each, in which 100 MiB were reclaimed and so many refaulted."""
+    refaults = Refaults(back * MIB, 0, 100 * MIB)
+    return Stalls(2000, refaults=Refaults(1, 1), seconds=tuple(Second(amount, amount, refaults) for amount in full_ms))
+
+
+@pytest.mark.parametrize(
+    ("stalls", "fires"),
+    [
+        (standing_still(*[300] * 10), True),
+        (standing_still(*[300] * 9), False),
+        (standing_still(299, *[999] * 9), False),
+        (standing_still(*[999] * 10, back=19), False),
+        (standing_still(*[999] * 10, back=20), True),
+        (standing_still(*[999] * 10)._replace(seconds=(Second(999, 999, Refaults(9, 0)),) * 10), False),
+        (stalls_of(*[999] * 10), False),
+        (Stalls(), False),
+    ],
+)
+def test_emergency_fires_after_ten_seconds_in_which_programs_stood_still_and_refaulted(stalls, fires):
+    found = the("emergency", reading(16 * GIB * 0.35, free=GIB, swap=(GIB, GIB / 10)), stalls)
+    assert (found.is_scarce, found.fires) == (True, fires)
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_scarce"),
+    [
+        ({}, True),
+        ({"available": int(16 * GIB * 0.351)}, False),
+        ({"free": 5 * GIB}, False),
+        ({"swap_usable": GIB // 10 + 1}, False),
+        ({"swap_total": 0, "swap_free": 0, "swap_usable": 0}, True),
+    ],
+)
+def test_emergency_needs_swap_that_is_used_up_and_looks_at_more_available_memory_than_the_others(changed, is_scarce):
+    short = reading(5 * GIB, free=4 * GIB, swap=(GIB, GIB / 10))._replace(**changed)
+    found = the("emergency", short, standing_still(*[300] * 10))
+    assert (found.is_scarce, found.fires) == (is_scarce, is_scarce)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "swap", "fires"), [(30, (GIB, 0), True), (29, (GIB, 0), False), (60, (0, 0), False)]
+)
+def test_where_nothing_is_known_of_reclaim_emergency_needs_thirty_seconds_and_a_swap_that_is_used_up(
+    seconds, swap, fires
+):
+    assert the("emergency", reading(5 * GIB, free=GIB, swap=swap), stalls_of(*[400] * seconds)).fires is fires
+
+
+# pressure as in the original
+
 
 @pytest.mark.parametrize(
     ("free", "available", "some", "is_scarce", "fires"),
     [
-        (0.15, 0.40, 25, True, True),
-        (0.15, 0.40, 24.99, True, False),
-        (0.15, 0.401, 25, False, False),
-        (0.151, 0.40, 25, False, False),
+        (0.15, 0.15, 25, True, True),
+        (0.15, 0.15, 24.99, True, False),
+        (0.15, 0.151, 25, False, False),
+        (0.151, 0.15, 25, False, False),
         (0, 0, 100, True, True),
         (0, 1, 100, False, False),
         (1, 0, 100, False, False),
     ],
 )
 def test_pressure_fires_when_little_is_free_little_available_and_programs_wait(free, available, some, is_scarce, fires):
-    found = the("pressure", reading(16 * GIB * available, free=16 * GIB * free, pressure=psi(some)))
+    found = the("pressure", reading(16 * GIB * available, free=16 * GIB * free, pressure=psi(some)), THRASH)
     assert (found.is_scarce, found.fires) == (is_scarce, fires)
 
 
 def test_with_100_percent_a_full_page_cache_does_not_keep_pressure_from_firing_as_in_the_original():
     cached = reading(15 * GIB, free=GIB, pressure=psi(30))
-    assert the("pressure", cached, available_percent=100).fires
-    assert not the("pressure", cached).fires
+    assert the("pressure", cached, THRASH, available_percent=100).fires
+    assert not the("pressure", cached, THRASH).fires
 
 
 def test_while_most_of_swap_is_free_pressure_does_not_fire_because_a_working_set_may_only_be_on_its_way_there():
@@ -124,10 +214,10 @@ def test_while_most_of_swap_is_free_pressure_does_not_fire_because_a_working_set
 
     assert not the("pressure", moving(11 * GIB)).is_scarce
     assert the("pressure", moving(11 * GIB)).headroom == GIB
-    assert the("pressure", moving(10 * GIB)).fires
-    assert the("pressure", moving(20 * GIB), swap_percent=100).fires, "as in the original"
+    assert the("pressure", moving(10 * GIB), THRASH).fires
+    assert the("pressure", moving(20 * GIB), THRASH, swap_percent=100).fires, "as in the original"
     small = reading(GIB, swap=(8 * GIB, 8 * GIB), pressure=psi(90))
-    assert the("pressure", small).fires, "a swap of half of RAM takes no working set"
+    assert the("pressure", small, THRASH).fires, "a swap of half of RAM takes no working set"
     assert not the("pressure", small, swap_percent=49).fires
 
 
@@ -137,14 +227,14 @@ def test_pressure_without_psi_never_fires():
 
 
 def test_free_is_a_share_of_what_is_built_in_and_available_of_what_programs_can_have():
-    filled_tmpfs = reading(GIB, free=2 * GIB, total=2.5 * GIB, pressure=psi(30))._replace(ram=16 * GIB)
-    assert the("pressure", filled_tmpfs).fires
-    assert not the("pressure", filled_tmpfs._replace(ram=13 * GIB)).fires
-    assert not the("pressure", filled_tmpfs._replace(total=int(2.4 * GIB))).fires
+    filled_tmpfs = reading(0.375 * GIB, free=2 * GIB, total=2.5 * GIB, pressure=psi(30))._replace(ram=16 * GIB)
+    assert the("pressure", filled_tmpfs, THRASH).fires
+    assert not the("pressure", filled_tmpfs._replace(ram=13 * GIB), THRASH).fires
+    assert not the("pressure", filled_tmpfs._replace(total=int(2.4 * GIB)), THRASH).fires
 
 
 def test_the_headroom_of_pressure_is_the_larger_of_the_two():
-    assert the("pressure", reading(12 * GIB, free=4 * GIB)).headroom == 12 * GIB - int(16 * GIB * 0.4)
+    assert the("pressure", reading(12 * GIB, free=4 * GIB)).headroom == 12 * GIB - int(16 * GIB * 0.15)
     assert the("pressure", reading(6 * GIB, free=12 * GIB)).headroom == 12 * GIB - int(16 * GIB * 0.15)
 
 
@@ -157,11 +247,12 @@ def test_the_most_urgent_comes_first_and_what_is_switched_off_says_nothing():
         "forecast",
         "stall",
         "pressure",
+        "emergency",
     ]
-    for name in ("floor", "forecast", "stall", "pressure"):
+    for name in ("floor", "forecast", "stall", "pressure", "emergency"):
         others = found_in(reading(), Stalls(), conditions(**{name: {"enabled": False}}))
         assert name not in [found.name for found in others]
-        assert len(others) == 3
+        assert len(others) == 4
 
 
 def test_on_a_machine_at_peace_nothing_is_scarce():
@@ -202,6 +293,7 @@ def any_conditions(draw) -> Conditions:
             "exhaustion_seconds": draw(st.floats(0.1, 60)),
             "available_percent": draw(PERCENT),
         },
+        emergency={"enabled": draw(st.booleans()), "available_percent": draw(PERCENT), "swap_percent": draw(PERCENT)},
     )
 
 
@@ -252,11 +344,11 @@ def test_a_condition_that_needs_psi_never_fires_without_it(a_reading, some, rate
 
 
 def test_the_conditions_that_need_psi_are_known_as_such():
-    assert [one.name for one in CONDITIONS if one.needs_psi] == ["stall", "pressure"]
+    assert [one.name for one in CONDITIONS if one.needs_psi] == ["stall", "pressure", "emergency"]
 
 
 @given(any_reading(), ANY_STALLS, any_conditions(), st.floats(0, 1), st.floats(0, 1))
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 def test_nothing_becomes_scarce_before_its_headroom_is_taken(a_reading, stalls, some, share, of_swap):
     for before in found_in(a_reading, stalls, some):
         taken = max(int(before.headroom * share) - 1, 0)
@@ -307,16 +399,17 @@ def test_what_is_enough_available_rules_every_condition_out_however_little_is_fr
 @pytest.mark.parametrize(
     ("tables", "free_percent", "available_percent"),
     [
-        ({}, 30, 40),
-        ({"stall": {"enabled": False}, "pressure": {"enabled": False}, "forecast": {"enabled": False}}, 10, 10),
-        ({"forecast": {"enabled": False}}, 25, 40),
+        ({}, 30, 35),
+        ({name: {"enabled": False} for name in ("stall", "pressure", "forecast", "emergency")}, 10, 10),
+        ({"emergency": {"enabled": False}}, 25, 25),
         ({"forecast": {"available_percent": 35}}, 45, 45),
         ({"pressure": {"free_percent": 50, "available_percent": 40}}, 40, 40),
         ({"pressure": {"free_percent": 33, "available_percent": 100}}, 33, 100),
         ({"stall": {"available_percent": 60}}, 60, 60),
         ({"stall": {"thrash_available_percent": 50}}, 50, 50),
         ({"floor": {"available_percent": 70}}, 70, 70),
-        ({"only": "pressure"}, 15, 40),
+        ({"only": "pressure"}, 15, 15),
+        ({"only": "emergency"}, 30, 35),
     ],
 )
 def test_enough_is_more_than_the_largest_share_that_any_condition_asks_for(tables, free_percent, available_percent):

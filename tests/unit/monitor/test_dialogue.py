@@ -109,11 +109,14 @@ def test_a_group_that_starts_nothing_is_looked_at_once_more(scene):
     assert (it.heard(), len(it.listings)) == ([], 2)
 
 
-def test_a_group_that_has_grown_beyond_all_measure_is_left_to_the_killers_rate_and_its_first_dies_alone(scene):
-    it, first = asking(scene, 1001)
-    assert (first.scope, first.members) == (Scope.PROCESS, b"")
-    answers(it, first)
-    assert it.heard() == []
+def test_of_a_group_that_is_larger_than_what_can_die_in_a_minute_the_first_and_the_largest_are_named(scene):
+    it, first = asking(scene, 1003)
+    assert first.scope is Scope.GROUP
+    requests = [first]
+    for _ in range(3):
+        answers(it, requests[-1])
+        requests.append(it.asks())
+    assert [member for request in requests for member in named(request)] == crowd(1003)[:1000]
 
 
 def test_a_continuation_that_is_refused_is_the_last_and_the_kill_goes_on(scene):
@@ -123,8 +126,8 @@ def test_a_continuation_that_is_refused_is_the_last_and_the_kill_goes_on(scene):
     it.turns(3)
     assert it.heard() == [], "nothing else is asked for: the kill is in flight"
     it.says(Exited(first.id, Fate.GONE, 60))
-    it.turns(2)
-    assert it.asks().pid == 101, "and then memory is still short"
+    it.turns(12)
+    assert it.asks().pid == 101, "and a second later memory is still short"
 
 
 def test_a_continuation_that_comes_too_fast_is_sent_again_when_the_killer_says(scene):
@@ -209,7 +212,7 @@ def test_an_exit_that_crosses_a_continuation_leaves_the_kill_in_flight_until_its
     it.turns(5)
     assert it.heard() == [], "a kill is in flight"
     it.says(Exited(further.id, Fate.GONE, 30))
-    it.turns(2)
+    it.turns(12)
     assert (it.asks().pid, it.loop._dialogue.driver.state.flight) == (101, None)
 
 
@@ -218,7 +221,7 @@ def test_an_exit_that_crosses_a_continuation_which_is_refused_is_the_end(scene):
     answers(it, first)
     further = it.asks()
     it.says(Exited(first.id, Fate.GONE, 9), verdict(Reason.GONE, request_id=further.id))
-    it.turns(2)
+    it.turns(12)
     assert it.asks().pid == 101
 
 
@@ -320,7 +323,7 @@ def test_a_victim_that_has_given_its_memory_back_ends_the_kill(scene):
     it, first = asking(scene, 0, scope=Scope.PROCESS)
     answers(it, first)
     it.says(Exited(first.id, Fate.RELEASED, 109))
-    it.turns(2)
+    it.turns(12)
     assert it.asks().id > first.id
     assert any("has given its memory back after 109 ms" in line for line in it.said)
 

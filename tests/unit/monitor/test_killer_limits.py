@@ -23,7 +23,7 @@ from tests.unit.monitor.trends import filling_at, found_in, stalls_of, thrashing
 
 @st.composite
 def machines(draw) -> tuple[Meminfo, float]:
-    """Memory of one moment, and PSI some avg10, mostly near to where somebody decides."""
+    """Memory of one moment, and PSI some avg10, mostly near to where a daemon decides."""
     ram = draw(st.integers(2**24, 2**44))
     user_space = draw(st.integers(ram // 8, ram))
     percent = draw(st.one_of(st.sampled_from([1, 5, 10, 15, 25, 40, 90]), st.floats(0, 100)))
@@ -34,14 +34,7 @@ def machines(draw) -> tuple[Meminfo, float]:
 
 
 KILLERS = st.builds(
-    lambda available, more, some: killer_toml.config_of({})._replace(
-        available_percent=available,
-        pressured_available_percent=min(available + more, 100),
-        pressure_some_avg10=some,
-    ),
-    st.integers(1, 100),
-    st.integers(0, 99),
-    st.integers(0, 100),
+    lambda available: killer_toml.config_of({})._replace(available_percent=available), st.integers(1, 100)
 )
 
 
@@ -58,7 +51,7 @@ def test_a_condition_of_which_there_is_no_warning_never_fires_where_the_killer_r
     total = meminfo.available + meminfo.anonymous
     a_reading = Reading(meminfo.total, meminfo.free, total, meminfo.available, 0, 0, psi(some_avg10))
     filling = filling_at(2**45)
-    ruling = killers_ruling(Machine(meminfo, some_avg10), killer)
+    ruling = killers_ruling(Machine(meminfo), killer)
     for found in found_in(a_reading, stalls, some, filling):
         if found.fires and f"conditions.{found.name}" not in warned:
             assert ruling.reason is Reason.NONE, f"{found.name} fires and the killer says: {ruling.why}"
@@ -70,15 +63,16 @@ def test_by_default_the_killer_agrees_with_each_condition_where_it_begins_to_fir
     thrash = thrashing(file=90)
     for available, some, stalls, rate in (
         (2**30, 0, Stalls(), 0),
-        (total * 15 // 100, 0, stalls_of(300, 300), 0),
+        (total * 15 // 100, 0, stalls_of(*[300] * 10), 0),
         (total * 25 // 100, 0, thrash, 0),
-        (total * 20 // 100, 0, Stalls(), total),
-        (total * 40 // 100, 25, Stalls(), 0),
+        (total * 8 // 100, 0, Stalls(), total),
+        (total * 15 // 100, 25, thrash, 0),
+        (total * 35 // 100, 0, thrash._replace(seconds=thrash.seconds * 5), 0),
     ):
         meminfo = Meminfo(total, total // 10, available, total - available, 0, 0)
         a_reading = Reading(total, total // 10, total, available, 0, 0, psi(some))
         assert any(found.fires for found in found_in(a_reading, stalls, defaults, filling_at(rate)))
-        assert killers_ruling(Machine(meminfo, some), killer).reason is Reason.NONE
+        assert killers_ruling(Machine(meminfo), killer).reason is Reason.NONE
 
 
 @pytest.mark.parametrize(
@@ -91,14 +85,16 @@ def test_by_default_the_killer_agrees_with_each_condition_where_it_begins_to_fir
     ],
 )
 def test_a_condition_that_can_fire_where_the_killer_refuses_is_told_with_both_figures(tables, condition):
-    monitor = config_of({"conditions": tables})
-    assert killer_warnings(monitor.conditions, KillerLimits(25, 40, 10)) == [
+    monitor = config_of({"conditions": tables | {"emergency": {"enabled": False}}})
+    assert killer_warnings(monitor.conditions, KillerLimits(25)) == [
         f"conditions.{condition} can fire at 26 % of available memory, where the killer still refuses: it kills at "
         "25 % or less (limits.available_percent in killer.toml)"
     ]
-    assert killer_warnings(monitor.conditions, KillerLimits(26, 40, 10)) == []
+    assert killer_warnings(monitor.conditions, KillerLimits(26)) == []
 
 
 def test_of_a_condition_that_is_switched_off_there_is_no_warning():
-    off = config_of({"conditions": {name: {"enabled": False} for name in ("forecast", "stall", "pressure")}})
-    assert killer_warnings(off.conditions, KillerLimits(10, 10, 10)) == []
+    off = config_of(
+        {"conditions": {name: {"enabled": False} for name in ("forecast", "stall", "pressure", "emergency")}}
+    )
+    assert killer_warnings(off.conditions, KillerLimits(10)) == []

@@ -40,6 +40,21 @@ def test_the_members_of_a_real_process_group_are_its_other_processes_with_their_
         assert members.listed() == [(second.pid, victims.start_ticks(second.pid))]
 
 
+def test_of_a_group_only_the_twin_is_a_member_where_there_is_one_and_only_while_it_lives():
+    with (
+        victims.victim(1, own_group=True) as first,
+        victims.victim(1, group=first.pid) as second,
+        victims.victim(1, group=first.pid),
+    ):
+        ticks = victims.start_ticks(second.pid)
+        members = MemberReader("").of(leader(first.pid, twin_pid=second.pid, twin_ticks=ticks), Scope.GROUP)
+        assert members.listed() == [(second.pid, ticks)]
+        other = MemberReader("").of(leader(first.pid, twin_pid=second.pid, twin_ticks=ticks + 1), Scope.GROUP)
+        assert other.listed() == []
+        victims.end(second)
+        assert members.listed() == []
+
+
 def test_a_newcomer_is_a_member_also_when_the_victim_is_gone():
     with victims.victim(1, own_group=True) as first, victims.victim(1, group=first.pid) as second:
         members = MemberReader("").of(leader(first.pid), Scope.GROUP)

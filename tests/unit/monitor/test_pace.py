@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bustd_monitor.config import Sleep
-from bustd_monitor.deciding.pace import sleep_ms
+from bustd_monitor.deciding.pace import LONGEST_EASED_MS, Ease, sleep_ms
 from tests.unit.monitor.making import DEFAULTS, GIB, finding
 
 SLEEP = DEFAULTS.sleep
@@ -104,3 +104,30 @@ def test_no_condition_that_acts_without_psi_is_slept_past(findings, sleep):
     wait_ms = sleep_ms(findings, sleep)
     filled = (wait_ms if wait_ms > sleep.shortest_ms else 0) * sleep.fill_mib_per_second * 2**20 // 1000
     assert all(filled <= one.headroom for one in findings if not one.condition.needs_time)
+
+
+# Near a threshold where nothing moves
+
+
+def test_a_machine_that_lives_just_above_a_threshold_wakes_up_five_times_a_second_at_most_after_a_moment():
+    ease, available = Ease(), 4 * GIB
+    waits_ms = [ease.eased_ms(20, available + (at % 2) * 10**6, SLEEP) for at in range(20)]
+    assert waits_ms[:5] == [20, 40, 80, 160, LONGEST_EASED_MS]
+    assert set(waits_ms[5:]) == {LONGEST_EASED_MS}
+
+
+def test_as_soon_as_memory_moves_the_pace_is_the_ordinary_one():
+    ease = Ease()
+    for _ in range(9):
+        ease.eased_ms(20, 4 * GIB, SLEEP)
+    assert ease.eased_ms(20, 4 * GIB - 4 * GIB // 200, SLEEP) == 20
+    assert ease.eased_ms(20, 5 * GIB, SLEEP) == 40, "more than before is no danger"
+
+
+@given(st.integers(1, 10_000), st.lists(st.integers(0, 2**40), min_size=1, max_size=30))
+def test_no_sleep_is_eased_beyond_half_of_the_time_in_which_all_could_be_taken(wait_ms, amounts):
+    ease = Ease()
+    for available in amounts:
+        eased_ms = ease.eased_ms(wait_ms, available, SLEEP)
+        gone_ms = available * 1000 // (SLEEP.fill_mib_per_second * 2**20)
+        assert eased_ms == wait_ms or wait_ms < eased_ms <= min(gone_ms // 2, LONGEST_EASED_MS)

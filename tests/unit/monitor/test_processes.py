@@ -49,7 +49,11 @@ def test_a_process_is_what_proc_says(proc):
         cgroup=b"0::/system.slice/db.service\n",
     )
     assert read_process(10, 666, proc.path) == Process(
-        10, 48210, 26, b"a) b\n\xff", "db.service", 666, -500, MIB, cgroup="/system.slice/db.service", parent=1
+        *(10, 48210, 26, b"a) b\n\xff", "db.service", 666, -500, MIB),
+        cgroup="/system.slice/db.service",
+        parent=1,
+        group=10,
+        session=10,
     )
 
 

@@ -7,6 +7,7 @@ import pytest
 from bustd_monitor.sensing import quick_look as quick_look_module
 from bustd_monitor.sensing.arc import Arc
 from bustd_monitor.sensing.held_file import HeldFile
+from bustd_monitor.sensing.protected import Protected
 from bustd_monitor.sensing.quick_look import QuickLook
 from bustd_monitor.sensing.sensor import Sensor
 from bustd_monitor.sensing.sysinfo import read_free_bytes, read_sysinfo
@@ -67,7 +68,7 @@ def test_what_zfs_would_free_is_available_as_in_a_reading(proc):
 def test_free_memory_counts_above_the_watermarks(proc, monkeypatch):
     monkeypatch.setattr(quick_look_module, "read_free_bytes", lambda: 8000 * KIB)
     held, arc = HeldFile(f"{proc.path}/meminfo", 8192), Arc(proc.path)
-    assert QuickLook(held, arc, 1600 * KIB, sysinfo_is_usable=True).free_bytes() == 6400 * KIB
+    assert QuickLook(held, arc, Protected(""), 1600 * KIB, sysinfo_is_usable=True).free_bytes() == 6400 * KIB
     held.close()
 
 

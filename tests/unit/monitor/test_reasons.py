@@ -2,8 +2,10 @@
 
 import pytest
 
+from bustd_monitor.ranking.family import Family
 from bustd_monitor.ranking.what_may_die import Cause, Move, Shield, Spared
 from bustd_monitor.reporting import reasons
+from bustd_monitor.sensing.kin import Kinship
 from bustd_protocol.messages import Scope
 from tests.unit.monitor.making import MIB, candidate, process
 
@@ -35,6 +37,39 @@ def test_what_dies_whole_is_named_with_how_many_are_known_and_alone_it_is_not():
     whole = candidate(whole="/system.slice/build.service")._replace(scope=Scope.CGROUP, known=5)
     assert reasons.place(whole) == "holds 1024 MiB in /system.slice/build.service (5 known)"
     assert reasons.place(whole._replace(scope=Scope.PROCESS)) == "holds 1024 MiB"
+
+
+OTHERS = tuple((pid, 5) for pid in range(100, 139))
+FAMILY = Family(Kinship(123, b"leak"), OTHERS, 0, b"make")
+
+
+@pytest.mark.parametrize(
+    ("family", "known", "words"),
+    [
+        (FAMILY, 40, "40 processes named leak of make (PID 123), 480 MiB together"),
+        (FAMILY._replace(parent_comm=b""), 40, "40 processes named leak of a parent (PID 123), 480 MiB together"),
+        (FAMILY._replace(kinship=Kinship(0, b"leak")), 40, "40 processes named leak, 480 MiB together"),
+        (
+            FAMILY,
+            39,
+            "39 processes named leak of make (PID 123) and the parent, which forks them again, 480 MiB together",
+        ),
+        (
+            FAMILY._replace(is_whole=True),
+            40,
+            "40 processes named leak of make (PID 123), 480 MiB together, and everything else in their process group",
+        ),
+    ],
+)
+def test_a_family_is_named_by_how_many_of_which_name_and_parent_and_what_they_hold_together(family, known, words):
+    one = candidate(comm=b"leak")._replace(scope=Scope.GROUP, held_bytes=480 * MIB, known=known, family=family)
+    assert reasons.members(one) == words
+    assert reasons.place(one) == f"one of {words}, that die as one"
+
+
+def test_a_family_whose_unit_dies_whole_names_the_unit():
+    whole = candidate(whole="/a.scope")._replace(scope=Scope.CGROUP, known=40, family=FAMILY._replace(is_whole=True))
+    assert reasons.members(whole).endswith(", and everything else in /a.scope")
 
 
 def test_the_name_of_a_control_group_or_of_a_rule_disturbs_no_terminal():

@@ -5,6 +5,8 @@ from hypothesis import strategies as st
 
 from bustd_monitor.deciding.actions import Ask, Escalate, Flight
 from bustd_monitor.deciding.requests import escalation, kill_request
+from bustd_monitor.ranking.family import Family
+from bustd_monitor.sensing.kin import Kinship
 from bustd_protocol import codec, limits
 from bustd_protocol.messages import KillRequest, Scope, Signal, unpacked_members
 from tests.unit.monitor.making import GIB, candidate, finding
@@ -16,6 +18,12 @@ def test_a_request_is_for_the_candidate_as_the_ranking_knew_it():
     assert kill_request(3, ask, [], 99) == expected
     whole = ask._replace(candidate=ask.candidate._replace(scope=Scope.CGROUP, held_bytes=GIB))
     assert kill_request(3, whole, [], 99) == expected._replace(scope=Scope.CGROUP), "it claims what this process holds"
+
+
+def test_for_a_family_it_claims_what_those_hold_that_the_request_names():
+    family = Family(Kinship(7, b"leak"), ((102, 6),), 20 * GIB)
+    ask = Ask(candidate(101, held_bytes=GIB)._replace(scope=Scope.GROUP, family=family), finding("floor"), ())
+    assert kill_request(3, ask, [(102, 6)], 99).claimed_bytes == 20 * GIB
 
 
 def test_the_signal_is_what_the_condition_asks_for():

@@ -134,7 +134,7 @@ def test_a_meminfo_that_can_not_be_read_later_is_no_reading(opened, monkeypatch)
 
 def test_a_machine_that_has_nothing_at_all_is_not_divided_by(proc, opened):
     proc.meminfo(total_kib=5, free_kib=0, available_kib=0, anonymous_kib=0)
-    assert opened().read().total == 1
+    assert opened().read().total == 5 * KIB
 
 
 # PSI

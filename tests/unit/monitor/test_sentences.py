@@ -19,9 +19,11 @@ from bustd_monitor.deciding.actions import (
     ShortageIsOver,
 )
 from bustd_monitor.deciding.worth_killing import Relief
+from bustd_monitor.ranking.family import Family
 from bustd_monitor.ranking.order import Candidate
 from bustd_monitor.ranking.what_may_die import Shield, Spared
 from bustd_monitor.reporting import sentences
+from bustd_monitor.sensing.kin import Kinship
 from bustd_monitor.sensing.reading import Refaults
 from bustd_protocol.messages import Exited, Fate, Reason, Scope, Signal, Verdict, outcome_of
 from bustd_shared import __version__
@@ -88,9 +90,18 @@ def test_swap_that_is_no_relief_is_told_apart_from_what_is_free():
         ),
         (
             "forecast",
-            "memory and swap gone within 2 s at the present rate, and available at most 20 % (3277 MiB)",
+            "memory and swap gone within 2 s at the present rate, and available at most 8 % (1311 MiB)",
         ),
-        ("pressure", "free at most 15 % (2458 MiB), PSI some avg10 at least 25, available at most 40 %"),
+        (
+            "pressure",
+            "free at most 15 % (2458 MiB), PSI some avg10 at least 25 and as much in the last 2 s, while the kernel "
+            "reclaims for the machine, available at most 15 %",
+        ),
+        (
+            "emergency",
+            "PSI full growing by 300 ms in each of 10 s, 20 % of what was reclaimed refaulted, available at most 35 % "
+            "(5734 MiB)",
+        ),
     ],
 )
 def test_what_a_condition_demands_is_told_in_this_machines_own_numbers(name, words):
@@ -168,6 +179,13 @@ def test_a_kill_that_the_rate_of_filling_hastens_says_how_fast_and_how_soon():
     assert sentences.choice(ask, CONDITIONS).endswith(
         "; after it none; memory and swap fill at 4096 MiB a second (over the last 0.6 s) and would be gone in 0.5 s"
     )
+
+
+def test_a_family_among_the_runners_up_is_named_as_one():
+    family = Family(Kinship(123, b"leak"), ((102, 5), (103, 5)), 0, b"make")
+    herd = candidate(101, comm=b"leak")._replace(scope=Scope.GROUP, held_bytes=480 * MIB, known=3, family=family)
+    told = sentences.choice(first_choice(candidate(), finding("floor"), herd), CONDITIONS)
+    assert told.endswith("; after it 3 processes named leak of make (PID 123), 480 MiB together")
 
 
 def test_a_decision_without_runners_up_says_so():
@@ -255,13 +273,13 @@ def test_the_first_line_has_the_version_and_what_each_condition_that_is_switched
     head, _, rest = told.partition(" acts when one of these is true: ")
     assert head == f"bustd {__version__}"
     demanded = dict(demand.split(": ", 1) for demand in rest.split(" | "))
-    assert list(demanded) == ["floor", "forecast", "pressure"]
+    assert list(demanded) == ["floor", "forecast", "pressure", "emergency"]
     assert demanded["pressure"].startswith("free at most 15 %")
 
 
 def test_where_memory_can_not_be_read_the_first_line_names_the_conditions():
     assert sentences.in_force(None, DEFAULTS.conditions) == (
-        f"bustd {__version__} acts by floor, forecast, stall, pressure; memory can't be read just now"
+        f"bustd {__version__} acts by floor, forecast, stall, pressure, emergency; memory can't be read just now"
     )
 
 

@@ -1,10 +1,11 @@
 """Stalls in each of the last seconds, from a running total; never judged across a gap."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bustd_monitor.conditions.stalled_seconds import Second, Stalls, advanced, refaulted_percent
-from bustd_monitor.sensing.reading import Refaults
+from bustd_monitor.conditions.stalled_seconds import Second, Stalls, advanced, machine_reclaims, refaulted_percent
+from bustd_monitor.sensing.reading import Refaults, Unlimited
 from tests.unit.monitor.making import psi, reading
 
 
@@ -42,7 +43,7 @@ def test_the_limits_of_a_second_are_800_and_1200_milliseconds():
     assert full_ms(after((0, 0), (799, 700))) == ()
     assert full_ms(after((0, 0), (800, 800))) == (1000,)
     assert full_ms(after((0, 0), (1200, 1200))) == (1000,)
-    assert after((0, 0), (1201, 1201)) == Stalls(1201, 1_201_000, 2_402_000, since_ms=0)
+    assert after((0, 0), (1201, 1201)) == Stalls(1201, 1_201_000, 2_402_000, since_ms=0, late=Second(1000, 2000))
 
 
 def test_a_long_sleep_makes_everything_before_it_void():
@@ -126,7 +127,7 @@ def test_nothing_from_before_a_gap_is_ever_judged(before, gap_ms, since):
         now_ms, full_ms = now_ms + elapsed_ms, full_ms + stalled_ms
         stalls = after((now_ms, full_ms), stalls=stalls)
         newcomer = after((now_ms, full_ms), stalls=newcomer)
-        assert stalls._replace(since_ms=-1) == newcomer._replace(since_ms=-1)
+        assert stalls._replace(since_ms=-1, late=None) == newcomer._replace(since_ms=-1, late=None)
 
 
 @given(st.lists(st.tuples(st.integers(0, 2000), st.floats(0, 1)), max_size=60))
@@ -137,6 +138,66 @@ def test_a_second_never_has_more_stall_than_it_has_milliseconds_and_never_less_t
         now_ms, stalled_ms = now_ms + elapsed_ms, stalled_ms + elapsed_ms * share
         stalls = after((now_ms, int(stalled_ms)), stalls=stalls)
         assert all(0 <= amount <= 1002 for amount in full_ms(stalls)), "rounding aside"
+
+
+# The time since the reading before, where it was too long for a second
+
+
+def test_what_a_late_reading_tells_of_the_time_before_it_is_known_until_the_next_second():
+    late = after((0, 0), (1000, 0), (4000, 1500))
+    assert (late.seconds, late.window) == ((), (Second(500, 1000),))
+    assert after((5000, 1700), stalls=late).window == (Second(200, 400),)
+    assert after((9001, 6500), stalls=late).window == (), "more than five seconds: nobody knows"
+
+
+# The stalls of programs that meet no limit of their own
+
+
+def unlimited(now_ms: int, machine_ms: int, ours_ms: int, *, refaults: Refaults, limited: int = 0):
+    """At this moment the machine has stalled for `machine_ms`, and the programs at no limit for `ours_ms`."""
+    of = Unlimited(ours_ms * 2000, ours_ms * 1000, limited, 0)
+    return reading(pressure=psi(full_ms=machine_ms))._replace(unlimited=of, refaults=refaults), now_ms
+
+
+def test_where_the_stalls_of_programs_at_no_limit_are_known_they_alone_count_and_refaults_are_subtracted():
+    stalls = Stalls()
+    for one, now_ms in (
+        unlimited(0, 0, 0, refaults=Refaults(0, 0, 0)),
+        unlimited(1000, 990, 200, refaults=Refaults(900, 0, 100), limited=870),
+    ):
+        stalls = advanced(stalls, one, now_ms)
+    assert stalls.seconds == (Second(200, 400, Refaults(30, 0, 100)),)
+    assert refaulted_percent(stalls.seconds, has_limited=not stalls.is_of_unlimited) == (30, 0)
+
+
+def test_totals_of_one_kind_are_never_compared_with_those_of_the_other():
+    stalls = after((0, 0), (1000, 900))
+    one, now_ms = unlimited(2000, 1800, 1700, refaults=Refaults(0, 0, 0))
+    assert advanced(stalls, one, now_ms).window == ()
+
+
+# The machine's own reclaim
+
+
+@pytest.mark.parametrize(
+    ("grown", "reclaims"),
+    [
+        (Refaults(9, 9, reclaimed=1), True),
+        (Refaults(0, 0, kswapd_steps=1), True),
+        (Refaults(0, 0, stalled_allocations=1), True),
+        (Refaults(99, 99, reclaimed_by_allocations=99), False),
+    ],
+)
+def test_the_machine_reclaims_if_kswapd_moves_or_an_allocation_of_the_machine_stalls(grown, reclaims):
+    assert machine_reclaims(refaulting(Refaults(0, 0), grown).seconds) is reclaims
+    assert machine_reclaims(()) is None
+
+
+def test_reclaim_by_allocations_counts_only_while_an_allocation_of_the_machine_stalls():
+    """Since Linux 7.1 it has the reclaim of control groups in it."""
+    alone = refaulting(Refaults(0, 0), Refaults(50, 0, 100, 900)).seconds
+    stalled = refaulting(Refaults(0, 0), Refaults(50, 0, 100, 900, 1)).seconds
+    assert (refaulted_percent(alone), refaulted_percent(stalled)) == ((50, 0), (5, 0))
 
 
 # Patience

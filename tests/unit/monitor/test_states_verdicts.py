@@ -6,6 +6,8 @@ from bustd_monitor.deciding import states
 from bustd_monitor.deciding.actions import Ask, Asked, CannotKill, Flight, Rank
 from bustd_monitor.deciding.stages import Stage
 from bustd_monitor.deciding.states import State
+from bustd_monitor.ranking.family import Family
+from bustd_monitor.sensing.kin import Kinship
 from bustd_protocol.messages import Reason, Scope, Signal
 from bustd_protocol.reactions import REACTIONS, Reaction
 from tests.unit.monitor.making import DEFAULTS, GIB, candidate, reading, verdict
@@ -144,3 +146,12 @@ NOT_WAITED_FOR.remove((Stage.SETTLE, Reason.NOT_SHORT))  # such an escalation is
 def test_an_answer_that_is_not_waited_for_such_as_an_escalations_changes_nothing(stage, reason):
     state = State(stage, flight=Flight(101, 1, 9))
     assert states.on_verdict(state, Asked(TWO, Signal.KILL), verdict(reason), NOW) == (state, ())
+
+
+@pytest.mark.parametrize("reason", of(Reaction.NEXT_CANDIDATE))
+def test_of_a_family_that_is_refused_the_first_is_asked_for_alone_and_is_in_no_further_family(reason):
+    family = Family(Kinship(7, b"leak"), ((102, 6), (103, 7)), GIB)
+    first = ONE._replace(scope=Scope.GROUP, held_bytes=4 * GIB, family=family)
+    state, (action,) = answered(reason, first, TWO)
+    assert action.candidate == ONE
+    assert state.refused == {(101, ONE.process.start_ticks)}

@@ -254,8 +254,8 @@ def test_without_that_list_it_is_anonymous_and_shared_memory_less_what_is_locked
 
 
 def test_tmpfs_and_huge_pages_are_told_and_are_nothing_where_the_kernel_does_not_tell():
-    assert parse_unfreeable(MEMINFO) == Unfreeable(500 * KIB, 4096 * KIB)
-    assert parse_unfreeable(b"MemTotal: 5 kB\n") == Unfreeable(0, 0)
+    assert parse_unfreeable(MEMINFO) == Unfreeable(500 * KIB, 4096 * KIB, 0, 0)
+    assert parse_unfreeable(b"MemTotal: 5 kB\n") == Unfreeable(0, 0, 0, 0)
     assert parse_swappable(b"") == 0
 
 

@@ -13,9 +13,11 @@ from bustd_monitor.deciding.stages import Stage
 from bustd_monitor.deciding.states import State
 from bustd_monitor.deciding.worth_killing import Relief, needed_bytes, worth_asking_for, worth_it_ahead
 from bustd_monitor.ranking.what_may_die import Cause, Move
-from tests.unit.monitor.making import DEFAULTS, GIB, MIB, candidate, psi, reading
+from tests.unit.monitor.making import GIB, MIB, candidate, conditions, psi, reading
+from tests.unit.monitor.trends import thrashing
 
-CONDITIONS = DEFAULTS.conditions
+CONDITIONS = conditions(forecast={"available_percent": 20})
+"""`forecast` begins to fire with 3 GiB of 16, so that something can happen before memory is short."""
 FLOOR = CONDITIONS.floor
 FIRING = reading(GIB)
 """At the floor of a machine of 16 GiB: half a gibibyte must come back."""
@@ -133,7 +135,7 @@ def test_a_kill_that_the_rate_of_filling_hastens_has_that_rate_in_its_basis():
     _, (ask,) = states.on_ranking(state, holding(200), FIRING, 200, CONDITIONS)
     assert (ask.finding.name, ask.finding.signal.name) == ("floor", "KILL")
     assert ask.basis == Basis(Seen(FIRING, Trends(filling=rate)), Relief.PART, 512 * MIB)
-    _, (ask,) = states.on_ranking(state, holding(4096), reading(3 * GIB), 200, CONDITIONS)
+    _, (ask,) = states.on_ranking(state, (growing(101, 4096, 400),), reading(3 * GIB), 200, CONDITIONS)
     assert (ask.finding.name, ask.basis.seen.trends.filling) == ("forecast", rate)
 
 
@@ -149,10 +151,12 @@ def filling_fast(left: float, at_ms: int = 0) -> Filling:
     return Filling((at_ms, int(left)), ((at_ms, int(left)),), Rate(2 * GIB, 600), Rate(2 * GIB, 2000))
 
 
-def test_before_memory_is_short_only_those_who_take_it_may_die_or_whose_death_outlasts_the_next_seconds():
-    leak, still, large = growing(101, 160, 10), growing(102, 159, 9), growing(103, 200, 0)
-    assert worth_it_ahead((leak, still, large), 200 * MIB) == (leak, large)
-    assert worth_it_ahead((leak, still, large), 200 * MIB + 1) == (leak,)
+def test_before_memory_is_short_only_a_process_that_takes_it_may_die_however_much_others_hold():
+    leak, still, large = growing(101, 160, 10), growing(102, 159, 9), growing(103, 20_000, 0)
+    assert worth_it_ahead((leak, still, large), 200 * MIB) == (leak,)
+    huge = growing(104, 1_000_000, 200)
+    assert worth_it_ahead((huge, large), 200 * MIB) == (huge,), "a sixteenth of its size would take a minute"
+    assert worth_it_ahead((huge, large), 200 * MIB + 1) == ()
 
 
 def test_a_forecast_takes_nobody_for_a_tmpfs_that_fills_up_and_a_floor_may():
@@ -198,7 +202,7 @@ def test_a_small_one_that_grows_does_not_keep_another_condition_from_the_large_o
     pressed = reading(2 * GIB, pressure=psi(60))
     large_and_small = (growing(101, 900, 0), growing(102, 40, 3))
     _, (ask,) = states.on_ranking(
-        State(Stage.ACT, trends=Trends(filling=rate)), large_and_small, pressed, 200, CONDITIONS
+        State(Stage.ACT, trends=Trends(thrashing(), rate)), large_and_small, pressed, 200, CONDITIONS
     )
     assert (ask.finding.name, ask.candidate.process.pid) == ("pressure", 101)
 
@@ -221,7 +225,7 @@ def test_a_forecast_that_is_held_back_still_hastens_a_kill_that_is_in_flight():
 
 def test_where_another_condition_fires_too_that_one_takes_whom_a_forecast_would_not():
     rate = filling_fast(2 * GIB)
-    state = State(Stage.ACT, readings=2, trends=Trends(filling=rate))
+    state = State(Stage.ACT, readings=2, trends=Trends(thrashing(), rate))
     pressed = reading(2 * GIB, pressure=psi(60))
     _, (ask,) = states.on_ranking(state, (growing(101, 900, 0),), pressed, 200, CONDITIONS)
     assert ask.finding.name == "pressure"

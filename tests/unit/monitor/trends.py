@@ -14,7 +14,8 @@ def stalls_of(*full_ms: int, some_ms: int = 0) -> Stalls:
     return Stalls(2000, seconds=tuple(Second(amount, some_ms) for amount in full_ms))
 
 
-STALLED = stalls_of(300, 300)
+STALLED = stalls_of(*[300] * 10)
+"""Ten seconds, which must do where refaults can't be read."""
 
 
 def found_in(

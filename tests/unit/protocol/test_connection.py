@@ -27,7 +27,7 @@ from bustd_protocol.messages import (
 from bustd_protocol.session import Phase, Role, Session
 
 HELLO = MonitorHello(1, limits.VERSION, limits.VERSION, 812)
-ANSWER = KillerHello(1, limits.VERSION, 640, 50, 0, 25, 40, 10, 2000, 5000, 0, 0, 0, 0, 0)
+ANSWER = KillerHello(1, limits.VERSION, 640, 50, 0, 25, 2000, 5000, 0, 0, 0, 0, 0)
 REQUEST = KillRequest(2, 4711, 90125, 1000, b"leak", 1, Signal.TERM, Scope.PROCESS, b"floor", 1)
 SIGNALLED = Verdict(2, outcome_of(Reason.NONE), Reason.NONE)
 EXITED = Exited(2, Fate.GONE, 43)

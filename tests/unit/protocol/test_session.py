@@ -35,7 +35,7 @@ def hello(new_id: int = 1, lowest: int = limits.VERSION, highest: int = limits.V
 
 
 def answer(flight_id: int = 0, new_id: int = 1, version: int = limits.VERSION) -> KillerHello:
-    return KillerHello(new_id, version, 640, 50, 0, 25, 40, 10, 2000, 5000, flight_id, 0, 0, 0, 0)
+    return KillerHello(new_id, version, 640, 50, 0, 25, 2000, 5000, flight_id, 0, 0, 0, 0)
 
 
 def request(new_id: int = 1, signal: Signal = Signal.TERM) -> KillRequest:

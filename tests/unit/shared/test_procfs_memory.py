@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bustd_shared.kernel.pressure import MemoryPressure, parse_pressure
-from bustd_shared.kernel.procfs import Meminfo, field_bytes, parse_meminfo, some_avg10
+from bustd_shared.kernel.procfs import Meminfo, field_bytes, parse_meminfo
 from tests.fakes.procfs import FakeProc
 
 KIB = 1024
@@ -116,12 +116,6 @@ def test_a_missing_full_line_counts_as_no_full_stall():
 )
 def test_pressure_that_can_not_be_understood_is_none(data):
     assert parse_pressure(data) is None
-
-
-@pytest.mark.parametrize("data", [b"", b"some\n", b"full avg10=1.00 total=9\n", b"some total=9\n", b"some avg10=x\n"])
-def test_the_average_alone_that_can_not_be_understood_is_0(data):
-    assert some_avg10(data) == 0.0
-    assert some_avg10(b"some avg10=12.50 avg60=0.00 avg300=0.00 total=9\n" + b"full avg10=99.00 total=9\n") == 12.5
 
 
 @pytest.mark.parametrize(("text", "percent"), [(b"-3", 0), (b"nan", 0), (b"inf", 100), (b"1e9", 100), (b"99.5", 99.5)])

@@ -94,10 +94,9 @@ def test_a_name_may_be_empty():
     assert parse_stat(stat_line(812, b"")).comm == b""
 
 
-def test_held_bytes_are_anonymous_memory_and_swap_and_not_what_is_shared():
-    data = status_text(uid=1000, anonymous_kib=100, swap_kib=23).replace(b"RssShmem:\t       0", b"RssShmem:\t  999999")
-    status = parse_status(data)
-    assert (status.uid, status.held_bytes) == (1000, 123 * 1024)
+def test_held_bytes_are_anonymous_memory_swap_and_page_tables_and_not_what_is_shared():
+    status = parse_status(status_text(uid=1000, anonymous_kib=100, swap_kib=23, tables_kib=7, shared_kib=999_999))
+    assert (status.uid, status.held_bytes, status.shared_bytes) == (1000, 130 * 1024, 999_999 * 1024)
 
 
 def test_swap_that_is_not_told_counts_as_none():

@@ -179,8 +179,10 @@ def test_what_is_no_trace_is_told_in_a_sentence(data, told):
 
 def test_a_table_of_more_processes_than_there_can_be_is_refused():
     many = [written(A._replace(pid=pid)) for pid in range(1, trace_format.MOST_ENTRIES + 2)]
-    with pytest.raises(TraceError, match="more than 1024"):
-        decoded(header_frame() + frame([2, 0, [], [], many, []]))
+    first = header_frame() + frame([2, 0, [], [], many[:-1], []])
+    assert len(decoded(first)[1]) == 1
+    with pytest.raises(TraceError, match="more than 4096"):
+        decoded(first + frame([2, 0, [], [], many[-1:], []]))
 
 
 def test_an_error_says_how_far_it_was_good():

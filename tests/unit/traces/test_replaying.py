@@ -8,7 +8,7 @@ from bustd_monitor.traces.format import Listed
 from bustd_monitor.traces.recorded_table import RecordedTable
 from bustd_monitor.traces.records import Entry
 from bustd_monitor.traces.replaying import Kill, KillerRules, Replay
-from bustd_protocol.messages import Signal
+from bustd_protocol.messages import Scope, Signal
 from bustd_shared.rules.protection import Protection
 from tests.support.traces import GIB, HEADER, MIB, decoded, process, reading, trace
 
@@ -45,10 +45,10 @@ def test_a_process_is_taken_at_the_moment_its_condition_fires_and_is_gone_when_t
     assert said[1][1] == "200 is gone in the trace, 3000 ms after that"
 
 
-def test_after_the_victim_is_gone_the_next_may_be_taken():
+def test_after_the_victim_is_gone_and_nothing_came_back_the_next_may_be_taken():
     data = trace(12, low_from(5000), lambda at_ms: [OLDER] if at_ms >= 8000 else [OLDER, LEAK])
     run, _ = replayed(data)
-    assert [(kill.at_ms, kill.pid) for kill in run.kills] == [(5000, LEAK.pid), (8100, OLDER.pid)]
+    assert [(kill.at_ms, kill.pid) for kill in run.kills] == [(5000, LEAK.pid), (9000, OLDER.pid)], "a second later"
     assert run.in_flight == run.kills[1]
 
 
@@ -138,15 +138,44 @@ def test_while_it_is_calm_and_enough_is_free_it_sees_no_more_than_the_monitor_wo
     stall = {"conditions": {name: {"enabled": False} for name in ("pressure", "floor", "forecast")}}
 
     def stalling(at_ms):
-        return reading(GIB if at_ms < 5000 else LOW, some=50, full_ms=at_ms)
+        return reading(GIB if at_ms < 10_000 else LOW, some=50, full_ms=at_ms)
 
-    seen, _ = replayed(trace(12, stalling, lambda _: [LEAK]), values=stall)
+    seen, _ = replayed(trace(24, stalling, lambda _: [LEAK]), values=stall)
     blind = HEADER._replace(reserve=-1)  # where sysinfo is of no use PSI is looked at every time
-    always_seen, _ = replayed(trace(12, stalling, lambda _: [LEAK], blind), values=stall)
-    assert always_seen.kills[0].at_ms == 5000
-    assert seen.kills[0].at_ms >= 6500
+    always_seen, _ = replayed(trace(24, stalling, lambda _: [LEAK], blind), values=stall)
+    assert always_seen.kills[0].at_ms == 10_000
+    assert seen.kills[0].at_ms >= 18_000
 
 
 def test_the_recorded_table_answers_every_question_that_the_live_one_does():
     questions = {name for name in vars(ProcessTable) if not name.startswith("_")}
     assert questions - {"close"} <= {name for name in vars(RecordedTable) if not name.startswith("_")}
+
+
+# Many hands
+
+SMALL = HEADER._replace(ram=GIB)
+
+
+def herd_beside_an_older(at_ms):
+    """40 processes of 12 MiB come one after the other, 30 MiB in a second, beside a program of 250 MiB."""
+    fresh = [
+        process(300 + number, 12 * MIB, b"leak", age_s=-number * 0.4, parent=7, group=7, session=5)
+        for number in range(min(at_ms // 400, 40))
+    ]
+    return [process(100, 250 * MIB, b"older", parent=1, group=100, session=100), *fresh]
+
+
+def test_a_herd_dies_as_one_and_the_older_program_that_is_larger_than_any_of_it_lives():
+    def low_at(at_ms):
+        return reading(500 * MIB - 30 * MIB * at_ms // 1000)._replace(ram=GIB, total=900 * MIB)
+
+    run, said = replayed(trace(16, low_at, herd_beside_an_older, SMALL))
+    first, *_ = run.kills
+    assert (first.comm, first.scope) == (b"leak", Scope.GROUP)
+    assert all(kill.comm == b"leak" for kill in run.kills)
+    assert f"one of {first.kin + 1} processes named leak of a parent (PID 7), " in said[0][1]
+    assert said[0][1].endswith("after it 100 (older, 250 MiB)")
+    assert str(first) == f"floor, SIGTERM for {first.pid} (leak) and {first.kin} of its kin"
+    needed = 45 * MIB * 3
+    assert (first.kin + 1) * 12 * MIB > needed, "one decision is enough"

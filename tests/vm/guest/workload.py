@@ -233,7 +233,7 @@ def main():
     options = parser.parse_args()
     Path("/proc/self/comm").write_text(options.name or options.kind)
     if options.ignore_term:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, lambda *_: None)  # one that the kernel ignores gets SIGKILL at once
     if options.kind == "litter":
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
     KINDS[options.kind](options)

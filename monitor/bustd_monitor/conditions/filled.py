@@ -1,0 +1,64 @@
+"""What fills memory and is held by no process: tmpfs, huge pages, the kernel, a balloon; or swap that went away.
+
+No death gives it back. So it is followed for a minute, and a decision names it where no process grows.
+"""
+
+from __future__ import annotations
+
+from bustd_shared.daemon.record import NamedTuple
+
+from ..sensing.reading import Reading
+
+_APART_MS, _LONGEST_MS = 5000, 60_000
+
+
+class Filled(NamedTuple):
+    """Bytes by which each has grown in the last minute; `ram_lost` and `swap_lost`: by which the totals have shrunk.
+
+    `other`: memory that no line of /proc/meminfo explains; drivers take it, and balloons. Where the kernel's own memory
+    was not read, that is among it.
+    """
+
+    shared: int = 0
+    hugetlb: int = 0
+    kernel: int = 0
+    other: int = 0
+    ram_lost: int = 0
+    swap_lost: int = 0
+
+    @property
+    def together(self) -> int:
+        """All of it."""
+        return sum(self)
+
+
+NOTHING = Filled()
+
+Fillers = tuple[tuple[int, Filled], ...]
+"""Samples of the last minute: milliseconds of the monotonic clock, and the amounts then, with totals negated."""
+
+
+def advanced(fillers: Fillers, reading: Reading, now_ms: int) -> Fillers:
+    """The samples after one more reading. Where only sysinfo was read, nothing is known of it."""
+    if not reading.is_whole:
+        return fillers
+    if fillers and 0 <= now_ms - fillers[-1][0] < _APART_MS:
+        return fillers
+    kept = tuple(sample for sample in fillers if 0 <= now_ms - sample[0] <= _LONGEST_MS)
+    return (*kept, (now_ms, _amounts(reading)))
+
+
+def grown(fillers: Fillers, reading: Reading) -> Filled:
+    """What has grown since the least of the last minute."""
+    if not fillers or not reading.is_whole:
+        return NOTHING
+    least = (min(column) for column in zip(*(amounts for _, amounts in fillers), strict=True))
+    return Filled(*(max(now - before, 0) for now, before in zip(_amounts(reading), least, strict=True)))
+
+
+def _amounts(reading: Reading) -> Filled:
+    anonymous = max(reading.total - reading.available, 0)
+    explained = reading.available + anonymous + reading.page_tables
+    explained += reading.shared + reading.hugetlb + reading.kernel
+    other = max(reading.ram - explained, 0)
+    return Filled(reading.shared, reading.hugetlb, reading.kernel, other, -reading.ram, -reading.swap_total)

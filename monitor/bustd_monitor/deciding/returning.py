@@ -1,0 +1,83 @@
+"""What came back after a death, compared with what was claimed: when a kill is over, and what it was worth. Pure.
+
+The memory of a victim is back some time after its exit. Until then nothing says that another process must die.
+"""
+
+from __future__ import annotations
+
+from bustd_shared.daemon.record import NamedTuple
+
+from ..conditions import filling
+from ..conditions.trends import Trends
+from ..ranking.books import Shortfall
+from ..ranking.order import Candidate
+from ..sensing.processes import Process
+from ..sensing.reading import Reading
+
+LONGEST_MS = 1000
+"""After the exit, at most this long."""
+LEFT_MS = 2000
+"""No wait where memory and swap would be gone within this time."""
+_REMEMBERED_MS = 600_000
+_MOST_BOOKS = 16
+
+
+class Claim(NamedTuple):
+    """What is to come back: `claimed_bytes` of the victim, and `children_bytes` of its children, if these go too.
+
+    `room_bytes`: what was left of memory and swap at the request, at `asked_ms`; `lost_per_second`: how fast it went.
+    `until_ms`: when the wait ends at the latest; None: the victim has not exited.
+    """
+
+    process: Process
+    claimed_bytes: int
+    children_bytes: int
+    room_bytes: int
+    lost_per_second: int
+    asked_ms: int
+    until_ms: int | None = None
+
+
+def claim_of(candidate: Candidate, trends: Trends, now_ms: int) -> Claim | None:
+    """The claim of a kill that begins; None where it is not known what is left now."""
+    seen_ms, room_bytes = trends.filling.latest
+    if seen_ms < 0:
+        return None
+    lost = filling.rate(trends.filling).per_second
+    return Claim(candidate.process, candidate.held_bytes, candidate.children_bytes, room_bytes, lost, now_ms)
+
+
+def is_back(claim: Claim, reading: Reading) -> bool:
+    """Whether half of it has come back; of children that may be going too, nearly all."""
+    expected = claim.claimed_bytes // 2
+    if claim.children_bytes:
+        expected = (claim.claimed_bytes + claim.children_bytes) * 7 // 8
+    return reading.room_bytes - claim.room_bytes >= expected
+
+
+def is_awaited(claim: Claim, trends: Trends, reading: Reading, now_ms: int) -> bool:
+    """Whether the victim has exited and its memory is still to come, and the machine lives that long."""
+    if claim.until_ms is None or now_ms >= claim.until_ms or not reading.is_whole or is_back(claim, reading):
+        return False
+    left_ms = filling.exhaustion_ms(trends.filling, reading)
+    return left_ms is None or left_ms >= LEFT_MS
+
+
+def shortfall_of(claim: Claim, reading: Reading, now_ms: int) -> Shortfall | None:
+    """What to remember where less than half came back in all that time; None where it is not certain.
+
+    What others have taken since the request, at the speed of that time, may have come back too.
+    """
+    if claim.until_ms is None or now_ms < claim.until_ms or not reading.is_whole or is_back(claim, reading):
+        return None
+    taken = claim.lost_per_second * (now_ms - claim.asked_ms) // 1000
+    came_back = max(reading.room_bytes - claim.room_bytes + taken, 0)
+    process = claim.process
+    if came_back * 2 >= claim.claimed_bytes:
+        return None
+    return Shortfall(process.parent, process.comm, claim.claimed_bytes, came_back, now_ms + _REMEMBERED_MS)
+
+
+def booked(books: tuple[Shortfall, ...], short: Shortfall, now_ms: int) -> tuple[Shortfall, ...]:
+    """The books with one more, without those that no longer count."""
+    return (*[one for one in books if now_ms < one.until_ms][1 - _MOST_BOOKS :], short)

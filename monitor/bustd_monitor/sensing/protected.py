@@ -1,0 +1,83 @@
+"""Page cache that counts as available and can't be had: what memory.min and memory.low hold back.
+
+MemAvailable of /proc/meminfo is free memory above the watermarks of all zones, plus page cache and slab that could be
+reclaimed (si_mem_available() in mm/show_mem.c). It knows nothing of control groups. What memory.min protects is never
+reclaimed. What memory.low protects is, but only where nothing else can be (Documentation/admin-guide/cgroup-v2.rst);
+until then the other programs thrash on what is left.
+"""
+
+from __future__ import annotations
+
+from bustd_shared.daemon.record import NamedTuple
+from bustd_shared.kernel import cgroup_memory, cgroups
+
+_MOST_GROUPS = 64
+_BYTES = 16_384
+SELDOM_MS, OFTEN_MS = 60_000, 1000
+
+
+class Held(NamedTuple):
+    """Bytes of cache that memory.min holds back, and those that memory.min and memory.low hold back together."""
+
+    by_min: int = 0
+    by_low: int = 0
+
+
+NOTHING = Held()
+
+
+def held_back(protection: int, current: int, cache: int) -> int:
+    """Bytes of `cache` that stay: what is used beyond the protection is reclaimed first."""
+    return min(max(min(protection, current) - max(current - cache, 0), 0), cache)
+
+
+class Protected:
+    """Reads the groups directly below `root`: no group below them has more protection than its top-level group.
+
+    They are read once a minute, and once a second while little is available and any of them has a protection.
+    """
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._due_ms: int | None = None
+        self.held = NOTHING
+        """As it was read last."""
+
+    def read(self, now_ms: int, *, is_near: bool = False) -> Held:
+        """What is held back. `now_ms` is monotonic; `is_near`: little is available."""
+        if not self._root:
+            return NOTHING
+        period_ms = OFTEN_MS if is_near and self.held != NOTHING else SELDOM_MS
+        if self._due_ms is None or not 0 <= now_ms - self._due_ms < period_ms:
+            self._due_ms = now_ms
+            self.held = self._read()
+        return self.held
+
+    def _read(self) -> Held:
+        by_min = by_low = 0
+        try:
+            names = [name for name, _ in zip(cgroups.names_below(self._root), range(_MOST_GROUPS), strict=False)]
+        except OSError:  # a lack of descriptors: what was known is the best there is
+            return self.held
+        for name in names:
+            folder = f"{self._root}/{name}"
+            least = _amount(f"{folder}/memory.min")
+            low = max(_amount(f"{folder}/memory.low"), least)
+            stat = cgroup_memory.parse_stat(_data(f"{folder}/memory.stat")) if low else None
+            if stat is not None:
+                current, cache = _amount(f"{folder}/memory.current"), stat.cache + stat.slab_reclaimable
+                by_min += held_back(least, current, cache)
+                by_low += held_back(low, current, cache)
+        return Held(by_min, by_low)
+
+
+def _amount(path: str) -> int:
+    return cgroup_memory.parse_amount(_data(path)) or 0
+
+
+def _data(path: str) -> bytes:
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file.read(_BYTES) or b""
+    except OSError:
+        return b""

@@ -1,0 +1,70 @@
+"""What came of a random crisis under bustd, or under the policy of another daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from .crises import Crisis
+from .machine import Machine
+from .oom import KERNEL
+from .policies import Policy
+from .running import simulated
+
+_AFTERWARDS_S = 4.0
+"""So long it is followed after the last culprit has died: a second victim would die in this time."""
+_LOOK_S = 0.5
+
+
+class Outcome(NamedTuple):
+    """`innocents`: how many died of the daemon or of the kernel. `is_late`: a culprit lived, or the kernel was first.
+
+    `scarce_s`: seconds with less than 2 % of RAM available.
+    """
+
+    number: int
+    kind: str
+    swap: str
+    innocents: int
+    is_late: bool
+    is_kernel_first: bool
+    scarce_s: float
+
+
+def under_bustd(crisis: Crisis) -> Outcome:
+    """The real loop, with its defaults."""
+    with simulated(crisis.machine) as run:
+        return _followed(crisis, run.run)
+
+
+def under(policy: Policy, crisis: Crisis) -> Outcome:
+    """The policy of another daemon."""
+    machine = crisis.machine
+
+    def run(seconds: float) -> None:
+        end_s = machine.now_s + seconds
+        while machine.now_s < end_s - 1e-6:
+            machine.advance(min(policy.every_s, end_s - machine.now_s))
+            kill = policy.judge(machine)
+            for process in kill.processes if kill is not None else ():
+                machine.signal(process.pid, kill.signal if kill else 0, policy.name)
+
+    return _followed(crisis, run)
+
+
+def _followed(crisis: Crisis, run: Callable[[float], None]) -> Outcome:
+    """Run it in pieces until nothing can happen any more, and judge."""
+    machine = crisis.machine
+    over_s = None
+    while machine.now_s < crisis.lasts_s and (over_s is None or machine.now_s < over_s + _AFTERWARDS_S):
+        run(_LOOK_S)
+        if over_s is None and crisis.kind != "none" and machine.now_s > 4.0 and not _lives(machine):
+            over_s = machine.now_s
+    innocents = sum(not death.process.plan.is_culprit for death in machine.deaths)
+    is_kernel_first = any(death.cause == KERNEL for death in machine.deaths)
+    is_late = crisis.kind != "none" and (is_kernel_first or _lives(machine))
+    return Outcome(crisis.number, crisis.kind, crisis.swap, innocents, is_late, is_kernel_first, machine.scarce_s)
+
+
+def _lives(machine: Machine) -> bool:
+    return any(process.plan.is_culprit for process in machine.processes.values())

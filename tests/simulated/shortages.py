@@ -1,0 +1,109 @@
+"""More of the table: whose shortage it is, and when to act (see table.py)."""
+
+from __future__ import annotations
+
+from .machine import Machine
+from .processes import Plan, ramp, saw
+from .table import LARGE, Case, beside, pace
+
+SIZES = LARGE[:3]
+
+_CONTAINER = "/system.slice/container.service"
+
+
+def _reader(ram: float) -> Plan:
+    """It reads a file of twice its limit over and over, on a disk that takes seconds for it."""
+    return Plan("container", 0.01 * ram, files=0.12 * ram, busy=1.0, touches=5.0, starts_s=2.0)
+
+
+def own_limit(ram: float) -> Machine:
+    """A container at its own MemoryHigh, beside an idle database and a page cache that takes what is left."""
+    machine = beside(ram, Plan("database", 0.6 * ram))
+    machine.start(_reader(ram))
+    machine.cold += machine.free - machine.high_mark * 1.2
+    machine.disk_per_s = 0.02 * ram
+    machine.group(_CONTAINER, high=0.06 * ram)
+    return machine
+
+
+def own_limit_beside_a_leak(ram: float) -> Machine:
+    """The same, on a machine that is really short: nobody can blind the monitor with a unit of its own."""
+    machine = own_limit(ram)
+    machine.start(Plan("leak", ramp(pace(ram)), busy=0.5, starts_s=10.0))
+    return machine
+
+
+def own_hard_limit(ram: float) -> Machine:
+    """A container that leaks up to its MemoryMax, again and again: the kernel kills there, and only there."""
+    machine = beside(ram, Plan("database", 0.6 * ram))
+    machine.group(_CONTAINER, max=0.1 * ram)
+    for number in range(4):
+        machine.start(Plan("container", ramp(0.05 * ram), busy=0.5, starts_s=2.0 + 8 * number, group=_CONTAINER))
+    return machine
+
+
+def protected_cache(ram: float) -> Machine:
+    """memory.min holds page cache back that MemAvailable counts: the kernel would kill at a quarter available."""
+    machine = beside(ram, Plan("database", 0.1 * ram))
+    # A group has no more protection than those above it.
+    for group in ("/cache.slice", "/cache.slice/cache.service"):
+        machine.group(group, min=0.5 * ram)
+    machine.start(Plan("cache", 0.01 * ram, files=0.45 * ram, group="/cache.slice/cache.service"))
+    machine.start(Plan("leak", ramp(pace(ram)), busy=0.5, starts_s=2.0))
+    return machine
+
+
+def levels_off(ram: float) -> Machine:
+    """A program takes much at its start, and stops with a little more than the floor left."""
+    machine = beside(ram, Plan("database", 0.3 * ram))
+    most = machine.available - 0.11 * ram
+    machine.start(Plan("starts-up", ramp(2 * pace(ram), most=most), busy=0.3, starts_s=2.0))
+    return machine
+
+
+def lives_close_to_the_floor(ram: float) -> Machine:
+    """For months at an eighth available, with a heap that is collected now and then."""
+    machine = beside(ram, Plan("database", 0.4 * ram), Plan("java", saw(0.10 * ram, 0.11 * ram, 3.0), busy=0.3))
+    machine.start(Plan("cache-server", machine.available - 0.125 * ram))
+    return machine
+
+
+def moves_to_swap(ram: float) -> Machine:
+    """Half of an idle program goes to a large swap for one that takes its memory once."""
+    machine = beside(ram, Plan("first", 0.55 * ram), swap=2 * ram)
+    machine.start(Plan("second", ramp(2 * pace(ram), most=0.55 * ram), busy=0.3, starts_s=2.0))
+    return machine
+
+
+def cache_of_zfs(ram: float) -> Machine:
+    """Half of RAM is a cache that ZFS says it would free, and does not."""
+    machine = beside(ram, Plan("database", 0.15 * ram))
+    machine.arc = 0.45 * ram
+    machine.start(Plan("leak", ramp(pace(ram) / 2), busy=0.5, starts_s=2.0))
+    return machine
+
+
+def thrash(ram: float) -> Machine:
+    """Swap is half free and nothing is done any more: what programs touch is always somewhere else."""
+    machine = beside(ram, Plan("database", 0.2 * ram), swap=1.5 * ram)
+    machine.disk_per_s = machine.swap_per_s = 0.03 * ram
+    grows = ramp(2 * pace(ram), most=1.2 * ram)
+    machine.start(Plan("toucher", grows, busy=1.0, touches=0.5, starts_s=2.0))
+    return machine
+
+
+_SMALL = {"1 GiB": "the database dies before the leak has shown that it grows"}
+_MIN = {"": "the killer counts what memory.min holds back as available, and refuses"}
+_ARC = {"": "the cache of ZFS counts as available while programs stall for it"}
+
+CASES = (
+    Case("a container at its own limit", own_limit, spares=("database", "container"), most=0, sizes=SIZES),
+    Case("a container at its limit beside a leak", own_limit_beside_a_leak, ("leak",), sizes=SIZES, fails=_SMALL),
+    Case("a container at its hard limit", own_hard_limit, spares=("database",), most=4, sizes=SIZES),
+    Case("page cache that memory.min holds back", protected_cache, ("leak",), sizes=SIZES, fails=_MIN),
+    Case("a start-up that levels off", levels_off, most=0, sizes=SIZES),
+    Case("a machine that lives close to the floor", lives_close_to_the_floor, most=0, sizes=SIZES),
+    Case("a working set that moves to swap", moves_to_swap, most=0, sizes=SIZES),
+    Case("a cache of ZFS that does not shrink", cache_of_zfs, ("leak",), sizes=SIZES, fails=_ARC),
+    Case("a thrash with swap left", thrash, ("toucher",), sizes=SIZES),
+)

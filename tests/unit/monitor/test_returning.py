@@ -1,0 +1,158 @@
+"""When a kill is over: its memory is back, or a second has passed, or the machine would not live so long."""
+
+import pytest
+
+from bustd_monitor.conditions.filling import Filling, Rate
+from bustd_monitor.conditions.trends import Trends
+from bustd_monitor.deciding import returning, states
+from bustd_monitor.deciding.actions import Asked, LessCameBack, Rank
+from bustd_monitor.deciding.returning import Claim
+from bustd_monitor.deciding.stages import Stage
+from bustd_monitor.deciding.states import State
+from bustd_monitor.ranking.books import Shortfall, corrected
+from bustd_monitor.sensing.reading import lower_bound
+from bustd_protocol.messages import Exited, Fate, Signal
+from tests.unit.monitor.making import DEFAULTS, GIB, MIB, candidate, process, reading, verdict
+
+CONDITIONS = DEFAULTS.conditions
+VICTIM = candidate(101, held_bytes=800 * MIB, parent=7)
+SHORT = reading(GIB)
+GONE_MS = 1000
+
+
+def dead(fate: Fate = Fate.GONE, *, children: int = 0, room: int = GIB) -> State:
+    """The state when the victim has exited, a second after the request."""
+    trends = Trends(filling=Filling((0, room), ((0, room),)))
+    state = State(Stage.ACT, trends=trends, readings=2)
+    asked = Asked(VICTIM._replace(children_bytes=children), Signal.TERM)
+    state, _ = states.on_verdict(state, asked, verdict(), 0)
+    return states.on_exited(state, Exited(1, fate, 40), GONE_MS)
+
+
+def next_kill_ms(state: State, *, available_at=lambda _: GIB) -> int:
+    """When the next process would be asked for, with a reading every 50 ms that always fires."""
+    for now_ms in range(GONE_MS + 10, GONE_MS + 5000, 50):
+        state, actions = states.on_reading(state, reading(available_at(now_ms)), now_ms, CONDITIONS)
+        if any(isinstance(action, Rank) for action in actions):
+            return now_ms - GONE_MS
+    raise AssertionError("never")
+
+
+def test_while_nothing_came_back_no_other_is_asked_for_before_a_second_is_over():
+    assert 1000 <= next_kill_ms(dead()) <= 1060
+    assert 1000 <= next_kill_ms(dead(Fate.RELEASED)) <= 1060
+
+
+def test_it_is_over_when_half_of_what_was_claimed_is_back():
+    small = CONDITIONS._replace(floor=CONDITIONS.floor._replace(available_mib=2**20, available_percent=50))
+    state = dead()
+    for now_ms, back_mib, is_over in ((1100, 0, False), (1200, 399, False), (1300, 400, True)):
+        state, actions = states.on_reading(state, reading(GIB + back_mib * MIB), now_ms, small)
+        assert any(isinstance(action, Rank) for action in actions) is is_over
+
+
+def test_swap_that_it_gives_back_counts():
+    claim = dead().claim
+    assert not returning.is_back(claim, reading(GIB + 200 * MIB))
+    assert returning.is_back(claim, reading(GIB + 200 * MIB, swap=(GIB, 200 * MIB)))
+
+
+def test_what_its_children_hold_is_waited_for_too_as_they_may_be_going():
+    claim = dead(children=400 * MIB).claim
+    assert not returning.is_back(claim, reading(GIB + 900 * MIB))
+    assert returning.is_back(claim, reading(GIB + 1100 * MIB))
+    assert 1000 <= next_kill_ms(dead(children=400 * MIB)) <= 1060, "children that stay are waited for no longer"
+
+
+@pytest.mark.parametrize("fate", [Fate.STUCK, Fate.SPARED])
+def test_a_victim_that_lives_is_not_waited_for(fate):
+    assert next_kill_ms(dead(fate)) <= 60
+
+
+def test_without_a_reading_from_before_the_kill_there_is_no_wait():
+    state, _ = states.on_verdict(State(Stage.ACT, readings=2), Asked(VICTIM, Signal.TERM), verdict(), 0)
+    assert state.claim is None
+    assert next_kill_ms(states.on_exited(state, Exited(1, Fate.GONE, 40), GONE_MS)) <= 60
+
+
+@pytest.mark.parametrize(("per_second", "is_awaited"), [(0, True), (500 * MIB, True), (520 * MIB, False)])
+def test_where_memory_would_be_gone_within_two_seconds_there_is_no_wait(per_second, is_awaited):
+    claim = dead().claim
+    trends = Trends(filling=Filling((1000, GIB), (), Rate(per_second, 600)))
+    assert returning.is_awaited(claim, trends, reading(GIB), 1100) is is_awaited
+
+
+def test_a_reading_of_sysinfo_alone_ends_the_wait_and_is_not_booked():
+    claim = dead().claim
+    quick = lower_bound(16 * GIB, 12 * GIB, 12 * GIB)
+    assert not returning.is_awaited(claim, Trends(), quick, 1100)
+    assert returning.shortfall_of(claim, quick, 9000) is None
+
+
+def test_a_lost_killer_ends_the_wait():
+    assert states.on_lost(dead(), 1100).claim is None
+
+
+def test_a_kill_that_is_in_flight_again_is_waited_for_from_its_own_end():
+    state = states.on_resumed(dead(), states.Flight(101, 90125, 15))
+    assert state.claim.until_ms is None
+    assert states.on_exited(state, Exited(2, Fate.GONE, 90), 5000).claim.until_ms == 6000
+
+
+# The books
+
+
+def booked(back: int, *, lost_per_second: int = 0) -> Shortfall | None:
+    claim = Claim(VICTIM.process, 800 * MIB, 0, GIB, lost_per_second, asked_ms=0, until_ms=2000)
+    return returning.shortfall_of(claim, reading(GIB + back), 2000)
+
+
+def test_a_death_that_brought_less_than_half_is_remembered_for_ten_minutes():
+    assert booked(100 * MIB) == Shortfall(7, b"leak", 800 * MIB, 100 * MIB, 602_000)
+    assert booked(-50 * MIB).came_back_bytes == 0
+    assert booked(400 * MIB) is None
+
+
+def test_what_others_took_meanwhile_came_back_too():
+    assert booked(100 * MIB, lost_per_second=100 * MIB).came_back_bytes == 300 * MIB
+    assert booked(100 * MIB, lost_per_second=150 * MIB) is None
+
+
+def test_it_is_said_once_and_those_of_its_kind_count_by_it():
+    state, said = dead(), []
+    for now_ms in range(1100, 3000, 100):
+        state, actions = states.on_reading(state, SHORT, now_ms, CONDITIONS)
+        said += [action for action in actions if isinstance(action, LessCameBack)]
+    assert said == [LessCameBack(VICTIM.process, 800 * MIB, 0)]
+    assert [one.comm for one in state.books] == [b"leak"]
+
+
+def test_no_more_than_a_few_are_remembered_and_none_for_longer_than_ten_minutes():
+    old = tuple(Shortfall(number, b"old", 1, 0, 2001 + number) for number in range(40))
+    state = dead()._replace(books=old)
+    state, _ = states.on_reading(state, SHORT, 2010, CONDITIONS)
+    assert len(state.books) == 16
+    assert all(one.until_ms > 2010 for one in state.books)
+
+
+BOOK = Shortfall(7, b"leak", 800 * MIB, 100 * MIB, 5000)
+
+
+@pytest.mark.parametrize(
+    ("changed", "counts"),
+    [
+        ({}, 100),
+        ({"held_bytes": 1600 * MIB}, 100),
+        ({"held_bytes": 400 * MIB}, 100),
+        ({"held_bytes": 1601 * MIB}, 1601),
+        ({"held_bytes": 399 * MIB}, 399),
+        ({"comm": b"other"}, 800),
+        ({"parent": 8}, 800),
+    ],
+)
+def test_the_same_kind_is_the_same_parent_and_name_and_about_the_same_size(changed, counts):
+    one = process(300, **{"held_bytes": 800 * MIB, "parent": 7, "gained_bytes": 200 * MIB, **changed})
+    (counted,) = corrected([one], (BOOK,), 4999)
+    assert counted.held_bytes == counts * MIB
+    assert counted.gained_bytes == min(200, counts) * MIB if counts == 100 else 200 * MIB
+    assert corrected([one], (BOOK,), 5000) == [one]
