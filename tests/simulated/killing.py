@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from bustd_killer.checks import Guard, Own
+from bustd_killer.checks import Guard, OwnPids
 from bustd_killer.facts import MachineFiles
 from bustd_killer.flight import Kills
 from bustd_killer.policy import Policy
@@ -46,7 +46,7 @@ class Killer:
         rules = (list(protection.units), list(protection.uids), list(protection.names), list(protection.shipped_names))
         policy = Policy(0, *rules, **told, hierarchy="/sys/fs/cgroup")
         self.protection = protection
-        self._guard = Guard(policy, protection, MachineFiles(), Own(_KILLER_PID, OWN_PARENT, OWN_PID))
+        self._guard = Guard(policy, protection, MachineFiles(), OwnPids(_KILLER_PID, OWN_PARENT, OWN_PID))
         self._kills = Kills(self.now_ms() - _LONG_AGO_MS, policy)
         self._connection = Connection(Role.KILLER)
         self._words: deque[bytes] = deque()

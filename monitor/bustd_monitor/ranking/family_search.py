@@ -20,9 +20,10 @@ from .census import Count, SizeCensus
 from .families import Growth, Hand, Member, Pool, Why
 from .family import Family
 from .matching import avoided_by
-from .order import Candidate, Cause, Ranking
+from .order import Candidate, Ranking
 from .settings import Victims
 from .terms import Terms
+from .what_may_die import Cause, protection
 
 TYPE_CHECKING = False
 
@@ -238,7 +239,7 @@ def _may_die(process: Process, kin: Kin, terms: Terms, refused: Refused) -> bool
     """Whether it may die with others. One that is avoided does not: it would die for what they have done."""
     if process.start_ticks != kin.start_ticks or (kin.pid, kin.start_ticks) in refused:
         return False
-    return order.protection(process, terms) is None and not avoided_by(terms.victims, process)
+    return protection(process, terms) is None and not avoided_by(terms.victims, process)
 
 
 def _asks_for_commands(victims: Victims) -> bool:

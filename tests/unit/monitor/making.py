@@ -84,8 +84,8 @@ def candidate(pid: int = 4711, **changed: object) -> Candidate:
 
 
 def ticks_ago(seconds: float) -> int:
-    """The start time of a process that is so old."""
-    return int((time.clock_gettime(time.CLOCK_BOOTTIME) - seconds) * os.sysconf("SC_CLK_TCK"))
+    """The start time of a process that is so old, or as old as a machine that was booted later than that."""
+    return max(int((time.clock_gettime(time.CLOCK_BOOTTIME) - seconds) * os.sysconf("SC_CLK_TCK")), 1)
 
 
 def matchers(
