@@ -14,6 +14,8 @@ from .running import simulated
 _AFTERWARDS_S = 4.0
 """So long it is followed after the last culprit has died: a second victim would die in this time."""
 _LOOK_S = 0.5
+_IS_LEFT = 10
+"""Culprits that hold no more than a tenth of the most that they held are over."""
 
 
 class Outcome(NamedTuple):
@@ -55,16 +57,22 @@ def under(policy: Policy, crisis: Crisis) -> Outcome:
 def _followed(crisis: Crisis, run: Callable[[float], None]) -> Outcome:
     """Run it in pieces until nothing can happen any more, and judge."""
     machine = crisis.machine
-    over_s = None
+    over_s, most = None, 0.0
     while machine.now_s < crisis.lasts_s and (over_s is None or machine.now_s < over_s + _AFTERWARDS_S):
         run(_LOOK_S)
-        if over_s is None and crisis.kind != "none" and machine.now_s > 4.0 and not _lives(machine):
+        most = max(most, _held_by_culprits(machine))
+        if over_s is None and crisis.kind != "none" and machine.now_s > 4.0 and not _lives(machine, most):
             over_s = machine.now_s
     innocents = sum(not death.process.plan.is_culprit for death in machine.deaths)
     is_kernel_first = any(death.cause == KERNEL for death in machine.deaths)
-    is_late = crisis.kind != "none" and (is_kernel_first or _lives(machine))
+    is_late = crisis.kind != "none" and (is_kernel_first or _lives(machine, most))
     return Outcome(crisis.number, crisis.kind, crisis.swap, innocents, is_late, is_kernel_first, machine.scarce_s)
 
 
-def _lives(machine: Machine) -> bool:
-    return any(process.plan.is_culprit for process in machine.processes.values())
+def _lives(machine: Machine, most: float) -> bool:
+    """Whether a culprit does. Of a family that ran away a parent may, which leads a session and holds next to nothing."""
+    return _held_by_culprits(machine) > most / _IS_LEFT
+
+
+def _held_by_culprits(machine: Machine) -> float:
+    return sum(process.held for process in machine.processes.values() if process.plan.is_culprit)

@@ -2,8 +2,8 @@
 
 - Processes with one memory (CLONE_VM) are one: the eldest is charged, the death of another frees nothing.
 - A child that holds as much as its parent, and runs the same program, holds copies: its death frees nothing of them,
-  and the parent's nothing before the child is gone. So the child counts as what it holds beyond, and the parent dies
-  after others.
+  and the parent's nothing before the child is gone. So the child counts as what it holds beyond, or has gained since it
+  was first seen, and the parent dies after others.
 - Shared memory counts as far as files of tmpfs do not explain it, and once per family. A family is what a fork makes: a
   parent and its children that run the same program (told by the size of its text) in the same control group. Children
   of one parent that maps nothing itself are one too, unless all processes together map no more than there is: then
@@ -39,9 +39,13 @@ def accounted(processes: list[Process], shared: SharedMemory) -> list[Process]:
     return counted_together(_with_one_memory(processes), shared)
 
 
-def counted_together(processes: list[Process], shared: SharedMemory) -> list[Process]:
-    """As `accounted`, but each of several processes with one memory counts: of those that die together all die."""
-    processes = _without_copies(processes)
+def counted_together(processes: list[Process], shared: SharedMemory, *, has_copies: bool = True) -> list[Process]:
+    """As `accounted`, but each of several processes with one memory counts: of those that die together all die.
+
+    `has_copies` False: it is known that no child holds copies of what its parent holds.
+    """
+    if has_copies:
+        processes = _without_copies(processes)
     if shared.held_bytes < _LEAST_SHARED or not any(one.shared_bytes >= _LEAST_SHARED for one in processes):
         return processes
     charged = {one.pid: charge for one, charge in _charged(processes, shared.held_bytes)}
@@ -87,8 +91,8 @@ def _without_copies(processes: list[Process]) -> list[Process]:
     for one in processes:
         parent = known.get(one.parent)
         if parent is not None and _is_copy(one, parent):
-            copies[one.pid] = parent.held_bytes
-            copied[parent.pid] = max(copied.get(parent.pid, 0), min(one.held_bytes, parent.held_bytes))
+            copies[one.pid] = min(parent.held_bytes, one.held_bytes - _own(one))
+            copied[parent.pid] = max(copied.get(parent.pid, 0), copies[one.pid])
     if not copies:
         return processes
     counted = []
@@ -98,8 +102,13 @@ def _without_copies(processes: list[Process]) -> list[Process]:
     return counted
 
 
+def _own(process: Process) -> int:
+    """What it has gained since it was first seen, which are no copies. Of a newcomer that is not known."""
+    return process.gained_bytes if process.gained_bytes < process.held_bytes else 0
+
+
 def _is_copy(child: Process, parent: Process) -> bool:
-    if child.held_bytes < _LEAST_COPIED or child.program_bytes != parent.program_bytes:
+    if child.held_bytes - _own(child) < _LEAST_COPIED or child.program_bytes != parent.program_bytes:
         return False
     is_younger = (parent.start_ticks, parent.pid) < (child.start_ticks, child.pid)
     return is_younger and abs(parent.held_bytes - child.held_bytes) * _ALIKE_PART <= parent.held_bytes

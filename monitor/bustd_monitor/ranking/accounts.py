@@ -35,15 +35,14 @@ class Accounts:
         self, processes: list[Process], terms: Terms, now_ms: int, age_ms: Callable[[Process], int]
     ) -> list[Process]:
         """The processes with what counts for each."""
-        processes = [self._bounded(one, terms, now_ms, age_ms) for one in processes]
         shared = terms.shared_bytes
         gained = growth.gained_bytes(self._shared, now_ms, shared, 0)  # all of it, until the samples span a second
         counted = accounting.accounted(processes, SharedMemory(shared, gained))
+        newcomers = {one.pid for one in processes if one.gained_bytes and one.gained_bytes >= one.held_bytes}
+        counted = [self._bounded(one, terms, now_ms, age_ms) if one.pid in newcomers else one for one in counted]
         return books.corrected(counted, terms.books, now_ms)
 
     def _bounded(self, process: Process, terms: Terms, now_ms: int, age_ms: Callable[[Process], int]) -> Process:
         """A newcomer has gained no more than memory was lost since it came: what it shares with others cost nothing."""
-        if not process.gained_bytes or process.gained_bytes < process.held_bytes:
-            return process
         lost = growth.lost_since(self._rooms, now_ms - age_ms(process), terms.room_bytes)
         return process if lost is None else process._replace(gained_bytes=min(process.gained_bytes, lost))

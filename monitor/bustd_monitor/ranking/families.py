@@ -32,13 +32,15 @@ class Why(Enum):
 class Hand(NamedTuple):
     """A process that may be one of many. `size`: its resident bytes, of which it has gained `gained`.
 
-    `is_new`: it came since the earlier look.
+    `is_new`: it came since the earlier look, and all it holds is gained. `copied`: so much it may have in common with
+    the parent that forked it since then.
     """
 
     kin: Kin
     size: int
     gained: int
     is_new: bool = False
+    copied: int = 0
 
 
 class Member(NamedTuple):
@@ -80,8 +82,33 @@ def hand_of(kin: Kin, size: int, before: dict[int, int] | None, age_ms: int, par
     """
     if before is not None and kin.pid in before:
         return Hand(kin, size, max(size - before[kin.pid] * 1024, 0))
-    is_new = before is not None or age_ms <= growth.WINDOW_MS
-    return Hand(kin, size, max(size - parent_size, 0) if is_new else 0, is_new and not parent_size)
+    if before is None and age_ms > growth.WINDOW_MS:
+        return Hand(kin, size, 0)
+    copied = min(size, parent_size)
+    return Hand(kin, size, size - copied, not copied, copied)
+
+
+def without_copies(hands: list[Hand], lost: int) -> list[Hand] | None:
+    """The same where no child is a copy of its parent, None where they may be.
+
+    A copy costs nothing. So where all that was gained beside the copies is less than half of what was lost, they are
+    none: the children grow as their parent does.
+    """
+    if sum(hand.gained for hand in hands) * 2 >= lost or not any(hand.copied for hand in hands):
+        return None
+    return [Hand(hand.kin, hand.size, hand.size, is_new=True) if hand.copied else hand for hand in hands]
+
+
+def gained_by(hand: Hand, held_bytes: int, grew: Growth) -> int:
+    """What a process that holds so much has gained, also in swap.
+
+    Of a process that was there before only resident memory is known. Where memory went to swap meanwhile, what was lost
+    is more than what was gained, and each has its part in the difference, as far as it holds more than is resident.
+    """
+    if hand.is_new:
+        return held_bytes
+    swapped = max((grew.lost or 0) - grew.gained, 0) * hand.gained // max(grew.gained, 1)
+    return min(hand.gained + min(max(held_bytes - hand.size, 0), swapped), held_bytes)
 
 
 def pools(hands: list[Hand]) -> list[Pool]:

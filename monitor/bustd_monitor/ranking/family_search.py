@@ -60,6 +60,16 @@ class _Found(NamedTuple):
         return self.why is Why.RUNS_AWAY, gained, sum(member.process.held_bytes for member in self.members)
 
 
+class _Look(NamedTuple):
+    """What holds for one search. `has_copies`: a child may hold copies of what its parent holds."""
+
+    terms: Terms
+    refused: Refused
+    now_ms: int
+    grew: Growth
+    has_copies: bool
+
+
 class FamilySearch:
     """Of the processes in `table`, by what was seen of them in `census`. Times are monotonic milliseconds.
 
@@ -95,7 +105,10 @@ class FamilySearch:
         if not may_hold_most and lost is not None and max(lost, terms.filled_bytes) <= terms.minimum_bytes:
             return None  # nothing runs away where hardly anything was lost
         hands = self._hands(before, is_all=may_hold_most or before is None)
+        apart = families.without_copies(hands, max(lost or 0, terms.filled_bytes))
+        hands = apart or hands
         grew = Growth(sum(hand.gained for hand in hands), lost)
+        look = _Look(terms, refused, now_ms, grew, has_copies=apart is None)
         pools = [pool for pool in families.pools(hands) if pool.size >= terms.minimum_bytes]
         by_gain = sorted(pools, key=lambda pool: (pool.gained, pool.size), reverse=True)[:_MOST_POOLS]
         by_size = sorted(pools, key=lambda pool: pool.size, reverse=True)[:_MOST_POOLS]
@@ -103,7 +116,7 @@ class FamilySearch:
         found = []
         for pool in dict.fromkeys(by_gain + by_size if may_hold_most else by_gain):
             if may_hold_most or pool.gained * 2 > grew.gained:
-                members = self._members(pool, known, terms, refused, now_ms)
+                members = self._members(pool, known, look)
                 grown = [member for member in members if member.process.gained_bytes >= _NOTICED]
                 for those in families.together(grown):
                     if families.runs_away(those, singles, grew, terms):
@@ -139,29 +152,29 @@ class FamilySearch:
             for kin in found.values()
         ]
 
-    def _members(
-        self, pool: Pool, known: dict[int, Process | None], terms: Terms, refused: Refused, now_ms: int
-    ) -> list[Member]:
+    def _members(self, pool: Pool, known: dict[int, Process | None], look: _Look) -> list[Member]:
         """Those of a pool that may die, each read closely, once; of very many those that gained and hold most."""
+        terms = look.terms
         hands = sorted(pool.hands, key=lambda one: (one.gained, one.size), reverse=True)[:MOST_MEMBERS]
         unknown = [hand.kin for hand in hands if hand.kin.pid not in known]
         known |= {kin.pid: None for kin in unknown} | {process.pid: process for process in self._read(unknown, terms)}
-        counted = self._counted([process for hand in hands if (process := known[hand.kin.pid])], pool, terms, now_ms)
-        members = []
-        for hand in hands:
-            process = counted.get(hand.kin.pid)
-            if process is not None and _may_die(process, hand.kin, terms, refused):
-                gained = process.held_bytes if hand.is_new else min(hand.gained, process.held_bytes)
-                members.append(Member(hand.kin, process._replace(gained_bytes=gained)))
-        return members
+        read = [(hand, process) for hand in hands if (process := known[hand.kin.pid]) is not None]
+        grown = [one._replace(gained_bytes=families.gained_by(hand, one.held_bytes, look.grew)) for hand, one in read]
+        counted = self._counted(grown, pool, look)
+        return [
+            Member(hand.kin, process._replace(gained_bytes=min(process.gained_bytes, process.held_bytes)))
+            for hand, _ in read
+            if _may_die(process := counted[hand.kin.pid], hand.kin, terms, look.refused)
+        ]
 
-    def _counted(self, processes: list[Process], pool: Pool, terms: Terms, now_ms: int) -> dict[int, Process]:
+    def _counted(self, processes: list[Process], pool: Pool, look: _Look) -> dict[int, Process]:
         """What counts for each, by PID: copies of what the parent holds do not, and shared memory counts once."""
         unread = {hand.kin.parent for hand in pool.hands} - {one.pid for one in processes}
         parents = [self._table.read(pid, 0) for pid in sorted(unread)[:_MOST_PARENTS]]
         known = [*processes, *(parent for parent in parents if parent is not None)]
-        counted = accounting.counted_together(known, SharedMemory(terms.shared_bytes))
-        return {one.pid: one for one in books.corrected(counted, terms.books, now_ms)}
+        shared = SharedMemory(look.terms.shared_bytes)
+        counted = accounting.counted_together(known, shared, has_copies=look.has_copies)
+        return {one.pid: one for one in books.corrected(counted, look.terms.books, look.now_ms)}
 
     def _read(self, kins: list[Kin], terms: Terms) -> list[Process]:
         """Each of these as it is now, with its command line where a rule asks for that; without, it is left out."""
