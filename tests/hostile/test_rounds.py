@@ -82,10 +82,10 @@ import signal, sys, time
 if {ignore_term}: signal.signal(signal.SIGTERM, signal.SIG_IGN)
 with open("/proc/self/comm", "w") as comm: comm.write("leak")
 print("ready", flush=True)
-kept = bytes([1]) * (32 << 20)
+kept = bytes([1]) * (160 << 20)
 time.sleep(120)
 """
-"""It says that it is there before it is large enough to be killed."""
+"""It says that it is there before it is large enough to be killed. So large a loss is seen beside others."""
 
 
 @contextmanager
@@ -157,7 +157,7 @@ def test_the_real_halves_forget_no_kill_and_hit_no_other_process(
     chance, asked_for, longest_s = random.Random(f"{half} {number}"), set(), 0.0
     rules = PERMISSIVE | {"rate.interval_ms": 0, "rate.per_minute": 60_000, "grace.term_ms": GRACE_MS}
     with (
-        victims.victim(64, name=b"database", as_nobody=os.geteuid() == 0) as database,
+        victims.victim(256, name=b"database", as_nobody=os.geteuid() == 0) as database,
         victims.victim(0, name=b"small", as_nobody=os.geteuid() == 0) as small,
         two_halves(place, rules | {"protect.names": ["database"]}) as halves,
     ):

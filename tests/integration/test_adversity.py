@@ -27,13 +27,16 @@ NAMES = [
 
 def test_whatever_processes_call_themselves_each_dies_in_its_turn_and_the_log_stays_whole(crew, place):
     with ExitStack() as stack:
-        smallest_first = [stack.enter_context(crew.victim(20 + 4 * i, name=name)) for i, name in enumerate(NAMES)]
+        # In groups of their own, so that they don't die as one family of the test.
+        smallest_first = [
+            stack.enter_context(crew.victim(20 + 4 * i, name=name, own_group=True)) for i, name in enumerate(NAMES)
+        ]
         decoy = stack.enter_context(crew.victim(0, name=b"decoy"))
         bustd = stack.enter_context(
             pair.pair(crew, place, killer={**PERMISSIVE, "rate.burst": 50, "rate.interval_ms": 0})
         )
         bustd.await_line("NOBODY TO KILL")
-        assert victims.is_alive(decoy)
+        assert victims.is_alive(decoy), bustd.log()
         log = bustd.log()
     turns = [str(child.pid) for child in reversed(smallest_first)]
     uid = crew.monitor_uid

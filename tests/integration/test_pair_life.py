@@ -61,12 +61,12 @@ def test_the_first_line_of_each_daemon_has_its_version_and_the_thresholds_in_for
         monitor = bustd.monitor_pid()
         lines = bustd.log().splitlines()
         of_killer, of_monitor = (next(line for line in lines if name in line) for name in ("-killer: ", "-monitor: "))
-        assert f"bustd-killer: bustd {__version__} kills at 33 % of available memory or less, " in of_killer
+        assert f"bustd-killer: bustd {__version__} kills at 33 % of available memory or less; " in of_killer
         assert "a victim holds at least 17 MiB" in of_killer
         found = re.match(rf".* bustd-monitor: bustd {__version__} acts when one of these is true: (.*)$", of_monitor)
         assert [demand.partition(": ")[0] for demand in found[1].split(" | ")] == [one.name for one in CONDITIONS]
         assert "floor: available at most 77 MiB" in of_monitor
-        assert "PSI some avg10 at least 41, " in of_monitor
+        assert "PSI some avg10 at least 41 and as much in the last 2 s, " in of_monitor
         pair.write_policy(place / "bustd.toml", NEVER | {"conditions.floor.available_mib": 2})
         os.kill(monitor, signal.SIGHUP)
         again = bustd.await_line("the configuration has been read again")

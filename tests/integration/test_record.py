@@ -124,7 +124,7 @@ def test_a_place_that_can_not_be_written_is_one_sentence_and_73(crew, place):
     assert result.stderr == f"bustd: {place}/nowhere/it.trace: No such file or directory\n"
 
 
-@pytest.mark.parametrize("size", [0, 700])
+@pytest.mark.parametrize("size", [0, 1200])
 def test_a_disk_that_is_full_is_one_sentence_and_73_and_what_was_written_can_be_replayed(crew, place, size):
     """The limit on the size of a file stands in for a full disk, which a test must not make."""
 

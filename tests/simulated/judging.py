@@ -70,7 +70,7 @@ def _followed(crisis: Crisis, run: Callable[[float], None]) -> Outcome:
 
 
 def _lives(machine: Machine, most: float) -> bool:
-    """Whether a culprit does. Of a family that ran away a parent may, which leads a session and holds next to nothing."""
+    """Whether a culprit does. What is left of a family may, as its parent does that leads a session."""
     return _held_by_culprits(machine) > most / _IS_LEFT
 
 

@@ -38,6 +38,7 @@ ALWAYS: Policy = {
     "conditions.pressure.enabled": False,
     "conditions.stall.enabled": False,
     "conditions.forecast.enabled": False,
+    "conditions.emergency.enabled": False,
 }
 """bustd.toml: memory is always short, and a SIGTERM is always the answer."""
 

@@ -18,6 +18,8 @@ LONGEST_MS = 1000
 """After the exit, at most this long."""
 LEFT_MS = 2000
 """No wait where memory and swap would be gone within this time."""
+_SEEN_PART = 256
+"""A smaller part of RAM comes and goes at any time: whether it has come back by a death can't be seen."""
 _REMEMBERED_MS = 600_000
 _MOST_BOOKS = 16
 
@@ -38,17 +40,18 @@ class Claim(NamedTuple):
     until_ms: int | None = None
 
 
-def claim_of(candidate: Candidate, trends: Trends, now_ms: int) -> Claim | None:
-    """The claim of a kill that begins; None where it is not known what is left now."""
-    seen_ms, room_bytes = trends.filling.latest
-    if seen_ms < 0:
+def claim_of(candidate: Candidate, room_bytes: int | None, trends: Trends, now_ms: int) -> Claim | None:
+    """The claim of a kill that begins. `room_bytes`: what was left when the victim had been read; None: not known."""
+    if room_bytes is None:
         return None
     lost = filling.rate(trends.filling).per_second
     return Claim(candidate.process, candidate.held_bytes, candidate.children_bytes, room_bytes, lost, now_ms)
 
 
 def is_back(claim: Claim, reading: Reading) -> bool:
-    """Whether half of it has come back; of children that may be going too, nearly all."""
+    """Whether half of it has come back, as far as that can be seen; of children that may be going too, nearly all."""
+    if claim.claimed_bytes * _SEEN_PART < reading.ram:
+        return True
     expected = claim.claimed_bytes // 2
     if claim.children_bytes:
         expected = (claim.claimed_bytes + claim.children_bytes) * 7 // 8
@@ -75,7 +78,9 @@ def shortfall_of(claim: Claim, reading: Reading, now_ms: int) -> Shortfall | Non
     process = claim.process
     if came_back * 2 >= claim.claimed_bytes:
         return None
-    return Shortfall(process.parent, process.comm, claim.claimed_bytes, came_back, now_ms + _REMEMBERED_MS)
+    return Shortfall(
+        process.parent, process.comm, claim.claimed_bytes, came_back, claim.asked_ms, now_ms + _REMEMBERED_MS
+    )
 
 
 def booked(books: tuple[Shortfall, ...], short: Shortfall, now_ms: int) -> tuple[Shortfall, ...]:

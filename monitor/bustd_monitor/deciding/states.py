@@ -66,9 +66,10 @@ class State(NamedTuple):
 
     `ahead_hold_until_ms`: until then the conditions that fire ahead of a shortage are held back, and they alone, as no
     process was worth it. `refused` (PID, start time) are not asked for before it is quiet again; the `stuck` among them
-    are not asked for as long as they live. `spared` (PID, start time, until when) get SIGKILL at once. `claim`: what
-    the last kill was to bring, until that is back. `books`: the deaths that brought less. `still_death_ms`: when a
-    process died last in a shortage for which no process grew. `nothing_grows`: so it was at the last ranking.
+    are not asked for as long as they live. `spared` (PID, start time, until when) get SIGKILL at once. `room_bytes`:
+    what was left of memory and swap when the last victim had been read. `claim`: what its death was to bring, until
+    that is back. `books`: the deaths that brought less. `still_death_ms`: when a process died last in a shortage for
+    which no process grew. `nothing_grows`: so it was at the last ranking.
     """
 
     stage: Stage = Stage.CALM
@@ -86,6 +87,7 @@ class State(NamedTuple):
     still_death_ms: int | None = None
     nothing_grows: bool = False
     found: tuple[Finding, ...] = ()
+    room_bytes: int | None = None
     claim: Claim | None = None
     books: tuple[Shortfall, ...] = ()
 
@@ -139,8 +141,8 @@ def on_ranking(
     nothing_grows = not any(takes_memory(one.process, reading) for one in candidates)
     state = state._replace(nothing_grows=nothing_grows)
     filled_by = filled.grown(state.trends.fillers, reading) if nothing_grows else filled.NOTHING
-    died_ms = state.still_death_ms
-    is_second = nothing_grows and died_ms is not None and now_ms - died_ms < _DEARER_MS
+    has_one_died = state.still_death_ms is not None and now_ms - state.still_death_ms < _DEARER_MS
+    is_second = nothing_grows and has_one_died and conditions.floor.relief_percent > 0
     for finding in firing:
         worthy = candidates if finding.filled_ahead is None else worth_it_ahead(candidates, finding.filled_ahead)
         choice = worth_asking_for(worthy, reading, conditions.floor)
@@ -157,7 +159,8 @@ def on_ranking(
         news = NothingGrows() if candidates else _none_would_help(candidates, reading, filled_by)
         return _no_victim(state, news, now_ms, 0)  # memory is not short yet: whatever else fires must not wait
     first, *others = choice.candidates
-    state = state._replace(finding=finding, queue=tuple(others[: _LONGEST_QUEUE - 1]), no_victim_said_ms=None)
+    queue = tuple(others[: _LONGEST_QUEUE - 1])
+    state = state._replace(finding=finding, queue=queue, no_victim_said_ms=None, room_bytes=reading.room_bytes)
     basis = Basis(seen, choice.relief, choice.needed_bytes, filled_by)
     return state, (Ask(first, finding_for(first, finding, state.spared, now_ms), tuple(others[:3]), basis),)
 
@@ -170,7 +173,7 @@ def on_verdict(state: State, asked: Asked, verdict: Verdict, now_ms: int) -> Ste
     if verdict.reason is Reason.NONE:
         flight = Flight(process.pid, process.start_ticks, asked.signal)
         still_ms = now_ms if state.nothing_grows else state.still_death_ms
-        claim = returning.claim_of(asked.candidate, state.trends, now_ms)
+        claim = returning.claim_of(asked.candidate, state.room_bytes, state.trends, now_ms)
         flying = _moved(state, Event.FLYING)
         return flying._replace(flight=flight, queue=(), still_death_ms=still_ms, claim=claim), ()
     if asked.candidate.scope is not Scope.PROCESS and reaction in _REFUSES_THE_COMPANY and state.finding is not None:
@@ -182,10 +185,9 @@ def on_verdict(state: State, asked: Asked, verdict: Verdict, now_ms: int) -> Ste
     if reaction is Reaction.NEXT_CANDIDATE:
         state = state._replace(refused=state.refused | {(process.pid, process.start_ticks)})
         if state.queue and state.finding is not None:
-            ask = Ask(
-                state.queue[0], finding_for(state.queue[0], state.finding, state.spared, now_ms), state.queue[1:4]
-            )
-            return _moved(state, Event.NEXT)._replace(queue=state.queue[1:]), (ask,)
+            first, left = state.queue[0], state.queue[1:]
+            ask = Ask(first, finding_for(first, state.finding, state.spared, now_ms), left[:3])
+            return _moved(state, Event.NEXT)._replace(queue=left), (ask,)
         return _over(state, now_ms + _QUEUE_HOLD_MS), ()
     if reaction is Reaction.AWAIT_EXIT:
         return _over(state, now_ms + _BUSY_HOLD_MS), ()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from bustd_shared.daemon.record import NamedTuple
 
 from ..sensing.processes import Process
@@ -10,25 +12,32 @@ from ..sensing.processes import Process
 class Shortfall(NamedTuple):
     """A death that brought `came_back_bytes` instead of `claimed_bytes`. `parent` and `comm` are the victim's.
 
-    Until `until_ms` (monotonic) processes of the same kind count by what came back.
+    Until `until_ms` (monotonic) processes of the same kind count by what came back, if they were there when the victim
+    was asked for, at `asked_ms`. One that was started since has nothing in common with it: it may have taken what came
+    back.
     """
 
     parent: int
     comm: bytes
     claimed_bytes: int
     came_back_bytes: int
+    asked_ms: int
     until_ms: int
 
 
-def corrected(processes: list[Process], books: tuple[Shortfall, ...], now_ms: int) -> list[Process]:
+def corrected(
+    processes: list[Process], books: tuple[Shortfall, ...], now_ms: int, age_ms: Callable[[Process], int]
+) -> list[Process]:
     """The processes, those of a kind that has disappointed with no more than came back of it."""
     valid = [one for one in books if now_ms < one.until_ms]
-    return [_corrected(one, valid) for one in processes] if valid else processes
+    return [_corrected(one, valid, now_ms - age_ms(one)) for one in processes] if valid else processes
 
 
-def _corrected(process: Process, books: list[Shortfall]) -> Process:
+def _corrected(process: Process, books: list[Shortfall], started_ms: int) -> Process:
     for one in books:
-        if _is_of_the_kind(process, one) and process.held_bytes > one.came_back_bytes:
+        if started_ms > one.asked_ms or not _is_of_the_kind(process, one):
+            continue
+        if process.held_bytes > one.came_back_bytes:
             gained = min(process.gained_bytes, one.came_back_bytes)
             return process._replace(held_bytes=one.came_back_bytes, gained_bytes=gained)
     return process

@@ -232,7 +232,8 @@ TABLE = (
         cause=Cause.AVOIDED, moves=_avoided_by_systemd),
     Ground("relief_percent",
         "A process that holds less than this share of what is missing is left out where another holds as much. Its "
-        "oom_score_adj never puts a process that can't end the shortage before one that can.",
+        "oom_score_adj never puts a process that can't end the shortage before one that can. Where no process grows, "
+        "and one has died for that within the last minute, it must hold half of what is missing.",
         applied_by="deciding.worth_killing.worth_asking_for"),
     Ground("one of many hands",
         "Where no single process runs away, small processes of one parent or one name that gained more than all others "

@@ -146,10 +146,29 @@ def test_what_the_leader_of_a_session_has_started_is_a_family_only_by_its_name(s
     assert not any(one.family for one in scene.rank())
 
 
+def forked_at_once(scene, *, lost: int) -> None:
+    """The herd comes, each as large as its parent of the same name, and so much is lost meanwhile."""
+    scene.holds(PARENT, 12, b"leak", parent=1)
+    scene.watch(12)
+    scene.herd(12, age_s=0.1)
+    scene.watch(lost=lost)
+
+
 def test_what_they_have_copied_from_their_parent_does_not_count(scene):
-    scene.holds(PARENT, 12, b"make", parent=1)
-    grown(scene)
+    forked_at_once(scene, lost=20)
+    scene.holds(OLDER, 270, b"older", parent=1, group=OLDER)
     assert not any(one.family for one in scene.rank()), "each holds a copy of what the parent holds"
+
+
+def test_where_nothing_else_explains_what_was_lost_they_have_copied_nothing(scene):
+    forked_at_once(scene, lost=350)
+    assert dying(scene.rank()[0]) == [*HERD]
+
+
+def test_what_has_grown_like_its_parent_is_no_copy(scene):
+    scene.holds(PARENT, 12, b"leak", parent=1)
+    grown(scene)
+    assert dying(scene.rank()[0]) == [*HERD]
 
 
 def test_what_is_avoided_as_shipped_is_none_of_them(scene):
@@ -160,7 +179,7 @@ def test_what_is_avoided_as_shipped_is_none_of_them(scene):
 
 def test_what_has_disappointed_before_counts_by_what_came_back(scene):
     grown(scene)
-    book = Shortfall(PARENT, b"leak", 12 * MIB, 2 * MIB, scene.now_ms + 1000)
+    book = Shortfall(PARENT, b"leak", 12 * MIB, 2 * MIB, scene.now_ms, scene.now_ms + 1000)
     assert scene.rank()[0].family
     assert not any(one.family for one in scene.rank(TERMS._replace(books=(book,))))
 

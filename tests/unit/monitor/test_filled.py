@@ -94,9 +94,9 @@ def filling_tmpfs(now_ms: int):
     return reading(GIB)._replace(shared=int((4 + now_ms / 1000) * GIB))
 
 
-def second_choice(state: State, now_ms: int, *candidates):
-    state, _ = states.on_reading(state, filling_tmpfs(now_ms), now_ms, CONDITIONS)
-    return states.on_ranking(state, candidates, filling_tmpfs(now_ms), now_ms, CONDITIONS)[1][0]
+def second_choice(state: State, now_ms: int, *candidates, conditions=CONDITIONS):
+    state, _ = states.on_reading(state, filling_tmpfs(now_ms), now_ms, conditions)
+    return states.on_ranking(state, candidates, filling_tmpfs(now_ms), now_ms, conditions)[1][0]
 
 
 def test_one_innocent_program_after_another_does_not_die_for_a_tmpfs():
@@ -109,6 +109,12 @@ def test_one_innocent_program_after_another_does_not_die_for_a_tmpfs():
     assert "within the last minute and did not grow either" in sentences.news(said)
     assert isinstance(second_choice(state, 5000, still, leak), Ask), "one that grows is another matter"
     assert isinstance(second_choice(state, 61_000, still), Ask), "a minute later"
+
+
+def test_where_any_death_counts_as_help_a_second_one_does_too():
+    still = candidate(102, held_bytes=300 * MIB)
+    anything = CONDITIONS._replace(floor=CONDITIONS.floor._replace(relief_percent=0))
+    assert isinstance(second_choice(after_a_death(gained_bytes=0), 5000, still, conditions=anything), Ask)
 
 
 def test_after_a_leak_that_grew_the_next_death_costs_no_more_than_the_first():

@@ -15,6 +15,8 @@ from bustd_protocol.messages import Exited, Fate, Signal
 from tests.unit.monitor.making import DEFAULTS, GIB, MIB, candidate, process, reading, verdict
 
 CONDITIONS = DEFAULTS.conditions
+SMALL = CONDITIONS._replace(floor=CONDITIONS.floor._replace(available_mib=2**20, available_percent=50))
+"""Memory is short at half of it."""
 VICTIM = candidate(101, held_bytes=800 * MIB, parent=7)
 SHORT = reading(GIB)
 GONE_MS = 1000
@@ -22,8 +24,7 @@ GONE_MS = 1000
 
 def dead(fate: Fate = Fate.GONE, *, children: int = 0, room: int = GIB) -> State:
     """The state when the victim has exited, a second after the request."""
-    trends = Trends(filling=Filling((0, room), ((0, room),)))
-    state = State(Stage.ACT, trends=trends, readings=2)
+    state = State(Stage.ACT, room_bytes=room, readings=2)
     asked = Asked(VICTIM._replace(children_bytes=children), Signal.TERM)
     state, _ = states.on_verdict(state, asked, verdict(), 0)
     return states.on_exited(state, Exited(1, fate, 40), GONE_MS)
@@ -38,16 +39,31 @@ def next_kill_ms(state: State, *, available_at=lambda _: GIB) -> int:
     raise AssertionError("never")
 
 
+def test_what_is_left_counts_from_when_the_victim_had_been_read():
+    """A newborn may have taken all of it since the reading before."""
+    trends = Trends(filling=Filling((0, 2 * GIB), ((0, 2 * GIB),)))
+    state = State(Stage.ACT, trends=trends, readings=2)
+    state, (ask, *_) = states.on_ranking(state, (VICTIM,), SHORT, 100, SMALL)
+    state, _ = states.on_verdict(state, Asked(ask.candidate, Signal.TERM), verdict(), 110)
+    assert state.claim.room_bytes == SHORT.room_bytes
+
+
+def test_a_claim_that_is_too_small_to_be_seen_to_come_back_is_not_waited_for():
+    small = VICTIM._replace(held_bytes=SHORT.ram // 256 - 1)
+    state, _ = states.on_verdict(State(Stage.ACT, room_bytes=GIB), Asked(small, Signal.TERM), verdict(), 0)
+    assert next_kill_ms(states.on_exited(state, Exited(1, Fate.GONE, 40), GONE_MS)) <= 60
+    assert returning.shortfall_of(state.claim._replace(until_ms=0), SHORT, GONE_MS) is None
+
+
 def test_while_nothing_came_back_no_other_is_asked_for_before_a_second_is_over():
     assert 1000 <= next_kill_ms(dead()) <= 1060
     assert 1000 <= next_kill_ms(dead(Fate.RELEASED)) <= 1060
 
 
 def test_it_is_over_when_half_of_what_was_claimed_is_back():
-    small = CONDITIONS._replace(floor=CONDITIONS.floor._replace(available_mib=2**20, available_percent=50))
     state = dead()
     for now_ms, back_mib, is_over in ((1100, 0, False), (1200, 399, False), (1300, 400, True)):
-        state, actions = states.on_reading(state, reading(GIB + back_mib * MIB), now_ms, small)
+        state, actions = states.on_reading(state, reading(GIB + back_mib * MIB), now_ms, SMALL)
         assert any(isinstance(action, Rank) for action in actions) is is_over
 
 
@@ -108,7 +124,7 @@ def booked(back: int, *, lost_per_second: int = 0) -> Shortfall | None:
 
 
 def test_a_death_that_brought_less_than_half_is_remembered_for_ten_minutes():
-    assert booked(100 * MIB) == Shortfall(7, b"leak", 800 * MIB, 100 * MIB, 602_000)
+    assert booked(100 * MIB) == Shortfall(7, b"leak", 800 * MIB, 100 * MIB, 0, 602_000)
     assert booked(-50 * MIB).came_back_bytes == 0
     assert booked(400 * MIB) is None
 
@@ -128,14 +144,14 @@ def test_it_is_said_once_and_those_of_its_kind_count_by_it():
 
 
 def test_no_more_than_a_few_are_remembered_and_none_for_longer_than_ten_minutes():
-    old = tuple(Shortfall(number, b"old", 1, 0, 2001 + number) for number in range(40))
+    old = tuple(Shortfall(number, b"old", 1, 0, 0, 2001 + number) for number in range(40))
     state = dead()._replace(books=old)
     state, _ = states.on_reading(state, SHORT, 2010, CONDITIONS)
     assert len(state.books) == 16
     assert all(one.until_ms > 2010 for one in state.books)
 
 
-BOOK = Shortfall(7, b"leak", 800 * MIB, 100 * MIB, 5000)
+BOOK = Shortfall(7, b"leak", 800 * MIB, 100 * MIB, 2000, 5000)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +168,14 @@ BOOK = Shortfall(7, b"leak", 800 * MIB, 100 * MIB, 5000)
 )
 def test_the_same_kind_is_the_same_parent_and_name_and_about_the_same_size(changed, counts):
     one = process(300, **{"held_bytes": 800 * MIB, "parent": 7, "gained_bytes": 200 * MIB, **changed})
-    (counted,) = corrected([one], (BOOK,), 4999)
+    (counted,) = corrected([one], (BOOK,), 4999, lambda _: 3000)
     assert counted.held_bytes == counts * MIB
     assert counted.gained_bytes == min(200, counts) * MIB if counts == 100 else 200 * MIB
-    assert corrected([one], (BOOK,), 5000) == [one]
+    assert corrected([one], (BOOK,), 5000, lambda _: 3001) == [one]
+
+
+def test_what_was_started_since_is_of_no_kind_that_has_disappointed():
+    """A service that comes back has taken what came back of it: it must not live on as one that holds nothing."""
+    one = process(300, held_bytes=800 * MIB, parent=7)
+    assert corrected([one], (BOOK,), 4500, lambda _: 2499) == [one]
+    assert corrected([one], (BOOK,), 4500, lambda _: 2500) != [one]
