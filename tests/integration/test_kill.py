@@ -122,9 +122,9 @@ def test_a_signal_to_the_killer_alone_leaves_no_process(crew, place):
 
 def test_of_two_the_larger_dies_and_the_other_is_the_runner_up(crew, place):
     with (
-        crew.victim(24, name=b"smaller") as smaller,
-        crew.victim(48, name=b"larger") as larger,
-        crew.victim(0, name=b"tiny") as tiny,
+        crew.victim(24, name=b"smaller", own_group=True) as smaller,
+        crew.victim(48, name=b"larger", own_group=True) as larger,
+        crew.victim(0, name=b"tiny", own_group=True) as tiny,
         pair.pair(crew, place, killer=ONE_KILL) as bustd,
     ):
         assert died_by(larger) == signal.SIGTERM

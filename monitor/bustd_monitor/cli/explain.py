@@ -15,7 +15,7 @@ from ..conditions.killer_limits import limits_in
 from ..conditions.table import Conditions, advanced, demands, findings, killer_warnings, rests_on
 from ..conditions.trends import Trends
 from ..deciding.pace import sleep_ms
-from ..deciding.worth_killing import in_spite_of_adj, needed_bytes
+from ..deciding.worth_killing import in_their_turn, needed_bytes
 from ..ranking.order import Ranking
 from ..ranking.search import CandidateSearch
 from ..ranking.terms import Rules, terms_at
@@ -92,7 +92,7 @@ def explain(options: argparse.Namespace) -> int:
             options.pid, table, lambda process: explain_one.standing(process, ranking, terms, found, reading, floor)
         )
     else:
-        order = in_spite_of_adj(ranking.candidates, needed_bytes(reading, conditions.floor))
+        order = in_their_turn(ranking.candidates, needed_bytes(reading, conditions.floor))
         _show_ranking(ranking._replace(candidates=order))
         rules_now.show(settings.monitor.victims, killer, table, before="\n")
     table.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 
 from bustd_shared.daemon.record import NamedTuple
@@ -16,6 +17,8 @@ _ALWAYS_NOTICEABLE = 2**30
 """However high the floor is set: a share of this much is help on any machine."""
 
 _NOTICEABLY_GAINED = 256 * 2**20
+_DEMANDS_IT = 500
+"""Who gives a process this oom_score_adj wants it to die first. With less it may be a default."""
 _LONG_LIST = 16
 """A ranking of this length may have been cut: then many more of the same size may come after it."""
 
@@ -44,7 +47,7 @@ def needed_bytes(reading: Reading, floor: Floor) -> int:
 
 
 def worth_asking_for(candidates: tuple[Candidate, ...], reading: Reading, floor: Floor) -> Choice:
-    """Leave out the candidates whose death would be in vain; none is moved up, except by `in_spite_of_adj`.
+    """Leave out the candidates whose death would be in vain; none is moved up, except by `in_their_turn`.
 
     `relief_percent` of what is needed is noticeable. Where no candidate holds that there are two cases. If all of them
     together hold what is needed, or are so many that more may follow, memory is in many hands: then the first of them
@@ -53,7 +56,7 @@ def worth_asking_for(candidates: tuple[Candidate, ...], reading: Reading, floor:
     """
     needed = needed_bytes(reading, floor)
     noticeable = min(needed, _ALWAYS_NOTICEABLE) * floor.relief_percent // 100
-    candidates = in_spite_of_adj(candidates, needed)
+    candidates = in_their_turn(candidates, needed)
     helpful = tuple(one for one in candidates if one.held_bytes >= noticeable)
     if helpful:
         return Choice(helpful, Relief.WHOLE if helpful[0].held_bytes >= needed else Relief.PART, needed)
@@ -63,22 +66,53 @@ def worth_asking_for(candidates: tuple[Candidate, ...], reading: Reading, floor:
     return Choice((), Relief.NONE, needed)
 
 
-def in_spite_of_adj(candidates: tuple[Candidate, ...], needed: int) -> tuple[Candidate, ...]:
-    """The same order, except that oom_score_adj puts no candidate that holds less than `needed` before one that does.
+def in_their_turn(candidates: tuple[Candidate, ...], needed: int) -> tuple[Candidate, ...]:
+    """The order in which they are asked for: that of the ranking, with two exceptions.
 
-    Any user may raise the oom_score_adj of small programs: a leak could hide behind hundreds of them. And a leak whose
-    oom_score_adj was lowered would see every small program die before it.
+    oom_score_adj puts no candidate that holds less than `needed` before one that does. Any user may raise the
+    oom_score_adj of small programs: a leak could hide behind hundreds of them. And a leak whose oom_score_adj was
+    lowered would see every small program die before it.
+
+    What runs away and holds `needed` comes before what does not run away, however much that holds: its death ends the
+    shortage, and any other would only feed it. This is not so where a rule or an oom_score_adj of 500 or more wants the
+    other to die first, or wants this one to die later. Desktops give 100 to 300 to nearly everything that they start.
     """
+
+    def ends_it(one: Candidate) -> bool:
+        return one.held_bytes >= needed
+
+    def is_the_cause(one: Candidate) -> bool:
+        return ends_it(one) and _runs_away(one) and not any(move.moved_bytes < 0 for move in one.moves)
+
+    candidates = _moved_up(candidates, ends_it, _only_by_adj)
+    return _moved_up(candidates, is_the_cause, lambda one, _: not (_runs_away(one) or _is_demanded(one)))
+
+
+def _moved_up(
+    candidates: tuple[Candidate, ...],
+    is_meant: Callable[[Candidate], bool],
+    gives_way: Callable[[Candidate, Candidate], bool],
+) -> tuple[Candidate, ...]:
+    """The same order, but each that is meant comes before those that give way to it."""
     places = range(len(candidates))
-    enough = [place for place in places if candidates[place].held_bytes >= needed]
-    less = [place for place in places if candidates[place].held_bytes < needed]
+    meant = [place for place in places if is_meant(candidates[place])]
+    others = [place for place in places if place not in meant]
     order: list[int] = []
-    while enough:
-        behind = [candidates[place] for place in enough]
-        while less and less[0] < enough[0] and not any(_only_by_adj(candidates[less[0]], one) for one in behind):
-            order.append(less.pop(0))
-        order.append(enough.pop(0))
-    return tuple(candidates[place] for place in order + less)
+    while meant:
+        behind = [candidates[place] for place in meant]
+        while others and others[0] < meant[0] and not any(gives_way(candidates[others[0]], one) for one in behind):
+            order.append(others.pop(0))
+        order.append(meant.pop(0))
+    return tuple(candidates[place] for place in order + others)
+
+
+def _runs_away(candidate: Candidate) -> bool:
+    return any(move.cause is Cause.RUNS_AWAY for move in candidate.moves)
+
+
+def _is_demanded(candidate: Candidate) -> bool:
+    is_preferred = any(move.cause is Cause.PREFERRED for move in candidate.moves)
+    return is_preferred or candidate.process.oom_score_adj >= _DEMANDS_IT
 
 
 def _only_by_adj(first: Candidate, second: Candidate) -> bool:

@@ -232,9 +232,16 @@ TABLE = (
         cause=Cause.AVOIDED, moves=_avoided_by_systemd),
     Ground("relief_percent",
         "A process that holds less than this share of what is missing is left out where another holds as much. Its "
-        "oom_score_adj never puts a process that can't end the shortage before one that can. Where no process grows, "
-        "and one has died for that within the last minute, it must hold half of what is missing.",
+        "oom_score_adj never puts a process that can't end the shortage before one that can.",
         applied_by="deciding.worth_killing.worth_asking_for"),
+    Ground("what runs away",
+        "A process that runs away, and holds what is missing, dies before all that do not run away. Not where a rule "
+        "of victims.prefer or an oom_score_adj of 500 or more wants the other first, or any wants this one later.",
+        applied_by="deciding.worth_killing.in_their_turn"),
+    Ground("a second death",
+        "Where no process grows, and one has died for that within the last minute, a process that holds less than half "
+        "of what is missing is left out; and all are where something else is seen to fill memory.",
+        applied_by="deciding.worth_killing.worth_a_second"),
     Ground("one of many hands",
         "Where no single process runs away, small processes of one parent or one name that gained more than all others "
         "together die as one, and count as one. A process that is spared or avoided is none of them.",

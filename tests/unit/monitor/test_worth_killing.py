@@ -231,7 +231,7 @@ def test_where_another_condition_fires_too_that_one_takes_whom_a_forecast_would_
     assert ask.finding.name == "pressure"
 
 
-# oom_score_adj
+# Who comes before whom, whatever the ranking says
 
 
 def adjusted(pid: int, mib: int, adj_mib: int):
@@ -254,6 +254,46 @@ def test_oom_score_adj_puts_none_that_can_not_end_the_shortage_before_one_that_c
 def test_a_large_one_whose_oom_score_adj_was_lowered_does_not_see_the_small_die_before_it():
     assert by_badness(adjusted(1, 300, 0), adjusted(2, 300, 0), adjusted(9, 2000, -8000))[0] == 9
     assert by_badness(adjusted(1, 600, 0), adjusted(9, 2000, -8000)) == [1, 9]
+
+
+def running_away(pid: int, mib: int, *others: Move):
+    one = candidate(pid, held_bytes=mib * MIB)
+    return one._replace(badness=3 * mib * MIB, moves=(Move(Cause.RUNS_AWAY, 2 * mib * MIB), *others))
+
+
+@pytest.mark.parametrize(
+    "idle",
+    [adjusted(1, 4000, 0), adjusted(1, 600, 9000), adjusted(1, 300, 9000)],
+    ids=["it holds more", "by its oom_score_adj", "by its oom_score_adj, and it holds too little"],
+)
+def test_what_runs_away_and_ends_the_shortage_dies_before_what_does_not(idle):
+    assert by_badness(idle, running_away(9, 900)) == [9, 1]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (adjusted(1, 4000, 0), running_away(9, 300)),
+        (adjusted(1, 4000, 0), running_away(9, 900, Move(Cause.AVOIDED, -MIB, "victims.avoid"))),
+        (adjusted(1, 4000, 0), running_away(9, 900, Move(Cause.OOM_SCORE_ADJ, -MIB))),
+        (running_away(1, 4000), running_away(9, 900)),
+    ],
+    ids=["it does not end it", "it is avoided", "its oom_score_adj was lowered", "the other runs away too"],
+)
+def test_it_keeps_its_place_where(first, second):
+    assert by_badness(first, second) == [1, 9]
+
+
+@pytest.mark.parametrize(("adj", "order"), [(499, [9, 1]), (500, [1, 9])])
+def test_an_oom_score_adj_of_500_is_no_default(adj, order):
+    idle = adjusted(1, 600, 9000)
+    idle = idle._replace(process=idle.process._replace(oom_score_adj=adj))
+    assert by_badness(idle, running_away(9, 900)) == order
+
+
+def test_what_a_rule_prefers_dies_before_what_runs_away():
+    idle = candidate(1, held_bytes=600 * MIB)._replace(badness=9000 * MIB, moves=(Move(Cause.PREFERRED, 8400 * MIB),))
+    assert by_badness(idle, running_away(9, 900)) == [1, 9]
 
 
 def test_what_comes_first_for_another_reason_than_oom_score_adj_stays_first():
