@@ -48,10 +48,11 @@ NEEDS_GRACE = (
 def service_ended_with(process: Process, whole: str) -> str:
     """The system service that ends with this process, "" if none does: it is the main process, or all of it dies.
 
-    `whole`: the control group that dies with it, "" for none. What a user's own manager started is no system service.
+    `whole`: the control group that dies with it, "" for none. What a user's own manager started is no system service:
+    that is below user.slice, and all else of the system, in whichever slice it is.
     """
     unit = process.unit
-    if not unit.endswith(".service") or not process.cgroup.startswith("/system.slice/"):
+    if not unit.endswith(".service") or not process.cgroup or process.cgroup.startswith("/user.slice/"):
         return ""
     return unit if process.parent == _MANAGER or whole.endswith(f"/{unit}") else ""
 

@@ -44,7 +44,7 @@ def asked(candidate: Candidate) -> tuple[State, Ask]:
         (of_service(parent=0), ""),
         (of_service("docker-4cd1.scope"), ""),
         (of_service("user@1000.service", cgroup=f"{MANAGER}/app.slice/web.service"), ""),
-        (of_service(cgroup="/machine.slice/web.service"), ""),
+        (of_service(cgroup="/production.slice/web.service"), "web.service"),
         (of_service(cgroup=""), ""),
     ],
 )

@@ -195,7 +195,7 @@ def test_a_leak_does_not_take_at_once_what_it_could_not_take_while_the_machine_s
     """100 MiB a second, 4 MiB each time; the machine stands still for 10 s after the second time."""
     workload, clock, taken_at = guest("workload"), [0.0], []
 
-    def take(_size):
+    def take(_size, _kind):
         taken_at.append(round(clock[0], 2))
         if len(taken_at) == 2:
             clock[0] += 10

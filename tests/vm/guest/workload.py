@@ -14,7 +14,7 @@ import threading
 import time
 from pathlib import Path
 
-from machine import FROZEN, TMPFS, meminfo, ready
+from machine import FROZEN, TMPFS, meminfo, ready, show
 
 _CHUNK = 4 << 20
 _FAST_CHUNK = 32 << 20
@@ -23,9 +23,9 @@ _PAGE_CACHE_FILE = Path("/var/tmp/vm-pages")
 _kept = []
 
 
-def take(size):
+def take(size, kind=mmap.MAP_PRIVATE):
     """`size` bytes of anonymous memory, in huge pages if possible: written with something that compresses to half."""
-    block = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    block = mmap.mmap(-1, size, flags=kind | mmap.MAP_ANONYMOUS)
     block.madvise(mmap.MADV_HUGEPAGE)
     noise = b"".join(os.urandom(mmap.PAGESIZE // 2) + bytes(mmap.PAGESIZE // 2) for _ in range(64))
     for start in range(0, size, len(noise)):
@@ -33,7 +33,7 @@ def take(size):
     _kept.append(block)
 
 
-def grow(rate, most=None):
+def grow(rate, most=None, kind=mmap.MAP_PRIVATE):
     """By `rate` MiB a second, 0: as fast as can be; for ever, or until it has taken `most` bytes.
 
     After a pause of the machine it goes on as before: of what it could not take meanwhile it takes no more at once
@@ -42,7 +42,7 @@ def grow(rate, most=None):
     due, taken = time.monotonic(), 0
     chunk = min(_CHUNK, rate << 20) if rate else _FAST_CHUNK
     while most is None or taken < most:
-        take(chunk)
+        take(chunk, kind)
         taken += chunk
         if rate:
             now = time.monotonic()
@@ -55,7 +55,23 @@ def leak(options):
     if options.mib:
         take(options.mib << 20)
     ready()
-    grow(options.rate)
+    grow(options.rate, kind=mmap.MAP_SHARED if options.shared else mmap.MAP_PRIVATE)
+
+
+def leak_once(options):
+    """Leak, but not after systemd has started this unit again: then hold `mib` MiB."""
+    restarts = show(options.unit, "NRestarts")["NRestarts"]
+    (hold if int(restarts) else leak)(options)
+
+
+def copies(options):
+    """Have `mib` MiB, and fork `count` children that have them too: no page is copied as long as nobody writes."""
+    take(options.mib << 20)
+    for _ in range(options.count):
+        if os.fork() == 0:
+            signal.pause()
+    ready()
+    signal.pause()
 
 
 def hold(options):
@@ -203,6 +219,8 @@ def leave_leader(options):
 
 KINDS = {
     "leak": leak,
+    "leak-once": leak_once,
+    "copies": copies,
     "hold": hold,
     "newborn": newborn,
     "touch": touch,
@@ -224,6 +242,8 @@ def main():
     parser.add_argument("--rate", type=int, default=0)
     parser.add_argument("--mib", type=int, default=0)
     parser.add_argument("--leave", type=int, default=1 << 20)
+    parser.add_argument("--shared", action="store_true")
+    parser.add_argument("--unit", default="")
     parser.add_argument("--early", action="store_true")
     parser.add_argument("--count", type=int, default=1)
     parser.add_argument("--every", type=float, default=2)
