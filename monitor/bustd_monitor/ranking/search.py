@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bustd_protocol.messages import Scope
-from bustd_shared.daemon.record import NamedTuple
 
 from ..sensing.process_table import MOST_NEWCOMERS, ProcessTable
 from ..sensing.processes import Process
@@ -26,6 +25,7 @@ from .census import SizeCensus
 from .family_search import FamilySearch
 from .matching import matched_by
 from .order import Ranking
+from .rounds import RoundStart
 from .settings import NOTHING, Victims
 from .terms import Terms
 from .together import may_die_together
@@ -45,20 +45,12 @@ _REST_MS, _MOVES = 10_000, 64
 _VERIFIED = 4
 """For this many at the top of a ranking every process of the control group is checked: any may be protected."""
 _COMMANDS_WAIT_MS = 50
+_RETURNED_PART = 256
+"""If room grows by a larger part of memory and swap from one look to the next, something has given it back."""
 
 
 def _never() -> bool:
     return False
-
-
-class RoundStart(NamedTuple):
-    """When a round began, and what was available, had been gained, and was shared by then, in bytes."""
-
-    at_ms: int
-    room_bytes: int
-    gained_bytes: int
-    shared_gained_bytes: int = 0
-    shared_bytes: int = 0
 
 
 class CandidateSearch:
@@ -81,6 +73,7 @@ class CandidateSearch:
         """The round that is under way."""
         self._last_round: RoundStart | None = None
         """The last round that was finished."""
+        self._room_bytes: int | None = None  # of memory and swap, at the last look
 
     @property
     def has_finished_a_round(self) -> bool:
@@ -95,6 +88,7 @@ class CandidateSearch:
         """
         elapsed_ms = now_ms - self._watched_ms
         self._watched_ms = now_ms
+        self._note_room(terms)
         allowance = self._allowance + elapsed_ms * _COST_PER_SECOND // 1000
         self._allowance = max(min(allowance, _COST_PER_SECOND), -_COST_PER_SECOND)
         if elapsed_ms > _INTERRUPTED_MS:
@@ -119,6 +113,7 @@ class CandidateSearch:
     def rank(self, terms: Terms, refused: frozenset[tuple[int, int]], now_ms: int) -> Ranking:
         """The candidates in their order. `refused`: (PID, start time) of each process that the killer has refused."""
         terms = terms._replace(filled_bytes=self._accounts.filled_bytes(terms, now_ms))
+        self._note_room(terms)
         fresh = self._catch_up(terms, now_ms)
         needs_a_round = self._may_have_missed_one(terms, now_ms)
         if needs_a_round:
@@ -195,6 +190,16 @@ class CandidateSearch:
         if not may_die_together(first, members, terms):
             return True
         return only != NOTHING and not all(matched_by(only, member) for member in members)
+
+    def _note_room(self, terms: Terms) -> None:
+        returned = 0 if self._room_bytes is None else terms.room_bytes - self._room_bytes
+        self._room_bytes = terms.room_bytes
+        if returned * _RETURNED_PART <= terms.total_bytes:
+            return
+        if self._round is not None:
+            self._round = self._round.with_returned(returned)
+        if self._last_round is not None:
+            self._last_round = self._last_round.with_returned(returned)
 
     def _may_rest(self, terms: Terms, now_ms: int) -> bool:
         """Whether no round need begin yet, because hardly any memory was lost since the last.

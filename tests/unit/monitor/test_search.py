@@ -252,6 +252,17 @@ def test_many_that_gained_a_little_each_do_not_make_the_rest_of_a_round_a_whole_
     assert len(pids) == 1016
 
 
+def test_what_a_death_gives_back_does_not_hide_what_is_lost_after_it(scene):
+    """Memory is as short as at the last round, but meanwhile much came back, and went again."""
+    short = PLAIN._replace(room_bytes=GIB // 10, total_bytes=GIB)
+    scene.crowd(1000)
+    scene.proc.process(101, oom_score=900, anonymous_kib=2 * LEAK_KIB)
+    scene.watch(12, short)
+    scene.watch(1, short._replace(room_bytes=GIB // 2), apart_ms=100, is_due=True)
+    scene.proc.process(1500, oom_score=950, anonymous_kib=4 * LEAK_KIB)
+    assert scene.rank(short)[0] == 1500
+
+
 def test_of_equals_the_largest_are_tracked(scene):
     for pid in range(1000, 1300):
         scene.proc.process(
