@@ -128,7 +128,7 @@ class Kills:
             return None
         if not flight.held:
             fate = Fate.RELEASED if flight.was_released else Fate.GONE
-            how = "has given its memory back" if flight.was_released else "is gone"
+            how = "has no memory any more" if flight.was_released else "is gone"
             return self._end(flight, fate, now_ms, f"{pid} {how} after {elapsed_ms} ms")
         if flight.signal is Signal.KILL:
             return self._end(flight, Fate.STUCK, now_ms, f"{pid} is STUCK, {elapsed_ms} ms after its signal")

@@ -77,7 +77,7 @@ def test_a_group_of_a_thousand_dies_by_one_request_and_its_continuations(
         for at in (1 + most, 1 + 2 * most):
             counts.append(answer_to(monitor, continued(request, pids[at : at + most])).signalled_count)
         assert counts == [1 + most, most, most]
-        assert daemon.has_said(" is gone after ") or daemon.has_said("has given its memory back after ")
+        assert daemon.has_said(" is gone after ") or daemon.has_said("has no memory any more after ")
         assert dead_among(pids) == len(pids)
         assert refused(answer_to(monitor, group_request(bystander.pid)), Reason.RATE)
 

@@ -263,6 +263,6 @@ def test_of_what_a_compositor_has_started_the_leak_dies_alone(crew, place, name)
         with pair.pair(crew, place, "-g", killer=ONE_KILL) as bustd:
             bustd.await_line(rf"floor fires: .* SIGTERM for {leak} \(firefox\)")
             bustd.await_line("the killer: signalled 1 in")
-            bustd.await_line("the victim is gone after|the victim has given its memory back")
+            bustd.await_line("the victim is gone after|the victim has no memory any more")
         assert victims.is_alive(compositor)
         assert victims.start_ticks(editor)

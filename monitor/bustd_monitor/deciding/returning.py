@@ -5,6 +5,7 @@ The memory of a victim is back some time after its exit. Until then nothing says
 
 from __future__ import annotations
 
+from bustd_protocol.messages import Fate
 from bustd_shared.daemon.record import NamedTuple
 
 from ..conditions import filling
@@ -14,8 +15,8 @@ from ..ranking.order import Candidate
 from ..sensing.processes import Process
 from ..sensing.reading import Reading
 
-LONGEST_MS = 1000
-"""After the exit, at most this long."""
+_AFTER_EXIT_MS, _AFTER_RELEASE_MS = 1000, 5000
+"""At most this long. A process has no memory any more as soon as the kernel begins to free it, which takes a while."""
 LEFT_MS = 2000
 """No wait where memory and swap would be gone within this time."""
 _SEEN_PART = 256
@@ -46,6 +47,12 @@ def claim_of(candidate: Candidate, room_bytes: int | None, trends: Trends, now_m
         return None
     lost = filling.rate(trends.filling).per_second
     return Claim(candidate.process, candidate.held_bytes, candidate.children_bytes, room_bytes, lost, now_ms)
+
+
+def awaited_from(claim: Claim, fate: Fate, now_ms: int) -> Claim | None:
+    """The claim of a kill that is over; None where nothing is to come back, as its victim lives."""
+    longest_ms = {Fate.GONE: _AFTER_EXIT_MS, Fate.RELEASED: _AFTER_RELEASE_MS}.get(fate)
+    return None if longest_ms is None else claim._replace(until_ms=now_ms + longest_ms)
 
 
 def is_back(claim: Claim, reading: Reading) -> bool:

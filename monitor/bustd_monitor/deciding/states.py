@@ -211,8 +211,7 @@ def on_exited(state: State, exited: Exited, now_ms: int) -> State:
     if flight is not None and exited.fate is Fate.SPARED:
         spared = (*state.spared, (flight.pid, flight.start_ticks, now_ms + _SPARED_MS))
         state = state._replace(spared=spared[-_MOST_SPARED:])
-    has_died = exited.fate in (Fate.GONE, Fate.RELEASED)
-    claim = state.claim._replace(until_ms=now_ms + returning.LONGEST_MS) if has_died and state.claim else None
+    claim = returning.awaited_from(state.claim, exited.fate, now_ms) if state.claim else None
     state = state._replace(flight=None, claim=claim, trends=trends.after_death(state.trends))
     return _moved(state._replace(refused=refused, stuck=stuck), Event.EXITED)
 

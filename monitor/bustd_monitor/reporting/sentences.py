@@ -223,5 +223,5 @@ def exited(report: Exited, reading: Reading | None) -> str:
             f"short; the next time it gets SIGKILL at once{now}"
         )
     if report.fate is Fate.RELEASED:
-        return f"the victim has given its memory back after {report.elapsed_ms} ms, and is about to be gone{now}"
+        return f"the victim has no memory any more after {report.elapsed_ms} ms, and is about to be gone{now}"
     return f"the victim is gone after {report.elapsed_ms} ms{now}"

@@ -82,7 +82,7 @@ def test_after_sigkill_the_slot_is_free_as_soon_as_the_memory_is_back(kernel, ki
     assert kills.due_ms() == LOOK_MS
     ending = kills.follow(LOOK_MS, guard())
     assert ending.exited == Exited(7, Fate.RELEASED, LOOK_MS)
-    assert ending.sentence == "4711 has given its memory back after 100 ms"
+    assert ending.sentence == "4711 has no memory any more after 100 ms"
     assert kills.flight is None
 
 

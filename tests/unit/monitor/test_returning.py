@@ -32,7 +32,7 @@ def dead(fate: Fate = Fate.GONE, *, children: int = 0, room: int = GIB) -> State
 
 def next_kill_ms(state: State, *, available_at=lambda _: GIB) -> int:
     """When the next process would be asked for, with a reading every 50 ms that always fires."""
-    for now_ms in range(GONE_MS + 10, GONE_MS + 5000, 50):
+    for now_ms in range(GONE_MS + 10, GONE_MS + 6000, 50):
         state, actions = states.on_reading(state, reading(available_at(now_ms)), now_ms, CONDITIONS)
         if any(isinstance(action, Rank) for action in actions):
             return now_ms - GONE_MS
@@ -57,7 +57,7 @@ def test_a_claim_that_is_too_small_to_be_seen_to_come_back_is_not_waited_for():
 
 def test_while_nothing_came_back_no_other_is_asked_for_before_a_second_is_over():
     assert 1000 <= next_kill_ms(dead()) <= 1060
-    assert 1000 <= next_kill_ms(dead(Fate.RELEASED)) <= 1060
+    assert 5000 <= next_kill_ms(dead(Fate.RELEASED)) <= 5060, "the kernel has only begun to free it"
 
 
 def test_it_is_over_when_half_of_what_was_claimed_is_back():
