@@ -9,8 +9,8 @@ import shlex
 from .draft import FLOOR, KILLER_PERCENT, NO_LIMIT_MIB, Draft, NotThat
 
 _VARIABLE = "EARLYOOM_ARGS="
-_SHORT = "m:s:M:S:kingN:P:dvr:ph"
-_LONG = (
+SHORT = "m:s:M:S:kingN:P:dvr:ph"
+LONG = (
     *("prefer=", "avoid=", "ignore=", "dryrun", "ignore-root-user", "sort-by-rss", "syslog", "kernel-oom"),
     *("help", "debug"),
 )
@@ -44,7 +44,7 @@ def read(text: str) -> Draft:
 def of_words(words: list[str]) -> Draft:
     """The draft for the words of a command line. Raises NotThat."""
     try:
-        pairs, rest = getopt.gnu_getopt(words, _SHORT, list(_LONG))
+        pairs, rest = getopt.gnu_getopt(words, SHORT, list(LONG))
     except getopt.GetoptError as error:
         raise NotThat(f"earlyoom would not take its options: {error.msg}") from None
     if rest:
