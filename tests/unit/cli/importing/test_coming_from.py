@@ -15,7 +15,7 @@ from bustd_shared.rules.schema import keys_of
 TREE = Path(__file__).parents[4]
 TEXT = (TREE / "docs/coming-from.md").read_text()
 KEYS = {key for schema in (config.SCHEMA, killer_toml.SCHEMA) for key, _ in keys_of(schema)}
-NAMED = re.findall(r"`((?:floor|conditions|victims|sleep|grace|limits)(?:\.\w+)+)", TEXT)
+NAMED = re.findall(r"`((?:floor|conditions|victims|sleep|grace|limits)(?:\.\w+)+)(?![\w.])", TEXT)
 
 
 @pytest.mark.parametrize("key", sorted(set(NAMED)))
