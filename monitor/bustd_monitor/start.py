@@ -113,7 +113,7 @@ def _run(arguments: Arguments, log: Log) -> int:
     if not sensor.sysinfo_is_usable and not place.group:
         log("sysinfo(2) and /proc/meminfo disagree (lxcfs): using /proc/meminfo alone")
     if settings.dry_run:
-        log("dry run: everything is decided and logged, nothing is ever killed")
+        log(sentences.DRY_RUN)
 
     def reload() -> config.MonitorConfig | None:
         """SIGHUP. On an error the old configuration stays in force."""

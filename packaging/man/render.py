@@ -133,8 +133,8 @@ def commands() -> list[str]:
     """The commands of bustd(1), each as it is typed, with what it does."""
     items = []
     for command in COMMANDS:
-        file = " _FILE_" if command.file else " [_PID_]" if command.pid else ""
-        items.append((f"*{command.name}* [_OPTION_]...{file}", command.description))
+        operands = re.sub("[A-Z]+", r"_\g<0>_", f" {command.operands}".rstrip())
+        items.append((f"*{command.name}* [_OPTION_]...{operands}", command.description))
     return definitions(items)
 
 

@@ -36,6 +36,12 @@ def test_explain_shows_each_condition_with_its_present_values(crew, place):
     assert "none: no process may be killed whose death would help" in result.stdout
 
 
+def test_explain_says_that_a_dry_run_kills_nothing(crew, place):
+    result = explain(crew, place, monitor={"dry_run": True})
+    assert "\nDry run: everything is decided and logged, nothing is ever killed\nNow: " in result.stdout
+    assert "Dry run" not in explain(crew, place).stdout
+
+
 def test_explain_shows_the_ten_most_likely_victims_and_the_reason_for_each_place(crew, place):
     how = {"as_nobody": crew.victims_as_nobody, "own_group": True}  # in one group they would be a family
     children = [victims.start(18 + i, name=b"n%d" % i, **how) for i in range(TEN + 1)]

@@ -14,7 +14,7 @@ from ..arguments import Arguments
 from ..conditions.killer_limits import limits_in
 from ..conditions.table import killer_warnings
 from ..config import MonitorConfig
-from ..reporting.sentences import forgeable, watching_apart
+from ..reporting.sentences import DRY_RUN, forgeable, watching_apart
 from ..sensing.process_table import of_this_machine
 from . import rules_now
 from .options import examine, paths_of
@@ -41,6 +41,8 @@ def check(arguments: Arguments) -> int:
     protected = rules.protect_names + tuple(os.fsencode(name) for name in arguments.unkillables)
     if protected:
         print(f"note: {forgeable(protected)}")
+    if settings.dry_run:
+        print(f"note: {DRY_RUN}")
     _show_rules(settings, rules)
     files = ", ".join(monitor.files + killer.files) or "none, so that everything has its default"
     names = " and ".join(path.rpartition("/")[2] for path in paths_of(arguments))

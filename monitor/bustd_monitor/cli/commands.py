@@ -11,7 +11,8 @@ from .option_table import CommandOption
 class Command(NamedTuple):
     """One command. `summary` is its line in the list of all; `file`: what its one FILE is, "" if it takes none.
 
-    `pid`: what the one PID is that it may be given, "" if it takes none.
+    `pid`: what the one PID is that it may be given, "" if it takes none. `daemons`: if any, the first word must be one
+    of them, and FILE may be missing.
     """
 
     name: str
@@ -21,6 +22,14 @@ class Command(NamedTuple):
     examples: tuple[tuple[str, str], ...]
     file: str = ""
     pid: str = ""
+    daemons: tuple[str, ...] = ()
+
+    @property
+    def operands(self) -> str:
+        """What follows its options, for a person."""
+        if self.daemons:
+            return f"{'|'.join(self.daemons)} [FILE]"
+        return "FILE" if self.file else "[PID]" if self.pid else ""
 
 
 _ON_TOP = "The options go on top of the configuration files."
@@ -126,13 +135,29 @@ REPLAY = Command(
     file="the trace or table to read",
 )
 
-COMMANDS = (RUN, CHECK, EXPLAIN, SELFTEST, RECORD, REPLAY)
+IMPORT_CONFIG = Command(
+    "import-config",
+    "print a bustd.toml that does what earlyoom or nohang was told to do",
+    "Reads the configuration of earlyoom (/etc/default/earlyoom) or of nohang (/etc/nohang/nohang.conf), or FILE, and "
+    "prints a bustd.toml that `bustd check` accepts. With `-` as FILE it reads standard input. Regular expressions "
+    "become globs. Comments in it say where each value comes from, where a glob matches more, and what could not be "
+    "carried over. Nothing is written or changed.",
+    (),
+    (
+        ("bustd import-config earlyoom", "show what becomes of /etc/default/earlyoom"),
+        ("bustd import-config nohang my.conf", "show what becomes of another file of nohang"),
+    ),
+    file="the configuration to read",
+    daemons=("earlyoom", "nohang"),
+)
+
+COMMANDS = (RUN, CHECK, EXPLAIN, SELFTEST, RECORD, REPLAY, IMPORT_CONFIG)
 
 EXIT_CODES = (
     (0, "all is well; bustd was stopped by a signal"),
     (1, "check found problems; selftest failed; replay found a difference between two configurations"),
     (64, "the command line makes no sense"),
-    (65, "the FILE of replay can't be read, or is neither a trace nor a table of readings"),
+    (65, "FILE can't be read, or is not what replay or import-config can read; the message says why"),
     (69, "this machine does not have or show what bustd needs; the message says what"),
     (70, "one half of the pair died"),
     (71, "the system refuses what bustd needs; the rehearsal failed: the killer can't kill on this machine"),

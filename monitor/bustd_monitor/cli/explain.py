@@ -56,6 +56,8 @@ def explain(options: argparse.Namespace) -> int:
         return os.EX_UNAVAILABLE
     conditions, reading = settings.monitor.conditions, seen.reading
     print(f"{place.why[0].upper()}{place.why[1:]}")
+    if settings.monitor.dry_run:
+        print(f"{sentences.DRY_RUN[0].upper()}{sentences.DRY_RUN[1:]}")
     print(f"Now: {sentences.readings(reading)}")
     print(
         f"No death frees what is in a tmpfs ({sentences.size(reading.tmpfs)}) and huge pages "

@@ -47,6 +47,10 @@ def _perform(options: Namespace) -> int:
         from .replay import replay
 
         return replay(options)
+    if options.command == "import-config":
+        from .import_config import import_config
+
+        return import_config(options)
     if options.command == "selftest":
         from .selftest_units import selftest
 

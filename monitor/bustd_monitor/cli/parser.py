@@ -57,9 +57,12 @@ def parsed(words: list[str]) -> argparse.Namespace:
         reader.error(_of_a_value(command, error))
     if rest:
         reader.error(_of_a_surplus(command, rest, is_named=is_named))
-    if command.file and options.file is None:
+    if command.daemons and options.daemon not in command.daemons:
+        found = repr(options.daemon) if options.daemon else "nothing"
+        reader.error(f"{command.name}: expected {' or '.join(command.daemons)}, found {found}")
+    if command.file and not command.daemons and options.file is None:
         reader.error(f"{command.name} needs a FILE: {command.file}")
-    if command.file and not options.file:
+    if command.file and options.file == "":
         reader.error(f"{command.name}: the name of FILE is empty")
     if len(getattr(options, "configs", None) or []) > 2:
         reader.error(f"{command.name} compares two --config, and no more")
@@ -88,7 +91,7 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
     for command in COMMANDS:
         one = commands[command.name] = listed.add_parser(
             command.name,
-            usage=f"bustd {command.name} [OPTION]...{' FILE' if command.file else ' [PID]' if command.pid else ''}",
+            usage=f"bustd {command.name} [OPTION]... {command.operands}".rstrip(),
             help=command.summary,
             description=_filled(command.description),
             epilog=_listed("examples:", list(command.examples)),
@@ -96,6 +99,8 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
             exit_on_error=False,
         )
         one.set_defaults(command=command.name)
+        if command.daemons:
+            one.add_argument("daemon", nargs="?", metavar="|".join(command.daemons), help="whose configuration it is")
         if command.file:
             one.add_argument("file", nargs="?", metavar="FILE", help=command.file)
         if command.pid:

@@ -31,6 +31,8 @@ from ..sensing.processes import SHORT_COMMAND_BYTES, Process
 from ..sensing.reading import Reading
 from . import reasons, unheld
 
+DRY_RUN = "dry run: everything is decided and logged, nothing is ever killed"
+
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 

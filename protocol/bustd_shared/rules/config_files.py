@@ -20,6 +20,9 @@ from .validation import validate
 MOST_BYTES = 2**20
 """A longer file can't be a configuration, and to parse it would take memory that the machine may not have."""
 
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+"""Editors of other systems write it, and TOML does not allow it: nobody sees what the parser complains of."""
+
 _DEV_NULL = os.makedev(1, 3)
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
@@ -122,6 +125,8 @@ def _text_of(file: str, trusted: bool) -> str | Problem:
         os.close(descriptor)
     if len(raw) > MOST_BYTES:
         return Problem(file, "", "more", f"at most {MOST_BYTES} bytes")
+    if raw.startswith(_BYTE_ORDER_MARK):
+        return Problem(file, "", "a byte order mark before the first line", "text in UTF-8 without one")
     try:
         return raw.decode()
     except UnicodeDecodeError as error:

@@ -110,7 +110,10 @@ def test_the_parser_of_the_whole_command_knows_what_parsed_does():
         (["-n", "--", "word"], "run takes options only, found 'word'"),
         (["--verbose=1"], "-V/--verbose takes no value"),
         (["--ver"], "ambiguous option: --ver could match --verbose, --version"),
-        (["\x1b[2J"], "there is no command '\\x1b[2J'; there are run, check, explain, selftest, record, replay"),
+        (
+            ["\x1b[2J"],
+            "there is no command '\\x1b[2J'; there are run, check, explain, selftest, record, replay, import-config",
+        ),
         (["--\x1b[2J"], "--\\x1b[2J is unknown"),
     ],
 )
@@ -137,6 +140,10 @@ def test_a_mistake_without_a_command_is_one_sentence_and_64(monkeypatch, capfd, 
         (["explain", "7", "8"], "explain takes one PID and options, found '8'"),
         (["explain", "-p", "-u", "x"], "-p/--psi: expected a number from 0 to 100, found nothing"),
         (["replay", "--csv=x", "a"], "--csv takes no value"),
+        (["import-config"], "import-config: expected earlyoom or nohang, found nothing"),
+        (["import-config", "oomd"], "import-config: expected earlyoom or nohang, found 'oomd'"),
+        (["import-config", "nohang", ""], "import-config: the name of FILE is empty"),
+        (["import-config", "nohang", "a", "b"], "import-config takes one FILE, found 'b'"),
         (["record", "--seconds", "-5", "a"], "--seconds: expected a whole number above 0, found '-5'"),
     ],
 )
@@ -157,7 +164,7 @@ def test_what_is_named_instead_of_an_option_of_another_daemon_exists():
         assert option not in {name for one in RUN.options for name in one.names}
         keys_named = re.findall(r"\w+(?:\.\w+)+(?= in bustd\.toml)", hint)
         options_named = re.findall(r"(?<![\w-])-{1,2}[A-Za-z][\w-]*", hint)
-        commands_named = re.findall(r"\bbustd (\w+)", hint)
+        commands_named = re.findall(r"\bbustd ([a-z][\w-]*)", hint)
         assert keys_named or options_named or commands_named
         assert (set(keys_named) - keys, set(options_named) - options, set(commands_named) - set(NAMES)) == (
             set(),

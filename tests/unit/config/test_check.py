@@ -41,6 +41,11 @@ def test_files_that_are_in_order_are_named_and_the_status_is_0(check, written, c
     assert capfd.readouterr() == (f"bustd.toml and killer.toml are in order (files read: {monitor}, {killer})\n", "")
 
 
+def test_a_dry_run_is_said(check, written, capfd):
+    assert check(*written("dry_run = true", "")) == 0
+    assert "note: dry run: everything is decided and logged, nothing is ever killed\n" in capfd.readouterr().out
+
+
 def test_drop_ins_are_among_the_files_read(check, written, capfd):
     monitor, killer = written("", "")
     drop_in = monitor.with_name("bustd.toml.d") / "a.toml"

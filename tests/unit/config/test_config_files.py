@@ -167,6 +167,12 @@ def test_bytes_that_are_not_utf8_are_a_problem_with_their_line(main):
     assert line(read(main, SCHEMA)) == f"{main}: expected text in UTF-8, found the byte 0xe9 in line 2"
 
 
+def test_a_byte_order_mark_is_named(main):
+    main.write_bytes(b"\xef\xbb\xbfverbose = true\n")
+    expected = "text in UTF-8 without one, found a byte order mark before the first line"
+    assert line(read(main, SCHEMA)) == f"{main}: expected {expected}"
+
+
 def test_an_empty_file_is_in_order(main):
     main.write_text("")
     assert read(main, SCHEMA) == Loaded({}, [], [str(main)], {})

@@ -181,7 +181,7 @@ def test_the_page_of_the_command_has_every_option_with_what_help_says_and_the_co
 
 def test_the_page_of_the_command_has_every_command_with_what_its_help_says(rendered):
     text = section(rendered["bustd.1"], "# COMMANDS").replace("\\", "")
-    listed = re.findall(r"^\*(\w+)\* .+\n\t(.+)", text, re.MULTILINE)
+    listed = re.findall(r"^\*([\w-]+)\* .+\n\t(.+)", text, re.MULTILINE)
     assert listed == [
         (name, " ".join(re.sub("`([^`]+)`", r"*\1*", str(one.description)).split()))
         for name, one in subparsers().items()
