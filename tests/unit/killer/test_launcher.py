@@ -144,6 +144,7 @@ def test_what_it_says_on_its_standard_error_comes_to_the_killer_a_line_a_packet(
 
 def test_a_standard_error_that_nobody_reads_does_not_make_it_wait():
     with spawned(plan(FLOODS)) as monitor:
+        monitor.link.settimeout(20)
         assert int(monitor.link.recv(10)) == errno.EAGAIN
         assert os.waitpid(monitor.pid, 0)[1] == 0
 
