@@ -31,3 +31,9 @@ quietly() {
 need_root() {
     [ "$(id -u)" -eq 0 ] || die 77 "this needs root; run: sudo make $1"
 }
+
+# isolate SCRIPT: makes its first line start Python isolated (-I): root's environment and home then choose no code.
+isolate() {
+    sed -i '1s|^#! *\(/[^ ]*python[0-9.]*\)\( .*\)*$|#!\1 -I|' "$1"
+    head -n 1 "$1" | grep -q '^#!/[^ ]*python[0-9.]* -I$' || die 70 "$1 does not begin with the path of a Python"
+}

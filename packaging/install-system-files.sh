@@ -1,6 +1,7 @@
 #!/bin/sh
 # Puts into DESTDIR what a distribution's package needs in addition to the Python modules and the command: units, the
-# system user, configuration, man pages. Every packaging calls this script, so the list of files exists once.
+# system user, configuration, man pages. The command is there already, and is made to run isolated. Every packaging
+# calls this script, so the list of files exists once.
 # Usage: install-system-files.sh DESTDIR PYTHON PACKAGES_DIR [UNIT_DIR]
 # The installed units start the daemons with PYTHON and PACKAGES_DIR. If the environment has a PYTHON, that one makes the
 # man pages; otherwise it is the same one.
@@ -17,6 +18,7 @@ for path in "$python" "$packages" "$unit_dir"; do
     esac
 done
 umask 022
+isolate "$destdir/usr/bin/bustd"
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 

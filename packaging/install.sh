@@ -107,6 +107,7 @@ else
         quietly "installing bustd's dependencies" $pip install "$scratch"/wheel/bustd-*.whl
         quietly "installing bustd" $pip install --force-reinstall --no-deps "$scratch"/wheel/bustd-*.whl
     }
+    isolate "$prefix/bin/bustd"
     "$prefix/bin/python" -I -c "$imports" || die 70 "what was installed in $prefix cannot be imported"
 fi
 

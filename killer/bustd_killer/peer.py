@@ -24,6 +24,11 @@ from bustd_protocol.messages import (
 )
 from bustd_shared.daemon.packets import SO_PEERCRED, SOL_SOCKET, Socket
 
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from .monitor_log import MonitorLog
+
 _UCRED = struct.Struct("iII")
 _HEARD: dict[type[Message], tuple[str, type[Message]]] = {
     MonitorHello: ("monitor's hello", KillerHello),
@@ -39,11 +44,12 @@ class Disconnected(Exception):
 
 
 class Peer:
-    """One monitor. A message that may not be sent now raises, and changes nothing."""
+    """One monitor. A message that may not be sent now raises, and changes nothing. `log`: in a pair, what it says."""
 
-    def __init__(self, link: Socket, pid: int, uid: int, now_ms: int) -> None:
+    def __init__(self, link: Socket, pid: int, uid: int, now_ms: int, log: MonitorLog | None = None) -> None:
         link.setblocking(False)
         self.link = link
+        self.log = log
         self.pid = pid
         self.uid = uid
         self.accepted_ms = now_ms

@@ -20,7 +20,8 @@ class Policy(NamedTuple):
 
     `hierarchy`: where the unified hierarchy is mounted, "" if nowhere. `group`: the control group in it that is watched
     instead of the machine, "" if none is. `parent`, `monitor`, `subject`: PIDs; the monitor's and the subject's are
-    those of the killer's own children, 0 where there is none. Descriptors are NO_DESCRIPTOR where there is none.
+    those of the killer's own children, 0 where there is none. Descriptors are NO_DESCRIPTOR where there is none;
+    `monitor_log` is the other end of the standard error of the pair's monitor.
     `log_safe_bytes`: see bustd_shared.daemon.lines. `lock_denied`: why no memory may be locked, "" if it may.
     """
 
@@ -46,6 +47,7 @@ class Policy(NamedTuple):
     subject: int = 0
     listener: int = NO_DESCRIPTOR
     link: int = NO_DESCRIPTOR
+    monitor_log: int = NO_DESCRIPTOR
     syslog: int = NO_DESCRIPTOR
     watchdog: int = NO_DESCRIPTOR
     log_safe_bytes: int = 0

@@ -61,7 +61,7 @@ class Server:
         """Run until told to stop (0), or until the monitor of a socketpair is gone and the kill in flight over (70)."""
         while True:
             ready = self._wait()
-            # Ask the flag, not the descriptor: ctrl-C ends the monitor too, and its end of file may have woken us.
+            # Ask the flag, not the descriptor: what stops both may have ended the monitor first, and its end woken us.
             if self._stopping:
                 self._say_goodbye()
                 return EXIT_STOPPED
@@ -71,6 +71,8 @@ class Server:
             elif self._listener is not None and self._listener.fileno() in ready:
                 self._accept(self._listener)
             self._drop_a_silent_peer()
+            if self._peer is not None and self._peer.log is not None:
+                self._peer.log.copy(_now_ms())
             if self._listener is None and self._peer is None and self._kills.flight is None:
                 return EXIT_MONITOR_GONE
 
@@ -87,6 +89,8 @@ class Server:
             poll.register(pidfd, select.POLLIN)
         if self._peer is not None:
             poll.register(self._peer.link.fileno(), select.POLLIN)
+            if self._peer.log is not None:
+                due_ms.append(self._peer.log.watch(poll, now_ms))
             if not self._peer.has_said_hello and self._listener is not None:
                 due_ms.append(self._peer.accepted_ms + limits.HELLO_DEADLINE_MS)
         elif self._listener is not None:

@@ -37,7 +37,7 @@ def main(descriptor: int) -> int:
     log = Lines(_NAME)
     try:
         given = policy.received(descriptor)
-        for inherited in (given.listener, given.link, given.syslog, given.watchdog):
+        for inherited in (given.listener, given.link, given.monitor_log, given.syslog, given.watchdog):
             if inherited >= 0:
                 os.set_inheritable(inherited, False)  # so that nothing else that it might execute has them
         log = _log(given)
@@ -59,8 +59,12 @@ def _log(given: Policy) -> Lines:
     """Where stage 1 wrote to: the system log, or the standard error that it has left here, which does not block."""
     if given.syslog >= 0:
         return Lines(_NAME, link=Socket(fileno=given.syslog), syslog=True)
+    return _standard_error(given, _NAME)
+
+
+def _standard_error(given: Policy, program: str) -> Lines:
     link = Socket(fileno=os.dup(2)) if stat.S_ISSOCK(os.fstat(2).st_mode) else None
-    return Lines(_NAME, link=link, safe_bytes=given.log_safe_bytes)
+    return Lines(program, link=link, safe_bytes=given.log_safe_bytes)
 
 
 def _refuse_other_powers() -> None:
@@ -80,14 +84,19 @@ def _serve(given: Policy, log: Lines) -> int:
     rehearsal.rehearse(given.subject, guard)
     if given.link < 0:
         return Server(guard, log, Socket(fileno=given.listener), None, given.watchdog).serve()
+    from .monitor_log import MonitorLog  # only here: in the units the monitor has a log of its own
+
+    monitor_log = MonitorLog(Socket(fileno=given.monitor_log), _standard_error(given, "bustd-monitor"), _now_ms())
     pidfd = os.pidfd_open(given.monitor)
     link = Socket(fileno=given.link)
     try:
-        peer = Peer(link, given.monitor, given.peer_uid, time.monotonic_ns() // 1_000_000)
+        peer = Peer(link, given.monitor, given.peer_uid, _now_ms(), monitor_log)
         code = Server(guard, log, None, peer).serve()
     finally:
         link.close()
         status = _end_monitor(given.monitor, pidfd)
+        while monitor_log.copy(_now_ms()):
+            pass
     return status if code == EXIT_MONITOR_GONE and status in (EX_UNAVAILABLE, EX_CONFIG) else code
 
 
@@ -105,3 +114,7 @@ def _end_monitor(pid: int, pidfd: int) -> int:
         pidfd_send_signal(pidfd, SIGKILL)
     os.close(pidfd)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def _now_ms() -> int:
+    return time.monotonic_ns() // 1_000_000

@@ -115,7 +115,7 @@ def main() -> int:
         policy = _policy(arguments, config, log)
         resources.shield_from_the_kernel(log)
         policy = policy._replace(lock_denied=resources.raise_limits(), log_safe_bytes=log.safe_bytes)
-        policy = _with_peer(policy, arguments, log)
+        policy = _with_peer(policy, arguments)
         policy = policy._replace(subject=resources.start_subject(), syslog=syslog.fileno() if syslog else NO_DESCRIPTOR)
         descriptor = handed_on(policy)
         _confine(policy, log)
@@ -183,12 +183,13 @@ def _policy(arguments: Arguments, config: killer_toml.KillerConfig, log: Log) ->
     )
 
 
-def _with_peer(policy: Policy, arguments: Arguments, log: Log) -> Policy:
+def _with_peer(policy: Policy, arguments: Arguments) -> Policy:
     """With the socket to serve, or with the monitor of the pair, which is started here."""
     plan = arguments.plan
     if plan is not None:
-        link, pid = launcher.spawn_monitor(plan, log.fileno)
-        return policy._replace(link=link.detach(), monitor=pid, peer_uid=plan.uid if plan.uid >= 0 else os.geteuid())
+        monitor = launcher.spawn_monitor(plan)
+        policy = policy._replace(link=monitor.link.detach(), monitor_log=monitor.log.detach(), monitor=monitor.pid)
+        return policy._replace(peer_uid=plan.uid if plan.uid >= 0 else os.geteuid())
     if arguments.socket_path:
         return policy._replace(listener=listening.at_path(arguments.socket_path, policy.peer_uid).detach())
     watchdog = listening.watchdog()
@@ -210,7 +211,8 @@ def _confine(policy: Policy, log: Log) -> None:
 def _execute(descriptor: int, policy: Policy, pid_file: int, log: Log) -> NoReturn:
     """Become stage 2, which has nothing of this one but its PID, its limits and these descriptors. Raises OSError."""
     os.dup2(log.fileno, 2)
-    kept = {0, 1, 2, descriptor, pid_file, policy.link, policy.listener, policy.syslog, policy.watchdog}
+    kept = {0, 1, 2, descriptor, pid_file, policy.link, policy.monitor_log, policy.listener}
+    kept |= {policy.syslog, policy.watchdog}
     for name in os.listdir("/proc/self/fd"):
         try:
             os.set_inheritable(int(name), int(name) in kept)

@@ -101,9 +101,9 @@ def test_a_killed_daemon_whose_monitor_hangs_is_no_obstacle(crew, place):
             assert select.select([pidfd], [], [], 5)[0]
             with background(crew, place, monitor=NEVER) as (_, second):
                 assert (place / "bustd.pid").read_text() == f"{second}\n"
+                os.kill(monitor, signal.SIGKILL)  # or it would count as left over by this one
         finally:
             os.close(pidfd)
-            os.kill(monitor, signal.SIGKILL)
 
 
 @pytest.mark.parametrize(

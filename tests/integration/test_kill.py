@@ -118,6 +118,7 @@ def test_a_signal_to_the_killer_alone_leaves_no_process(crew, place):
     with pair.pair(crew, place) as bustd:
         bustd.await_ready()
         assert bustd.stop(signal.SIGINT) == 0
+    assert "bustd-monitor: the killer is gone\n" in bustd.log(), "what the monitor says last comes into the log too"
 
 
 def test_of_two_the_larger_dies_and_the_other_is_the_runner_up(crew, place):

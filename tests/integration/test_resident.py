@@ -3,7 +3,7 @@
 import os
 import re
 import subprocess
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,8 +66,10 @@ _real = {name}
 
 def _telling(self):
     def tell(when):
-        names = " ".join(sorted(__import__("sys").modules))
-        __import__("os").write(2, ("{who} modules " + when + ": " + names + "\\n").encode())
+        names = sorted(__import__("sys").modules)
+        for first in range(0, len(names), 40):  # a line of the log is short
+            told = "{who} modules " + when + ": " + " ".join(names[first : first + 40])
+            __import__("os").write(2, told.encode() + b"\\n")
 
     tell("before")
     try:
@@ -115,8 +117,11 @@ def modules(crew) -> dict[tuple[str, str], set[str]]:
             assert victims.exits_within(leak, 15), running.log()
             running.await_line("the victim is gone")
             assert running.stop() == 0
-        told = re.findall(r"^(killer|monitor) modules (before|after): (.*)$", running.log(), re.MULTILINE)
-    return {(who, when): set(names.split()) for who, when, names in told}
+        told = re.findall(r"\b(killer|monitor) modules (before|after): (.*)$", running.log(), re.MULTILINE)
+    found: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for who, when, names in told:
+        found[who, when] |= set(names.split())
+    return found
 
 
 @pytest.mark.parametrize("who", ["killer", "monitor"])
@@ -186,7 +191,7 @@ def test_the_killer_has_nothing_open_but_what_it_needs(bustd):
         str(bustd.log_path): 1,
         "/proc/meminfo": 1,
         "anon_inode:[pidfd]": 1,
-        "socket": 1,
+        "socket": 2,  # the connection, and what the monitor says
         "pipe": 2,
     }
     assert opened(bustd.pid) == Counter(expected)
@@ -194,7 +199,7 @@ def test_the_killer_has_nothing_open_but_what_it_needs(bustd):
 
 
 def test_the_monitor_has_nothing_open_but_what_it_needs(bustd, monitor):
-    expected = {"/dev/null": 2, str(bustd.log_path): 1, "socket": 1, "pipe": 2}
+    expected = {"/dev/null": 2, "socket": 3, "pipe": 2}  # its standard error, and the log's duplicate of it
     tmpfs = (f"{monitor}/mountinfo", "sysvipc/shm")
     expected |= {f"/proc/{name}": 1 for name in ("meminfo", "vmstat", "swaps", "loadavg", *tmpfs)}
     found = opened(monitor)

@@ -218,17 +218,40 @@ def await_line(log_path: Path, pid: int, pattern: str, *, after: int = 0) -> re.
 
 
 def session_members(session: int) -> list[int]:
-    """The PIDs in a session, without zombies."""
-    members = []
+    """The PIDs in a session, those of their children in other sessions, and this test's orphans; without zombies.
+
+    A pair's monitor is in a session of its own.
+    """
+    parents, members, leaders = {}, set(), set()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
                 fields = (entry / "stat").read_bytes().rpartition(b")")[2].split()
             except OSError:
                 continue
-            if int(fields[3]) == session and fields[0] != b"Z":
-                members.append(int(entry.name))
-    return members
+            pid, parent, its_session = int(entry.name), int(fields[1]), int(fields[3])
+            if fields[0] != b"Z":
+                parents[pid] = parent
+                members |= {pid} if its_session == session else set()
+                leaders |= {pid} if its_session == pid else set()
+    while grown := {pid for pid, parent in parents.items() if parent in members} - members:
+        members |= grown
+    return [*members, *(pid for pid in leaders - members if _is_orphan(pid, parents[pid]))]
+
+
+def _is_orphan(pid: int, parent: int) -> bool:
+    """Whether it is the monitor of a pair of this test, and has lost its killer."""
+    words, of_parent = _command_line(pid), _command_line(parent)
+    is_ours = scope() == [word for word in words if word in scope()] and any("bustd_monitor" in word for word in words)
+    return is_ours and parent != os.getpid() and not any("bustd_killer" in word for word in of_parent)
+
+
+def _command_line(pid: int) -> list[str]:
+    """Its words; none of a process that is gone."""
+    try:
+        return os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes()).split("\0")
+    except OSError:
+        return []
 
 
 def end_session(session: int) -> list[int]:

@@ -28,35 +28,48 @@ class MonitorPlan(NamedTuple):
     psi: tuple[tuple[str, int], ...]
 
 
-def spawn_monitor(plan: MonitorPlan, log_fd: int) -> tuple[Socket, int]:
-    """Fork and execute the monitor with one end of a socketpair. Returns the other end and the monitor's PID.
+class Spawned(NamedTuple):
+    """The monitor's PID, this end of its connection, and this end of what it has for a standard error."""
+
+    pid: int
+    link: Socket
+    log: Socket
+
+
+def spawn_monitor(plan: MonitorPlan) -> Spawned:
+    """Fork and execute the monitor with one end of each of two socketpairs. Raises OSError.
 
     It gets its descriptors as systemd would pass them (sd_listen_fds(3)), so that it reads them in one way only.
     """
-    ours, theirs = pair()
+    link, its_link = pair()
+    # One packet is one line. Set here and not by the monitor: a log that is not read must never block it.
+    log, its_log = pair()
+    its_log.setblocking(False)
     pid = os.fork()
     if pid == 0:
         try:
-            _become_monitor(plan, theirs.fileno(), log_fd)
+            _become_monitor(plan, its_link.fileno(), its_log.fileno())
         except BaseException as error:
-            os.write(2, f"bustd-killer: the monitor can't be started: {error}\n".encode())
+            os.write(2, f"bustd-monitor: it can't be started: {error}\n".encode())
             os._exit(71)
-    theirs.close()
+    its_link.close()
+    its_log.close()
     for _, descriptor in plan.psi:
         os.close(descriptor)
-    return ours, pid
+    return Spawned(pid, link, log)
 
 
-def _become_monitor(plan: MonitorPlan, link: int, log_fd: int) -> None:
-    """In the child: pass the descriptors, rule out new privileges, then groups, gid, uid and execve, in that order."""
+def _become_monitor(plan: MonitorPlan, link: int, log: int) -> None:
+    """In the child: leave root's session, pass the descriptors, then groups, gid, uid and execve, in that order."""
+    # A captured monitor must not hold root's terminal (/dev/tty, TIOCSTI), nor the file that root's log is.
+    os.setsid()
     passed = [("killer", link), *plan.psi]
     # Move them to high numbers first, so that no dup2 below overwrites a descriptor that is still to be moved.
     high = [os.dup2(descriptor, 64 + index, inheritable=False) for index, (_, descriptor) in enumerate(passed)]
-    os.dup2(log_fd, 2)
+    os.dup2(log, 2)
     for index, descriptor in enumerate(high):
         os.dup2(descriptor, _FIRST_FD + index)
     os.closerange(_FIRST_FD + len(passed), os.sysconf("SC_OPEN_MAX"))
-    # A captured monitor must not read what root types.
     resources.detach_from_input()
     environment = {
         "PATH": os.defpath,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -59,8 +60,10 @@ def from_systemd() -> Socket:
 def at_path(path: str, owner_uid: int) -> Socket:
     """A new socket at `path`, mode 0600, owned by the monitor's uid. It replaces one that no process serves.
 
-    Raises SocketError, also where a process serves it.
+    Raises SocketError, also where a process serves it, and as root where another user could put something in its place.
     """
+    if os.geteuid() == 0:
+        path = _where_only_root_writes(path)
     _clear_stale(path)
     listener = Socket(AF_UNIX, SOCK_SEQPACKET)
     mask = os.umask(0o177)
@@ -78,13 +81,35 @@ def at_path(path: str, owner_uid: int) -> Socket:
     return listener
 
 
+def _where_only_root_writes(path: str) -> str:
+    """The path without links in its directory. SocketError if another user can write there, or rename one of them."""
+    directory, name = os.path.split(os.path.abspath(path))
+    above = directory = os.path.realpath(directory)
+    while True:
+        try:
+            found = os.stat(above)
+        except OSError as error:
+            raise SocketError(f"{path}: {error.strerror}") from None
+        # In a sticky directory as /tmp is, nobody else can rename what is root's; but anybody can put a socket there.
+        is_writable = found.st_mode & 0o022 and (above == directory or not found.st_mode & stat.S_ISVTX)
+        if found.st_uid != 0 or is_writable:
+            raise SocketError(f"{path}: as root only in a directory that nobody else can write to; {above} is another")
+        if above == "/":
+            return os.path.join(directory, name)
+        above = os.path.dirname(above)
+
+
 def _clear_stale(path: str) -> None:
     """Remove a socket that no process serves. Raises SocketError if one does."""
     probe = Socket(AF_UNIX, SOCK_SEQPACKET)
+    probe.setblocking(False)  # one whose queue is full would make it wait
     try:
         if stat.S_ISSOCK(os.stat(path, follow_symlinks=False).st_mode):
-            if probe.connect_ex(path) == 0:
+            refusal = probe.connect_ex(path)
+            if refusal in (0, errno.EAGAIN):
                 raise SocketError(f"{path} is served by another killer")
+            if refusal != errno.ECONNREFUSED:
+                raise SocketError(f"{path}: {os.strerror(refusal)}")
             os.unlink(path)
     except FileNotFoundError:
         pass

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import select
+import stat
 import sys
 from typing import NamedTuple
 
@@ -40,10 +42,7 @@ def daemonize() -> int:
     """
     where = places()
     lock = _locked(where.pid_file)
-    try:
-        log = os.open(where.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
-    except OSError as error:
-        raise CannotDaemonize(f"{where.log}: {error.strerror}") from None
+    log = _opened(where.log, os.O_WRONLY | os.O_APPEND)
     told, tell = os.pipe()
     if os.fork() > 0:
         os.close(tell)
@@ -65,10 +64,30 @@ def daemonize() -> int:
     return lock
 
 
+def _opened(path: str, flags: int) -> int:
+    """A regular file, made if there is none. Raises CannotDaemonize for everything else that may have its name.
+
+    On some distributions a group may write to /var/log. So no link is followed, no FIFO waited for, and no file taken
+    that has a second name: that may be any file of root's.
+    """
+    try:
+        descriptor = os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY, 0o640)
+    except OSError as error:
+        refusals = {errno.ELOOP: "it is a symbolic link", errno.ENXIO: "it is no regular file"}
+        raise CannotDaemonize(f"{path}: {refusals.get(error.errno or 0, error.strerror)}") from None
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+        os.close(descriptor)
+        raise CannotDaemonize(
+            f"{path}: it {'has a second name' if stat.S_ISREG(found.st_mode) else 'is no regular file'}"
+        )
+    return descriptor
+
+
 def _locked(pid_file: str) -> int:
+    descriptor = _opened(pid_file, os.O_RDWR)
     try:
         # A lock that any user can open is any user's to hold (flock(2)): then bustd could not be started.
-        descriptor = os.open(pid_file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o640)
         os.fchmod(descriptor, 0o640)
     except OSError as error:
         raise CannotDaemonize(f"{pid_file}: {error.strerror}") from None

@@ -1,5 +1,6 @@
 """Where the listening socket comes from: a path of its own, or the one descriptor that systemd passed."""
 
+import errno
 import os
 import socket
 import stat
@@ -71,6 +72,73 @@ def test_a_socket_that_another_killer_serves_is_not(tmp_path):
         at_path(str(path), os.geteuid())
     assert connects(path)
     listener.close()
+
+
+def test_a_socket_whose_queue_is_full_is_served_and_is_not_waited_for(tmp_path):
+    path = tmp_path / "killer.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as busy:
+        busy.bind(str(path))
+        busy.listen(0)
+        callers = [socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(3)]
+        for caller in callers:
+            caller.setblocking(False)
+            full = caller.connect_ex(str(path)) == errno.EAGAIN
+        assert full
+        with pytest.raises(SocketError, match="is served by another killer"):
+            at_path(str(path), os.geteuid())
+        for caller in callers:
+            caller.close()
+    assert path.exists()
+
+
+def test_a_socket_that_another_program_serves_is_left_alone(tmp_path):
+    path = tmp_path / "killer.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:
+        other.bind(str(path))
+        other.listen()
+        with pytest.raises(SocketError, match="Protocol wrong type for socket"):
+            at_path(str(path), os.geteuid())
+    assert path.exists()
+
+
+@pytest.fixture
+def roots(tmp_path: Path) -> Path:
+    """A directory in which and above which only root writes, but for /tmp, which is sticky."""
+    made = tmp_path / "above" / "directory"
+    made.mkdir(parents=True)
+    return made
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("which", ["above", "directory"])
+@pytest.mark.parametrize("how", ["another's", "a group's", "everybody's"])
+def test_root_makes_no_socket_where_another_user_could_put_something_in_its_place(roots, which, how):
+    other = {"directory": roots, "above": roots.parent}[which]
+    if how == "another's":
+        os.chown(other, NOBODY, -1)
+    other.chmod({"another's": 0o755, "a group's": 0o775, "everybody's": 0o777}[how])
+    with pytest.raises(SocketError, match=f"nobody else can write to; {other} is another"):
+        at_path(str(roots / "killer.sock"), NOBODY)
+    assert list(roots.iterdir()) == []
+
+
+@pytest.mark.root
+def test_a_sticky_directory_is_good_enough_above_but_not_for_the_socket(roots):
+    roots.parent.chmod(0o1777)
+    at_path(str(roots / "killer.sock"), NOBODY).close()
+    roots.chmod(0o1777)
+    with pytest.raises(SocketError, match="nobody else can write to"):
+        at_path(str(roots / "other.sock"), NOBODY)
+
+
+@pytest.mark.root
+def test_a_link_to_a_directory_of_another_user_is_looked_through(roots, tmp_path):
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    os.chown(theirs, NOBODY, -1)
+    (roots / "link").symlink_to(theirs)
+    with pytest.raises(SocketError, match=f"{theirs} is another"):
+        at_path(str(roots / "link" / "killer.sock"), NOBODY)
 
 
 def test_a_file_that_is_no_socket_is_left_alone(tmp_path):

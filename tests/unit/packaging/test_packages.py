@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
 from pathlib import Path
 
@@ -84,11 +85,15 @@ def test_make_deb_refuses_a_changelog_of_another_version(tmp_path):
 
 
 def install(destdir: Path, *words: str) -> subprocess.CompletedProcess:
-    """Run install-system-files.sh, with a stand-in for scdoc: that the pages are good is tested in tests/unit/man."""
+    """Run install-system-files.sh beside a command, with a stand-in for scdoc: tests/unit/man looks at the pages."""
     tools = destdir.parent / "tools"
     tools.mkdir()
     (tools / "scdoc").write_text("#!/bin/sh\nexec cat\n")
     (tools / "scdoc").chmod(0o755)
+    command_line = destdir / "usr/bin/bustd"
+    command_line.parent.mkdir(parents=True)
+    command_line.write_text("#!/usr/bin/python3\nimport sys\n")
+    command_line.chmod(0o755)
     environment = {"PATH": f"{tools}:{os.environ['PATH']}", "PYTHON": sys.executable}
     command = ["sh", PACKAGING / "install-system-files.sh", destdir, *words]
     return subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -101,7 +106,8 @@ def tree(root: Path) -> dict[str, int]:
 def test_the_system_files_are_exactly_these_and_readable_by_all(tmp_path):
     ended = install(tmp_path / "root", "/usr/bin/python3", "/usr/lib/python3/dist-packages")
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert tree(tmp_path / "root") == dict.fromkeys(INSTALLED, 0o644)
+    assert tree(tmp_path / "root") == dict.fromkeys(INSTALLED, 0o644) | {"usr/bin/bustd": 0o755}
+    assert (tmp_path / "root/usr/bin/bustd").read_text() == "#!/usr/bin/python3 -I\nimport sys\n"
     folders = [path for path in (tmp_path / "root").rglob("*") if path.is_dir()]
     assert {path.stat().st_mode & 0o7777 for path in folders} == {0o755}
 
@@ -131,7 +137,51 @@ def test_no_placeholder_is_left(tmp_path):
 @pytest.mark.parametrize("path", ["python3", "/opt/my python/bin/python3", "/opt/100%/python3", "/a|b/python3", ""])
 def test_a_path_that_a_unit_would_not_understand_is_refused(tmp_path, path):
     assert install(tmp_path / "root", path, "/usr/lib/python3/dist-packages").returncode == os.EX_USAGE
-    assert not (tmp_path / "root").exists()
+    assert set(tree(tmp_path / "root")) == {"usr/bin/bustd"}
+
+
+# --- the command
+
+
+def isolated(script: Path) -> subprocess.CompletedProcess:
+    words = ["sh", "-euc", '. "$1"; isolate "$2"', "sh", PACKAGING / "functions.sh", script]
+    return subprocess.run(words, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    "line", ["#!/usr/bin/python3", "#! /opt/b/bin/python3.13", "#!/usr/bin/python3 -sP", "#!/p/python -I"]
+)
+def test_the_command_starts_its_python_isolated(tmp_path, line):
+    script = tmp_path / "bustd"
+    script.write_text(f"{line}\n# not a python -x\n")
+    assert isolated(script).returncode == 0
+    interpreter = line.removeprefix("#!").split()[0]
+    assert script.read_text() == f"#!{interpreter} -I\n# not a python -x\n"
+
+
+@pytest.mark.parametrize("line", ["#!/bin/sh", "#!/usr/bin/env python3", "", "import python"])
+def test_a_command_that_can_not_be_isolated_is_no_package(tmp_path, line):
+    script = tmp_path / "bustd"
+    script.write_text(f"{line}\n")
+    assert isolated(script).returncode == os.EX_SOFTWARE
+    assert script.read_text() == f"{line}\n"
+
+
+@pytest.mark.parametrize("is_isolated", [False, True])
+def test_no_environment_makes_the_isolated_command_run_other_code(tmp_path, is_isolated):
+    (tmp_path / "sitecustomize.py").write_text("print('of the environment')\n")
+    script = tmp_path / "bustd"
+    shutil.copy(Path(sysconfig.get_path("scripts")) / "bustd", script)
+    if is_isolated:
+        isolated(script)
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path)}
+    ended = subprocess.run([script, "--version"], capture_output=True, text=True, env=environment, check=True)
+    assert ("of the environment" in ended.stdout) != is_isolated
+    assert __version__ in ended.stdout
+
+
+def test_make_run_isolates_the_command_that_it_installs():
+    assert found(r"^ +(isolate .*)$", "install.sh") == 'isolate "$prefix/bin/bustd"'
 
 
 # --- the scripts
