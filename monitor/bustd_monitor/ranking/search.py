@@ -6,9 +6,10 @@
   offers every process that it meets: those among the largest are tracked from then on.
 - A newcomer is a process whose PID the kernel assigned since the last call. It is offered without waiting for a round.
 
-A decision reads only the tracked processes again and offers the newcomers. Where that can't be enough it finishes the
-round that is under way, or makes a whole one: when no round was finished recently, and when more memory was lost since
-then than the tracked processes have gained.
+A decision reads only the tracked processes again and offers the newcomers. That can't be enough when no round was
+finished recently, and when more memory was lost since then than the tracked processes have gained. Then it offers the
+processes of the control groups that matter (ranking.group_search). Where that is not enough either, it finishes the
+round that is under way, or makes a whole one.
 """
 
 from __future__ import annotations
@@ -16,20 +17,22 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bustd_protocol.messages import Scope
-from bustd_shared.daemon.record import NamedTuple
 
+from ..sensing.group_charges import GroupCharges
 from ..sensing.process_table import MOST_NEWCOMERS, ProcessTable
 from ..sensing.processes import Process
 from . import order
 from .accounts import Accounts
 from .census import SizeCensus
-from .family_search import FamilySearch
+from .family_search import FamilySearch, Refused
+from .group_look import GroupLook, is_enough
 from .matching import matched_by
 from .order import Ranking
-from .settings import NOTHING, Victims
+from .round_start import RoundStart
+from .settings import NOTHING
 from .terms import Terms
 from .together import may_die_together
-from .tracked import NOWHERE, Place, Tracked, most_tracked
+from .tracked import NOWHERE, Place, Tracked, asks_for_commands, most_tracked
 
 _FRESH = 4
 """This many at the top of a ranking were read for this ranking, also where their place had not changed."""
@@ -51,22 +54,13 @@ def _never() -> bool:
     return False
 
 
-class RoundStart(NamedTuple):
-    """When a round began, and what was available, had been gained, and was shared by then, in bytes."""
-
-    at_ms: int
-    room_bytes: int
-    gained_bytes: int
-    shared_gained_bytes: int = 0
-    shared_bytes: int = 0
-
-
 class CandidateSearch:
-    """Finds candidates in the process table. Times are monotonic milliseconds."""
+    """Finds candidates in the process table, by `groups` first if they are given. Times are monotonic milliseconds."""
 
-    def __init__(self, table: ProcessTable) -> None:
+    def __init__(self, table: ProcessTable, groups: GroupCharges | None = None) -> None:
         self._table = table
         self._tracked = Tracked(table)
+        self._look = GroupLook(groups, table, self._tracked)
         self._census = SizeCensus()
         self._families = FamilySearch(table, self._census, self._may_not_die)
         self._watched_ms = -_INTERRUPTED_MS - 1
@@ -116,48 +110,60 @@ class CandidateSearch:
         if is_sampled:
             self._tracked.read_commands()
 
-    def rank(self, terms: Terms, refused: frozenset[tuple[int, int]], now_ms: int) -> Ranking:
+    def rank(self, terms: Terms, refused: Refused, now_ms: int) -> Ranking:
         """The candidates in their order. `refused`: (PID, start time) of each process that the killer has refused."""
         terms = terms._replace(filled_bytes=self._accounts.filled_bytes(terms, now_ms))
         fresh = self._catch_up(terms, now_ms)
-        needs_a_round = self._may_have_missed_one(terms, now_ms)
-        if needs_a_round:
-            self._make_a_round(terms, now_ms)
-        ranking = self._rank_freshly(terms, refused, fresh, now_ms)
-        if not ranking.candidates and not needs_a_round:
-            self._make_a_round(terms, now_ms)
-            ranking = self._rank_freshly(terms, refused, fresh, now_ms)
+        ranking = self._by_groups(terms, refused, fresh, now_ms) or self._by_walk(terms, refused, fresh, now_ms)
         ranking = self._families.joined(ranking, terms, refused, now_ms)
         return ranking._replace(spared=ranking.spared + self._tracked.spared())
+
+    def _by_groups(self, terms: Terms, refused: Refused, fresh: set[int], now_ms: int) -> Ranking | None:
+        """The ranking after a look at the control groups that matter; None where a walk is needed, or nothing is."""
+        if not self._may_have_missed_one(terms, now_ms):
+            return None
+        hidden = self._look.hidden_bytes(lambda pids: self._offer_at_once(pids, terms, now_ms), terms)
+        if hidden is None:
+            return None
+        ranking = self._rank_freshly(terms, refused, fresh, now_ms)
+        return ranking if is_enough(ranking, hidden, terms) else None
+
+    def _by_walk(self, terms: Terms, refused: Refused, fresh: set[int], now_ms: int) -> Ranking:
+        """The ranking of the tracked, after a walk through the table where one may have been missed or none may die.
+
+        The rest of a round that is under way takes less time than a new one, and mostly it is enough.
+        """
+        is_under_way = self._round is not None and now_ms <= self._watched_ms + _INTERRUPTED_MS
+        if is_under_way and self._may_have_missed_one(terms, now_ms):
+            self._finish_round(terms, now_ms)
+            fresh |= self._look_for_small_gains(fresh, terms, now_ms)
+        if not self._may_have_missed_one(terms, now_ms):
+            ranking = self._rank_freshly(terms, refused, fresh, now_ms)
+            if ranking.candidates:
+                return ranking
+        self._make_a_round(terms, now_ms)
+        return self._rank_freshly(terms, refused, fresh, now_ms)
 
     def _catch_up(self, terms: Terms, now_ms: int) -> set[int]:
         """Read the tracked processes again that have changed since the last watch, and more if that is not enough.
 
-        Returns the PIDs of those that were read. The rest of a round that is under way takes less time than a new one,
-        and mostly it is enough.
+        Returns the PIDs of those that were read.
         """
         self._offer_newcomers(terms, now_ms, _never)
         fresh = self._tracked.look_again_where_moved(now_ms)
         if self._last_round is not None:
             fresh |= self._look_for_small_gains(fresh, terms, now_ms)
-        is_under_way = self._round is not None and now_ms <= self._watched_ms + _INTERRUPTED_MS
-        if is_under_way and self._may_have_missed_one(terms, now_ms):
-            self._finish_round(terms, now_ms)
-            fresh |= self._look_for_small_gains(fresh, terms, now_ms)
         return fresh
 
     def _look_for_small_gains(self, fresh: set[int], terms: Terms, now_ms: int) -> set[int]:
-        """Read the other tracked processes too while a loss is unexplained: many may have gained a little each.
-
-        Returns the PIDs of those that were read.
-        """
+        """Read the other tracked processes while a loss is unexplained: each may have gained a little. Their PIDs."""
         others = set(self._tracked.pids()) - fresh if self._may_have_missed_one(terms, now_ms) else set()
         self._tracked.look_again(others, now_ms)
         return others
 
-    def _rank_freshly(self, terms: Terms, refused: frozenset[tuple[int, int]], fresh: set[int], now_ms: int) -> Ranking:
+    def _rank_freshly(self, terms: Terms, refused: Refused, fresh: set[int], now_ms: int) -> Ranking:
         """A ranking whose first candidates were read for it. Command lines are waited for where a rule needs them."""
-        if _asks_for_commands(terms.victims):
+        if asks_for_commands(terms.victims):
             self._tracked.read_commands(_COMMANDS_WAIT_MS)
         else:
             self._tracked.learn_commands()
@@ -219,9 +225,7 @@ class CandidateSearch:
         shared_gained = self._tracked.shared_gained_bytes - last.shared_gained_bytes
         shared_gained = min(shared_gained, max(terms.shared_bytes - last.shared_bytes, 0))
         unexplained = lost - (self._tracked.gained_bytes - last.gained_bytes) - shared_gained
-        processes = self._tracked.processes()
-        largest = max((one.held_bytes + min(one.shared_bytes, terms.shared_bytes) for one in processes), default=0)
-        return unexplained * 2 > largest
+        return unexplained * 2 > self._tracked.largest_bytes(terms.shared_bytes)
 
     def _offer_newcomers(self, terms: Terms, now_ms: int, is_due: Callable[[], bool]) -> int:
         """Offer the newcomers; returns the cost. Where they are too many or not known, a round has to find them."""
@@ -250,14 +254,18 @@ class CandidateSearch:
         self._finish_round(terms, now_ms)
 
     def _finish_round(self, terms: Terms, now_ms: int) -> None:
-        """Walk to the end of the round. The largest are offered first, so that the others need not be read closely."""
+        """Walk to the end of the round."""
         while pids := self._table.walk(_PIECE_AT_ONCE):
-            places = {pid: place for pid in pids if (place := self._place(pid)) != NOWHERE}
-            by_place = sorted(places, key=lambda pid: places[pid], reverse=True)
-            by_size = sorted(places, key=lambda pid: places[pid][1], reverse=True)
-            for pid in dict.fromkeys(pid for pair in zip(by_place, by_size, strict=True) for pid in pair):
-                self._tracked.offer(pid, places[pid], most_tracked(terms.victims), terms, now_ms)
+            self._offer_at_once(pids, terms, now_ms)
         self._end_round(is_complete=pids is not None)
+
+    def _offer_at_once(self, pids: list[int], terms: Terms, now_ms: int) -> None:
+        """Offer many. The largest are offered first, so that the others need not be read closely."""
+        places = {pid: place for pid in pids if (place := self._place(pid)) != NOWHERE}
+        by_place = sorted(places, key=lambda pid: places[pid], reverse=True)
+        by_size = sorted(places, key=lambda pid: places[pid][1], reverse=True)
+        for pid in dict.fromkeys(pid for pair in zip(by_place, by_size, strict=True) for pid in pair):
+            self._tracked.offer(pid, places[pid], most_tracked(terms.victims), terms, now_ms)
 
     def _begin_round(self, terms: Terms, now_ms: int) -> None:
         self._table.rewind()
@@ -288,8 +296,3 @@ class CandidateSearch:
             return _COST_OF_A_PLACE
         needed_a_look = self._tracked.offer(pid, place, most_tracked(terms.victims), terms, now_ms)
         return _COST_OF_A_PLACE + (_COST_OF_A_CLOSE_LOOK if needed_a_look else 0)
-
-
-def _asks_for_commands(victims: Victims) -> bool:
-    tables = (victims.prefer, victims.avoid, victims.never, victims.only)
-    return any(table.commands for table in tables)
