@@ -7,9 +7,9 @@
 - A newcomer is a process whose PID the kernel assigned since the last call. It is offered without waiting for a round.
 
 A decision reads only the tracked processes again and offers the newcomers. That can't be enough when no round was
-finished recently, and when more memory was lost since then than the tracked processes have gained. Then it offers the
-processes of the control groups that matter (ranking.group_search). Where that is not enough either, it finishes the
-round that is under way, or makes a whole one.
+finished recently, and when more memory was lost since then than the tracked processes have gained. The first of such
+decisions offers the processes of the control groups that matter (ranking.group_search). Where that is not enough
+either, it finishes the round that is under way, or makes a whole one.
 """
 
 from __future__ import annotations
@@ -50,10 +50,6 @@ _VERIFIED = 4
 _COMMANDS_WAIT_MS = 50
 
 
-def _never() -> bool:
-    return False
-
-
 class CandidateSearch:
     """Finds candidates in the process table, by `groups` first if they are given. Times are monotonic milliseconds."""
 
@@ -63,7 +59,7 @@ class CandidateSearch:
         self._look = GroupLook(groups, table, self._tracked)
         self._census = SizeCensus()
         self._families = FamilySearch(table, self._census, self._may_not_die)
-        self._watched_ms = -_INTERRUPTED_MS - 1
+        self._watched_ms, self._looked_ms = -_INTERRUPTED_MS - 1, -_STALE_MS - 1
         self._accounts = Accounts()
         self._allowance = 0
         self._misses_newcomers = True
@@ -81,11 +77,11 @@ class CandidateSearch:
         """Whether a round was ever finished."""
         return self._last_round is not None
 
-    def watch(self, terms: Terms, now_ms: int, is_due: Callable[[], bool] = _never) -> None:
+    def watch(self, terms: Terms, now_ms: int, is_due: Callable[[], bool] = lambda: False) -> None:
         """Offer the newcomers, read the tracked processes, and walk on, as far as the time since the last call permits.
 
         `is_due` returns whether the caller has something else to do now. Then the rest is left for the next call, but
-        something of each is always done.
+        something of each is always done. After a decision by control groups it walks the whole table.
         """
         elapsed_ms = now_ms - self._watched_ms
         self._watched_ms = now_ms
@@ -102,7 +98,7 @@ class CandidateSearch:
             self._tracked.look_again([self._unsampled.pop()], now_ms)
             if is_due():
                 break
-        while self._allowance > 0 and not self._may_rest(terms, now_ms):
+        while self._owes_a_round() or (self._allowance > 0 and not self._may_rest(terms, now_ms)):
             cost = self._walk(terms, now_ms)
             self._allowance -= cost
             if not cost or is_due():
@@ -119,9 +115,13 @@ class CandidateSearch:
         return ranking._replace(spared=ranking.spared + self._tracked.spared())
 
     def _by_groups(self, terms: Terms, refused: Refused, fresh: set[int], now_ms: int) -> Ranking | None:
-        """The ranking after a look at the control groups that matter; None where a walk is needed, or nothing is."""
-        if not self._may_have_missed_one(terms, now_ms):
+        """The ranking after a look at the control groups that matter; None where a walk is needed, or nothing is.
+
+        The next decision does not: what grows in many small processes is seen from one walk to the next alone.
+        """
+        if now_ms <= self._looked_ms + _STALE_MS or not self._may_have_missed_one(terms, now_ms):
             return None
+        self._looked_ms = now_ms
         hidden = self._look.hidden_bytes(lambda pids: self._offer_at_once(pids, terms, now_ms), terms)
         if hidden is None:
             return None
@@ -129,7 +129,7 @@ class CandidateSearch:
         return ranking if is_enough(ranking, hidden, terms) else None
 
     def _by_walk(self, terms: Terms, refused: Refused, fresh: set[int], now_ms: int) -> Ranking:
-        """The ranking of the tracked, after a walk through the table where one may have been missed or none may die.
+        """The ranking of the tracked, after a walk where one may have been missed or none may die.
 
         The rest of a round that is under way takes less time than a new one, and mostly it is enough.
         """
@@ -145,11 +145,8 @@ class CandidateSearch:
         return self._rank_freshly(terms, refused, fresh, now_ms)
 
     def _catch_up(self, terms: Terms, now_ms: int) -> set[int]:
-        """Read the tracked processes again that have changed since the last watch, and more if that is not enough.
-
-        Returns the PIDs of those that were read.
-        """
-        self._offer_newcomers(terms, now_ms, _never)
+        """Read the tracked processes again that have changed since the last watch, and more if needed. Their PIDs."""
+        self._offer_newcomers(terms, now_ms, lambda: False)
         fresh = self._tracked.look_again_where_moved(now_ms)
         if self._last_round is not None:
             fresh |= self._look_for_small_gains(fresh, terms, now_ms)
@@ -211,6 +208,10 @@ class CandidateSearch:
         if last is None or self._round is not None or self._misses_newcomers or now_ms >= last.at_ms + _REST_MS:
             return False
         return (last.room_bytes - terms.room_bytes) * _MOVES <= terms.total_bytes
+
+    def _owes_a_round(self) -> bool:
+        """Whether the last decision looked at control groups, and no round was finished since then."""
+        return self._looked_ms > (self._last_round.at_ms if self._last_round is not None else -_STALE_MS - 1)
 
     def _may_have_missed_one(self, terms: Terms, now_ms: int) -> bool:
         """Whether a process that is not tracked could be the right victim.

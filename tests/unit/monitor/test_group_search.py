@@ -334,6 +334,36 @@ def test_a_search_that_was_prepared_asks_no_group(busy):
     assert busy.asked == []
 
 
+def test_the_decision_after_it_walks(busy):
+    busy.service(2000, 4000)
+    assert busy.first() == 2000
+    assert not busy.walked
+    assert busy.first() == 2000
+    assert busy.walked
+    assert busy.search.has_finished_a_round
+
+
+def test_right_after_it_the_whole_table_is_walked_however_many_processes_there_are(busy):
+    for pid in range(10_000, 10_800):
+        busy.process(pid, f"{SERVICES}/1000.service", 0)
+    busy.service(2000, 4000)
+    busy.first()
+    busy.search.watch(TERMS, 1010, lambda: True)
+    assert not busy.search.has_finished_a_round, "when the next reading is due the rest waits"
+    busy.search.watch(TERMS, 1020)
+    assert busy.search.has_finished_a_round
+    assert busy.first() == 2000
+
+
+def test_after_five_minutes_it_is_a_first_look_again(busy):
+    busy.service(2000, 4000)
+    busy.write()
+    for now_ms, walked in ((1000, False), (400_000, False), (500_000, True)):
+        busy.walked = False
+        busy.search.rank(TERMS, NONE_REFUSED, now_ms)
+        assert busy.walked is walked
+
+
 def test_protected_processes_explain_what_their_group_is_charged_with(busy):
     busy.service(2000, 4000)
     busy.service(3000, 5000, uid=7)
