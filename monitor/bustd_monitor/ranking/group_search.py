@@ -85,8 +85,6 @@ class GroupSearch:
         while self._heap and self.hidden_bytes() >= self._least():
             if max(self._opened - _MOST_OPENED, self._asked - _MOST_CHARGED, self._listed - _MOST_LISTED) > 0:
                 break
-            if self._read > _MOST_PROCESSES:
-                return None
             self._take(heappop(self._heap)[2])
         return self.hidden_bytes()
 
@@ -148,7 +146,7 @@ class GroupSearch:
         assert group.charged is not None, "a group is opened after it was asked"
         pids = self._memory.pids(group.path)
         self._read += len(pids)
-        held = self._look(pids) if self._read <= _MOST_PROCESSES else []
+        held = self._look(pids) if self._read <= _MOST_PROCESSES else []  # then nothing explains what it is charged
         explained = sum(held)
         if explained * _COPIES_PART > group.charged.private * (_COPIES_PART + 1):
             explained = max(held)

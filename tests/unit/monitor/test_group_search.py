@@ -220,6 +220,16 @@ def test_a_process_that_spread_its_charge_over_many_groups_of_its_user_is_found(
     assert busy.walked
 
 
+def test_a_process_that_left_a_part_of_its_charge_behind_is_bounded_by_both_parts(busy):
+    path = f"{SERVICES}/old.service"
+    busy.process(1999, path, 1500)
+    busy.group(path, 1999, mib=1500 + 250)
+    busy.process(2000, f"{SERVICES}/new.service", 550)
+    busy.group(f"{SERVICES}/new.service", 2000, mib=300)
+    assert 2000 in busy.rank()
+    assert busy.walked
+
+
 def test_small_programs_in_many_groups_of_one_user_do_not_need_a_walk(busy):
     for number in range(40):
         path = f"{DELEGATED}/app-{number}.scope"
@@ -368,6 +378,13 @@ def test_protected_processes_explain_what_their_group_is_charged_with(busy):
     busy.service(2000, 4000)
     busy.service(3000, 5000, uid=7)
     assert busy.first(TERMS._replace(advice=Protection(uids=(7,)))) == 2000
+    assert not busy.walked
+
+
+def test_the_first_process_explains_what_its_group_is_charged_with_and_is_no_candidate(busy):
+    busy.service(2000, 4000)
+    busy.service(1, 5000)
+    assert busy.rank() == [2000]
     assert not busy.walked
 
 
