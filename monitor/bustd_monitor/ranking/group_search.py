@@ -13,7 +13,7 @@ of that size would matter. The bound is the sum of
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
+from _heapq import heappop, heappush  # heapq is 600 lines more that would stay in memory
 
 from ..sensing.group_charges import Charged, GroupCharges
 
