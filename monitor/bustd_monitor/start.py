@@ -32,6 +32,7 @@ from .reporting.sentences import watching_apart
 from .reporting.service_manager import ServiceManager
 from .sensing import visibility
 from .sensing.cgroup_sensor import watch
+from .sensing.group_charges import GroupCharges
 from .sensing.members import MemberReader
 from .sensing.process_table import of_this_machine
 from .sensing.sensor import Unreadable
@@ -139,7 +140,8 @@ def _run(arguments: Arguments, log: Log) -> int:
         search=CandidateSearch(
             of_this_machine(
                 only_uid=arguments.only_uid, only_descendants_of=arguments.only_descendants_of, group=place.group
-            )
+            ),
+            None if arguments.only_descendants_of or place.group else GroupCharges(hierarchy()),
         ),
         client=Client(settings.killer.socket, link),
         members=MemberReader(hierarchy()),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..support import install
-from . import crises, daemons, decision, idle, kill, machine, memory, page_cache, peers, table, tick
+from . import crises, daemons, decision, first_look, idle, kill, machine, memory, page_cache, peers, table, tick
 from .peers import Peer
 from .table import Figure
 
@@ -119,7 +119,8 @@ def _decision(settings: Settings, directory: Path) -> list[Figure]:
         earlyoom = peers.find("earlyoom", directory, may_download=settings.may_download)
     except peers.Missing:
         earlyoom = None
-    return decision.measure(settings.crowds, settings.decisions, directory, earlyoom)
+    figures = decision.measure(settings.crowds, settings.decisions, directory, earlyoom)
+    return figures + first_look.measure(directory, decision.shipped_terms(), settings.decisions, max(settings.crowds))
 
 
 def _idle(settings: Settings, directory: Path) -> list[Figure]:

@@ -111,7 +111,7 @@ def _processes(size: int, directory: Path) -> Iterator[str]:
             yield path
 
 
-def _terms() -> Terms:
+def shipped_terms() -> Terms:
     """What a ranking rests on with the shipped configuration, and the killer's shipped minimum."""
     rules = killer_toml.config_of({})
     advice = Protection(rules.protect_units, rules.protect_uids, rules.protect_names)
@@ -122,7 +122,7 @@ def _terms() -> Terms:
 
 def _costs(proc: str, runs: int) -> Costs:
     """First without any preparation; then after as much `watch` as a whole walk takes, and some more."""
-    terms = _terms()
+    terms = shipped_terms()
     with closing(ProcessTable(proc)) as table:
         first = _decisions(CandidateSearch(table), terms, 1)[0]
     with closing(ProcessTable(proc)) as table:

@@ -23,6 +23,7 @@ KEYS = {
     "decision_100",
     "unprepared_100",
     "watch_100",
+    *(f"first_{what}_100_10" for what in ("look", "walk", "share")),
     *(f"idle_{kind}_empty_{name}" for kind in ("cpu", "each", "wake_ups") for name in ("killer", "monitor", "pair")),
     *(f"idle_cpu_empty_{name}" for name in ("earlyoom", "nohang")),
     "idle_share_full",

@@ -11,6 +11,7 @@ from bustd_monitor.client import Client
 from bustd_monitor.ranking.search import CandidateSearch
 from bustd_monitor.reporting.service_manager import ServiceManager
 from bustd_monitor.sensing.command_lines import CommandLines
+from bustd_monitor.sensing.group_charges import GroupCharges
 from bustd_monitor.sensing.members import MemberReader
 from bustd_monitor.sensing.process_table import ProcessTable
 from bustd_monitor.sensing.sensor import Sensor
@@ -107,7 +108,7 @@ class Simulation:
                 config.config_of(settings),
                 killer.protection,
                 sensor=Sensor(clock_ns=self._clock_ns),
-                search=CandidateSearch(table),
+                search=CandidateSearch(table, GroupCharges(HIERARCHY)),
                 client=QuickClient(killer),
                 members=MemberReader(HIERARCHY),
                 reclaimer=NoReclaimer(),  # type: ignore[arg-type]

@@ -6,9 +6,10 @@
   offers every process that it meets: those among the largest are tracked from then on.
 - A newcomer is a process whose PID the kernel assigned since the last call. It is offered without waiting for a round.
 
-A decision reads only the tracked processes again and offers the newcomers. Where that can't be enough it finishes the
-round that is under way, or makes a whole one: when no round was finished recently, and when more memory was lost since
-then than the tracked processes have gained.
+A decision reads only the tracked processes again and offers the newcomers. That can't be enough when no round was
+finished recently, and when more memory was lost since then than the tracked processes have gained. The first of such
+decisions offers the processes of the control groups that matter (ranking.group_search). Where that is not enough
+either, it finishes the round that is under way, or makes a whole one.
 """
 
 from __future__ import annotations
@@ -17,19 +18,21 @@ from collections.abc import Callable
 
 from bustd_protocol.messages import Scope
 
+from ..sensing.group_charges import GroupCharges
 from ..sensing.process_table import MOST_NEWCOMERS, ProcessTable
 from ..sensing.processes import Process
 from . import order
 from .accounts import Accounts
 from .census import SizeCensus
-from .family_search import FamilySearch
+from .family_search import FamilySearch, Refused
+from .group_look import GroupLook, is_enough
 from .matching import matched_by
 from .order import Ranking
-from .rounds import RoundStart
-from .settings import NOTHING, Victims
+from .round_start import Room, RoundStart
+from .settings import NOTHING
 from .terms import Terms
 from .together import may_die_together
-from .tracked import NOWHERE, Place, Tracked, most_tracked
+from .tracked import NOWHERE, Place, Tracked, asks_for_commands, most_tracked
 
 _FRESH = 4
 """This many at the top of a ranking were read for this ranking, also where their place had not changed."""
@@ -45,23 +48,18 @@ _REST_MS, _MOVES = 10_000, 64
 _VERIFIED = 4
 """For this many at the top of a ranking every process of the control group is checked: any may be protected."""
 _COMMANDS_WAIT_MS = 50
-_RETURNED_PART = 256
-"""If room grows by a larger part of memory and swap from one look to the next, something has given it back."""
-
-
-def _never() -> bool:
-    return False
 
 
 class CandidateSearch:
-    """Finds candidates in the process table. Times are monotonic milliseconds."""
+    """Finds candidates in the process table, by `groups` first if they are given. Times are monotonic milliseconds."""
 
-    def __init__(self, table: ProcessTable) -> None:
+    def __init__(self, table: ProcessTable, groups: GroupCharges | None = None) -> None:
         self._table = table
         self._tracked = Tracked(table)
+        self._look = GroupLook(groups, table, self._tracked)
         self._census = SizeCensus()
         self._families = FamilySearch(table, self._census, self._may_not_die)
-        self._watched_ms = -_INTERRUPTED_MS - 1
+        self._watched_ms, self._looked_ms = -_INTERRUPTED_MS - 1, -_STALE_MS - 1
         self._accounts = Accounts()
         self._allowance = 0
         self._misses_newcomers = True
@@ -73,22 +71,22 @@ class CandidateSearch:
         """The round that is under way."""
         self._last_round: RoundStart | None = None
         """The last round that was finished."""
-        self._room_bytes: int | None = None  # of memory and swap, at the last look
+        self._room = Room()
 
     @property
     def has_finished_a_round(self) -> bool:
         """Whether a round was ever finished."""
         return self._last_round is not None
 
-    def watch(self, terms: Terms, now_ms: int, is_due: Callable[[], bool] = _never) -> None:
+    def watch(self, terms: Terms, now_ms: int, is_due: Callable[[], bool] = lambda: False) -> None:
         """Offer the newcomers, read the tracked processes, and walk on, as far as the time since the last call permits.
 
         `is_due` returns whether the caller has something else to do now. Then the rest is left for the next call, but
-        something of each is always done.
+        something of each is always done. After a decision by control groups it walks the whole table.
         """
         elapsed_ms = now_ms - self._watched_ms
         self._watched_ms = now_ms
-        self._note_room(terms)
+        self._room.note(terms.room_bytes, terms.total_bytes)
         allowance = self._allowance + elapsed_ms * _COST_PER_SECOND // 1000
         self._allowance = max(min(allowance, _COST_PER_SECOND), -_COST_PER_SECOND)
         if elapsed_ms > _INTERRUPTED_MS:
@@ -102,7 +100,7 @@ class CandidateSearch:
             self._tracked.look_again([self._unsampled.pop()], now_ms)
             if is_due():
                 break
-        while self._allowance > 0 and not self._may_rest(terms, now_ms):
+        while self._owes_a_round() or (self._allowance > 0 and not self._may_rest(terms, now_ms)):
             cost = self._walk(terms, now_ms)
             self._allowance -= cost
             if not cost or is_due():
@@ -110,49 +108,62 @@ class CandidateSearch:
         if is_sampled:
             self._tracked.read_commands()
 
-    def rank(self, terms: Terms, refused: frozenset[tuple[int, int]], now_ms: int) -> Ranking:
+    def rank(self, terms: Terms, refused: Refused, now_ms: int) -> Ranking:
         """The candidates in their order. `refused`: (PID, start time) of each process that the killer has refused."""
         terms = terms._replace(filled_bytes=self._accounts.filled_bytes(terms, now_ms))
-        self._note_room(terms)
+        self._room.note(terms.room_bytes, terms.total_bytes)
         fresh = self._catch_up(terms, now_ms)
-        needs_a_round = self._may_have_missed_one(terms, now_ms)
-        if needs_a_round:
-            self._make_a_round(terms, now_ms)
-        ranking = self._rank_freshly(terms, refused, fresh, now_ms)
-        if not ranking.candidates and not needs_a_round:
-            self._make_a_round(terms, now_ms)
-            ranking = self._rank_freshly(terms, refused, fresh, now_ms)
+        ranking = self._by_groups(terms, refused, fresh, now_ms) or self._by_walk(terms, refused, fresh, now_ms)
         ranking = self._families.joined(ranking, terms, refused, now_ms)
         return ranking._replace(spared=ranking.spared + self._tracked.spared())
 
-    def _catch_up(self, terms: Terms, now_ms: int) -> set[int]:
-        """Read the tracked processes again that have changed since the last watch, and more if that is not enough.
+    def _by_groups(self, terms: Terms, refused: Refused, fresh: set[int], now_ms: int) -> Ranking | None:
+        """The ranking after a look at the control groups that matter; None where a walk is needed, or nothing is.
 
-        Returns the PIDs of those that were read. The rest of a round that is under way takes less time than a new one,
-        and mostly it is enough.
+        The next decision does not: what grows in many small processes is seen from one walk to the next alone.
         """
-        self._offer_newcomers(terms, now_ms, _never)
-        fresh = self._tracked.look_again_where_moved(now_ms)
-        if self._last_round is not None:
-            fresh |= self._look_for_small_gains(fresh, terms, now_ms)
+        if now_ms <= self._looked_ms + _STALE_MS or not self._may_have_missed_one(terms, now_ms):
+            return None
+        self._looked_ms = now_ms
+        hidden = self._look.hidden_bytes(lambda pids: self._offer_at_once(pids, terms, now_ms), terms)
+        if hidden is None:
+            return None
+        ranking = self._rank_freshly(terms, refused, fresh, now_ms)
+        return ranking if is_enough(ranking, hidden, terms) else None
+
+    def _by_walk(self, terms: Terms, refused: Refused, fresh: set[int], now_ms: int) -> Ranking:
+        """The ranking of the tracked, after a walk where one may have been missed or none may die.
+
+        The rest of a round that is under way takes less time than a new one, and mostly it is enough.
+        """
         is_under_way = self._round is not None and now_ms <= self._watched_ms + _INTERRUPTED_MS
         if is_under_way and self._may_have_missed_one(terms, now_ms):
             self._finish_round(terms, now_ms)
             fresh |= self._look_for_small_gains(fresh, terms, now_ms)
+        if not self._may_have_missed_one(terms, now_ms):
+            ranking = self._rank_freshly(terms, refused, fresh, now_ms)
+            if ranking.candidates:
+                return ranking
+        self._make_a_round(terms, now_ms)
+        return self._rank_freshly(terms, refused, fresh, now_ms)
+
+    def _catch_up(self, terms: Terms, now_ms: int) -> set[int]:
+        """Read the tracked processes again that have changed since the last watch, and more if needed. Their PIDs."""
+        self._offer_newcomers(terms, now_ms, lambda: False)
+        fresh = self._tracked.look_again_where_moved(now_ms)
+        if self._last_round is not None:
+            fresh |= self._look_for_small_gains(fresh, terms, now_ms)
         return fresh
 
     def _look_for_small_gains(self, fresh: set[int], terms: Terms, now_ms: int) -> set[int]:
-        """Read the other tracked processes too while a loss is unexplained: many may have gained a little each.
-
-        Returns the PIDs of those that were read.
-        """
+        """Read the other tracked processes while a loss is unexplained: each may have gained a little. Their PIDs."""
         others = set(self._tracked.pids()) - fresh if self._may_have_missed_one(terms, now_ms) else set()
         self._tracked.look_again(others, now_ms)
         return others
 
-    def _rank_freshly(self, terms: Terms, refused: frozenset[tuple[int, int]], fresh: set[int], now_ms: int) -> Ranking:
+    def _rank_freshly(self, terms: Terms, refused: Refused, fresh: set[int], now_ms: int) -> Ranking:
         """A ranking whose first candidates were read for it. Command lines are waited for where a rule needs them."""
-        if _asks_for_commands(terms.victims):
+        if asks_for_commands(terms.victims):
             self._tracked.read_commands(_COMMANDS_WAIT_MS)
         else:
             self._tracked.learn_commands()
@@ -178,9 +189,7 @@ class CandidateSearch:
         return frozenset(whole for whole in wholes if self._may_not_die(whole, firsts[whole], terms))
 
     def _may_not_die(self, whole: str, first: Process, terms: Terms) -> bool:
-        """Whether a control group has a protected process, which may be too small to be tracked.
-
-        Or an avoided one, where the first to die is not avoided.
+        """Whether a control group has a protected process, or an avoided one where the first to die is not avoided.
 
         Command lines are not read for this: a process that [victims.only] may match by its own keeps the others alive.
         """
@@ -191,16 +200,6 @@ class CandidateSearch:
             return True
         return only != NOTHING and not all(matched_by(only, member) for member in members)
 
-    def _note_room(self, terms: Terms) -> None:
-        returned = 0 if self._room_bytes is None else terms.room_bytes - self._room_bytes
-        self._room_bytes = terms.room_bytes
-        if returned * _RETURNED_PART <= terms.total_bytes:
-            return
-        if self._round is not None:
-            self._round = self._round.with_returned(returned)
-        if self._last_round is not None:
-            self._last_round = self._last_round.with_returned(returned)
-
     def _may_rest(self, terms: Terms, now_ms: int) -> bool:
         """Whether no round need begin yet, because hardly any memory was lost since the last.
 
@@ -209,7 +208,11 @@ class CandidateSearch:
         last = self._last_round
         if last is None or self._round is not None or self._misses_newcomers or now_ms >= last.at_ms + _REST_MS:
             return False
-        return (last.room_bytes - terms.room_bytes) * _MOVES <= terms.total_bytes
+        return (last.room_bytes - self._room.bytes) * _MOVES <= terms.total_bytes
+
+    def _owes_a_round(self) -> bool:
+        """Whether the last decision looked at control groups, and no round was finished since then."""
+        return self._looked_ms > (self._last_round.at_ms if self._last_round is not None else -_STALE_MS - 1)
 
     def _may_have_missed_one(self, terms: Terms, now_ms: int) -> bool:
         """Whether a process that is not tracked could be the right victim.
@@ -220,13 +223,11 @@ class CandidateSearch:
         last = self._last_round
         if last is None or now_ms > last.at_ms + _STALE_MS:
             return True
-        lost = last.room_bytes - terms.room_bytes
+        lost = last.room_bytes - self._room.bytes
         shared_gained = self._tracked.shared_gained_bytes - last.shared_gained_bytes
         shared_gained = min(shared_gained, max(terms.shared_bytes - last.shared_bytes, 0))
         unexplained = lost - (self._tracked.gained_bytes - last.gained_bytes) - shared_gained
-        processes = self._tracked.processes()
-        largest = max((one.held_bytes + min(one.shared_bytes, terms.shared_bytes) for one in processes), default=0)
-        return unexplained * 2 > largest
+        return unexplained * 2 > self._tracked.largest_bytes(terms.shared_bytes)
 
     def _offer_newcomers(self, terms: Terms, now_ms: int, is_due: Callable[[], bool]) -> int:
         """Offer the newcomers; returns the cost. Where they are too many or not known, a round has to find them."""
@@ -255,14 +256,18 @@ class CandidateSearch:
         self._finish_round(terms, now_ms)
 
     def _finish_round(self, terms: Terms, now_ms: int) -> None:
-        """Walk to the end of the round. The largest are offered first, so that the others need not be read closely."""
+        """Walk to the end of the round."""
         while pids := self._table.walk(_PIECE_AT_ONCE):
-            places = {pid: place for pid in pids if (place := self._place(pid)) != NOWHERE}
-            by_place = sorted(places, key=lambda pid: places[pid], reverse=True)
-            by_size = sorted(places, key=lambda pid: places[pid][1], reverse=True)
-            for pid in dict.fromkeys(pid for pair in zip(by_place, by_size, strict=True) for pid in pair):
-                self._tracked.offer(pid, places[pid], most_tracked(terms.victims), terms, now_ms)
+            self._offer_at_once(pids, terms, now_ms)
         self._end_round(is_complete=pids is not None)
+
+    def _offer_at_once(self, pids: list[int], terms: Terms, now_ms: int) -> None:
+        """Offer many. The largest are offered first, so that the others need not be read closely."""
+        places = {pid: place for pid in pids if (place := self._place(pid)) != NOWHERE}
+        by_place = sorted(places, key=lambda pid: places[pid], reverse=True)
+        by_size = sorted(places, key=lambda pid: places[pid][1], reverse=True)
+        for pid in dict.fromkeys(pid for pair in zip(by_place, by_size, strict=True) for pid in pair):
+            self._tracked.offer(pid, places[pid], most_tracked(terms.victims), terms, now_ms)
 
     def _begin_round(self, terms: Terms, now_ms: int) -> None:
         self._table.rewind()
@@ -270,7 +275,7 @@ class CandidateSearch:
         self._census.begin(now_ms, terms.room_bytes)
         tracked = self._tracked
         self._round = RoundStart(
-            now_ms, terms.room_bytes, tracked.gained_bytes, tracked.shared_gained_bytes, terms.shared_bytes
+            now_ms, self._room.bytes, tracked.gained_bytes, tracked.shared_gained_bytes, terms.shared_bytes
         )
 
     def _end_round(self, *, is_complete: bool) -> None:
@@ -293,8 +298,3 @@ class CandidateSearch:
             return _COST_OF_A_PLACE
         needed_a_look = self._tracked.offer(pid, place, most_tracked(terms.victims), terms, now_ms)
         return _COST_OF_A_PLACE + (_COST_OF_A_CLOSE_LOOK if needed_a_look else 0)
-
-
-def _asks_for_commands(victims: Victims) -> bool:
-    tables = (victims.prefer, victims.avoid, victims.never, victims.only)
-    return any(table.commands for table in tables)

@@ -75,6 +75,22 @@ class Tracked:
         """What is known of the tracked processes."""
         return [tracked.process for tracked in self._tracked.values()]
 
+    def held_bytes(self, pid: int) -> int | None:
+        """What this process held of private memory when it was read last; None if it is not tracked."""
+        tracked = self._tracked.get(pid)
+        return None if tracked is None else tracked.process.held_bytes
+
+    def largest_bytes(self, shared_bytes: int) -> int:
+        """What the largest holds, with what it maps of these `shared_bytes`."""
+        return max((one.held_bytes + min(one.shared_bytes, shared_bytes) for one in self.processes()), default=0)
+
+    def may_have_gained_bytes(self) -> int:
+        """What the tracked processes gained in the last ten seconds, and what those hold that were read only once."""
+        return sum(
+            each.process.gained_bytes if len(each.samples) > 1 else each.process.held_bytes
+            for each in self._tracked.values()
+        )
+
     def spared(self) -> tuple[Spared, ...]:
         """The largest of the processes that would be tracked if they were not protected."""
         return tuple(self._spared)
@@ -251,3 +267,9 @@ def most_tracked(victims: Victims) -> int:
     order_changes = victims.prefer != NOTHING or victims.avoid != NOTHING
     has_rules = order_changes or bool(victims.never.commands or victims.only.commands)
     return _MOST_TRACKED_WITH_RULES if has_rules else _MOST_TRACKED
+
+
+def asks_for_commands(victims: Victims) -> bool:
+    """Whether a rule looks at command lines."""
+    tables = (victims.prefer, victims.avoid, victims.never, victims.only)
+    return any(table.commands for table in tables)

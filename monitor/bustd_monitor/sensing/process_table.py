@@ -73,7 +73,7 @@ class ProcessTable:
                 pid = next(self._pids, None)
                 if pid is None:
                     break
-                if self._may_be_looked_at(pid):
+                if self.may_be_looked_at(pid):
                     pids.append(pid)
         except OSError:  # EMFILE, ENFILE, ENOMEM
             self.rewind()
@@ -91,7 +91,7 @@ class ProcessTable:
         self._last_pid = last
         if last <= 0 or before <= 0 or not before <= last <= before + MOST_NEWCOMERS:
             return None
-        return [pid for pid in range(before + 1, last + 1) if self._is_watched(pid) and self._may_be_looked_at(pid)]
+        return [pid for pid in range(before + 1, last + 1) if self._is_watched(pid) and self.may_be_looked_at(pid)]
 
     def score(self, pid: int) -> int:
         """The kernel's oom_score; 0 if it is gone, but not only then (see processes.oom_score)."""
@@ -100,6 +100,16 @@ class ProcessTable:
     def resident_bytes(self, pid: int) -> int:
         """Resident memory, 0 if it is gone."""
         return processes.resident_bytes(pid, self._proc)
+
+    def anonymous_bytes(self, pid: int) -> int:
+        """The part of that which is neither a file's nor shared, 0 if it is gone."""
+        return processes.anonymous_bytes(pid, self._proc)
+
+    def may_be_looked_at(self, pid: int) -> bool:
+        """Whether it is neither PID 1 nor bustd's own, nor outside of what is looked at."""
+        if pid in self._not_asked_for:
+            return False
+        return not self._ancestor or processes.descends_from(pid, self._ancestor, self._proc)
 
     def read(self, pid: int, score: int) -> Process | None:
         """Read one process; None if it is gone, has no memory, is a thread, or has left the control group."""
@@ -178,11 +188,6 @@ class ProcessTable:
 
     def _is_watched(self, pid: int) -> bool:
         return processes.is_in_group(pid, self._group, self._proc)
-
-    def _may_be_looked_at(self, pid: int) -> bool:
-        if pid in self._not_asked_for:
-            return False
-        return not self._ancestor or processes.descends_from(pid, self._ancestor, self._proc)
 
     def _read_last_pid(self) -> int:
         """The PID that was assigned last, 0 if it is not known."""

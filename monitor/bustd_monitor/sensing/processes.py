@@ -93,6 +93,14 @@ def resident_bytes(pid: int, proc: str = "/proc") -> int:
     return int(words[1]) * _PAGE_BYTES if len(words) > 1 and words[1].isdigit() else 0
 
 
+def anonymous_bytes(pid: int, proc: str = "/proc") -> int:
+    """The part of resident memory that is neither a file's nor shared, 0 if it is gone."""
+    words = _read(f"{proc}/{pid}/statm", _SMALL_BYTES).split()
+    if len(words) < 3 or not words[1].isdigit() or not words[2].isdigit():
+        return 0
+    return max(int(words[1]) - int(words[2]), 0) * _PAGE_BYTES
+
+
 def read_process(pid: int, oom_score: int, proc: str = "/proc", group: str = "") -> Process | None:
     """Everything that ranking needs of one process; None if it is gone, has no memory, or can't be understood.
 

@@ -75,6 +75,14 @@ class RecordedTable:
         entry = self._entries.get(pid)
         return entry.resident_bytes if entry else 0
 
+    def anonymous_bytes(self, pid: int) -> int:
+        """Not recorded: what is known of it is in what `read` returns."""
+        return 0
+
+    def may_be_looked_at(self, pid: int) -> bool:
+        """Whether it was recorded."""
+        return pid in self._entries
+
     def read(self, pid: int, score: int) -> Process | None:
         """The process as it was recorded, without its command line, for which `command` is asked."""
         entry = self._entries.get(pid)
