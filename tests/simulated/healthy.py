@@ -120,7 +120,7 @@ def _program(scene: _Scene, name: str, **more: object) -> Process:
 
 def _builds(scene: _Scene) -> None:
     """Compilers, as many as there are processors or more; then a link that takes nearly everything at once."""
-    dice = scene.dice
+    dice, scene = scene.dice, scene._replace(room=0.97 * scene.room)  # the rest is what make and ninja hold
     make = _program(scene, "make", group=f"{SESSION}/session-2.scope")
     for begin_s, end_s in _spells(dice, dice.randint(2, 5), 60, 240):
         slots = math.ceil(scene.machine.cpus * dice.uniform(0.5, 1.5))
