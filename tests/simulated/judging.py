@@ -47,10 +47,12 @@ class HealthyOutcome(NamedTuple):
     wakeups_per_s: float
 
 
-def healthy_under_bustd(hour: Hour, seconds: float = HOUR_S) -> HealthyOutcome:
-    """The real loop, with its defaults, for this part of the hour."""
+def healthy_under_bustd(
+    hour: Hour, seconds: float = HOUR_S, settings: dict[str, object] | None = None
+) -> HealthyOutcome:
+    """The real loop for this part of the hour, with these settings of bustd.toml."""
     machine = hour.machine
-    with simulated(machine) as run:
+    with simulated(machine, settings) as run:
         run.run(seconds)
     killed = tuple(death.process.plan.name for death in machine.deaths if death.cause != KERNEL)
     is_short = machine.least_available < hour.keeps * _NEARLY

@@ -11,7 +11,7 @@ from .judging import HealthyOutcome, healthy_under_bustd
 from .memory import GIB, MIB
 from .processes import Plan, ramp
 
-MINUTES = 400.0
+SOME_S = 400.0
 
 
 def of_kind(kind):
@@ -34,8 +34,15 @@ def test_every_kind_comes_with_and_without_swap():
 @pytest.mark.parametrize("kind", KINDS)
 def test_nobody_dies_and_what_was_planned_stays_available(kind):
     one = hour(bench.SEED, of_kind(kind))
-    outcome = healthy_under_bustd(one, MINUTES)
+    outcome = healthy_under_bustd(one, SOME_S)
     assert not bench.failed([outcome]), describe(one)
+
+
+def test_forecast_at_its_former_limit_kills_a_start_up_that_lives_at_the_present_one():
+    number = 49
+    former: dict[str, object] = {"conditions": {"forecast": {"available_percent": 20}}}
+    assert healthy_under_bustd(hour(1, number), SOME_S, former).killed == ("starts-up-2",)
+    assert not healthy_under_bustd(hour(1, number), SOME_S).killed
 
 
 def test_what_takes_more_than_was_planned_is_seen():
