@@ -157,7 +157,7 @@ def _limits(scene: _Scene) -> None:
     count = dice.randint(1, 3)
     for number in range(count):
         group = f"/system.slice/container-{number}.service"
-        limit = scene.room / count * dice.uniform(0.3, 0.95)
+        limit = scene.room / count * dice.uniform(0.3, 0.9)
         does = dice.choice(("reads", "is throttled", "is killed"))
         machine.group(group, **{"max" if does == "is killed" else "high": limit})
         for begin_s, end_s in _spells(dice, dice.randint(2, 6), 30, 150):
@@ -165,7 +165,7 @@ def _limits(scene: _Scene) -> None:
             if does == "reads":
                 machine.start(plan._replace(files=1.5 * limit, touches=dice.uniform(0.5, 5)))
             else:
-                _start(scene, plan._replace(private=ramp(limit / dice.uniform(2, 20), most=1.5 * limit)))
+                _start(scene, plan._replace(private=ramp(limit / dice.uniform(2, 20), most=1.1 * limit)))
     if dice.random() < 0.5:
         machine.cold += max(machine.free - machine.high_mark * 1.2, 0.0)
 
