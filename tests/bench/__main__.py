@@ -14,7 +14,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..support import install
-from . import crises, daemons, decision, first_look, idle, kill, machine, memory, page_cache, peers, table, tick
+from . import (
+    crises,
+    daemons,
+    decision,
+    first_look,
+    healthy,
+    idle,
+    kill,
+    machine,
+    memory,
+    page_cache,
+    peers,
+    table,
+    tick,
+)
 from .peers import Peer
 from .table import Figure
 
@@ -31,15 +45,16 @@ class Settings(NamedTuple):
     idle_runs: int = 3
     settle_seconds: float = 3.0
     crises: int = 10_000
+    hours: int = 1000
     jobs: int = 1
     may_download: bool = True
     may_fill: bool = True
 
 
 _SECTIONS = ("size", "tick", "kill", "decision", "idle")
-_IF_ASKED = ("crises",)
-"""Two hours of simulation, which no figure of this machine's goes into."""
-_QUICK = Settings(500, 3, 20, (100,), 3, 2.0, 1, 0.5, 4, may_download=False, may_fill=False)
+_IF_ASKED = ("crises", "healthy")
+"""Hours of simulation, which no figure of this machine's goes into."""
+_QUICK = Settings(500, 3, 20, (100,), 3, 2.0, 1, 0.5, 4, 2, may_download=False, may_fill=False)
 
 
 def main() -> int:
@@ -60,7 +75,8 @@ def main() -> int:
         help="leave the rest out; memory belongs to idle; repeatable",
     )
     parser.add_argument("--crises", type=int, metavar="N", help="random crises: default 10,000, with --only crises")
-    parser.add_argument("--jobs", type=int, metavar="N", help="processes that simulate crises: default 1")
+    parser.add_argument("--hours", type=int, metavar="N", help="healthy hours: default 1,000, with --only healthy")
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes that simulate: default 1")
     options = parser.parse_args()
     settings = _QUICK if options.quick else Settings()
     asked = {
@@ -68,6 +84,7 @@ def main() -> int:
         "idle_seconds": options.idle_seconds,
         "idle_runs": options.idle_runs,
         "crises": options.crises,
+        "hours": options.hours,
         "jobs": options.jobs,
     }
     settings = settings._replace(**{name: value for name, value in asked.items() if value is not None})
@@ -100,6 +117,7 @@ def _figures(settings: Settings, only: list[str], directory: Path) -> list[Figur
             lambda: _idle(settings, directory),
         ),
         "crises": (f"{settings.crises} random crises", lambda: crises.measure(settings.crises, settings.jobs)),
+        "healthy": (f"{settings.hours} healthy hours", lambda: healthy.measure(settings.hours, settings.jobs)),
     }
     return [figure for key in only for figure in _section(key, *sections[key])]
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 
 from ..simulated import judging
 from ..simulated.crises import KINDS, crisis
 from ..simulated.judging import Outcome
 from ..simulated.policies import OTHERS
+from .parts import in_parts
 from .table import Figure, against
 
 SEED = 1
@@ -27,7 +26,7 @@ Outcomes = dict[str, list[Outcome]]
 def measure(count: int, jobs: int = 1) -> list[Figure]:
     """So many crises, judged by bustd and by each of the others; with `jobs` processes."""
     outcomes: Outcomes = {}
-    for part in _judged(count, jobs):
+    for part in in_parts(judged, count, _AT_A_TIME, jobs):
         for name, some in part.items():
             outcomes.setdefault(name, []).extend(some)
     sys.stderr.write(f"\nnot as it should be with bustd: how many, and the first of them\n{failed(outcomes[BUSTD])}\n")
@@ -87,27 +86,9 @@ def _percent(outcomes: list[Outcome], is_so: Callable[[Outcome], bool]) -> float
     return 100 * sum(is_so(one) for one in outcomes) / max(len(outcomes), 1)
 
 
-def _judged(count: int, jobs: int) -> Iterator[Outcomes]:
-    parts = [range(first, min(first + _AT_A_TIME, count)) for first in range(0, count, _AT_A_TIME)]
-    if jobs <= 1:
-        for done, part in enumerate(parts):
-            yield judged(part)
-            _say(done + 1, len(parts))
-        return
-    with ProcessPoolExecutor(jobs) as pool:
-        for done, outcomes in enumerate(pool.map(judged, parts)):
-            yield outcomes
-            _say(done + 1, len(parts))
-
-
 def judged(numbers: range) -> Outcomes:
     """These crises under every policy."""
     outcomes: Outcomes = {BUSTD: [judging.under_bustd(crisis(SEED, number)) for number in numbers]}
     for policy in OTHERS:
         outcomes[policy.name] = [judging.under(policy, crisis(SEED, number)) for number in numbers]
     return outcomes
-
-
-def _say(done: int, of: int) -> None:
-    if os.isatty(2):
-        sys.stderr.write(f"\r{100 * done // of} %")

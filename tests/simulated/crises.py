@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from .machine import Machine
 from .memory import GIB, MIB
-from .processes import Plan, ramp, saw, steps
+from .processes import Plan, ramp, steps
 from .programs import forks
-from .scenes import fitting, furnished
+from .scenes import any_group, any_machine, fitting, furnish
 
 KINDS = {
     "private": 34,
@@ -23,7 +23,6 @@ KINDS = {
     "none": 10,
 }
 """What runs away, and how often. `old`: a program that was there before; `newborn`: it takes much at once."""
-SESSION = "/user.slice/user-1000.slice"
 STARTS_S = 2.0
 _STEP_S = 0.02
 """Twice the usual: thousands of crises are to be judged."""
@@ -43,22 +42,11 @@ def crisis(seed: int, number: int) -> Crisis:
     """The same for the same seed and number, whatever judges it."""
     dice = random.Random(f"{seed} {number}")
     kind = dice.choices(list(KINDS), list(KINDS.values()))[0]
-    ram = 2 ** dice.uniform(9, 16) * MIB
-    swap = dice.choice(("none", "none", "disk", "zram"))
-    size = ram * dice.uniform(0.1, 0.8) if swap != "none" else 0.0
-    machine = furnished(
-        Machine(
-            ram,
-            swap=size,
-            zram_ratio=dice.uniform(2.0, 3.5) if swap == "zram" else 0.0,
-            cpus=dice.choice((2, 4, 8, 16)),
-            disk_per_s=dice.uniform(40, 1500) * MIB,
-            cache=ram * dice.uniform(0.02, 0.3),
-        )
-    )
+    machine, swap = any_machine(dice)
+    ram, size = machine.ram, machine.swap_total
     machine.shortest_s = _STEP_S
     filled = dice.uniform(0.25, 0.65)
-    _furnish(machine, dice, ram * filled)
+    furnish(machine, dice, ram * filled)
     room = max(machine.available, 0.05 * ram)
     seconds = 2 ** dice.uniform(1.5, 4.5)
     rate = room / seconds
@@ -67,47 +55,8 @@ def crisis(seed: int, number: int) -> Crisis:
     return Crisis(number, kind, swap, machine, STARTS_S + seconds + min(to_swap, 90.0) + 15.0)
 
 
-def _furnish(machine: Machine, dice: random.Random, held: float) -> None:
-    """Programs that hold so much together: a few large ones and many small ones; some work, some share memory."""
-    count = dice.randint(4, 24)
-    weights = [dice.lognormvariate(0, 1.2) for _ in range(count)]
-    for number, weight in enumerate(weights):
-        size = held * weight / sum(weights)
-        busy = dice.random() < 0.3
-        kind = dice.choices(("plain", "saw", "shared", "workers"), (70, 10, 10, 10))[0]
-        private = (
-            saw(0.9 * size, size, dice.uniform(2, 9)) if kind == "saw" else 0.4 * size if kind == "shared" else size
-        )
-        plan = Plan(
-            f"{kind}-{number}",
-            private,
-            shared=0.6 * size if kind == "shared" else 0.0,
-            files=dice.uniform(2, 40) * MIB,
-            busy=dice.uniform(0.05, 0.6) if busy else 0.0,
-            touches=dice.uniform(0.02, 0.5) if busy else 0.0,
-            group=_group(dice, f"{kind}-{number}"),
-            adj=dice.choice((0, 0, 0, 0, 0, 100, 200, 300, -100)),
-        )
-        machine.start(fitting(plan, machine.ram))
-        if kind == "workers":
-            parent = next(reversed(machine.processes.values()))
-            for _ in range(dice.randint(1, 4)):
-                worker = Plan(f"{kind}-{number}", 0.02 * size, parent=parent, copies=True, group=parent.group.path)
-                machine.start(fitting(worker, machine.ram))
-
-
-def _group(dice: random.Random, name: str) -> str:
-    """A service, a scope of a desktop, or a login session in which many things run."""
-    place = dice.random()
-    if place < 0.4:
-        return f"/system.slice/{name}.service"
-    if place < 0.8:
-        return f"{SESSION}/user@1000.service/app.slice/app-{name}.scope"
-    return f"{SESSION}/session-2.scope"
-
-
 def _start_culprit(machine: Machine, dice: random.Random, kind: str, rate: float, room: float) -> None:
-    group = _group(dice, "culprit")
+    group = any_group(dice, "culprit")
     plan = fitting(
         Plan("culprit", busy=0.5, touches=0.05, starts_s=STARTS_S, group=group, is_culprit=True), machine.ram
     )

@@ -1,4 +1,4 @@
-"""What came of a random crisis under bustd, or under the policy of another daemon."""
+"""What came of a random crisis under bustd, or under the policy of another daemon; and of a healthy hour."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from .crises import Crisis
+from .healthy import HOUR_S, Hour
 from .machine import Machine
 from .oom import KERNEL
 from .policies import Policy
@@ -14,6 +15,7 @@ from .running import simulated
 _AFTERWARDS_S = 4.0
 """So long it is followed after the last culprit has died: a second victim would die in this time."""
 _LOOK_S = 0.5
+_NEARLY = 0.98
 _IS_LEFT = 10
 """Culprits that hold no more than a tenth of the most that they held are over."""
 
@@ -31,6 +33,31 @@ class Outcome(NamedTuple):
     is_late: bool
     is_kernel_first: bool
     scarce_s: float
+
+
+class HealthyOutcome(NamedTuple):
+    """`killed`: who died of bustd. `is_short`: the hour was not healthy, because less stayed available than planned."""
+
+    number: int
+    kind: str
+    swap: str
+    killed: tuple[str, ...]
+    kernel_kills: int
+    is_short: bool
+    wakeups_per_s: float
+
+
+def healthy_under_bustd(
+    hour: Hour, seconds: float = HOUR_S, settings: dict[str, object] | None = None
+) -> HealthyOutcome:
+    """The real loop for this part of the hour, with these settings of bustd.toml."""
+    machine = hour.machine
+    with simulated(machine, settings) as run:
+        run.run(seconds)
+    killed = tuple(death.process.plan.name for death in machine.deaths if death.cause != KERNEL)
+    is_short = machine.least_available < hour.keeps * _NEARLY
+    wakeups_per_s = run.sleep.count / machine.now_s
+    return HealthyOutcome(hour.number, hour.kind, hour.swap, killed, machine.kernel_kills, is_short, wakeups_per_s)
 
 
 def under_bustd(crisis: Crisis) -> Outcome:

@@ -40,7 +40,7 @@ class Machine(Lives):
         self._growth = 0.0
         self._room = 0.0
         self._uncounted_s = 0.0
-        self.shortest_s = SHORTEST_S
+        self.shortest_s, self.longest_s = SHORTEST_S, LONGEST_S
         self._asked: list[Wish] = []
         self.step_s = 0.0
         self._stalled: list[Process] = []
@@ -65,7 +65,8 @@ class Machine(Lives):
         room = self._room
         if self._is_reclaiming or self._stalled or self.exiting or room <= 0:
             return self.shortest_s
-        return max(min(LONGEST_S, room / self._growth / 4 if self._growth > 0 else LONGEST_S), self.shortest_s)
+        longest_s = self.longest_s
+        return max(min(longest_s, room / self._growth / 4 if self._growth > 0 else longest_s), self.shortest_s)
 
     def _step(self, step_s: float) -> None:
         self.now_s += step_s

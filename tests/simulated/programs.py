@@ -1,4 +1,4 @@
-"""Programs that do more than to want memory: they fork, and they take swap away."""
+"""Programs that do more than to want memory: they fork, read files, and take swap away."""
 
 from __future__ import annotations
 
@@ -34,6 +34,16 @@ def forks(child: Plan, count: int, every_s: float = 0.0, *, when: Callable[[Mach
         begun[process.pid] = max(due, begun.get(process.pid, 0))
 
     return fork
+
+
+def reads_files(per_s: float) -> Does:
+    """Reads files once, as a backup does: they are page cache that no program uses any more."""
+
+    def read(machine: Machine, _process: Process) -> None:
+        room = machine.free - (machine.min_mark + machine.low_mark) / 2
+        machine.cold += max(min(per_s * machine.step_s, room), 0.0)
+
+    return read
 
 
 def swaps_off(after_s: float) -> Does:
