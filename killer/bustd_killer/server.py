@@ -11,7 +11,7 @@ from _signal import signal as on_signal
 from bustd_protocol import limits
 from bustd_protocol.errors import LocalProtocolError, OtherVersion, RemoteProtocolError
 from bustd_protocol.messages import Bye, Farewell, KillerHello, KillRequest, MonitorHello, Ping, Pong
-from bustd_shared.daemon.lines import Lines
+from bustd_shared.daemon.lines import NOTICE, WARNING, Lines
 from bustd_shared.daemon.packets import Socket
 from bustd_shared.rules.protection import minimum_bytes
 
@@ -121,7 +121,8 @@ class Server:
         if not self._lines.take(_now_ms()) and not is_of_a_kill:
             self._unsaid += 1
             return
-        self._log(f"{sentence} ({self._unsaid} lines were left out)" if self._unsaid else sentence)
+        line = f"{sentence} ({self._unsaid} lines were left out)" if self._unsaid else sentence
+        self._log(line, WARNING if is_of_a_kill else NOTICE)
         self._unsaid = 0
 
     def _follow_kill(self) -> None:

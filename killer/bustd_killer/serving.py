@@ -12,7 +12,7 @@ import time
 from _signal import SIGKILL, pidfd_send_signal
 
 from bustd_shared.daemon import libc
-from bustd_shared.daemon.lines import Lines, where
+from bustd_shared.daemon.lines import CRITICAL, Lines, where
 from bustd_shared.daemon.packets import Socket
 
 from . import policy, rehearsal
@@ -48,10 +48,10 @@ def main(descriptor: int) -> int:
         _refuse_other_powers()
         return _serve(given, log)
     except (Unable, OSError) as error:
-        log(f"CANNOT PROTECT THIS MACHINE: {error}")
+        log(f"CANNOT PROTECT THIS MACHINE: {error}", CRITICAL)
         return EX_OSERR
     except Exception as error:
-        log(f"a bug, please report it: {type(error).__name__}: {error} at {where(error)}")
+        log(f"a bug, please report it: {type(error).__name__}: {error} at {where(error)}", CRITICAL)
         return EX_SOFTWARE
 
 
@@ -60,7 +60,7 @@ def _log(given: Policy) -> Lines:
     if given.syslog >= 0:
         return Lines(_NAME, link=Socket(fileno=given.syslog), syslog=True)
     link = Socket(fileno=os.dup(2)) if stat.S_ISSOCK(os.fstat(2).st_mode) else None
-    return Lines(_NAME, link=link, safe_bytes=given.log_safe_bytes)
+    return Lines(_NAME, link=link, journal=given.log_is_journal, safe_bytes=given.log_safe_bytes)
 
 
 def _refuse_other_powers() -> None:

@@ -27,6 +27,7 @@ FULL = policy(
     link=5,
     syslog=6,
     watchdog=7,
+    log_is_journal=True,
 )
 
 
