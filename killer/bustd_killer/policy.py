@@ -21,8 +21,8 @@ class Policy(NamedTuple):
     `hierarchy`: where the unified hierarchy is mounted, "" if nowhere. `group`: the control group in it that is watched
     instead of the machine, "" if none is. `parent`, `monitor`, `subject`: PIDs; the monitor's and the subject's are
     those of the killer's own children, 0 where there is none. Descriptors are NO_DESCRIPTOR where there is none.
-    `log_safe_bytes`, `log_is_journal`: see bustd_shared.daemon.lines. `lock_denied`: why no memory may be locked, "" if
-    it may.
+    `log_link`: the socket that lines go to. `log_safe_bytes`, `log_form`: see bustd_shared.daemon.lines. `lock_denied`:
+    why no memory may be locked, "" if it may.
     """
 
     peer_uid: int
@@ -47,10 +47,10 @@ class Policy(NamedTuple):
     subject: int = 0
     listener: int = NO_DESCRIPTOR
     link: int = NO_DESCRIPTOR
-    syslog: int = NO_DESCRIPTOR
+    log_link: int = NO_DESCRIPTOR
     watchdog: int = NO_DESCRIPTOR
     log_safe_bytes: int = 0
-    log_is_journal: bool = False
+    log_form: int = -1
     lock_denied: str = ""
 
     @property

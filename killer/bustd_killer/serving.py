@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gc
 import os
-import stat
 import time
 from _signal import SIGKILL, pidfd_send_signal
 
@@ -37,7 +36,7 @@ def main(descriptor: int) -> int:
     log = Lines(_NAME)
     try:
         given = policy.received(descriptor)
-        for inherited in (given.listener, given.link, given.syslog, given.watchdog):
+        for inherited in (given.listener, given.link, given.log_link, given.watchdog):
             if inherited >= 0:
                 os.set_inheritable(inherited, False)  # so that nothing else that it might execute has them
         log = _log(given)
@@ -57,10 +56,8 @@ def main(descriptor: int) -> int:
 
 def _log(given: Policy) -> Lines:
     """Where stage 1 wrote to: the system log, or the standard error that it has left here, which does not block."""
-    if given.syslog >= 0:
-        return Lines(_NAME, link=Socket(fileno=given.syslog), syslog=True)
-    link = Socket(fileno=os.dup(2)) if stat.S_ISSOCK(os.fstat(2).st_mode) else None
-    return Lines(_NAME, link=link, journal=given.log_is_journal, safe_bytes=given.log_safe_bytes)
+    link = Socket(fileno=given.log_link) if given.log_link >= 0 else None
+    return Lines(_NAME, link=link, form=given.log_form, safe_bytes=given.log_safe_bytes)
 
 
 def _refuse_other_powers() -> None:

@@ -116,9 +116,9 @@ def main() -> int:
         policy = _policy(arguments, config, log)
         resources.shield_from_the_kernel(log)
         policy = policy._replace(lock_denied=resources.raise_limits(), log_safe_bytes=log.safe_bytes)
-        policy = policy._replace(log_is_journal=log.is_journal)
+        policy = policy._replace(log_link=log.link.fileno() if log.link else NO_DESCRIPTOR, log_form=log.form)
         policy = _with_peer(policy, arguments, log)
-        policy = policy._replace(subject=resources.start_subject(), syslog=syslog.fileno() if syslog else NO_DESCRIPTOR)
+        policy = policy._replace(subject=resources.start_subject())
         descriptor = handed_on(policy)
         _confine(policy, log)
         _execute(descriptor, policy, arguments.pid_file, log)
@@ -212,7 +212,7 @@ def _confine(policy: Policy, log: Log) -> None:
 def _execute(descriptor: int, policy: Policy, pid_file: int, log: Log) -> NoReturn:
     """Become stage 2, which has nothing of this one but its PID, its limits and these descriptors. Raises OSError."""
     os.dup2(log.fileno, 2)
-    kept = {0, 1, 2, descriptor, pid_file, policy.link, policy.listener, policy.syslog, policy.watchdog}
+    kept = {0, 1, 2, descriptor, pid_file, policy.link, policy.listener, policy.log_link, policy.watchdog}
     for name in os.listdir("/proc/self/fd"):
         try:
             os.set_inheritable(int(name), int(name) in kept)

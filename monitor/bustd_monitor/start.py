@@ -12,6 +12,7 @@ import sys
 import time
 
 from bustd_shared.daemon.forked import ChildFailed
+from bustd_shared.daemon.lines import JOURNAL
 from bustd_shared.daemon.log import Log, where
 from bustd_shared.daemon.memory_lock import lock_memory
 from bustd_shared.daemon.packets import Socket
@@ -50,7 +51,7 @@ def main() -> int:
         sys.stderr.write(f"bustd-monitor: {error}\n")
         return EX_USAGE
     log = Log("bustd-monitor", journal_stream=os.environ.get("JOURNAL_STREAM", ""))
-    tell = EventLog(log, JOURNAL_SOCKET if log.is_journal else "")
+    tell = EventLog(log, JOURNAL_SOCKET if log.form == JOURNAL else "")
     _name_process()
     try:
         return _run(arguments, tell)

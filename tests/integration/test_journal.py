@@ -14,6 +14,7 @@ import pytest
 
 from bustd_monitor.deciding.events import Event, NotProtected, Warned
 from bustd_monitor.event_log import EventLog
+from bustd_shared.daemon.lines import PLAIN
 from bustd_shared.daemon.log import Log
 from tests.support import pair, victims
 from tests.support.pair import NEVER
@@ -102,8 +103,8 @@ def journal(tmp_path) -> Iterator[FakeJournal]:
 def log_to(journal: FakeJournal, variable: str) -> Iterator[Log]:
     made = Log("bustd-test", journal.stderr.fileno(), journal_stream=variable)
     yield made
-    assert made._link is not None
-    made._link.close()
+    assert made.link is not None
+    made.link.close()
 
 
 @pytest.fixture
@@ -180,7 +181,7 @@ def test_what_finds_no_room_anywhere_is_counted_and_told_with_the_next_entry(jou
 @pytest.mark.parametrize("variable", ["", ANOTHER, "nonsense", "1:2:3"])
 def test_a_standard_error_that_is_not_the_journals_gets_plain_lines(journal, variable):
     with log_to(journal, variable) as log:
-        assert not log.is_journal
+        assert log.form == PLAIN
         log("one", 2)
     assert journal.lines() == [b"bustd-test: one"]
 

@@ -14,24 +14,17 @@ from .packets import Socket
 
 CRITICAL, WARNING, NOTICE, INFO, DEBUG = 2, 4, 5, 6, 7
 """Levels of syslog(3): not protected; a kill; a start, and what an administrator should know; all else; if verbose."""
-_DAEMON = 24
-"""syslog(3): the facility, which is added to the level."""
+PLAIN, JOURNAL, SYSLOG = -1, 0, 24
+"""What a line begins with: nothing; its level, `<4>` (sd-daemon(3)); or level and facility (syslog(3)), and the PID."""
 
 
 class Lines:
     """Writes the lines of one program to one place. One that can't be written at once is dropped and counted."""
 
     def __init__(
-        self,
-        program: str,
-        fileno: int = 2,
-        link: Socket | None = None,
-        *,
-        syslog: bool = False,
-        journal: bool = False,
-        safe_bytes: int = 0,
+        self, program: str, fileno: int = 2, link: Socket | None = None, *, form: int = PLAIN, safe_bytes: int = 0
     ) -> None:
-        """To `link` if there is one, which may be the system log's (`syslog`) or the journal's; else to `fileno`.
+        """To `link` if there is one, in this form; else to `fileno`, plain and with the time.
 
         `safe_bytes`: how many bytes a write takes without blocking where poll(2) says writable; 0: no write blocks.
         """
@@ -39,9 +32,8 @@ class Lines:
         self.dropped = 0
         self.fileno = fileno
         self.safe_bytes = safe_bytes
-        self._link = link
-        self._to_syslog = syslog
-        self.is_journal = journal
+        self.link = link
+        self.form = form
 
     def __call__(self, sentence: str, level: int = NOTICE) -> None:
         """Write one line, with unprintable characters escaped."""
@@ -54,13 +46,12 @@ class Lines:
 
     def _write(self, line: str, level: int) -> bool:
         try:
-            if self._link is not None and self._to_syslog:
-                packet = _encoded(f"<{_DAEMON + level}>{self.program}[{os.getpid()}]: {line}")
-                return self._link.send_now(packet) > 0
-            if self._link is not None:
-                mark = f"<{level}>" if self.is_journal else ""  # sd-daemon(3)
+            if self.link is not None and self.form == SYSLOG:
+                return self.link.send_now(_encoded(f"<{SYSLOG + level}>{self.program}[{os.getpid()}]: {line}")) > 0
+            if self.link is not None:
+                mark = f"<{level}>" if self.form == JOURNAL else ""
                 record = _encoded(f"{mark}{self.program}: {line}\n")
-                return self._link.send_now(record) == len(record)
+                return self.link.send_now(record) == len(record)
             record = _encoded(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {self.program}: {line}\n")
             return _written(self.fileno, record, self.safe_bytes)
         except OSError:

@@ -10,7 +10,7 @@ import os
 import select
 import stat
 
-from .lines import Lines
+from .lines import JOURNAL, PLAIN, SYSLOG, Lines
 from .lines import printable as printable
 from .lines import where as where
 from .packets import AF_UNIX, SOCK_DGRAM, Socket
@@ -28,17 +28,16 @@ class Log(Lines):
 
         `journal_stream`: JOURNAL_STREAM of the environment. A line to the journal begins with its level, as `<4>`.
         """
-        journal = syslog is None and is_stream(fileno, journal_stream)
         link = syslog
         if link is None and stat.S_ISSOCK(os.fstat(fileno).st_mode):
             link = Socket(fileno=os.dup(fileno))
         elif link is None:
             fileno = _without_blocking(fileno)
-        safe_bytes = _safe_bytes(fileno)
-        super().__init__(program, fileno, link, syslog=syslog is not None, journal=journal, safe_bytes=safe_bytes)
+        form = SYSLOG if syslog is not None else JOURNAL if _is_stream(fileno, journal_stream) else PLAIN
+        super().__init__(program, fileno, link, form=form, safe_bytes=_safe_bytes(fileno))
 
 
-def is_stream(fileno: int, journal_stream: str) -> bool:
+def _is_stream(fileno: int, journal_stream: str) -> bool:
     """Whether it is the stream that the service manager means: device and inode, in decimal (systemd.exec(5)).
 
     A process inherits the variable through every exec, but its standard error may have been redirected since.
