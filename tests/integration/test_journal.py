@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import prctl
 import pytest
 
+from bustd_killer.stage1 import landlock, seccomp
 from bustd_monitor.deciding.events import Event, NotProtected, Warned
 from bustd_monitor.event_log import EventLog
 from bustd_shared.daemon.lines import PLAIN
@@ -19,6 +21,7 @@ from bustd_shared.daemon.log import Log
 from tests.support import pair, victims
 from tests.support.pair import NEVER
 from tests.unit.monitor.test_events import fields_of
+from tests.unit.shared.forked import in_child
 
 HOSTILE = b"a) R 1\n\xff\x1b"
 ANOTHER = "1:2"
@@ -184,6 +187,25 @@ def test_a_standard_error_that_is_not_the_journals_gets_plain_lines(journal, var
         assert log.form == PLAIN
         log("one", 2)
     assert journal.lines() == [b"bustd-test: one"]
+
+
+def test_an_entry_goes_out_through_the_monitors_filter_and_landlock_also_after_a_restart_of_the_journal(journal, tell):
+    """Of the calls that the filter permits: the socket is made before, and sendto(2) looks the address up."""
+    journal.listen()
+
+    def confined() -> None:
+        prctl.set_no_new_privs(1)
+        landlock.confine_monitor()
+        seccomp.filter_monitor()
+        tell(Warned("from inside"))
+
+    in_child(confined)
+    (entry,) = journal.entries()
+    journal.go_away()
+    journal.listen()
+    in_child(confined)
+    assert [entry, *journal.entries()] == [entry, entry] and entry["MESSAGE"] == b"from inside"
+    assert journal.lines() == []
 
 
 # --- the daemons
