@@ -21,8 +21,9 @@ class Policy(NamedTuple):
     `hierarchy`: where the unified hierarchy is mounted, "" if nowhere. `group`: the control group in it that is watched
     instead of the machine, "" if none is. `parent`, `monitor`, `subject`: PIDs; the monitor's and the subject's are
     those of the killer's own children, 0 where there is none. Descriptors are NO_DESCRIPTOR where there is none;
-    `monitor_log` is the other end of the standard error of the pair's monitor.
-    `log_safe_bytes`: see bustd_shared.daemon.lines. `lock_denied`: why no memory may be locked, "" if it may.
+    `monitor_log` is the other end of the standard error of the pair's monitor, `log_link` the socket that lines go to.
+    `log_safe_bytes`, `log_form`: see bustd_shared.daemon.lines. `lock_denied`: why no memory may be locked, "" if it
+    may.
     """
 
     peer_uid: int
@@ -48,9 +49,10 @@ class Policy(NamedTuple):
     listener: int = NO_DESCRIPTOR
     link: int = NO_DESCRIPTOR
     monitor_log: int = NO_DESCRIPTOR
-    syslog: int = NO_DESCRIPTOR
+    log_link: int = NO_DESCRIPTOR
     watchdog: int = NO_DESCRIPTOR
     log_safe_bytes: int = 0
+    log_form: int = -1
     lock_denied: str = ""
 
     @property

@@ -11,7 +11,7 @@ from _signal import signal as on_signal
 from bustd_protocol import limits
 from bustd_protocol.errors import LocalProtocolError, OtherVersion, RemoteProtocolError
 from bustd_protocol.messages import Bye, Farewell, KillerHello, KillRequest, MonitorHello, Ping, Pong
-from bustd_shared.daemon.lines import Lines
+from bustd_shared.daemon.lines import NOTICE, WARNING, Lines
 from bustd_shared.daemon.packets import Socket
 from bustd_shared.rules.protection import minimum_bytes
 
@@ -117,15 +117,15 @@ class Server:
                 pass  # a manager that does not read now hears it the next time
         return self._fed_ms + _WATCHDOG_MS
 
-    def _say(self, sentence: str, *, is_of_a_kill: bool = False) -> None:
+    def _say(self, sentence: str, level: int = NOTICE) -> None:
         """Write a line, unless a peer has caused too many: those are counted, and told with the next that is written.
 
-        A kill and its end are always written: the rate limits them.
+        A kill and its end, which are warnings, are always written: the rate limits them.
         """
-        if not self._lines.take(_now_ms()) and not is_of_a_kill:
+        if not self._lines.take(_now_ms()) and level != WARNING:
             self._unsaid += 1
             return
-        self._log(f"{sentence} ({self._unsaid} lines were left out)" if self._unsaid else sentence)
+        self._log(f"{sentence} ({self._unsaid} lines were left out)" if self._unsaid else sentence, level)
         self._unsaid = 0
 
     def _follow_kill(self) -> None:
@@ -133,7 +133,7 @@ class Server:
         ending = self._kills.follow(_now_ms(), self._guard)
         if ending is None:
             return
-        self._say(ending.sentence, is_of_a_kill=True)
+        self._say(ending.sentence, WARNING)
         if ending.exited is not None and self._peer is not None and self._peer.awaits_exit:
             try:
                 self._peer.send(ending.exited)
@@ -148,7 +148,7 @@ class Server:
         try:
             peer.send(verdict._replace(latency_us=(time.monotonic_ns() - received_ns) // 1000))
         finally:
-            self._say(sentence, is_of_a_kill=is_kill)
+            self._say(sentence, WARNING if is_kill else NOTICE)
 
     def _accept(self, listener: Socket) -> None:
         """Check 1: the peer's uid. A second monitor waits in the backlog while the first is served."""

@@ -12,7 +12,7 @@ import time
 from _signal import SIGKILL, pidfd_send_signal
 
 from bustd_shared.daemon import libc
-from bustd_shared.daemon.lines import Lines, where
+from bustd_shared.daemon.lines import CRITICAL, PLAIN, SYSLOG, Lines, where
 from bustd_shared.daemon.packets import Socket
 
 from . import policy, rehearsal
@@ -37,7 +37,7 @@ def main(descriptor: int) -> int:
     log = Lines(_NAME)
     try:
         given = policy.received(descriptor)
-        for inherited in (given.listener, given.link, given.monitor_log, given.syslog, given.watchdog):
+        for inherited in (given.listener, given.link, given.monitor_log, given.log_link, given.watchdog):
             if inherited >= 0:
                 os.set_inheritable(inherited, False)  # so that nothing else that it might execute has them
         log = _log(given)
@@ -48,23 +48,24 @@ def main(descriptor: int) -> int:
         _refuse_other_powers()
         return _serve(given, log)
     except (Unable, OSError) as error:
-        log(f"CANNOT PROTECT THIS MACHINE: {error}")
+        log(f"CANNOT PROTECT THIS MACHINE: {error}", CRITICAL)
         return EX_OSERR
     except Exception as error:
-        log(f"a bug, please report it: {type(error).__name__}: {error} at {where(error)}")
+        log(f"a bug, please report it: {type(error).__name__}: {error} at {where(error)}", CRITICAL)
         return EX_SOFTWARE
 
 
 def _log(given: Policy) -> Lines:
     """Where stage 1 wrote to: the system log, or the standard error that it has left here, which does not block."""
-    if given.syslog >= 0:
-        return Lines(_NAME, link=Socket(fileno=given.syslog), syslog=True)
-    return _standard_error(given, _NAME)
+    link = Socket(fileno=given.log_link) if given.log_link >= 0 else None
+    return Lines(_NAME, link=link, form=given.log_form, safe_bytes=given.log_safe_bytes)
 
 
-def _standard_error(given: Policy, program: str) -> Lines:
+def _log_of_monitor(given: Policy) -> Lines:
+    """Where the monitor's lines go: always to the standard error, also where the killer's own go to the system log."""
     link = Socket(fileno=os.dup(2)) if stat.S_ISSOCK(os.fstat(2).st_mode) else None
-    return Lines(program, link=link, safe_bytes=given.log_safe_bytes)
+    form = PLAIN if given.log_form == SYSLOG else given.log_form
+    return Lines("bustd-monitor", link=link, form=form, safe_bytes=given.log_safe_bytes)
 
 
 def _refuse_other_powers() -> None:
@@ -86,7 +87,7 @@ def _serve(given: Policy, log: Lines) -> int:
         return Server(guard, log, Socket(fileno=given.listener), None, given.watchdog).serve()
     from .monitor_log import MonitorLog  # only here: in the units the monitor has a log of its own
 
-    monitor_log = MonitorLog(Socket(fileno=given.monitor_log), _standard_error(given, "bustd-monitor"), _now_ms())
+    monitor_log = MonitorLog(Socket(fileno=given.monitor_log), _log_of_monitor(given), _now_ms())
     pidfd = os.pidfd_open(given.monitor)
     link = Socket(fileno=given.link)
     try:

@@ -16,6 +16,7 @@ from bustd_shared import __version__
 from bustd_shared.daemon import command_line
 from bustd_shared.daemon.command_line import Option, UsageError
 from bustd_shared.daemon.forked import ChildFailed
+from bustd_shared.daemon.lines import CRITICAL
 from bustd_shared.daemon.log import Log, syslog_socket, where
 from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.kernel import cgroups, version, watched_group
@@ -104,10 +105,10 @@ def main() -> int:
         sys.stderr.write(f"bustd-killer: {error}\n{_USAGE}\n")
         return EX_USAGE
     syslog = syslog_socket() if arguments.syslog else None
-    log = Log("bustd-killer", syslog=syslog)
+    log = Log("bustd-killer", syslog=syslog, journal_stream=os.environ.get("JOURNAL_STREAM", ""))
     prctl.set_name("bustd-killer")
     if version.too_old(os.uname().release):
-        log(f"Linux {os.uname().release} is too old: bustd needs 5.4 or later")
+        log(f"Linux {os.uname().release} is too old: bustd needs 5.4 or later", CRITICAL)
         return EX_UNAVAILABLE
     try:
         config = _configuration(arguments)
@@ -115,26 +116,27 @@ def main() -> int:
         policy = _policy(arguments, config, log)
         resources.shield_from_the_kernel(log)
         policy = policy._replace(lock_denied=resources.raise_limits(), log_safe_bytes=log.safe_bytes)
+        policy = policy._replace(log_link=log.link.fileno() if log.link else NO_DESCRIPTOR, log_form=log.form)
         policy = _with_peer(policy, arguments)
-        policy = policy._replace(subject=resources.start_subject(), syslog=syslog.fileno() if syslog else NO_DESCRIPTOR)
+        policy = policy._replace(subject=resources.start_subject())
         descriptor = handed_on(policy)
         _confine(policy, log)
         _execute(descriptor, policy, arguments.pid_file, log)
     except killer_toml.ConfigError as error:
         for problem in error.problems:
-            log(problem)
+            log(problem, CRITICAL)
         return EX_CONFIG
     except (listening.SocketError, TooLong) as error:
-        log(str(error))
+        log(str(error), CRITICAL)
         return EX_CONFIG
     except watched_group.CannotWatch as error:
-        log(str(error))
+        log(str(error), CRITICAL)
         return EX_UNAVAILABLE
     except (ChildFailed, OSError) as error:
-        log(f"CANNOT PROTECT THIS MACHINE: {error}")
+        log(f"CANNOT PROTECT THIS MACHINE: {error}", CRITICAL)
         return EX_OSERR
     except Exception as error:
-        log(f"a bug, please report it: {type(error).__name__}: {error} at {where(error)}")
+        log(f"a bug, please report it: {type(error).__name__}: {error} at {where(error)}", CRITICAL)
         return EX_SOFTWARE
 
 
@@ -212,7 +214,7 @@ def _execute(descriptor: int, policy: Policy, pid_file: int, log: Log) -> NoRetu
     """Become stage 2, which has nothing of this one but its PID, its limits and these descriptors. Raises OSError."""
     os.dup2(log.fileno, 2)
     kept = {0, 1, 2, descriptor, pid_file, policy.link, policy.monitor_log, policy.listener}
-    kept |= {policy.syslog, policy.watchdog}
+    kept |= {policy.log_link, policy.watchdog}
     for name in os.listdir("/proc/self/fd"):
         try:
             os.set_inheritable(int(name), int(name) in kept)

@@ -18,7 +18,6 @@ from bustd_protocol.messages import (
     Signal,
     Verdict,
 )
-from bustd_shared.daemon.log import Log
 from bustd_shared.daemon.record import NamedTuple
 
 from .batch import Batch, members_of, most_of
@@ -29,13 +28,14 @@ from .conditions.table import killer_warnings
 from .config import MonitorConfig
 from .deadlines import earliest
 from .deciding.actions import Ask, Escalate, Flight
+from .deciding.events import Answered, Ended, Event, Noted, NotProtected, Ready, Warned
 from .deciding.requests import escalation, kill_request
 from .deciding.stages import Stage
 from .driver import Driver
 from .ranking.search import CandidateSearch
 from .ranking.terms import Rules
 from .reclaimer import MOST_HELD, Reclaimer
-from .reporting import connection, sentences
+from .reporting import connection
 from .reporting.repeated import Repeated
 from .sensing.cgroup_sensor import AnySensor
 from .sensing.family_members import AnyMembers
@@ -69,7 +69,7 @@ class KillerDialogue:
         client: Client,
         members: MemberReader,
         reclaimer: Reclaimer,
-        log: Log,
+        tell: Callable[[Event], None],
         clock_ns: Callable[[], int],
     ) -> None:
         self.driver = Driver(config, rules, search, self)
@@ -78,14 +78,14 @@ class KillerDialogue:
         self._members = members
         self._reclaimer = reclaimer
         self._clock_ns = clock_ns
-        self._log = log
+        self._tell = tell
         self._begun: Begun | None = None
         self._sent: KillRequest | None = None
         self._is_continuing = False
         self._escalation: Escalate | None = None
         self._term_grace_ms = 0
         self._says_version = True
-        self._repeated = Repeated(log)
+        self._repeated = Repeated(tell)
 
     # --- what the driver wants
 
@@ -93,15 +93,15 @@ class KillerDialogue:
         """The time."""
         return self._clock_ns()
 
-    def say(self, sentence: str) -> None:
+    def tell(self, event: Event) -> None:
         """For the log."""
-        self._log(sentence)
+        self._tell(event)
 
     def instead_of_ranking_ms(self, _finding: Finding, _reading: Reading) -> int:
         """Without a killer a ranking would only take the processor from what starts it again."""
         if self._client.is_ready or self.driver.config.dry_run:
             return 0
-        self._repeated.say(connection.UNREACHABLE, self._now_ms())
+        self._repeated.tell(NotProtected(connection.UNREACHABLE), self._now_ms(), connection.UNREACHABLE)
         return _UNREACHABLE_HOLD_MS
 
     def second_look(self) -> Reading | None:
@@ -111,7 +111,7 @@ class KillerDialogue:
     def ask(self, ask: Ask) -> int:
         """Send the request, unless this is a dry run or an answer is still due."""
         if self.driver.config.dry_run:
-            self._log(connection.DRY_RUN)
+            self._tell(Noted(connection.DRY_RUN))
             return _DRY_RUN_HOLD_MS
         if not self._client.may_ask:
             return _CROSSED_HOLD_MS
@@ -121,15 +121,11 @@ class KillerDialogue:
     def escalate(self, action: Escalate) -> None:
         """SIGKILL for the process in flight: the machine would not survive the grace of its SIGTERM."""
         if self.driver.config.dry_run:
-            self._log(connection.DRY_RUN)
+            self._tell(Noted(connection.DRY_RUN))
         elif self._client.may_ask:
             self._send(escalation(self._client.next_id(), action, self._now_ms()))
         else:  # one request at a time: it is sent when the continuation is answered
             self._escalation = action
-
-    def say_choice(self, ask: Ask, took_us: int) -> None:
-        """What was chosen and why, and how long it took."""
-        self._log(sentences.decision(ask, self.driver.config.conditions, took_us))
 
     # --- the connection
 
@@ -143,7 +139,7 @@ class KillerDialogue:
             self._continue()
         trouble = self._client.keep(now_ms)
         if trouble:
-            self._repeated.say(connection.not_connected(trouble), now_ms, self._client.trouble)
+            self._repeated.tell(NotProtected(connection.not_connected(trouble)), now_ms, self._client.trouble)
 
     def due_ms(self) -> int | None:
         """When `keep` must be called again, None while nothing is due."""
@@ -170,10 +166,10 @@ class KillerDialogue:
         if isinstance(message, KillerHello):
             self._meet(message)
         elif isinstance(message, Verdict):
-            self._log(sentences.verdict(message))
+            self._tell(Answered(message, self._sent))
             self._answered(message)
         elif isinstance(message, Exited):
-            self._log(sentences.exited(message, self._sensor.read()))
+            self._tell(Ended(message, self._sent, self._sensor.read()))
             self._over(message)
         elif isinstance(message, Bye) and message.farewell is Farewell.VERSION:
             raise OtherVersionSpoken(connection.OTHER_VERSION)
@@ -262,14 +258,14 @@ class KillerDialogue:
     def _meet(self, hello: KillerHello) -> None:
         """A killer has said Hello: its limits are known, and so is the kill that it has in flight."""
         self._repeated.forget()
-        self._log(connection.connected(hello))
+        self._tell(Ready(hello))
         for warning in killer_warnings(self.driver.config.conditions, limits_told(hello)):
-            self._log(warning)
+            self._tell(Warned(warning))
         self._says_version = True
         self._term_grace_ms = hello.term_grace_ms
         self.driver.met(hello)
         if hello.flight_id:
-            self._log(connection.in_flight(hello))
+            self._tell(Noted(connection.in_flight(hello)))
 
     def _send(self, request: KillRequest) -> None:
         self._sent = request
@@ -279,13 +275,13 @@ class KillerDialogue:
             self._lose(str(error))
 
     def _lose(self, why: str) -> None:
-        self._log(connection.lost(self._forget(why)))
+        self._tell(NotProtected(connection.lost(self._forget(why))))
 
     def _lose_version(self, why: str) -> None:
         """Said once, and tried again after a minute: the other half may be updated by then."""
         said = self._forget(why, _OTHER_VERSION_MS)
         if self._says_version:
-            self._log(connection.lost(said))
+            self._tell(NotProtected(connection.lost(said)))
             self._says_version = False
 
     def _forget(self, why: str, pause_ms: int = 0) -> str:

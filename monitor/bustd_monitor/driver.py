@@ -13,6 +13,7 @@ from bustd_protocol.messages import Exited, KillerHello, Scope, Verdict
 from .config import MonitorConfig
 from .deciding import states
 from .deciding.actions import Action, Ask, Asked, Escalate, Flight, Rank
+from .deciding.events import Chosen, Event, NextAsked, StageChanged, Unjudged
 from .deciding.stages import Stage
 from .deciding.states import State
 from .deciding.worth_killing import needed_bytes
@@ -20,7 +21,7 @@ from .ranking.order import Candidate
 from .ranking.search import CandidateSearch
 from .ranking.terms import Rules, Terms, terms_at
 from .ranking.together import may_die_together
-from .reporting import sentences
+from .ranking.what_may_die import Shield
 from .sensing.processes import Process
 from .sensing.reading import Reading
 
@@ -49,11 +50,8 @@ if TYPE_CHECKING:
         def escalate(self, action: Escalate) -> None:
             """Ask the killer for SIGKILL for the process in flight."""
 
-        def say(self, sentence: str) -> None:
-            """For the log."""
-
-        def say_choice(self, ask: Ask, took_us: int) -> None:
-            """The line of a kill, after the request is on its way."""
+        def tell(self, event: Event) -> None:
+            """For the log: after the request that it is about, which must not wait for it."""
 
 
 _UNREADABLE_HOLD_MS = 1000
@@ -86,7 +84,7 @@ class Driver:
         self._reading, before = reading, self.state.stage
         self.state, actions = states.on_reading(self.state, reading, now_ms, self.config.conditions)
         if self.config.verbose and self.state.stage is not before:
-            self._performer.say(sentences.phase_changed(before, self.state.stage, reading))
+            self._performer.tell(StageChanged(before, self.state.stage, reading))
         self._perform(actions)
 
     def watch(self, now_ms: int, is_due: Callable[[], bool]) -> None:
@@ -107,7 +105,7 @@ class Driver:
         self._perform(actions)
         for action in actions:
             if isinstance(action, Ask):
-                self._performer.say(sentences.asking_for_the_next(action))
+                self._performer.tell(NextAsked(action))
 
     def resumed(self, flight: Flight) -> None:
         """The kill whose end was told is in flight again: what was asked of it crossed that end."""
@@ -140,11 +138,10 @@ class Driver:
                 self._rank(action.finding)
             elif isinstance(action, Ask):
                 self._ask(action)
-            elif isinstance(action, Escalate):
-                self._performer.escalate(action)
-                self._performer.say(sentences.urgent(action))
             else:
-                self._performer.say(sentences.news(action))
+                if isinstance(action, Escalate):
+                    self._performer.escalate(action)
+                self._performer.tell(action)
 
     def _rank(self, finding: Finding) -> None:
         """Rank, look at the readings a second time, and ask for the first."""
@@ -165,10 +162,10 @@ class Driver:
         self._perform(actions)
         for action in actions:
             if isinstance(action, Ask):  # said only now: the request must not wait for the log
-                self._performer.say_choice(action, took_us)
-        unjudged = sentences.unjudged(ranking.spared)
+                self._performer.tell(Chosen(action, self.config.conditions, took_us))
+        unjudged = tuple(left for left in ranking.spared if left.shield is Shield.UNJUDGED)
         if unjudged:
-            self._performer.say(unjudged)
+            self._performer.tell(Unjudged(unjudged))
 
     def _ask(self, ask: Ask) -> None:
         hold_ms = self._performer.ask(ask)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 
-from bustd_shared.daemon.log import Log
 from bustd_shared.rules.protection import Protection
 
 from .calm import LONGEST_MS, Calm
@@ -14,6 +13,7 @@ from .conditions import table
 from .config import MonitorConfig
 from .deadlines import earliest
 from .deciding import pace
+from .deciding.events import Event, NotProtected, Sleeping, Stopping
 from .deciding.stages import Stage
 from .deciding.states import firing_now
 from .dialogue import KillerDialogue
@@ -48,7 +48,7 @@ class Loop:
         reclaimer: Reclaimer,
         triggers: Triggers,
         service_manager: ServiceManager,
-        log: Log,
+        tell: Callable[[Event], None],
         clock_ns: Callable[[], int],
         reload: Callable[[], MonitorConfig | None],
         only_uid: int = -1,
@@ -56,10 +56,10 @@ class Loop:
         self._sensor = sensor
         self._client = client
         self._service_manager = service_manager
-        self._log = log
+        self._tell = tell
         self._clock_ns = clock_ns
         self._reload = reload
-        self._sleeper = Sleeper(triggers, log)
+        self._sleeper = Sleeper(triggers, tell)
         self._calm = Calm(sensor.quick_look)
         self._feed_due_ms: int | None = None
         self._ram = self._available = 0
@@ -73,7 +73,7 @@ class Loop:
             client=client,
             members=members,
             reclaimer=reclaimer,
-            log=log,
+            tell=tell,
             clock_ns=clock_ns,
         )
         self._driver = self._dialogue.driver
@@ -104,7 +104,7 @@ class Loop:
         try:
             self._dialogue.keep(now_ms)
         except Lost as error:
-            self._log(str(error))
+            self._tell(NotProtected(str(error)))
             return EXIT_KILLER_GONE
         due_ms = self._tick(now_ms)
         now_ms = self._clock_ms()  # ranking takes its time
@@ -117,7 +117,7 @@ class Loop:
         """Something has ended a sleep before its time. The exit code when that was a signal to stop."""
         self._calm.end()
         if self._sleeper.received(signal.SIGTERM, signal.SIGINT):
-            self._log(connection.STOPPING)
+            self._tell(Stopping())
             return EXIT_STOPPED
         if self._sleeper.received(signal.SIGHUP):
             self._driver.configure(self._reload() or self._driver.config)
@@ -130,7 +130,7 @@ class Loop:
         driver = self._driver
         reading = self._sensor.read(self._enough_free_percent())
         if reading is None:
-            self._log(connection.NO_SENSE)
+            self._tell(NotProtected(connection.NO_SENSE))
             return None
         self._ram, self._available = reading.ram, reading.available
         driver.read(reading, now_ms)
@@ -185,7 +185,7 @@ class Loop:
         reading_ms = now_ms + _UNREADABLE_SLEEP_MS if due_ms is None else due_ms
         wait_ms = max(_earliest(reading_ms, self._dialogue.due_ms(), self._service_manager.due_ms()) - now_ms, 0)
         if self._driver.config.verbose:
-            self._log(f"[adaptive-sleep] {wait_ms} ms")
+            self._tell(Sleeping(wait_ms))
         return wait_ms
 
     def _tell_service_manager(self, now_ms: int, *, has_read: bool) -> None:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 import select
 import signal
+from collections.abc import Callable
 
-from bustd_shared.daemon.log import Log
-
+from .deciding.events import Event, Warned
 from .sensing.triggers import Triggers
 
 
 class Sleeper:
     """From here on SIGTERM, SIGINT and SIGHUP end a sleep and are remembered until they are asked for."""
 
-    def __init__(self, triggers: Triggers, log: Log) -> None:
+    def __init__(self, triggers: Triggers, tell: Callable[[Event], None]) -> None:
         self._triggers = triggers.descriptors
-        self._log = log
+        self._tell = tell
         self._received: set[int] = set()
         self._pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self._pipe[1], warn_on_full_buffer=False)
@@ -55,7 +55,7 @@ class Sleeper:
             return False
         ready = dict(events)
         for broken in [fd for fd in self._triggers if ready.get(fd, 0) & select.POLLERR]:
-            self._log("a PSI trigger has stopped working: polling instead")
+            self._tell(Warned("a PSI trigger has stopped working: polling instead"))
             self._triggers = tuple(fd for fd in self._triggers if fd != broken)
             self._poll.unregister(broken)
         if self._pipe[0] in ready:

@@ -12,6 +12,7 @@ import sys
 import time
 
 from bustd_shared.daemon.forked import ChildFailed
+from bustd_shared.daemon.lines import JOURNAL
 from bustd_shared.daemon.log import Log, where
 from bustd_shared.daemon.memory_lock import lock_memory
 from bustd_shared.daemon.packets import Socket
@@ -23,12 +24,13 @@ from . import config
 from .arguments import DEFAULT_CONFIG, DEFAULT_KILLER_CONFIG, Arguments, UsageError, overrides, parse_arguments
 from .client import Client
 from .conditions.table import CONDITIONS
+from .deciding.events import Noted, NotProtected, ReadAgain, Started, Warned
+from .event_log import JOURNAL_SOCKET, EventLog
 from .inherited import inherited_descriptors
 from .loop import Loop
 from .ranking.search import CandidateSearch
 from .reclaimer import Reclaimer
-from .reporting import sentences
-from .reporting.sentences import watching_apart
+from .reporting.sentences import DRY_RUN, watching_apart
 from .reporting.service_manager import ServiceManager
 from .sensing import visibility
 from .sensing.cgroup_sensor import watch
@@ -49,19 +51,20 @@ def main() -> int:
     except UsageError as error:
         sys.stderr.write(f"bustd-monitor: {error}\n")
         return EX_USAGE
-    log = Log("bustd-monitor")
+    log = Log("bustd-monitor", journal_stream=os.environ.get("JOURNAL_STREAM", ""))
+    tell = EventLog(log, JOURNAL_SOCKET if log.form == JOURNAL else "")
     _name_process()
     try:
-        return _run(arguments, log)
+        return _run(arguments, tell)
     except ConfigError as error:
         for problem in error.problems:
-            log(problem)
+            tell(NotProtected(problem))
         return EX_CONFIG
     except (Unreadable, ChildFailed) as error:
-        log(str(error))
+        tell(NotProtected(str(error)))
         return EX_UNAVAILABLE
     except Exception as error:
-        log(f"a bug, please report it: {type(error).__name__}: {error} at {where(error)}")
+        tell(NotProtected(f"a bug, please report it: {type(error).__name__}: {error} at {where(error)}"))
         if "killer" in inherited_descriptors():
             time.sleep(_RESTART_DELAY_S)
             os.execv(sys.executable, sys.orig_argv)
@@ -89,7 +92,7 @@ def _rules(arguments: Arguments) -> killer_toml.KillerConfig:
     return killer_toml.load(path, required=arguments.killer_config is not None)
 
 
-def _run(arguments: Arguments, log: Log) -> int:
+def _run(arguments: Arguments, tell: EventLog) -> int:
     """Start in the one order that works: everything is read, opened and said, then memory is locked, then the loop."""
     settings, rules = _configuration(arguments), _rules(arguments)
     advice = killer_toml.protection_of(rules)
@@ -100,21 +103,21 @@ def _run(arguments: Arguments, log: Log) -> int:
     sensor, passed = place.sensor, inherited_descriptors()
     triggers = arm_triggers(of_file(passed, place.psi) if place.group else passed, place.psi)
     link = Socket(fileno=passed["killer"]) if "killer" in passed else None
-    log(sentences.in_force(sensor.read(), settings.conditions))
-    log(place.why)
+    tell(Started(sensor.read(), settings.conditions))
+    tell(Noted(place.why))
     apart = "" if arguments.cgroup else watching_apart(settings.cgroup, rules.cgroup)
     if apart:
-        log(apart)
+        tell(Warned(apart))
     for warning in settings.warnings:
-        log(f"warning: {warning}")
-    log(triggers.how)
+        tell(Warned(f"warning: {warning}"))
+    tell(Noted(triggers.how))
     if sensor.pressure_trouble:
         others = " and ".join(one.name for one in CONDITIONS if not one.needs_psi)
-        log(f"no PSI, only {others} protect this machine: {sensor.pressure_trouble}")
+        tell(Warned(f"no PSI, only {others} protect this machine: {sensor.pressure_trouble}"))
     if not sensor.sysinfo_is_usable and not place.group:
-        log("sysinfo(2) and /proc/meminfo disagree (lxcfs): using /proc/meminfo alone")
+        tell(Noted("sysinfo(2) and /proc/meminfo disagree (lxcfs): using /proc/meminfo alone"))
     if settings.dry_run:
-        log(sentences.DRY_RUN)
+        tell(Noted(DRY_RUN))
 
     def reload() -> config.MonitorConfig | None:
         """SIGHUP. On an error the old configuration stays in force."""
@@ -123,14 +126,13 @@ def _run(arguments: Arguments, log: Log) -> int:
         except (ConfigError, ChildFailed) as error:
             problems = error.problems if isinstance(error, ConfigError) else [str(error)]
             for problem in problems:
-                log(f"{problem}: the old configuration stays in force")
+                tell(Warned(f"{problem}: the old configuration stays in force"))
             return None
-        log("the configuration has been read again")
-        log(sentences.in_force(sensor.read(), again.conditions))
+        tell(ReadAgain(sensor.read(), again.conditions))
         for warning in again.warnings:
-            log(f"warning: {warning}")
+            tell(Warned(f"warning: {warning}"))
         if again.cgroup != settings.cgroup:
-            log("cgroup has changed: that takes a restart")
+            tell(Warned("cgroup has changed: that takes a restart"))
         return again
 
     loop = Loop(
@@ -148,7 +150,7 @@ def _run(arguments: Arguments, log: Log) -> int:
         reclaimer=Reclaimer(),
         triggers=triggers,
         service_manager=ServiceManager(os.environ),
-        log=log,
+        tell=tell,
         clock_ns=time.monotonic_ns,
         reload=reload,
         only_uid=arguments.only_uid,
@@ -156,5 +158,5 @@ def _run(arguments: Arguments, log: Log) -> int:
     gc.collect()
     gc.freeze()
     gc.disable()
-    log(lock_memory())
+    tell(Noted(lock_memory()))
     return loop.run()

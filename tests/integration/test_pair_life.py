@@ -69,8 +69,8 @@ def test_the_first_line_of_each_daemon_has_its_version_and_the_thresholds_in_for
         assert "PSI some avg10 at least 41 and as much in the last 2 s, " in of_monitor
         pair.write_policy(place / "bustd.toml", NEVER | {"conditions.floor.available_mib": 2})
         os.kill(monitor, signal.SIGHUP)
-        again = bustd.await_line("the configuration has been read again")
-        bustd.await_line(r"acts when one of these is true: floor: available at most 2 MiB[^|]*$", after=again.end())
+        again = r"the configuration has been read again: bustd \S+ acts when one of these is true: "
+        bustd.await_line(rf"{again}floor: available at most 2 MiB[^|]*$")
 
 
 def test_every_problem_of_both_files_has_a_line(crew, place):

@@ -67,14 +67,14 @@ def managed(crew, place) -> Iterator[tuple[Manager, pair.Running]]:
 
 
 def test_it_is_ready_without_a_killer_and_tells_as_one_comes_and_goes(crew, place):
-    missing = f"NOBODY CAN BE KILLED: no connection to the killer ({place}/killer.sock: No such file or directory)"
+    missing = f"NOT PROTECTED: no connection to the killer ({place}/killer.sock: No such file or directory)"
     with managed(crew, place) as (manager, monitor):
         assert manager.hears() == ["READY=1", f"STATUS={missing}", "WATCHDOG=1"]
         with pair.lone_killer(crew, place) as killer:
             assert manager.hears_news() == [f"STATUS=watching; the killer {killer.pid} answers"]
             os.kill(killer.pid, signal.SIGKILL)
             assert killer.ends() == -signal.SIGKILL
-            assert manager.hears_news()[0].startswith("STATUS=NOBODY CAN BE KILLED: no connection to the killer (")
+            assert manager.hears_news()[0].startswith("STATUS=NOT PROTECTED: no connection to the killer (")
         assert monitor.stop() == 0
         while (news := manager.hears_news())[0] != "STOPPING=1":
             assert "answers" not in news[0]

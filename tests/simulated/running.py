@@ -9,6 +9,7 @@ from unittest import mock
 from bustd_monitor import config, loop
 from bustd_monitor.client import Client
 from bustd_monitor.ranking.search import CandidateSearch
+from bustd_monitor.reporting.events import told
 from bustd_monitor.reporting.service_manager import ServiceManager
 from bustd_monitor.sensing.command_lines import CommandLines
 from bustd_monitor.sensing.group_charges import GroupCharges
@@ -114,7 +115,7 @@ class Simulation:
                 reclaimer=NoReclaimer(),  # type: ignore[arg-type]
                 triggers=Triggers((), "simulated"),
                 service_manager=ServiceManager({}),
-                log=lambda line: self.said.append((machine.now_s, line)),
+                tell=lambda event: self.said.append((machine.now_s, told(event).sentence)),
                 clock_ns=self._clock_ns,
                 reload=lambda: None,
             )

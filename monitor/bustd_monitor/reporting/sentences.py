@@ -26,7 +26,7 @@ from ..deciding.actions import (
 from ..deciding.stages import Stage
 from ..deciding.worth_killing import Relief
 from ..ranking.order import Candidate
-from ..ranking.what_may_die import Shield, Spared
+from ..ranking.what_may_die import Spared
 from ..sensing.processes import SHORT_COMMAND_BYTES, Process
 from ..sensing.reading import Reading
 from . import reasons, unheld
@@ -43,6 +43,11 @@ def in_force(reading: Reading | None, conditions: Conditions) -> str:
         return f"bustd {__version__} acts by {', '.join(names)}; memory can't be read just now"
     demands = " | ".join(f"{one.name}: {one.demands(reading, its)}" for one, its in switched_on(conditions))
     return f"bustd {__version__} acts when one of these is true: {demands}"
+
+
+def read_again(reading: Reading | None, conditions: Conditions) -> str:
+    """The same after SIGHUP."""
+    return f"the configuration has been read again: {in_force(reading, conditions)}"
 
 
 def readings(reading: Reading) -> str:
@@ -150,12 +155,9 @@ def news(said: News) -> str:
 
 
 def unjudged(spared: tuple[Spared, ...]) -> str:
-    """That processes are spared because a rule can't be judged, and the largest of them; "" if none is."""
-    those = [left for left in spared if left.shield is Shield.UNJUDGED]
-    if not those:
-        return ""
-    largest = max(those, key=lambda left: left.process.held_bytes)
-    process, others = largest.process, len(those) - 1
+    """That these processes, at least one, are spared because a rule can't be judged; and the largest of them."""
+    largest = max(spared, key=lambda left: left.process.held_bytes)
+    process, others = largest.process, len(spared) - 1
     also = f", and {others} more" if others else ""
     return (
         f"spared: {process.pid} ({printable(process.comm)}) with {size(process.held_bytes)}{also}: "

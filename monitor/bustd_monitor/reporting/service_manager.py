@@ -25,7 +25,7 @@ def standing(killer_pid: int, trouble: str, *, dry_run: bool, is_blind: bool) ->
         killer = f"no connection to the killer ({printable(trouble)})"
     if dry_run:
         return f"dry run: no process is killed; {killer}"
-    return f"watching; {killer}" if killer_pid else f"NOBODY CAN BE KILLED: {killer}"
+    return f"watching; {killer}" if killer_pid else f"NOT PROTECTED: {killer}"
 
 
 class ServiceManager:

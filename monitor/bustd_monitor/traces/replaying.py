@@ -18,11 +18,13 @@ from ..conditions import table
 from ..conditions.finding import Finding
 from ..config import MonitorConfig
 from ..deciding.actions import Ask, Escalate
+from ..deciding.events import Chosen, Event
 from ..deciding.stages import Stage
 from ..driver import Driver
 from ..ranking import terms
 from ..ranking.search import CandidateSearch
 from ..reporting import sentences
+from ..reporting.events import told
 from ..sensing.process_table import ProcessTable
 from ..sensing.reading import Reading, lower_bound
 from .format import Frame, Header, Listed, Sensed
@@ -139,8 +141,15 @@ class Replay:
         """The trace's time."""
         return self._at_ms * 1_000_000
 
+    def tell(self, event: Event) -> None:
+        """With the trace's time, which the age of a victim counts by too."""
+        if isinstance(event, Chosen):
+            self.say(sentences.choice(event.ask, event.conditions, self._table.boottime_s))
+        else:
+            self.say(told(event).sentence)
+
     def say(self, sentence: str) -> None:
-        """With the trace's time."""
+        """A sentence with the trace's time."""
         self._say(self._at_ms, sentence)
 
     def instead_of_ranking_ms(self, finding: Finding, reading: Reading) -> int:
@@ -168,10 +177,6 @@ class Replay:
         self._flying = _Flying(kill, self._at_ms + grace_ms + self._rules.stuck_ms)
         self._is_asked = True
         return 0
-
-    def say_choice(self, ask: Ask, _took_us: int) -> None:
-        """What was chosen and why."""
-        self.say(sentences.choice(ask, self._driver.config.conditions, self._table.boottime_s))
 
     def escalate(self, action: Escalate) -> None:
         """The kill in flight is a SIGKILL from here on."""

@@ -12,17 +12,19 @@ import time
 
 from .packets import Socket
 
-_DAEMON_NOTICE = b"<29>"
-"""syslog(3): facility daemon, severity notice."""
+CRITICAL, WARNING, NOTICE, INFO, DEBUG = 2, 4, 5, 6, 7
+"""Levels of syslog(3): not protected; a kill; a start, and what an administrator should know; all else; if verbose."""
+PLAIN, JOURNAL, SYSLOG = -1, 0, 24
+"""What a line begins with: nothing; its level, `<4>` (sd-daemon(3)); or level and facility (syslog(3)), and the PID."""
 
 
 class Lines:
     """Writes the lines of one program to one place. One that can't be written at once is dropped and counted."""
 
     def __init__(
-        self, program: str, fileno: int = 2, link: Socket | None = None, *, syslog: bool = False, safe_bytes: int = 0
+        self, program: str, fileno: int = 2, link: Socket | None = None, *, form: int = PLAIN, safe_bytes: int = 0
     ) -> None:
-        """To `link` if there is one, which may be the system log's; else to `fileno`.
+        """To `link` if there is one, in this form; else to `fileno`, plain and with the time.
 
         `safe_bytes`: how many bytes a write takes without blocking where poll(2) says writable; 0: no write blocks.
         """
@@ -30,23 +32,26 @@ class Lines:
         self.dropped = 0
         self.fileno = fileno
         self.safe_bytes = safe_bytes
-        self._link = link
-        self._to_syslog = syslog
+        self.link = link
+        self.form = form
 
-    def __call__(self, sentence: str) -> None:
+    def __call__(self, sentence: str, level: int = NOTICE) -> None:
         """Write one line, with unprintable characters escaped."""
-        line = printable(sentence)
-        if self.dropped:
-            line = f"{line} ({self.dropped} lines before this one were dropped)"
-        self.dropped = 0 if self._write(line) else self.dropped + 1
+        self.dropped = 0 if self._write(self.line(sentence), level) else self.dropped + 1
 
-    def _write(self, line: str) -> bool:
+    def line(self, sentence: str) -> str:
+        """The sentence with unprintable characters escaped, and how many lines before it were dropped."""
+        dropped = f" ({self.dropped} lines before this one were dropped)" if self.dropped else ""
+        return printable(sentence) + dropped
+
+    def _write(self, line: str, level: int) -> bool:
         try:
-            if self._link is not None and self._to_syslog:
-                return self._link.send_now(_DAEMON_NOTICE + _encoded(f"{self.program}[{os.getpid()}]: {line}")) > 0
-            if self._link is not None:
-                record = _encoded(f"{self.program}: {line}\n")
-                return self._link.send_now(record) == len(record)
+            if self.link is not None and self.form == SYSLOG:
+                return self.link.send_now(_encoded(f"<{SYSLOG + level}>{self.program}[{os.getpid()}]: {line}")) > 0
+            if self.link is not None:
+                mark = f"<{level}>" if self.form == JOURNAL else ""
+                record = _encoded(f"{mark}{self.program}: {line}\n")
+                return self.link.send_now(record) == len(record)
             record = _encoded(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {self.program}: {line}\n")
             return _written(self.fileno, record, self.safe_bytes)
         except OSError:

@@ -10,7 +10,7 @@ import os
 import select
 import stat
 
-from .lines import Lines
+from .lines import JOURNAL, PLAIN, SYSLOG, Lines
 from .lines import printable as printable
 from .lines import where as where
 from .packets import AF_UNIX, SOCK_DGRAM, Socket
@@ -21,14 +21,29 @@ _SYSLOG_SOCKET = "/dev/log"
 class Log(Lines):
     """A child should inherit `fileno` as its standard error."""
 
-    def __init__(self, program: str, fileno: int = 2, *, syslog: Socket | None = None) -> None:
-        """`syslog`: a connection to the system log (see `syslog_socket`), which gets the lines instead of `fileno`."""
+    def __init__(
+        self, program: str, fileno: int = 2, *, syslog: Socket | None = None, journal_stream: str = ""
+    ) -> None:
+        """`syslog`: a connection to the system log (see `syslog_socket`), which gets the lines instead of `fileno`.
+
+        `journal_stream`: JOURNAL_STREAM of the environment. A line to the journal begins with its level, as `<4>`.
+        """
         link = syslog
         if link is None and stat.S_ISSOCK(os.fstat(fileno).st_mode):
             link = Socket(fileno=os.dup(fileno))
         elif link is None:
             fileno = _without_blocking(fileno)
-        super().__init__(program, fileno, link, syslog=syslog is not None, safe_bytes=_safe_bytes(fileno))
+        form = SYSLOG if syslog is not None else JOURNAL if _is_stream(fileno, journal_stream) else PLAIN
+        super().__init__(program, fileno, link, form=form, safe_bytes=_safe_bytes(fileno))
+
+
+def _is_stream(fileno: int, journal_stream: str) -> bool:
+    """Whether it is the stream that the service manager means: device and inode, in decimal (systemd.exec(5)).
+
+    A process inherits the variable through every exec, but its standard error may have been redirected since.
+    """
+    status = os.fstat(fileno)
+    return journal_stream == f"{status.st_dev}:{status.st_ino}"
 
 
 def _without_blocking(fileno: int) -> int:

@@ -25,8 +25,9 @@ FULL = policy(
     subject=3,
     listener=4,
     link=5,
-    syslog=6,
+    log_link=6,
     watchdog=7,
+    log_form=24,
 )
 
 

@@ -22,7 +22,7 @@ def test_the_parent_that_is_spared_is_the_one_that_it_has_now():
 
     def judged() -> list[bool]:
         found = []
-        server = Server(guard(own=OwnPids(os.getpid(), 4711, 812)), lambda _: None, None, None)  # type: ignore[arg-type]
+        server = Server(guard(own=OwnPids(os.getpid(), 4711, 812)), lambda *_: None, None, None)  # type: ignore[arg-type]
 
         def answer(asked, by, _):
             found.append(by.own)

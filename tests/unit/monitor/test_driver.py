@@ -5,9 +5,11 @@ from types import SimpleNamespace
 import pytest
 
 from bustd_monitor.deciding import stages
+from bustd_monitor.deciding.events import Chosen
 from bustd_monitor.driver import Driver
 from bustd_monitor.ranking.order import Ranking
 from bustd_monitor.ranking.terms import Rules
+from bustd_monitor.reporting.events import told
 from bustd_protocol.messages import Exited, Fate, Reason
 from bustd_shared.rules.protection import Protection
 from tests.unit.monitor.making import DEFAULTS, GIB, MIB, candidate, killer_hello, matchers, reading, verdict, victims
@@ -58,11 +60,11 @@ class Stage:
     def escalate(self, action) -> None:
         self.done.append(f"SIGKILL for {action.flight.pid}")
 
-    def say(self, sentence) -> None:
-        self.done.append(sentence)
-
-    def say_choice(self, ask, took_us) -> None:
-        self.done.append(f"chosen: {ask.candidate.process.pid} in {took_us} us")
+    def tell(self, event) -> None:
+        if isinstance(event, Chosen):
+            self.done.append(f"chosen: {event.ask.candidate.process.pid} in {event.took_us} us")
+        else:
+            self.done.append(told(event).sentence)
 
 
 @pytest.fixture

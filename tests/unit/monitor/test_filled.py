@@ -5,6 +5,7 @@ import pytest
 from bustd_monitor.conditions.filled import NOTHING, Filled, advanced, grown
 from bustd_monitor.deciding import states
 from bustd_monitor.deciding.actions import Ask, Asked, KernelKilled, NoVictim, SwapWent
+from bustd_monitor.deciding.events import Event, NotProtected
 from bustd_monitor.deciding.states import State
 from bustd_monitor.deciding.worth_killing import Choice, Relief, worth_a_second
 from bustd_monitor.reporting import sentences, unheld
@@ -148,14 +149,14 @@ def test_a_kill_of_the_kernel_is_said_and_those_before_the_start_are_not():
 
 
 def test_the_same_is_said_again_with_growing_pauses_until_it_is_over():
-    said: list[str] = []
+    said: list[Event] = []
     repeated = Repeated(said.append)
     times = []
     for now_ms in range(0, 20_000, 100):
-        repeated.say(f"no connection ({now_ms})", now_ms, "no connection")
+        repeated.tell(NotProtected(f"no connection ({now_ms})"), now_ms, "no connection")
         if len(said) > len(times):
             times.append(now_ms)
     assert times == [0, 1000, 3000, 7000, 15_000]
     repeated.forget()
-    repeated.say("no connection", 20_000)
+    repeated.tell(NotProtected("no connection"), 20_000, "no connection")
     assert len(said) == len(times) + 1

@@ -8,10 +8,12 @@ import pytest
 
 from bustd_monitor.client import Client
 from bustd_monitor.config import config_of
+from bustd_monitor.deciding.events import Event
 from bustd_monitor.loop import EXIT_KILLER_GONE, Loop
 from bustd_monitor.ranking.order import Ranking
 from bustd_monitor.ranking.what_may_die import Shield, Spared
 from bustd_monitor.reclaimer import Reclaimer
+from bustd_monitor.reporting.events import told
 from bustd_monitor.reporting.service_manager import ServiceManager
 from bustd_monitor.sensing.processes import Process
 from bustd_monitor.sensing.triggers import Triggers
@@ -90,13 +92,13 @@ class Scene:
             reclaimer=self.reclaimer,
             triggers=Triggers((), "none"),
             service_manager=self.service_manager,
-            log=self.log,
+            tell=self.tell,
             clock_ns=lambda: self.now_ms * 1_000_000,
             reload=self.reload,
         )
 
-    def log(self, line: str) -> None:
-        self.said.append(line)
+    def tell(self, event: Event) -> None:
+        self.said.append(told(event).sentence)
         self.heard_at_each_line.append(len(self.heard()) if self.is_listening else 0)
 
     def reload(self) -> None:

@@ -288,10 +288,8 @@ def test_processes_that_a_rule_could_not_be_judged_for_are_told_with_the_largest
     some = (
         Spared(process(1, comm=b"a\n", held_bytes=MIB), Shield.UNJUDGED, "can't be read"),
         Spared(process(2, comm=b"java", held_bytes=2 * GIB), Shield.UNJUDGED, why),
-        Spared(process(3, held_bytes=9 * GIB), Shield.NEVER, "name x"),
     )
     reason = f"never could not be judged: its command line {why}"
     assert sentences.unjudged(some) == f"spared: 2 (java) with 2048 MiB, and 1 more: {reason}"
     assert sentences.unjudged(some[1:]) == f"spared: 2 (java) with 2048 MiB: {reason}"
     assert sentences.unjudged(some[:1]).isprintable()
-    assert sentences.unjudged(some[2:]) == ""

@@ -26,7 +26,7 @@ LONG = {
 }
 """On a machine that has plenty, no sleep is shorter than ten minutes."""
 
-UNANSWERED = "STATUS=NOBODY CAN BE KILLED: no connection to the killer (it has not answered yet)"
+UNANSWERED = "STATUS=NOT PROTECTED: no connection to the killer (it has not answered yet)"
 ANSWERED = "STATUS=watching; the killer 640 answers"
 BLIND = "STATUS=BLIND: /proc/meminfo makes no sense, and nothing is decided on it"
 
@@ -170,7 +170,7 @@ def test_why_there_is_no_killer_is_said_and_the_next_attempt_is_not(tmp_path):
     for now_ms in (0, 0, 100, 300):
         client.keep(now_ms)
         assert standing(0, client.trouble, dry_run=False, is_blind=False) == (
-            f"NOBODY CAN BE KILLED: no connection to the killer ({tmp_path}/killer.sock: No such file or directory)"
+            f"NOT PROTECTED: no connection to the killer ({tmp_path}/killer.sock: No such file or directory)"
         )
     assert standing(0, client.trouble, dry_run=True, is_blind=False).startswith(
         "dry run: no process is killed; no connection to the"

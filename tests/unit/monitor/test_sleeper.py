@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from bustd_monitor.deciding.events import Warned
 from bustd_monitor.sensing.triggers import Triggers
 from bustd_monitor.sleeper import Sleeper
 from tests.support.signals import handlers_restored
@@ -109,7 +110,7 @@ def test_a_descriptor_without_a_trigger_is_dropped_and_said(waking):
     said = []
     it = waking(writer, said=said)
     assert it.sleep(FOR_EVER_MS) and not it.killer_speaks
-    assert said == ["a PSI trigger has stopped working: polling instead"]
+    assert said == [Warned("a PSI trigger has stopped working: polling instead")]
     assert not it.sleep(1)
     assert len(said) == 1
     os.close(writer)

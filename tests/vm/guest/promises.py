@@ -156,7 +156,7 @@ def wrong_killer_toml():
     daemons.await_killer()  # nobody has to start it: the socket does
     if not 1 <= starts <= 12:
         faults.append(f"{starts} starts in 20 s")
-    if "NOBODY CAN BE KILLED" not in status:
+    if "NOT PROTECTED" not in status:
         faults.append(f"the monitor's status was: {status}")
     if socket["ActiveState"] != "active":
         faults.append(f"the socket was {socket}")

@@ -1,0 +1,185 @@
+"""The table of events: for each its kind, its words, and its fields for the journal (systemd.journal-fields(7)).
+
+packaging/bustd.catalog explains each kind to people; a test compares the two. A MESSAGE_ID never changes its meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bustd_protocol.messages import Fate, KillRequest
+from bustd_shared.daemon.lines import CRITICAL, DEBUG, INFO, NOTICE, WARNING
+from bustd_shared.daemon.record import NamedTuple
+
+from ..deciding import actions, events
+from ..deciding.events import Event
+from ..ranking.order import Candidate
+from ..sensing.reading import Reading
+from . import connection, sentences
+
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from typing import Any
+
+Fields = tuple[tuple[str, "int | str | bytes"], ...]
+"""Names of fields without BUSTD_, and their values. A name may occur more than once."""
+
+
+class Kind(NamedTuple):
+    """What an administrator tells apart. `level`: of syslog(3). `message_id`: 128 random bits in hexadecimal."""
+
+    name: str
+    message_id: str
+    level: int
+
+
+STARTED = Kind("started", "90080b5e88984a669fd7c636426fd0de", NOTICE)
+READ_AGAIN = Kind("settings read again", "a97120da89694a5d828cbea2ce652690", NOTICE)
+STOPPING = Kind("stopping", "d0772084fa5546f7866217c2d7850771", NOTICE)
+READY = Kind("ready", "dfbdabdf9c674aba93515e39174534de", NOTICE)
+NOT_PROTECTED = Kind("not protected", "89cb0eecabe94a12ac788ff01adad6e3", CRITICAL)
+WARNED = Kind("settings to look at", "2e92a9698f9b4d8895866b438fccab78", NOTICE)
+NOTED = Kind("how it works here", "12ffe51487554e80b0cee9a7f37c1f11", INFO)
+DECIDED = Kind("decision", "b85db34848ea49ada72c29427e7688e7", WARNING)
+ANSWERED = Kind("verdict", "1e331e4f262b4182a7df0d0c34aa9755", WARNING)
+ENDED = Kind("memory back", "bf22d1c2ac254ae89e0bc57164b465a1", INFO)
+LIVES = Kind("the victim lives", "a0f39869ede34b69af8c657169e08932", WARNING)
+CAME_BACK = Kind("less came back", "df04c67fc84f49fc97e4c87169148d46", INFO)
+NO_SHORTAGE = Kind("no shortage any more", "fb62874d561c42109b4309482a9997e3", INFO)
+NO_VICTIM = Kind("nobody to kill", "d319d2c50311404488f9f46b995e8de8", WARNING)
+KERNEL_KILLED = Kind("the kernel was first", "1e4e4e38f6ad4dbd863eb7a0fc8b4d18", WARNING)
+SWAP_WENT = Kind("swap went", "049df90611224f3bbb55a87aad490763", NOTICE)
+UNJUDGED = Kind("spared by a rule", "208ed25eb317444e84744d1c60f6cf9e", NOTICE)
+VERBOSE = Kind("verbose", "80100398de6d479b8d33b71921b9d314", DEBUG)
+
+KINDS = (
+    *(STARTED, READ_AGAIN, STOPPING, READY, NOT_PROTECTED, WARNED, NOTED, DECIDED, ANSWERED, ENDED, LIVES, CAME_BACK),
+    *(NO_SHORTAGE, NO_VICTIM, KERNEL_KILLED, SWAP_WENT, UNJUDGED, VERBOSE),
+)
+
+
+class Told(NamedTuple):
+    """An event as the log wants it."""
+
+    kind: Kind
+    sentence: str
+    fields: Fields = ()
+
+
+def told(event: Event) -> Told:
+    """The one way from an event to what the log says of it."""
+    return _TABLE[type(event)](event)
+
+
+# --- fields
+
+
+def _victim(candidate: Candidate) -> Fields:
+    process = candidate.process
+    return (
+        ("VICTIM_PID", process.pid),
+        ("VICTIM_COMM", process.comm),
+        ("VICTIM_UNIT", process.unit),
+        ("VICTIM_UID", process.uid),
+        ("VICTIM_BYTES", candidate.held_bytes),
+    )
+
+
+def _request(request: KillRequest | None) -> Fields:
+    if request is None:
+        return ()
+    return (
+        ("CONDITION", request.condition),
+        ("VICTIM_PID", request.pid),
+        ("VICTIM_COMM", request.comm),
+        ("VICTIM_UID", request.uid),
+        ("SIGNAL", request.signal.name),
+    )
+
+
+def _memory(reading: Reading | None) -> Fields:
+    return () if reading is None else (("AVAILABLE_BYTES", reading.available), ("TOTAL_BYTES", reading.total))
+
+
+def _ask(ask: actions.Ask) -> Fields:
+    """The victim, and the candidates after it: PID, bytes and name of each."""
+    others = tuple(
+        ("CANDIDATE", b"%d %d %s" % (other.process.pid, other.held_bytes, other.process.comm))
+        for other in ask.runners_up
+    )
+    known = () if ask.basis is None else _memory(ask.basis.seen.reading)
+    return (
+        ("CONDITION", ask.finding.name),
+        ("SIGNAL", ask.finding.signal.name),
+        *_victim(ask.candidate),
+        *known,
+        *others,
+    )
+
+
+# --- one function for each event that has fields
+
+
+def _chosen(event: events.Chosen) -> Told:
+    sentence = sentences.decision(event.ask, event.conditions, event.took_us)
+    return Told(DECIDED, sentence, (*_ask(event.ask), ("DECIDED_US", event.took_us)))
+
+
+def _escalated(event: actions.Escalate) -> Told:
+    fields = (("CONDITION", event.finding.name), ("SIGNAL", "KILL"), ("VICTIM_PID", event.flight.pid))
+    return Told(DECIDED, sentences.urgent(event), fields)
+
+
+def _answered(event: events.Answered) -> Told:
+    verdict = event.verdict
+    outcome, reason = verdict.outcome.name.lower(), verdict.reason.name.lower()
+    fields = (("OUTCOME", outcome), ("REASON", reason), ("VICTIM_BYTES", verdict.held_bytes))
+    return Told(ANSWERED, sentences.verdict(verdict), (*_request(event.request), *fields))
+
+
+def _ended(event: events.Ended) -> Told:
+    exited = event.exited
+    fields = (("OUTCOME", exited.fate.name.lower()), ("ELAPSED_MS", exited.elapsed_ms))
+    kind = LIVES if exited.fate in (Fate.STUCK, Fate.SPARED) else ENDED
+    sentence = sentences.exited(exited, event.reading)
+    return Told(kind, sentence, (*_request(event.request), *fields, *_memory(event.reading)))
+
+
+def _less_came_back(event: actions.LessCameBack) -> Told:
+    process = event.process
+    fields = (
+        ("VICTIM_PID", process.pid),
+        ("VICTIM_COMM", process.comm),
+        ("VICTIM_BYTES", event.claimed_bytes),
+        ("CAME_BACK_BYTES", event.came_back_bytes),
+    )
+    return Told(CAME_BACK, sentences.news(event), fields)
+
+
+_TABLE: dict[type, Callable[[Any], Told]] = {
+    events.Started: lambda it: Told(STARTED, sentences.in_force(it.reading, it.conditions), _memory(it.reading)),
+    events.ReadAgain: lambda it: Told(READ_AGAIN, sentences.read_again(it.reading, it.conditions)),
+    events.Stopping: lambda _: Told(STOPPING, connection.STOPPING),
+    events.Ready: lambda it: Told(READY, connection.connected(it.hello)),
+    events.NotProtected: lambda it: Told(NOT_PROTECTED, it.why),
+    events.Warned: lambda it: Told(WARNED, it.sentence),
+    events.Noted: lambda it: Told(NOTED, it.sentence),
+    events.Chosen: _chosen,
+    events.NextAsked: lambda it: Told(DECIDED, sentences.asking_for_the_next(it.ask), _ask(it.ask)),
+    events.Answered: _answered,
+    events.Ended: _ended,
+    events.Unjudged: lambda it: Told(UNJUDGED, sentences.unjudged(it.spared)),
+    events.StageChanged: lambda it: Told(
+        VERBOSE, sentences.phase_changed(it.before, it.after, it.reading), _memory(it.reading)
+    ),
+    events.Sleeping: lambda it: Told(VERBOSE, f"[adaptive-sleep] {it.wait_ms} ms"),
+    actions.Escalate: _escalated,
+    actions.ShortageIsOver: lambda it: Told(NO_SHORTAGE, sentences.news(it)),
+    actions.NoVictim: lambda it: Told(NO_VICTIM, sentences.news(it), _memory(it.reading)),
+    actions.NothingGrows: lambda it: Told(NO_VICTIM, sentences.news(it)),
+    actions.SwapWent: lambda it: Told(SWAP_WENT, sentences.news(it)),
+    actions.KernelKilled: lambda it: Told(KERNEL_KILLED, sentences.news(it), (("KILLED", it.killed),)),
+    actions.LessCameBack: _less_came_back,
+    actions.CannotKill: lambda it: Told(NOT_PROTECTED, sentences.news(it), (("REASON", it.reason.name.lower()),)),
+}
