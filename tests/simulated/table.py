@@ -63,6 +63,14 @@ def private_leak(ram: float) -> Machine:
     return beside(ram, Plan("database", 0.3 * ram), Plan("code", 0.1 * ram), leak)
 
 
+def leak_at_the_edge(ram: float) -> Machine:
+    """A machine that has lived at 11.5 % available for long: when memory is short, the leak has taken a little."""
+    machine = beside(ram, Plan("database", 0.3 * ram))
+    machine.start(fitting(Plan("browser", machine.available - 0.115 * (machine.available + 0.3 * ram)), ram))
+    machine.start(fitting(Plan("leak", ramp(pace(ram) / 8), busy=0.5, starts_s=20.0), ram))
+    return machine
+
+
 def leak_beside_a_larger(ram: float) -> Machine:
     """The older program holds more than the leak: growth tells them apart."""
     leak = Plan("leak", ramp(pace(ram)), busy=0.5, starts_s=2.0)
@@ -192,6 +200,7 @@ CASES = (
     Case("an old program leaks shared memory", shared_leak_from_before, ("java",)),
     Case("page tables", page_tables, ("page-tables",)),
     Case("a forked copy beside a leak", forked_copy, ("leak",)),
+    Case("a leak where memory was nearly short before", leak_at_the_edge, ("leak",), sizes=tuple(SIZES)[2:]),
     Case("two processes of one memory", two_of_one_memory, ("vm-parent", "vm-child"), most=2),
     Case("a herd", herd, spares=("innocent",), most=61, sizes=tuple(SIZES)[:-1]),
     Case("forty children", forty_children, spares=("older",), most=80, sizes=("1 GiB",)),

@@ -94,7 +94,7 @@ def explain(options: argparse.Namespace) -> int:
             options.pid, table, lambda process: explain_one.standing(process, ranking, terms, found, reading, floor)
         )
     else:
-        order = in_their_turn(ranking.candidates, needed_bytes(reading, conditions.floor))
+        order = in_their_turn(ranking.candidates, reading, conditions.floor)
         _show_ranking(ranking._replace(candidates=order))
         rules_now.show(settings.monitor.victims, killer, table, before="\n")
     table.close()

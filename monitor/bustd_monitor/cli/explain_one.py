@@ -9,7 +9,7 @@ from bustd_protocol.messages import Scope, Signal
 
 from ..conditions.finding import Finding
 from ..conditions.floor import Floor
-from ..deciding.worth_killing import in_their_turn, needed_bytes, worth_asking_for, worth_it_ahead
+from ..deciding.worth_killing import in_their_turn, worth_asking_for, worth_it_ahead
 from ..ranking.order import Candidate, Ranking
 from ..ranking.terms import Terms
 from ..ranking.what_may_die import applied
@@ -41,7 +41,7 @@ def standing(
     process: Process, ranking: Ranking, terms: Terms, found: tuple[Finding, ...], reading: Reading, floor: Floor
 ) -> Standing:
     """What is known of one process at a ranking, and by these findings of the conditions."""
-    candidates = in_their_turn(ranking.candidates, needed_bytes(reading, floor))
+    candidates = in_their_turn(ranking.candidates, reading, floor)
     own = next((one for one in candidates if _dies_with(process, one)), None)
     firing = [one for one in found if one.fires]
     worthy: tuple[Candidate, ...] = ()

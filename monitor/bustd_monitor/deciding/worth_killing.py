@@ -19,6 +19,7 @@ _ALWAYS_NOTICEABLE = 2**30
 _NOTICEABLY_GAINED = 256 * 2**20
 _DEMANDS_IT = 500
 """Who gives a process this oom_score_adj wants it to die first. With less it may be a default."""
+_LITTLE_AIR_PART = 16
 _LONG_LIST = 16
 """A ranking of this length may have been cut: then many more of the same size may come after it."""
 
@@ -46,6 +47,12 @@ def needed_bytes(reading: Reading, floor: Floor) -> int:
     return least // 2 + max(least - reading.available, 0)
 
 
+def enough_of_the_cause(reading: Reading, floor: Floor) -> int:
+    """What must come back by the death of what runs away: nothing else grows, so hardly any air is needed."""
+    least = floor_bytes(reading, floor)
+    return least // _LITTLE_AIR_PART + max(least - reading.available, 0)
+
+
 def worth_asking_for(candidates: tuple[Candidate, ...], reading: Reading, floor: Floor) -> Choice:
     """Leave out the candidates whose death would be in vain; none is moved up, except by `in_their_turn`.
 
@@ -56,8 +63,9 @@ def worth_asking_for(candidates: tuple[Candidate, ...], reading: Reading, floor:
     """
     needed = needed_bytes(reading, floor)
     noticeable = min(needed, _ALWAYS_NOTICEABLE) * floor.relief_percent // 100
-    candidates = in_their_turn(candidates, needed)
-    helpful = tuple(one for one in candidates if one.held_bytes >= noticeable)
+    candidates = in_their_turn(candidates, reading, floor)
+    enough = enough_of_the_cause(reading, floor)
+    helpful = tuple(one for one in candidates if one.held_bytes >= noticeable or _is_the_cause(one, enough))
     if helpful:
         return Choice(helpful, Relief.WHOLE if helpful[0].held_bytes >= needed else Relief.PART, needed)
     together = sum(one.held_bytes for one in candidates)
@@ -66,26 +74,25 @@ def worth_asking_for(candidates: tuple[Candidate, ...], reading: Reading, floor:
     return Choice((), Relief.NONE, needed)
 
 
-def in_their_turn(candidates: tuple[Candidate, ...], needed: int) -> tuple[Candidate, ...]:
+def in_their_turn(candidates: tuple[Candidate, ...], reading: Reading, floor: Floor) -> tuple[Candidate, ...]:
     """The order in which they are asked for: that of the ranking, with two exceptions.
 
-    oom_score_adj puts no candidate that holds less than `needed` before one that does. Any user may raise the
+    oom_score_adj puts no candidate that holds less than what is needed before one that does. Any user may raise the
     oom_score_adj of small programs: a leak could hide behind hundreds of them. And a leak whose oom_score_adj was
     lowered would see every small program die before it.
 
-    What runs away and holds `needed` comes before what does not run away, however much that holds: its death ends the
-    shortage, and any other would only feed it. This is not so where a rule or an oom_score_adj of 500 or more wants the
-    other to die first, or wants this one to die later. Desktops give 100 to 300 to nearly everything that they start.
+    What runs away, and holds what is missing and a little more, comes before what does not run away, however much that
+    holds: its death ends the shortage, and any other would only feed it. This is not so where a rule or an
+    oom_score_adj of 500 or more wants the other to die first, or wants this one to die later. Desktops give 100 to 300
+    to nearly everything that they start.
     """
-
-    def ends_it(one: Candidate) -> bool:
-        return one.held_bytes >= needed
-
-    def is_the_cause(one: Candidate) -> bool:
-        return ends_it(one) and _runs_away(one) and not any(move.moved_bytes < 0 for move in one.moves)
-
-    candidates = _moved_up(candidates, ends_it, _only_by_adj)
-    return _moved_up(candidates, is_the_cause, lambda one, _: not (_runs_away(one) or _is_demanded(one)))
+    needed, enough = needed_bytes(reading, floor), enough_of_the_cause(reading, floor)
+    candidates = _moved_up(candidates, lambda one: one.held_bytes >= needed, _only_by_adj)
+    return _moved_up(
+        candidates,
+        lambda one: _is_the_cause(one, enough),
+        lambda one, _: not (_runs_away(one) or _is_demanded(one)),
+    )
 
 
 def _moved_up(
@@ -104,6 +111,10 @@ def _moved_up(
             order.append(others.pop(0))
         order.append(meant.pop(0))
     return tuple(candidates[place] for place in order + others)
+
+
+def _is_the_cause(one: Candidate, enough: int) -> bool:
+    return one.held_bytes >= enough and _runs_away(one) and not any(move.moved_bytes < 0 for move in one.moves)
 
 
 def _runs_away(candidate: Candidate) -> bool:

@@ -273,15 +273,20 @@ def test_what_runs_away_and_ends_the_shortage_dies_before_what_does_not(idle):
 @pytest.mark.parametrize(
     ("first", "second"),
     [
-        (adjusted(1, 4000, 0), running_away(9, 300)),
         (adjusted(1, 4000, 0), running_away(9, 900, Move(Cause.AVOIDED, -MIB, "victims.avoid"))),
         (adjusted(1, 4000, 0), running_away(9, 900, Move(Cause.OOM_SCORE_ADJ, -MIB))),
         (running_away(1, 4000), running_away(9, 900)),
     ],
-    ids=["it does not end it", "it is avoided", "its oom_score_adj was lowered", "the other runs away too"],
+    ids=["it is avoided", "its oom_score_adj was lowered", "the other runs away too"],
 )
 def test_it_keeps_its_place_where(first, second):
     assert by_badness(first, second) == [1, 9]
+
+
+@pytest.mark.parametrize(("mib", "order"), [(64, [9, 1]), (63, [1])])
+def test_the_cause_need_not_bring_much_air_nor_be_a_noticeable_part_of_what_is_missing(mib, order):
+    """Memory is just short, of a floor of a gibibyte: a 16th of that is enough, where nothing else grows."""
+    assert by_badness(adjusted(1, 4000, 0), running_away(9, mib)) == order
 
 
 @pytest.mark.parametrize(("adj", "order"), [(499, [9, 1]), (500, [1, 9])])
