@@ -26,8 +26,11 @@ def lines_of(text: str) -> list[str]:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["nonsense"], "there is no command 'nonsense'; there are run, check, explain, selftest, record, replay"),
-        ([""], "there is no command ''; there are run, check, explain, selftest, record, replay"),
+        (
+            ["nonsense"],
+            "there is no command 'nonsense'; there are run, check, explain, selftest, record, replay, import-config",
+        ),
+        ([""], "there is no command ''; there are run, check, explain, selftest, record, replay, import-config"),
         (["--nonsense"], "--nonsense is unknown"),
         (["-p", "much"], "-p/--psi: expected a number from 0 to 100, found 'much'"),
         (["-p"], "-p/--psi: expected a number from 0 to 100, found nothing"),
