@@ -23,6 +23,9 @@ def lines_of(text: str) -> list[str]:
 # --- wrong arguments
 
 
+COMMANDS = "run, check, explain, selftest, record, replay, import-config"
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
