@@ -29,11 +29,8 @@ COMMANDS = "run, check, explain, selftest, record, replay, import-config"
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (
-            ["nonsense"],
-            "there is no command 'nonsense'; there are run, check, explain, selftest, record, replay, import-config",
-        ),
-        ([""], "there is no command ''; there are run, check, explain, selftest, record, replay, import-config"),
+        (["nonsense"], f"there is no command 'nonsense'; there are {COMMANDS}"),
+        ([""], f"there is no command ''; there are {COMMANDS}"),
         (["--nonsense"], "--nonsense is unknown"),
         (["-p", "much"], "-p/--psi: expected a number from 0 to 100, found 'much'"),
         (["-p"], "-p/--psi: expected a number from 0 to 100, found nothing"),
