@@ -28,8 +28,8 @@ _MOST_BOOKS = 16
 class Claim(NamedTuple):
     """What is to come back: `claimed_bytes` of the victim, and `children_bytes` of its children, if these go too.
 
-    `room_bytes`: what was left of memory and swap at the request, at `asked_ms`; `lost_per_second`: how fast it went.
-    `until_ms`: when the wait ends at the latest; None: the victim has not exited.
+    `room_bytes`: what was left of memory and swap when the victim had been read, at `chosen_ms`; `lost_per_second`: how
+    fast it went. `until_ms`: when the wait ends at the latest; None: the victim has not exited.
     """
 
     process: Process
@@ -37,16 +37,17 @@ class Claim(NamedTuple):
     children_bytes: int
     room_bytes: int
     lost_per_second: int
-    asked_ms: int
+    chosen_ms: int
     until_ms: int | None = None
 
 
-def claim_of(candidate: Candidate, room_bytes: int | None, trends: Trends, now_ms: int) -> Claim | None:
-    """The claim of a kill that begins. `room_bytes`: what was left when the victim had been read; None: not known."""
-    if room_bytes is None:
+def claim_of(candidate: Candidate, chosen: tuple[int, int] | None, trends: Trends) -> Claim | None:
+    """The claim of a kill that begins. `chosen`: when the victim had been read, and what was left; None: not known."""
+    if chosen is None:
         return None
+    chosen_ms, room_bytes = chosen
     lost = filling.rate(trends.filling).per_second
-    return Claim(candidate.process, candidate.held_bytes, candidate.children_bytes, room_bytes, lost, now_ms)
+    return Claim(candidate.process, candidate.held_bytes, candidate.children_bytes, room_bytes, lost, chosen_ms)
 
 
 def awaited_from(claim: Claim, fate: Fate, now_ms: int) -> Claim | None:
@@ -80,13 +81,13 @@ def shortfall_of(claim: Claim, reading: Reading, now_ms: int) -> Shortfall | Non
     """
     if claim.until_ms is None or now_ms < claim.until_ms or not reading.is_whole or is_back(claim, reading):
         return None
-    taken = claim.lost_per_second * (now_ms - claim.asked_ms) // 1000
+    taken = claim.lost_per_second * (now_ms - claim.chosen_ms) // 1000
     came_back = max(reading.room_bytes - claim.room_bytes + taken, 0)
     process = claim.process
     if came_back * 2 >= claim.claimed_bytes:
         return None
     return Shortfall(
-        process.parent, process.comm, claim.claimed_bytes, came_back, claim.asked_ms, now_ms + _REMEMBERED_MS
+        process.parent, process.comm, claim.claimed_bytes, came_back, claim.chosen_ms, now_ms + _REMEMBERED_MS
     )
 
 

@@ -66,8 +66,8 @@ class State(NamedTuple):
 
     `ahead_hold_until_ms`: until then the conditions that fire ahead of a shortage are held back, and they alone, as no
     process was worth it. `refused` (PID, start time) are not asked for before it is quiet again; the `stuck` among them
-    are not asked for as long as they live. `spared` (PID, start time, until when) get SIGKILL at once. `room_bytes`:
-    what was left of memory and swap when the last victim had been read. `claim`: what its death was to bring, until
+    are not asked for as long as they live. `spared` (PID, start time, until when) get SIGKILL at once. `chosen`
+    (ms, bytes): when the last victim had been read, and what was left then. `claim`: what its death was to bring, until
     that is back. `books`: the deaths that brought less. `still_death_ms`: when a process died last in a shortage for
     which no process grew. `nothing_grows`: so it was at the last ranking.
     """
@@ -87,7 +87,7 @@ class State(NamedTuple):
     still_death_ms: int | None = None
     nothing_grows: bool = False
     found: tuple[Finding, ...] = ()
-    room_bytes: int | None = None
+    chosen: tuple[int, int] | None = None
     claim: Claim | None = None
     books: tuple[Shortfall, ...] = ()
 
@@ -160,7 +160,7 @@ def on_ranking(
         return _no_victim(state, news, now_ms, 0)  # memory is not short yet: whatever else fires must not wait
     first, *others = choice.candidates
     queue = tuple(others[: _LONGEST_QUEUE - 1])
-    state = state._replace(finding=finding, queue=queue, no_victim_said_ms=None, room_bytes=reading.room_bytes)
+    state = state._replace(finding=finding, queue=queue, no_victim_said_ms=None, chosen=(now_ms, reading.room_bytes))
     basis = Basis(seen, choice.relief, choice.needed_bytes, filled_by)
     return state, (Ask(first, finding_for(first, finding, state.spared, now_ms), tuple(others[:3]), basis),)
 
@@ -173,7 +173,7 @@ def on_verdict(state: State, asked: Asked, verdict: Verdict, now_ms: int) -> Ste
     if verdict.reason is Reason.NONE:
         flight = Flight(process.pid, process.start_ticks, asked.signal)
         still_ms = now_ms if state.nothing_grows else state.still_death_ms
-        claim = returning.claim_of(asked.candidate, state.room_bytes, state.trends, now_ms)
+        claim = returning.claim_of(asked.candidate, state.chosen, state.trends)
         flying = _moved(state, Event.FLYING)
         return flying._replace(flight=flight, queue=(), still_death_ms=still_ms, claim=claim), ()
     if asked.candidate.scope is not Scope.PROCESS and reaction in _REFUSES_THE_COMPANY and state.finding is not None:

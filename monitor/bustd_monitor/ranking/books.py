@@ -13,7 +13,7 @@ class Shortfall(NamedTuple):
     """A death that brought `came_back_bytes` instead of `claimed_bytes`. `parent` and `comm` are the victim's.
 
     Until `until_ms` (monotonic) processes of the same kind count by what came back, if they were there when the victim
-    was asked for, at `asked_ms`. One that was started since has nothing in common with it: it may have taken what came
+    was chosen, at `chosen_ms`. One that was started since has nothing in common with it: it may have taken what came
     back.
     """
 
@@ -21,7 +21,7 @@ class Shortfall(NamedTuple):
     comm: bytes
     claimed_bytes: int
     came_back_bytes: int
-    asked_ms: int
+    chosen_ms: int
     until_ms: int
 
 
@@ -35,7 +35,7 @@ def corrected(
 
 def _corrected(process: Process, books: list[Shortfall], started_ms: int) -> Process:
     for one in books:
-        if started_ms > one.asked_ms or not _is_of_the_kind(process, one):
+        if started_ms > one.chosen_ms or not _is_of_the_kind(process, one):
             continue
         if process.held_bytes > one.came_back_bytes:
             gained = min(process.gained_bytes, one.came_back_bytes)

@@ -24,7 +24,7 @@ GONE_MS = 1000
 
 def dead(fate: Fate = Fate.GONE, *, children: int = 0, room: int = GIB) -> State:
     """The state when the victim has exited, a second after the request."""
-    state = State(Stage.ACT, room_bytes=room, readings=2)
+    state = State(Stage.ACT, chosen=(0, room), readings=2)
     asked = Asked(VICTIM._replace(children_bytes=children), Signal.TERM)
     state, _ = states.on_verdict(state, asked, verdict(), 0)
     return states.on_exited(state, Exited(1, fate, 40), GONE_MS)
@@ -45,12 +45,12 @@ def test_what_is_left_counts_from_when_the_victim_had_been_read():
     state = State(Stage.ACT, trends=trends, readings=2)
     state, (ask, *_) = states.on_ranking(state, (VICTIM,), SHORT, 100, SMALL)
     state, _ = states.on_verdict(state, Asked(ask.candidate, Signal.TERM), verdict(), 110)
-    assert state.claim.room_bytes == SHORT.room_bytes
+    assert (state.claim.chosen_ms, state.claim.room_bytes) == (100, SHORT.room_bytes)
 
 
 def test_a_claim_that_is_too_small_to_be_seen_to_come_back_is_not_waited_for():
     small = VICTIM._replace(held_bytes=SHORT.ram // 256 - 1)
-    state, _ = states.on_verdict(State(Stage.ACT, room_bytes=GIB), Asked(small, Signal.TERM), verdict(), 0)
+    state, _ = states.on_verdict(State(Stage.ACT, chosen=(0, GIB)), Asked(small, Signal.TERM), verdict(), 0)
     assert next_kill_ms(states.on_exited(state, Exited(1, Fate.GONE, 40), GONE_MS)) <= 60
     assert returning.shortfall_of(state.claim._replace(until_ms=0), SHORT, GONE_MS) is None
 
@@ -119,7 +119,7 @@ def test_a_kill_that_is_in_flight_again_is_waited_for_from_its_own_end():
 
 
 def booked(back: int, *, lost_per_second: int = 0) -> Shortfall | None:
-    claim = Claim(VICTIM.process, 800 * MIB, 0, GIB, lost_per_second, asked_ms=0, until_ms=2000)
+    claim = Claim(VICTIM.process, 800 * MIB, 0, GIB, lost_per_second, chosen_ms=0, until_ms=2000)
     return returning.shortfall_of(claim, reading(GIB + back), 2000)
 
 
