@@ -156,7 +156,7 @@ def test_a_flood_of_groups_that_are_looked_at_whole_and_refused_costs_no_more(
                     request = request._replace(id=request.id + 1)
             # What else runs on the machine makes each look dearer: one measurement that is not disturbed is enough.
             shares = []
-            while len(shares) < 3 and min(shares, default=1.0) > MOST_CPU:
+            while len(shares) < 6 and min(shares, default=1.0) > MOST_CPU:
                 shares.append(share_during(daemon, request))
             record_property("shares of a core", ", ".join(f"{share:.3%}" for share in shares))
             assert min(shares) <= MOST_CPU
