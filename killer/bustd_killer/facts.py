@@ -33,7 +33,7 @@ class Victim(NamedTuple):
 
     @property
     def held_bytes(self) -> int:
-        """What its death gives back at most: its shared memory counts whole, whoever else maps it."""
+        """What its death gives back at most: its shared memory counts whole, also where others map it."""
         return (self.entry.status.held_bytes or 0) + self.entry.status.shared_bytes
 
 

@@ -151,8 +151,7 @@ class Driver:
             self.lost(self._now_ms() + hold_ms)
             return
         started_ns = self._performer.now_ns()
-        terms = self._terms(self._reading)._replace(books=self.state.books)
-        ranking = self._search.rank(terms, self.state.refused, self._now_ms())
+        ranking = self._search.rank(self._terms(self._reading), self.state.refused, self._now_ms())
         reading, now_ms = self._performer.second_look(), self._now_ms()
         if reading is None:
             self.lost(now_ms + _UNREADABLE_HOLD_MS)
@@ -175,8 +174,8 @@ class Driver:
             self._asked = Asked(ask.candidate, ask.finding.signal)
 
     def _terms(self, reading: Reading) -> Terms:
-        terms = terms_at(reading, self._rules)
-        return terms._replace(needed_bytes=needed_bytes(reading, self.config.conditions.floor))
+        needed = needed_bytes(reading, self.config.conditions.floor)
+        return terms_at(reading, self._rules)._replace(needed_bytes=needed, books=self.state.books)
 
     def _now_ms(self) -> int:
         return self._performer.now_ns() // 1_000_000

@@ -50,7 +50,7 @@ def figures(outcomes: Outcomes) -> list[Figure]:
 
 
 def failed(outcomes: list[Outcome]) -> str:
-    """The numbers of the crises that did not come out well, by kind and swap, for whoever mends that."""
+    """The numbers of the crises that did not come out well, by kind and swap: where to look."""
     bad = [one for one in outcomes if one.innocents or one.is_late]
     groups: dict[str, list[int]] = {}
     for one in bad:

@@ -49,7 +49,7 @@ def _wakeups(kind: str, samples: list[float]) -> Figure:
 
 
 def failed(outcomes: list[HealthyOutcome]) -> str:
-    """Their numbers and their dead, for whoever mends that."""
+    """Their numbers and their dead: where to look."""
     lines = []
     for one in outcomes:
         if one.killed or _is_unsound(one):

@@ -91,7 +91,7 @@ def in_their_turn(candidates: tuple[Candidate, ...], reading: Reading, floor: Fl
     return _moved_up(
         candidates,
         lambda one: _is_the_cause(one, enough),
-        lambda one, _: not (_runs_away(one) or _is_demanded(one)),
+        lambda one, _: not (one.runs_away or _is_demanded(one)),
     )
 
 
@@ -114,11 +114,7 @@ def _moved_up(
 
 
 def _is_the_cause(one: Candidate, enough: int) -> bool:
-    return one.held_bytes >= enough and _runs_away(one) and not any(move.moved_bytes < 0 for move in one.moves)
-
-
-def _runs_away(candidate: Candidate) -> bool:
-    return any(move.cause is Cause.RUNS_AWAY for move in candidate.moves)
+    return one.held_bytes >= enough and one.runs_away and not one.is_held_back
 
 
 def _is_demanded(candidate: Candidate) -> bool:

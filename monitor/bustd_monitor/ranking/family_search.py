@@ -23,7 +23,7 @@ from .matching import avoided_by
 from .order import Candidate, Ranking
 from .settings import Victims
 from .terms import Terms
-from .what_may_die import Cause, protection
+from .what_may_die import protection
 
 TYPE_CHECKING = False
 
@@ -245,7 +245,7 @@ class FamilySearch:
 
 def _one_runs_away(ranking: Ranking) -> bool:
     """Whether a single process does: of several it may be that no death helps."""
-    return sum(move.cause is Cause.RUNS_AWAY for one in ranking.candidates for move in one.moves) == 1
+    return sum(one.runs_away for one in ranking.candidates) == 1
 
 
 def _may_die(process: Process, kin: Kin, terms: Terms, refused: Refused) -> bool:

@@ -58,6 +58,6 @@ def least_that_matters(largest_bytes: int, terms: Terms) -> int:
 
 def is_enough(ranking: Ranking, hidden_bytes: int, terms: Terms) -> bool:
     """Whether a candidate ends the shortage, and is the right one if another process holds `hidden_bytes`."""
-    held = [one.held_bytes for one in ranking.candidates if not any(move.moved_bytes < 0 for move in one.moves)]
+    held = [one.held_bytes for one in ranking.candidates if not one.is_held_back]
     largest = max(held, default=0)
     return largest >= terms.needed_bytes and hidden_bytes < least_that_matters(largest, terms)

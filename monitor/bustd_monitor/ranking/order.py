@@ -45,6 +45,16 @@ class Candidate(NamedTuple):
     children_bytes: int = 0
     family: Family | None = None
 
+    @property
+    def runs_away(self) -> bool:
+        """Whether it has gained more than all others together, by itself."""
+        return any(move.cause is Cause.RUNS_AWAY for move in self.moves)
+
+    @property
+    def is_held_back(self) -> bool:
+        """Whether anything moves it towards the end of the order."""
+        return any(move.moved_bytes < 0 for move in self.moves)
+
     def alone(self) -> Candidate:
         """The same process, without the others that would die with it."""
         service = ending.service_ended_with(self.process, "")

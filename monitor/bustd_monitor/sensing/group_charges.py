@@ -10,12 +10,12 @@ import os
 
 from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.kernel import cgroups
-from bustd_shared.kernel.process import read_file
 from bustd_shared.kernel.procfs import field_bytes, number_after
 
+from .contents import amount, contents
 from .meminfo import parse_unfreeable
 
-_STAT_BYTES, _AMOUNT_BYTES = 16_384, 64
+_STAT_BYTES = 16_384
 
 
 class Charged(NamedTuple):
@@ -38,7 +38,7 @@ class GroupCharges:
 
     def of_machine(self) -> Charged | None:
         """What all groups together are charged with, and who is in none, from /proc/meminfo."""
-        data = _read(f"{self._proc}/meminfo", _STAT_BYTES)
+        data = contents(f"{self._proc}/meminfo", _STAT_BYTES)
         anonymous = field_bytes(data, b"AnonPages:")
         if anonymous is None:
             return None
@@ -49,12 +49,12 @@ class GroupCharges:
 
     def usage(self, path: str) -> int | None:
         """Memory and swap: at least as much as it is `charged`, with page cache and memory of the kernel besides."""
-        current = _amount(f"{self._root}{path}/memory.current")
+        current = amount(f"{self._root}{path}/memory.current")
         return None if current is None else current + self._swapped(path)
 
     def charged(self, path: str) -> Charged | None:
         """Which part of that is held by processes."""
-        data = _read(f"{self._root}{path}/memory.stat", _STAT_BYTES)
+        data = contents(f"{self._root}{path}/memory.stat", _STAT_BYTES)
         anonymous = number_after(data, b"anon ")
         if anonymous is None:
             return None
@@ -77,16 +77,4 @@ class GroupCharges:
             return True
 
     def _swapped(self, path: str) -> int:
-        return (_amount(f"{self._root}{path}/memory.swap.current") or 0) if self._has_swapped else 0
-
-
-def _amount(path: str) -> int | None:
-    text = _read(path, _AMOUNT_BYTES).strip()
-    return int(text) if text.isdigit() else None
-
-
-def _read(path: str, most_bytes: int) -> bytes:
-    try:
-        return read_file(path, most_bytes) or b""
-    except OSError:
-        return b""
+        return (amount(f"{self._root}{path}/memory.swap.current") or 0) if self._has_swapped else 0

@@ -14,6 +14,7 @@ import os
 from bustd_shared.kernel import cgroups
 from bustd_shared.kernel.pressure import MemoryPressure
 
+from .contents import amount, contents
 from .reading import Unlimited
 from .tracked_group import Grown, TrackedGroup
 
@@ -36,8 +37,8 @@ class GroupStalls:
 
     def __init__(self, root: str, proc: str = "/proc") -> None:
         self._root = root
-        self.is_usable = bool(root) and b"memory" in _read(f"{root}/cgroup.controllers").split()
-        self._has_programs_in_the_root = b"0::/\n" in _read(f"{proc}/1/cgroup")
+        self.is_usable = bool(root) and b"memory" in contents(f"{root}/cgroup.controllers").split()
+        self._has_programs_in_the_root = b"0::/\n" in contents(f"{proc}/1/cgroup")
         self._groups: list[TrackedGroup] = []
         self._opened: list[str] = []
         self._some_us = self._full_us = self._limited_anonymous = self._limited_file = 0
@@ -135,7 +136,7 @@ class GroupStalls:
         """The largest of them, if there are too many."""
         room = MOST_GROUPS - len(self._groups)
         if len(paths) > room:
-            paths = sorted(paths, key=_size, reverse=True)[: max(room, 0)]
+            paths = sorted(paths, key=lambda path: amount(f"{path}/memory.current") or 0, reverse=True)[: max(room, 0)]
         self._groups += [TrackedGroup(path, now_ms) for path in paths]
 
     def _forget(self) -> None:
@@ -149,16 +150,3 @@ def _names_below(path: str) -> list[str]:
         return [name for name, _ in zip(cgroups.names_below(path), range(_MOST_LISTED), strict=False)]
     except OSError:  # a lack of descriptors: nothing is known of them this time
         return []
-
-
-def _size(path: str) -> int:
-    data = _read(f"{path}/memory.current").strip()
-    return int(data) if data.isdigit() else 0
-
-
-def _read(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read(4096)
-    except OSError:
-        return b""

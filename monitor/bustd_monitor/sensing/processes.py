@@ -8,6 +8,7 @@ from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.kernel import cgroup_paths, process, procfs
 from bustd_shared.rules.protection import is_system
 
+from .contents import contents
 from .traits import parse_traits
 
 _SMALL_BYTES = 128
@@ -82,20 +83,20 @@ def oom_score(pid: int, proc: str = "/proc") -> int:
     Linux 5.9 also to any process below a thousandth of memory and swap.
     """
     try:
-        return int(_read(f"{proc}/{pid}/oom_score", _SMALL_BYTES))
+        return int(contents(f"{proc}/{pid}/oom_score", _SMALL_BYTES))
     except ValueError:
         return 0
 
 
 def resident_bytes(pid: int, proc: str = "/proc") -> int:
     """Resident memory from /proc/PID/statm, 0 if it is gone."""
-    words = _read(f"{proc}/{pid}/statm", _SMALL_BYTES).split()
+    words = contents(f"{proc}/{pid}/statm", _SMALL_BYTES).split()
     return int(words[1]) * _PAGE_BYTES if len(words) > 1 and words[1].isdigit() else 0
 
 
 def anonymous_bytes(pid: int, proc: str = "/proc") -> int:
     """The part of resident memory that is neither a file's nor shared, 0 if it is gone."""
-    words = _read(f"{proc}/{pid}/statm", _SMALL_BYTES).split()
+    words = contents(f"{proc}/{pid}/statm", _SMALL_BYTES).split()
     if len(words) < 3 or not words[1].isdigit() or not words[2].isdigit():
         return 0
     return max(int(words[1]) - int(words[2]), 0) * _PAGE_BYTES
@@ -182,7 +183,7 @@ def _text_of(command_line: bytes) -> str:
 
 def is_in_group(pid: int, group: str, proc: str = "/proc") -> bool:
     """Whether a process is in this control group or below it; every process is in ""."""
-    return not group or cgroup_paths.in_group(group, _read(f"{proc}/{pid}/cgroup"))
+    return not group or cgroup_paths.in_group(group, contents(f"{proc}/{pid}/cgroup"))
 
 
 def descends_from(pid: int, ancestor: int, proc: str = "/proc") -> bool:
@@ -192,11 +193,3 @@ def descends_from(pid: int, ancestor: int, proc: str = "/proc") -> bool:
         return stat is not None and ancestor in process.ancestors(stat, proc)
     except OSError:
         return False
-
-
-def _read(path: str, most_bytes: int = process.MOST_BYTES) -> bytes:
-    """The file of a process, b"" if it can't be read: the process is gone, or no descriptor is left."""
-    try:
-        return process.read_file(path, most_bytes) or b""
-    except OSError:
-        return b""

@@ -11,8 +11,9 @@ from __future__ import annotations
 from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.kernel import cgroup_memory, cgroups
 
+from .contents import amount, contents
+
 _MOST_GROUPS = 64
-_BYTES = 16_384
 SELDOM_MS, OFTEN_MS = 60_000, 1000
 
 
@@ -61,23 +62,11 @@ class Protected:
             return self.held
         for name in names:
             folder = f"{self._root}/{name}"
-            least = _amount(f"{folder}/memory.min")
-            low = max(_amount(f"{folder}/memory.low"), least)
-            stat = cgroup_memory.parse_stat(_data(f"{folder}/memory.stat")) if low else None
+            least = amount(f"{folder}/memory.min") or 0
+            low = max(amount(f"{folder}/memory.low") or 0, least)
+            stat = cgroup_memory.parse_stat(contents(f"{folder}/memory.stat")) if low else None
             if stat is not None:
-                current, cache = _amount(f"{folder}/memory.current"), stat.cache + stat.slab_reclaimable
+                current, cache = amount(f"{folder}/memory.current") or 0, stat.cache + stat.slab_reclaimable
                 by_min += held_back(least, current, cache)
                 by_low += held_back(low, current, cache)
         return Held(by_min, by_low)
-
-
-def _amount(path: str) -> int:
-    return cgroup_memory.parse_amount(_data(path)) or 0
-
-
-def _data(path: str) -> bytes:
-    try:
-        with open(path, "rb", buffering=0) as file:
-            return file.read(_BYTES) or b""
-    except OSError:
-        return b""

@@ -103,7 +103,7 @@ def test_a_socket_that_another_program_serves_is_left_alone(tmp_path):
 
 @pytest.fixture
 def roots(tmp_path: Path) -> Path:
-    """A directory in which and above which only root writes, but for /tmp, which is sticky."""
+    """A directory that only root can write to, as are all above it except /tmp, which is sticky."""
     made = tmp_path / "above" / "directory"
     made.mkdir(parents=True)
     return made

@@ -49,6 +49,21 @@ class Draft:
         self.values[key] = value
         self.notes.setdefault(key, []).append(note)
 
+    def put_kill_fraction(self, shares: dict[str, float], note: str, what: str) -> None:
+        """Set from where on SIGKILL is sent: one share in percent, the first, where the other daemon has several.
+
+        `note` is formatted with the name of the first, `what` with the name and the share of one that differs.
+        """
+        if not shares:
+            return
+        key = f"{FLOOR}.kill_fraction_percent"
+        first, share = next(iter(shares.items()))
+        if share != KEYS[key].default:
+            self.put(key, share, note.format(first))
+        for name, other in shares.items():
+            if other != share:
+                self.lose(what.format(name, other), f"bustd has one share, {share:g} %, for all")
+
     def add(self, key: str, items: list[str] | list[int], note: str) -> None:
         """Add to a list."""
         self.values[key] = list(dict.fromkeys([*self.values.get(key, []), *items]))

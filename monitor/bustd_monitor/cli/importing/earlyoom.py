@@ -15,7 +15,6 @@ LONG = (
     *("help", "debug"),
 )
 _LISTS = {"--prefer": "victims.prefer.names", "--avoid": "victims.avoid.names", "--ignore": "victims.never.names"}
-_HALF_PERCENT = 50
 _KIB_PER_MIB = 1024
 
 _LOST = {
@@ -101,14 +100,7 @@ def _thresholds(draft: Draft, limits: dict[str, tuple[float, float]]) -> None:
     if "-s" in limits:
         draft.put(f"{FLOOR}.swap_percent", limits["-s"][0], f"-s {limits['-s'][0]:g}")
     shares = {option: round(100 * kill / term, 2) for option, (term, kill) in limits.items()}
-    if not shares:
-        return
-    share = next(iter(shares.values()))
-    if share != _HALF_PERCENT:
-        draft.put(f"{FLOOR}.kill_fraction_percent", share, f"SIGKILL at this share of {next(iter(shares))}")
-    for option, other in shares.items():
-        if other != share:
-            draft.lose(f"the share of {option} for SIGKILL, {other:g} %", f"bustd has one share, {share:g} %, for all")
+    draft.put_kill_fraction(shares, "SIGKILL at this share of {}", "the share of {} for SIGKILL, {:g} %")
 
 
 def _amounts(option: str, value: str) -> tuple[float, float]:

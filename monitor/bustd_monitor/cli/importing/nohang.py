@@ -12,7 +12,6 @@ from .draft import FLOOR, KILLER_PERCENT, NO_LIMIT_MIB, PRESSURE, Draft, NotThat
 
 _RULE = "@BADNESS_ADJ_RE_"
 _SEPARATOR = "///"
-_HALF_PERCENT = 50
 _SOFT, _HARD = "soft_threshold_min_", "hard_threshold_min_"
 _MEMORY, _SWAP = f"{_SOFT}mem", f"{_SOFT}swap"
 
@@ -105,14 +104,7 @@ def _thresholds(draft: Draft, values: dict[str, str]) -> None:
             shares[hard] = round(min(100 * kill[0] / term, 100), 2)
         elif hard in values:
             draft.lose(f"{hard} = {values[hard]}", f"it is in another unit than {key}, or that is 0")
-    if not shares:
-        return
-    share = next(iter(shares.values()))
-    if share != _HALF_PERCENT:
-        draft.put(f"{FLOOR}.kill_fraction_percent", share, f"SIGKILL at this share: {next(iter(shares))}")
-    for key, other in shares.items():
-        if other != share:
-            draft.lose(f"{key}, {other:g} % of the soft one", f"bustd has one share, {share:g} %, for all")
+    draft.put_kill_fraction(shares, "SIGKILL at this share: {}", "{}, {:g} % of the soft one")
 
 
 def _amount(key: str, value: str) -> tuple[float, str]:
