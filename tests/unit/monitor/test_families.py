@@ -57,6 +57,34 @@ def test_a_process_that_came_since_has_gained_everything_but_what_its_parent_hol
     assert hand.gained == gained * MIB
 
 
+@pytest.mark.parametrize(
+    ("held", "is_new", "lost", "gained"),
+    [
+        (40, True, 400, 40),
+        (40, False, None, 10),
+        (40, False, 100, 10),
+        (40, False, 200, 20),
+        (30, False, 400, 20),
+        (15, False, 400, 10),
+        (8, False, 400, 8),
+    ],
+    ids=[
+        "a new one: everything",
+        "where nothing is known",
+        "where what was gained explains what was lost",
+        "its part of what went to swap",
+        "but no more than it holds beyond what is resident",
+        "nothing where all of it is resident",
+        "never more than it holds",
+    ],
+)
+def test_where_memory_went_to_swap_a_process_has_gained_more_than_is_resident(held, is_new, lost, gained):
+    """20 MiB of it are resident, 10 of which it has gained; all processes together have gained 100."""
+    hand = Hand(kin(100), 20 * MIB, 10 * MIB, is_new=is_new)
+    grew = Growth(100 * MIB, None if lost is None else lost * MIB)
+    assert families.gained_by(hand, held * MIB, grew) == gained * MIB
+
+
 # What belongs together
 
 
