@@ -93,7 +93,7 @@ def thrash(ram: float) -> Machine:
 
 
 _MIN = {"": "the killer counts what memory.min holds back as available, and refuses"}
-_ARC = {"": "the cache of ZFS counts as available while programs stall for it"}
+_ARC = {"1 GiB": "the watermarks of a small machine are larger than what ZFS keeps free: only stalls show it"}
 
 CASES = (
     Case("a container at its own limit", own_limit, spares=("database", "container"), most=0, sizes=SIZES),

@@ -40,4 +40,5 @@ class QuickLook:
         available = field_bytes(self._meminfo.read(_FIRST_LINES_BYTES), b"MemAvailable:")
         if available is None:
             return -1
-        return max(available - self._protected.held.by_low, 0) + self._arc.reclaimable_bytes()
+        rest = max(available - self._protected.held.by_low, 0)
+        return rest + self._arc.reclaimable_bytes(rest)

@@ -55,7 +55,8 @@ class Sensor:
         if parse_pressure(self._pressure.read()) is None:  # EOPNOTSUPP: PSI is compiled in and switched off
             why = f"{self._pressure.trouble} (boot with psi=1)" if self._pressure.trouble else ""
             self.pressure_trouble = why or f"{proc}/pressure/memory has no line that begins with `some`"
-        self._arc, self._swaps, self._tmpfs = Arc(proc), Swaps(proc, sys), Tmpfs(proc)
+        self._arc = Arc(meminfo.total, self._watermark_bytes, proc)
+        self._swaps, self._tmpfs = Swaps(proc, sys), Tmpfs(proc)
         self._clock_ns = clock_ns
         hierarchy = cgroups.hierarchy(f"{sys}/fs/cgroup")
         self._group_stalls, self._protected = GroupStalls(hierarchy, proc), Protected(hierarchy)
@@ -98,7 +99,8 @@ class Sensor:
         unlimited = self._unlimited(pressure, may_be_scarce, now_ms)
         is_stalling = may_be_scarce and self._stalls(pressure, unlimited, now_ms)
         available = max(meminfo.available - (held.by_low if is_stalling else held.by_min), 0)
-        available = min(available + self._arc.available_bytes(now_ms, is_stalling=is_stalling), meminfo.total)
+        of_zfs = self._arc.available_bytes(available, now_ms, is_stalling=is_stalling)
+        available = min(available + of_zfs, meminfo.total)
         total = meminfo._replace(available=available).user_space
         return Reading(
             ram=meminfo.total,

@@ -107,9 +107,32 @@ def test_available_memory_has_the_cache_of_zfs_in_it(proc, opened):
 
 def test_where_there_is_no_zfs_nothing_is_added(proc, opened):
     assert opened().read().available == 1000 * KIB
-    arc = Arc(proc.path)
-    assert arc.reclaimable_bytes() == 0
+    arc = Arc(16_000 * KIB, 0, proc.path)
+    assert arc.reclaimable_bytes(1000 * KIB) == 0
     arc.close()
+
+
+@pytest.mark.parametrize(("rest", "counts"), [(0, 0), (100, 1500), (133_333, 1_999_995), (133_334, 2_000_000)])
+def test_no_more_of_the_cache_of_zfs_counts_than_fifteen_times_what_is_available_without_it(proc, rest, counts):
+    proc.write("spl/kstat/zfs/arcstats", ARCSTATS)
+    arc = Arc(128_000, 1000, proc.path)
+    assert arc.reclaimable_bytes(rest) == arc.available_bytes(rest, 0, is_stalling=False) == counts
+    arc.close()
+
+
+def test_where_the_watermarks_are_large_the_rest_says_nothing_of_the_cache_of_zfs(proc):
+    proc.write("spl/kstat/zfs/arcstats", ARCSTATS)
+    arc = Arc(128_000, 1001, proc.path)
+    assert arc.reclaimable_bytes(0) == 2_000_000
+    arc.close()
+
+
+def test_a_quick_look_and_a_reading_agree_on_the_cache_of_zfs(proc, opened):
+    proc.write("spl/kstat/zfs/arcstats", ARCSTATS)
+    proc.write("zoneinfo", b"Node 0, zone   Normal\n  pages free 9\n        high     20\n        protection: (0, 0)\n")
+    proc.meminfo(total_kib=16_000, available_kib=100, anonymous_kib=7000)
+    sensor = opened()
+    assert sensor.read().available == sensor.quick_look.available_bytes() == 16 * 100 * KIB
 
 
 # Refaults

@@ -134,10 +134,10 @@ def test_a_cache_of_zfs_that_does_not_shrink_while_programs_stall_is_not_availab
 ):
     proc = FakeProc(tmp_path)
     proc.write("spl/kstat/zfs/arcstats", arcstats(sizes[0]))
-    arc = Arc(proc.path)
+    arc = Arc(0, 1, proc.path)
     for second, size in enumerate(sizes):
         proc.write("spl/kstat/zfs/arcstats", arcstats(size))
-        found = arc.available_bytes(second * 1000, is_stalling=is_stalling)
+        found = arc.available_bytes(800, second * 1000, is_stalling=is_stalling)
     arc.close()
     assert found == available
 

@@ -67,7 +67,7 @@ def test_what_zfs_would_free_is_available_as_in_a_reading(proc):
 
 def test_free_memory_counts_above_the_watermarks(proc, monkeypatch):
     monkeypatch.setattr(quick_look_module, "read_free_bytes", lambda: 8000 * KIB)
-    held, arc = HeldFile(f"{proc.path}/meminfo", 8192), Arc(proc.path)
+    held, arc = HeldFile(f"{proc.path}/meminfo", 8192), Arc(0, 1, proc.path)
     assert QuickLook(held, arc, Protected(""), 1600 * KIB, sysinfo_is_usable=True).free_bytes() == 6400 * KIB
     held.close()
 
