@@ -114,8 +114,11 @@ def judge_bytes(case: Case) -> Ruling:
     """Check 8: it holds its share of what the request claims, and enough to help.
 
     A request that names members is judged by what they hold together, and so when they are known (aim.take_aim).
+    Root's swapoff may hold nothing: as long as it runs, what was swapped out comes back to memory.
     """
-    return PASSED if case.request.members else holds_enough(case, case.victim.held_bytes)
+    entry = case.victim.entry
+    is_swapoff = entry.stat.comm == b"swapoff" and entry.status.uid == 0
+    return PASSED if case.request.members or is_swapoff else holds_enough(case, case.victim.held_bytes)
 
 
 def holds_enough(case: Case, held: int) -> Ruling:
@@ -141,22 +144,20 @@ def judge_shortage(case: Case) -> Ruling:
 
 def shortage(machine: Machine | None, guard: Guard) -> Ruling:
     """Check 9 at any other moment: when a SIGTERM's grace is over, and for an escalation."""
-    policy = guard.policy
     if machine is None:
         return Ruling(Reason.NOT_SHORT, unreadable(guard))
     available = machine.meminfo.available
     if available is None:
         return Ruling(Reason.NOT_SHORT, "/proc/meminfo has no MemAvailable")
     percent = 100 * available / machine.meminfo.user_space
-    if percent > policy.available_percent:
+    if percent > guard.policy.available_percent:
         return Ruling(Reason.NOT_SHORT, f"{percent:.1f} % available")
     return PASSED
 
 
 def unreadable(guard: Guard) -> str:
     """What to say of a machine or control group whose memory can't be read."""
-    group = guard.policy.group
-    return f"{f'the memory of {group}' if group else '/proc/meminfo'} makes no sense"
+    return f"{f'the memory of {guard.policy.group}' if guard.policy.group else '/proc/meminfo'} makes no sense"
 
 
 class AskedOf(StrEnum):

@@ -23,7 +23,7 @@ from bustd_shared.kernel import cgroups, version, watched_group
 from bustd_shared.rules import killer_toml
 
 from .policy import NO_DESCRIPTOR, Policy
-from .stage1 import identity, landlock, launcher, listening, resources, seccomp
+from .stage1 import identity, landlock, launcher, listening, memory_min, resources, seccomp
 from .stage1.handing_on import LIMITS, TooLong, handed_on
 from .stage1.launcher import MonitorPlan
 
@@ -171,13 +171,17 @@ def _policy(arguments: Arguments, config: killer_toml.KillerConfig, log: Log) ->
     if group:
         log(why)
     rules = killer_toml.protection_of(config)
+    limits = {name: getattr(config, name) for name in LIMITS}
+    agreed_percent = memory_min.agreed_percent(config.available_percent, "" if group else hierarchy)
+    if agreed_percent != config.available_percent:
+        log(f"it kills at {agreed_percent} %, because memory.min holds back memory that counts as available")
     return Policy(
         peer_uid=os.geteuid() if config.peer_uid is None else config.peer_uid,
         units=list(rules.units),
         uids=list(rules.uids),
         names=[*rules.names, *arguments.protect_names],
         shipped_names=list(rules.shipped_names),
-        **{name: getattr(config, name) for name in LIMITS},
+        **limits | {"available_percent": agreed_percent},
         only_descendants_of=arguments.only_descendants_of,
         hierarchy=hierarchy,
         group=group,

@@ -175,7 +175,9 @@ class Driver:
 
     def _terms(self, reading: Reading) -> Terms:
         needed = needed_bytes(reading, self.config.conditions.floor)
-        return terms_at(reading, self._rules)._replace(needed_bytes=needed, books=self.state.books)
+        goes = reading.swap_total - reading.swap_free if self.state.trends.swap_fall is not None else 0
+        terms = terms_at(reading, self._rules)
+        return terms._replace(needed_bytes=needed, books=self.state.books, swap_goes_bytes=goes)
 
     def _now_ms(self) -> int:
         return self._performer.now_ns() // 1_000_000

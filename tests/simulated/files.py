@@ -34,7 +34,7 @@ _GROUPS = "/sys/fs/cgroup"
 Read = Callable[[], bytes]
 
 
-class Entry:
+class RecordedProcess:
     """What os.scandir tells of a name."""
 
     def __init__(self, name: str, *, is_folder: bool) -> None:
@@ -105,26 +105,29 @@ class Files:
         system = cgroup_files.SYSTEM_FILES.get("/".join(parts))
         return None if system is None else lambda: system(self.machine)
 
-    def entries(self, path: str) -> list[Entry]:
+    def entries(self, path: str) -> list[RecordedProcess]:
         """What is in this folder. Raises FileNotFoundError."""
         parts = path.strip("/").split("/")
         if parts == ["proc"]:
-            pids = [Entry(str(pid), is_folder=True) for pid in sorted(self.machine.processes)]
-            return [*pids, *(Entry(name, is_folder=False) for name in proc_files.MACHINE_FILES if "/" not in name)]
+            pids = [RecordedProcess(str(pid), is_folder=True) for pid in sorted(self.machine.processes)]
+            return [
+                *pids,
+                *(RecordedProcess(name, is_folder=False) for name in proc_files.MACHINE_FILES if "/" not in name),
+            ]
         if parts[0] == "proc" and parts[1].isdigit() and int(parts[1]) in self.machine.processes:
             if parts[2:] == ["task"]:
-                return [Entry(parts[1], is_folder=True)]
+                return [RecordedProcess(parts[1], is_folder=True)]
             if not parts[2:]:
                 return [
-                    Entry("task", is_folder=True),
-                    *(Entry(name, is_folder=False) for name in proc_files.PROCESS_FILES),
+                    RecordedProcess("task", is_folder=True),
+                    *(RecordedProcess(name, is_folder=False) for name in proc_files.PROCESS_FILES),
                 ]
         group = self.machine.hierarchy.find(path[len(_GROUPS) :].rstrip("/")) if path.startswith(_GROUPS) else None
         if group is not None:
-            files = [Entry(name, is_folder=False) for name in cgroup_files.files_of(group)]
-            return [*(Entry(name, is_folder=True) for name in group.children), *files]
+            files = [RecordedProcess(name, is_folder=False) for name in cgroup_files.files_of(group)]
+            return [*(RecordedProcess(name, is_folder=True) for name in group.children), *files]
         if path.rstrip("/") == "/sys/devices/system/node":
-            return [Entry("node0", is_folder=True), Entry("online", is_folder=False)]
+            return [RecordedProcess("node0", is_folder=True), RecordedProcess("online", is_folder=False)]
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
 
     def stat(self, path: str) -> SimpleNamespace:
@@ -220,7 +223,7 @@ def shown(machine: Machine, cause: Callable[[int], str] = lambda signal: f"signa
         return isinstance(number, int) and number >= _FIRST_DESCRIPTOR
 
     @contextmanager
-    def scandir(path: str) -> Iterator[Iterator[Entry]]:
+    def scandir(path: str) -> Iterator[Iterator[RecordedProcess]]:
         yield iter(files.entries(path))
 
     def call_sysinfo(_reference: object) -> None:

@@ -12,6 +12,7 @@ from bustd_killer.facts import MachineFiles
 from bustd_killer.flight import Kills
 from bustd_killer.policy import Policy
 from bustd_killer.stage1.handing_on import LIMITS
+from bustd_killer.stage1.memory_min import agreed_percent
 from bustd_protocol import limits
 from bustd_protocol.connection import Connection
 from bustd_protocol.messages import KillerHello, KillRequest, Message, MonitorHello, Ping, Pong
@@ -44,6 +45,7 @@ class Killer:
         protection = killer_toml.protection_of(self._config)
         told = {name: getattr(self._config, name) for name in LIMITS}
         rules = (list(protection.units), list(protection.uids), list(protection.names), list(protection.shipped_names))
+        told["available_percent"] = agreed_percent(told["available_percent"], "/sys/fs/cgroup")
         policy = Policy(0, *rules, **told, hierarchy="/sys/fs/cgroup")
         self.protection = protection
         self._guard = Guard(policy, protection, MachineFiles(), OwnPids(_KILLER_PID, OWN_PARENT, OWN_PID))

@@ -119,6 +119,7 @@ class Lives(State):
             self.deaths.append(Death(self.now_s, process, cause, process.frees))
         if process in self.exiting:
             self.exiting.remove(process)
+        process.at_exit()
         del self.processes[process.pid]
         if process.plan.late_s:
             self.at(self.now_s + process.plan.late_s, lambda: self._let_go(process.space))

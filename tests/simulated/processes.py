@@ -64,6 +64,10 @@ class Plan(NamedTuple):
     does: Callable[[Machine, Process], None] | None = None
 
 
+def _nothing() -> None:
+    pass
+
+
 class Process:
     """A process. `ran_s`: how long its program has run, without stalls. `exits_s`: when the signal it got ends it."""
 
@@ -91,6 +95,7 @@ class Process:
         """What comes back by its exit."""
         self.cause = ""
         self.is_stopped = False
+        self.at_exit: Callable[[], None] = _nothing
         parent = plan.parent
         self.process_group = plan.process_group or (parent.process_group if parent else pid)
         self.session = plan.session or (parent.session if parent else pid)

@@ -47,11 +47,18 @@ def reads_files(per_s: float) -> Does:
 
 
 def swaps_off(after_s: float) -> Does:
-    """swapoff(8): what is swapped out is read back, as fast as the disk reads; no more is swapped out meanwhile."""
+    """swapoff(8): what is swapped out is read back, as fast as the disk reads; no more is swapped out meanwhile.
+
+    If it is killed before all is read back, swap is as it was.
+    """
+    begun: set[int] = set()
 
     def read_back(machine: Machine, process: Process) -> None:
         if process.ran_s < after_s:
             return
+        if process.pid not in begun:
+            begun.add(process.pid)
+            process.at_exit = lambda size=machine.swap_total: setattr(machine, "swap_total", size)  # type: ignore[misc]
         left = machine.disk_per_s * machine.step_s
         machine.swap_total = machine.swap_used  # SwapTotal counts what is still in use (si_swapinfo)
         for block in machine.blocks:

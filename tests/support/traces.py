@@ -11,7 +11,7 @@ from bustd_monitor import config as monitor_config
 from bustd_monitor.sensing.processes import Process
 from bustd_monitor.sensing.reading import Reading
 from bustd_monitor.traces.format import Decoder, Encoder, Frame, Header
-from bustd_monitor.traces.records import Entry
+from bustd_monitor.traces.records import RecordedProcess
 from bustd_monitor.traces.replaying import KillerRules, Replay
 from bustd_shared.kernel.pressure import MemoryPressure
 from bustd_shared.rules import killer_toml
@@ -70,7 +70,7 @@ def trace(
     for at_ms in range(0, int(seconds * 1000) + 1, 100):
         parts.append(encoder.reading(at_ms, reading_at(at_ms)))
         if processes_at is not None and at_ms % 1000 == 0:
-            parts.append(encoder.table(at_ms, [Entry(one, one.held_bytes) for one in processes_at(at_ms)]))
+            parts.append(encoder.table(at_ms, [RecordedProcess(one, one.held_bytes) for one in processes_at(at_ms)]))
     return b"".join(parts)
 
 

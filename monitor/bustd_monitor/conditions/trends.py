@@ -10,11 +10,21 @@ from .filled import Fillers
 from .filling import Filling
 from .stalled_seconds import Stalls
 
+_SWAP_GOES_MS = 10_000
+
+
+class SwapFall(NamedTuple):
+    """Swap became smaller (swapoff(8)): when last, and how large it was before that began."""
+
+    last_ms: int
+    before: int
+
 
 class Trends(NamedTuple):
     """`is_after_death`: since the last death no second of stalls was measured, so that averages speak of before it.
 
-    `swap_total`: as it was read last. `oom_kills`: the same, -1 before the first reading.
+    `swap_total`: as it was read last. `oom_kills`: the same, -1 before the first reading. `swap_fall`: None if swap did
+    not become smaller in the last ten seconds before the last reading.
     """
 
     stalls: Stalls = Stalls()
@@ -23,6 +33,7 @@ class Trends(NamedTuple):
     fillers: Fillers = ()
     swap_total: int = 0
     oom_kills: int = -1
+    swap_fall: SwapFall | None = None
 
 
 def advanced(trends: Trends, reading: Reading, now_ms: int, *, is_short: bool = True) -> Trends:
@@ -33,9 +44,19 @@ def advanced(trends: Trends, reading: Reading, now_ms: int, *, is_short: bool = 
     swap_total = reading.swap_total if tells_swap(reading) else trends.swap_total
     oom_kills = max(trends.oom_kills, reading.oom_kills)
     fillers = filled.advanced(trends.fillers, reading, now_ms)
-    return Trends(
-        stalls, filling.advanced(trends.filling, reading, now_ms), is_after_death, fillers, swap_total, oom_kills
-    )
+    fall = _swap_fall(trends, swap_total, now_ms)
+    fills = filling.advanced(trends.filling, reading, now_ms)
+    return Trends(stalls, fills, is_after_death, fillers, swap_total, oom_kills, fall)
+
+
+def _swap_fall(trends: Trends, swap_total: int, now_ms: int) -> SwapFall | None:
+    """While swapoff(2) reads back, SwapTotal is what is still in use there (si_swapinfo() in mm/swapfile.c)."""
+    fall = trends.swap_fall
+    if fall is not None and now_ms - fall.last_ms > _SWAP_GOES_MS:
+        fall = None
+    if swap_total >= trends.swap_total:
+        return None if swap_total > trends.swap_total else fall
+    return SwapFall(now_ms, trends.swap_total if fall is None else fall.before)
 
 
 def tells_swap(reading: Reading) -> bool:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from ..conditions import trends
 from ..conditions.trends import Trends
 from ..sensing.reading import Reading
 from .actions import KernelKilled, News, SwapWent
 
 
-def happened(before: Trends, reading: Reading) -> tuple[News, ...]:
-    """What has happened since the last reading: swap was switched off, or the kernel has killed."""
+def happened(before: Trends, after: Trends, reading: Reading) -> tuple[News, ...]:
+    """What has happened since the last reading: swap was switched off, or the kernel has killed.
+
+    That swap becomes smaller is said when it begins, and when nothing is left.
+    """
     told: list[News] = []
-    if trends.tells_swap(reading) and reading.swap_total < before.swap_total:
-        told.append(SwapWent(before.swap_total, reading.swap_total))
+    fall, has_fallen = after.swap_fall, after.swap_total < before.swap_total
+    if fall is not None and has_fallen and (fall.before == before.swap_total or not after.swap_total):
+        told.append(SwapWent(fall.before, after.swap_total))
     if 0 <= before.oom_kills < reading.oom_kills:
         told.append(KernelKilled(reading.oom_kills - before.oom_kills))
     return tuple(told)

@@ -105,7 +105,7 @@ def on_reading(state: State, reading: Reading, now_ms: int, conditions: Conditio
 def _looked_at(state: State, reading: Reading, now_ms: int, conditions: Conditions) -> Step:
     advanced = table.advanced(state.trends, reading, now_ms, conditions)
     found = findings(Seen(reading, advanced), conditions)
-    told = happened(state.trends, reading)
+    told = happened(state.trends, advanced, reading)
     if now_ms < state.ahead_hold_until_ms and state.stage is not Stage.SETTLE:
         found = tuple(one if one.filled_ahead is None else one._replace(fires=False) for one in found)
     readings = min(state.readings + 1, READINGS_BEFORE_A_KILL)

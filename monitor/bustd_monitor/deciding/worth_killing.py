@@ -56,12 +56,16 @@ def enough_of_the_cause(reading: Reading, floor: Floor) -> int:
 def worth_asking_for(candidates: tuple[Candidate, ...], reading: Reading, floor: Floor) -> Choice:
     """Leave out the candidates whose death would be in vain; none is moved up, except by `in_their_turn`.
 
+    What takes swap away stays first, whatever it holds.
+
     `relief_percent` of what is needed is noticeable. Where no candidate holds that there are two cases. If all of them
     together hold what is needed, or are so many that more may follow, memory is in many hands: then the first of them
     is right, and after it the next. If not, no process holds the memory, and one innocent after another would die for
     nothing.
     """
     needed = needed_bytes(reading, floor)
+    if candidates and candidates[0].takes_swap_away:
+        return Choice(candidates, Relief.WHOLE, needed)
     noticeable = min(needed, _ALWAYS_NOTICEABLE) * floor.relief_percent // 100
     candidates = in_their_turn(candidates, reading, floor)
     enough = enough_of_the_cause(reading, floor)
@@ -143,6 +147,8 @@ def worth_a_second(choice: Choice, filled_bytes: int) -> Choice:
     Then what fills memory is probably held by no process, and one innocent program after another would die for it.
     Where that is seen, none dies; otherwise only one that holds half of what is missing.
     """
+    if choice.candidates and choice.candidates[0].takes_swap_away:
+        return choice
     if filled_bytes >= choice.needed_bytes // 4:
         return choice._replace(candidates=(), relief=Relief.NONE)
     large = tuple(one for one in choice.candidates if one.held_bytes >= choice.needed_bytes // 2)
@@ -156,4 +162,7 @@ def worth_it_ahead(candidates: tuple[Candidate, ...], filled_ahead: int) -> tupl
     is less than what counts as growth. A tmpfs that fills up belongs to no process: any that died for it would have
     died in vain.
     """
-    return tuple(one for one in candidates if grows(one.process) or one.process.gained_bytes >= max(filled_ahead, 1))
+    least = max(filled_ahead, 1)
+    return tuple(
+        one for one in candidates if one.takes_swap_away or grows(one.process) or one.process.gained_bytes >= least
+    )

@@ -51,6 +51,11 @@ class Candidate(NamedTuple):
         return any(move.cause is Cause.RUNS_AWAY for move in self.moves)
 
     @property
+    def takes_swap_away(self) -> bool:
+        """Whether it is swapoff(8), whose death brings more than what it holds."""
+        return any(move.cause is Cause.TAKES_SWAP_AWAY for move in self.moves)
+
+    @property
     def is_held_back(self) -> bool:
         """Whether anything moves it towards the end of the order."""
         return any(move.moved_bytes < 0 for move in self.moves)

@@ -21,7 +21,7 @@ from bustd_protocol.messages import Scope
 from ..sensing.group_charges import GroupCharges
 from ..sensing.process_table import MOST_NEWCOMERS, ProcessTable
 from ..sensing.processes import Process
-from . import order
+from . import order, swapoff
 from .accounts import Accounts
 from .census import SizeCensus
 from .family_search import FamilySearch, Refused
@@ -94,8 +94,7 @@ class CandidateSearch:
         self._allowance -= self._offer_newcomers(terms, now_ms, is_due)
         is_sampled = self._accounts.note(terms, now_ms)
         if is_sampled:
-            left = self._unsampled
-            self._unsampled = [pid for pid in self._tracked.pids() if pid not in left] + left
+            self._unsampled = [pid for pid in self._tracked.pids() if pid not in self._unsampled] + self._unsampled
         while self._unsampled:
             self._tracked.look_again([self._unsampled.pop()], now_ms)
             if is_due():
@@ -115,6 +114,7 @@ class CandidateSearch:
         fresh = self._catch_up(terms, now_ms)
         ranking = self._by_groups(terms, refused, fresh, now_ms) or self._by_walk(terms, refused, fresh, now_ms)
         ranking = self._families.joined(ranking, terms, refused, now_ms)
+        ranking = swapoff.put_first(ranking, self._table, terms, refused)
         return ranking._replace(spared=ranking.spared + self._tracked.spared())
 
     def _by_groups(self, terms: Terms, refused: Refused, fresh: set[int], now_ms: int) -> Ranking | None:

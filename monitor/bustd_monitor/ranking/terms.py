@@ -18,7 +18,8 @@ class Terms(NamedTuple):
     `needed_bytes`: what must come back for the shortage to be over; 0: it is not known, and no family is looked for.
     `broken`: control groups that hold a protected process, so that none in them dies with the others. `shared_bytes`:
     shared memory that no file of a tmpfs explains, so that the death of a process may free it. `books`: deaths that
-    brought less than was claimed.
+    brought less than was claimed. `swap_goes_bytes`: what swapoff(8) is still to read back, 0 if swap
+    does not go away.
     """
 
     victims: Victims
@@ -32,6 +33,7 @@ class Terms(NamedTuple):
     shared_bytes: int = 0
     books: tuple[Shortfall, ...] = ()
     needed_bytes: int = 0
+    swap_goes_bytes: int = 0
 
 
 class Rules(NamedTuple):

@@ -41,6 +41,7 @@ class Cause(Enum):
 
     RUNS_AWAY = "it has gained more than all others together"
     RUNS_AWAY_WITH_UNIT = "its unit has gained more than all others together, and it grows"
+    TAKES_SWAP_AWAY = "what was swapped out comes back to memory as long as it runs"
     GAINED = "what it has gained recently counts again"
     COPIED = "a forked child has copies of its memory, which stay when it dies"
     OOM_SCORE_ADJ = "its oom_score_adj"
@@ -210,6 +211,10 @@ TABLE = (
         Shield.OMIT, _omitted),
     Ground("limits.minimum_mib", "The death of a process that holds less would not help, and the killer refuses it.",
         Shield.TOO_SMALL, applied_by="ranking.order.rank"),
+    Ground("swapoff(8)",
+        "While swap becomes smaller, root's swapoff dies before all others: as long as it runs, what was swapped out "
+        "comes back to memory. The kernel does the same.",
+        cause=Cause.TAKES_SWAP_AWAY, applied_by="ranking.swapoff.put_first"),
     Ground("victims.growth_percent",
         "Of those that are left the one that holds most dies first. What it gained in the last ten seconds counts "
         "again, and all that it holds counts three times if it gained more than all others together.",

@@ -69,6 +69,7 @@ _LEFT_OUT = {
 _MOVED_BY = {
     Cause.RUNS_AWAY: "runs away",
     Cause.RUNS_AWAY_WITH_UNIT: "runs away with its unit",
+    Cause.TAKES_SWAP_AWAY: "takes swap away",
     Cause.GAINED: "gained recently",
     Cause.COPIED: "copied by a child",
     Cause.PREFERRED: "preferred by ",

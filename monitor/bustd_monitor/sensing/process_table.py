@@ -82,6 +82,13 @@ class ProcessTable:
             self.rewind()
         return pids
 
+    def pids(self) -> list[int]:
+        """Every PID that may be looked at; none where they can't be listed now. It takes long."""
+        try:
+            return [pid for pid in self._listed() if self.may_be_looked_at(pid)]
+        except OSError:
+            return []
+
     def newcomers(self) -> list[int] | None:
         """The PIDs that the kernel assigned since the last call, those of threads and of the dead too; None if unknown.
 

@@ -22,7 +22,7 @@ from bustd_shared.daemon.record import NamedTuple
 
 from ..sensing.reading import Reading
 from .framing import CUT, framed, next_frame
-from .records import Entry, Plain, TraceError, changed, changes, flat, names, restorer
+from .records import Plain, RecordedProcess, TraceError, changed, changes, flat, names, restorer
 
 MAGIC, VERSION = "bustd-trace", 1
 MOST_ENTRIES = 4096
@@ -63,7 +63,7 @@ class Listed(NamedTuple):
     """A process table. `left_out`: PIDs of processes that live but are no longer recorded."""
 
     at_ms: int
-    entries: tuple[Entry, ...]
+    entries: tuple[RecordedProcess, ...]
     left_out: frozenset[int]
 
 
@@ -87,7 +87,7 @@ class Encoder:
     def header(self, header: Header) -> bytes:
         """The first frame."""
         fields, values = [*Header._fields], [*header]
-        return framed([MAGIC, VERSION, fields, values, [*names(Reading)], [*names(Entry)]])
+        return framed([MAGIC, VERSION, fields, values, [*names(Reading)], [*names(RecordedProcess)]])
 
     def reading(self, at_ms: int, reading: Reading) -> bytes:
         """A reading. Raises TraceError for a value that a trace can't hold."""
@@ -96,7 +96,9 @@ class Encoder:
         self._reading = values
         return framed([_READING, self._elapsed(at_ms), pairs])
 
-    def table(self, at_ms: int, entries: list[Entry], left_out: set[int] | frozenset[int] = frozenset()) -> bytes:
+    def table(
+        self, at_ms: int, entries: list[RecordedProcess], left_out: set[int] | frozenset[int] = frozenset()
+    ) -> bytes:
         """A table. A process of the last table that is not in this one is gone, unless its PID is in `left_out`."""
         now = {entry.process.pid: flat(entry) for entry in entries}
         missing = self._entries.keys() - now.keys()
@@ -134,7 +136,7 @@ class Decoder:
         self.header = _header(first[2], first[3])
         self._reading_names, self._entry_names = _texts(first[4]), _texts(first[5])
         self._restored_reading = restorer(Reading, self._reading_names)
-        self._restored_entry = restorer(Entry, self._entry_names)
+        self._restored_entry = restorer(RecordedProcess, self._entry_names)
         if "process.pid" not in self._entry_names:
             raise TraceError("its records have no process.pid")
         self._pid_place = self._entry_names.index("process.pid")
@@ -142,7 +144,7 @@ class Decoder:
         self._at_ms = 0
         self._reading: list[Plain] = [None] * len(self._reading_names)
         self._entries: dict[int, list[Plain]] = {}
-        self._restored: dict[int, Entry] = {}
+        self._restored: dict[int, RecordedProcess] = {}
         self._left_out: frozenset[int] = frozenset()
 
     def frames(self) -> Iterator[Frame]:
@@ -210,7 +212,7 @@ class Decoder:
         self._restored[pid] = entry._replace(process=process._replace(start_ticks=start_ticks))
 
 
-def _shared_at_least(entry: Entry, ram: int) -> int:
+def _shared_at_least(entry: RecordedProcess, ram: int) -> int:
     """What a process of an older trace maps of shared memory, which that does not tell: 0 unless it is a large part.
 
     What is resident and not its own is shared memory or files. No program maps an eighth of RAM of files for long.

@@ -9,7 +9,7 @@ from bustd_shared.kernel.cgroup_paths import is_member
 from ..sensing.kin import Kin
 from ..sensing.processes import NOT_ASKED, CommandLine, Process
 from .format import Header, Listed
-from .records import Entry
+from .records import RecordedProcess
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
@@ -20,7 +20,7 @@ class RecordedTable:
     def __init__(self, header: Header) -> None:
         self._boot_ms = header.boot_ms
         self._at_ms = 0
-        self._entries: dict[int, Entry] = {}
+        self._entries: dict[int, RecordedProcess] = {}
         self._new: list[int] = []
         self._left_of_round: list[int] | None = None
 
@@ -59,6 +59,10 @@ class RecordedTable:
     def rewind(self) -> None:
         """The next walk begins a round."""
         self._left_of_round = None
+
+    def pids(self) -> list[int]:
+        """Every recorded PID."""
+        return list(self._entries)
 
     def newcomers(self) -> list[int] | None:
         """The PIDs of processes that were new in a table since the last call."""

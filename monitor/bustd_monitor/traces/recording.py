@@ -14,7 +14,7 @@ from bustd_shared.daemon.record import NamedTuple
 from ..sensing.processes import SHORT_COMMAND_BYTES, CommandLine, Process
 from ..sensing.reading import Reading
 from .format import Encoder, Header
-from .records import Entry
+from .records import RecordedProcess
 
 NEAR_MS, FAR_MS = 100, 1000
 """Between two readings. Between two tables it is at least FAR_MS."""
@@ -42,7 +42,7 @@ class Table(Protocol):
 class Census(NamedTuple):
     """The recorded processes, and the PIDs of those that live but are too small to be recorded any longer."""
 
-    entries: list[Entry]
+    entries: list[RecordedProcess]
     left_out: frozenset[int]
 
 
@@ -78,7 +78,7 @@ class CensusTaker:
         self._table.read_commands()
         return Census(kept, frozenset(entries.keys() - self._recorded.keys()))
 
-    def _likely(self, scored: list[tuple[int, int]]) -> list[Entry]:
+    def _likely(self, scored: list[tuple[int, int]]) -> list[RecordedProcess]:
         scored.sort(reverse=True)
         if len(scored) > MOST_RANKED:
             # Only of those that may be among them: the size of thousands of equals would cost a file each.
@@ -88,7 +88,7 @@ class CensusTaker:
         entries = (self._entry(pid, score) for score, pid in scored[:MOST_RANKED])
         return [entry for entry in entries if entry is not None]
 
-    def _entry(self, pid: int, score: int) -> Entry | None:
+    def _entry(self, pid: int, score: int) -> RecordedProcess | None:
         process = self._table.read(pid, score)
         if process is None:
             return None
@@ -101,10 +101,10 @@ class CensusTaker:
             if line is not None:
                 text = line.text[:SHORT_COMMAND_BYTES]
                 process = process._replace(command=text, command_trouble=line.trouble)
-        return Entry(process, self._table.resident_bytes(pid))
+        return RecordedProcess(process, self._table.resident_bytes(pid))
 
 
-def _rank(entry: Entry) -> tuple[int, int]:
+def _rank(entry: RecordedProcess) -> tuple[int, int]:
     return entry.process.oom_score, entry.resident_bytes
 
 

@@ -27,7 +27,7 @@ class TraceError(ValueError):
     """The trace can't be understood; the message says why."""
 
 
-class Entry(NamedTuple):
+class RecordedProcess(NamedTuple):
     """One process in a recorded table. `resident_bytes` orders processes of equal oom_score."""
 
     process: Process
@@ -83,7 +83,7 @@ def flat(record: Any) -> list[Plain]:
     return values
 
 
-def restorer(kind: type[Reading] | type[Entry], written: tuple[str, ...]) -> Callable[[list[Plain]], Any]:
+def restorer(kind: type[Reading] | type[RecordedProcess], written: tuple[str, ...]) -> Callable[[list[Plain]], Any]:
     """A function that makes a record from values that were written with these names.
 
     Raises TraceError at once if a field is missing that has no default.

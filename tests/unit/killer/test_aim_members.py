@@ -93,6 +93,14 @@ def test_together_they_must_hold_what_is_claimed_and_the_minimum(world, guard, s
     assert refusal(aimed) == (Reason.SHRUNK, f"holds {15 * 1024} KiB, not {16 * 1024} KiB")
 
 
+@pytest.mark.parametrize("scope", SCOPES)
+def test_a_swapoff_lends_its_members_nothing(world, guard, scope):
+    small(world, held_bytes=5 * MIB)
+    world.processes[4711] = entry(cgroup=SCOPE, comm=b"swapoff", uid=0, held_bytes=0)
+    aimed = take_aim(world.group_request(4712, 4713, scope=scope, claimed_bytes=0), guard())
+    assert refusal(aimed) == (Reason.SHRUNK, f"holds {10 * 1024} KiB, not {16 * 1024} KiB")
+
+
 def test_shared_memory_counts_in_the_sum_no_more_than_there_can_be(world, guard):
     small(world, held_bytes=1 * MIB)
     for pid, one in world.processes.items():

@@ -132,6 +132,15 @@ def test_it_holds_half_of_what_is_claimed_or_has_shrunk(held_bytes, reason):
     assert ruling.reason is reason
 
 
+@pytest.mark.parametrize(
+    ("comm", "uid", "reason"),
+    [(b"swapoff", 0, Reason.NONE), (b"swapoff", 1000, Reason.SHRUNK), (b"swapof", 0, Reason.SHRUNK)],
+)
+def test_roots_swapoff_may_hold_nothing(comm, uid, reason):
+    ruling = checks.judge_bytes(case(entry(held_bytes=80 * 1024, comm=comm, uid=uid)))
+    assert ruling.reason is reason
+
+
 @pytest.mark.parametrize(("held_bytes", "reason"), [(16 * MIB, Reason.NONE), (16 * MIB - 1, Reason.SHRUNK)])
 def test_what_is_understated_must_still_be_worth_a_death(held_bytes, reason):
     ruling = checks.judge_bytes(case(entry(held_bytes=held_bytes), request(claimed_bytes=0)))

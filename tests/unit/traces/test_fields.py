@@ -19,11 +19,11 @@ from bustd_monitor.traces.format import Decoder, Header, Listed, Sensed
 from bustd_monitor.traces.framing import framed, next_frame
 from bustd_monitor.traces.recorded_table import RecordedTable
 from bustd_monitor.traces.recording import CensusTaker, Recorder
-from bustd_monitor.traces.records import NESTED, NOT_RECORDED, Entry, TraceError, flat, names, restorer
+from bustd_monitor.traces.records import NESTED, NOT_RECORDED, RecordedProcess, TraceError, flat, names, restorer
 from tests.support.traces import HEADER, decoded
 
 TRACES = Path(__file__).parents[2] / "data/traces"
-RECORDS = (Reading, Entry, *NESTED.values())
+RECORDS = (Reading, RecordedProcess, *NESTED.values())
 SAMPLES = {"int": 7, "float": 1.5, "str": "x", "bytes": b"x"}
 
 
@@ -241,12 +241,12 @@ def test_what_0_1_0_wrote_is_still_read_under_the_same_name():
     """A field of another name would be passed over in an old trace, and have its default."""
     left_out = {f"process.{name}" for name in NOT_RECORDED}
     assert set(READING_OF_0_1_0) <= {*names(Reading)}
-    assert set(ENTRY_OF_0_1_0) - left_out <= {*names(Entry)}
+    assert set(ENTRY_OF_0_1_0) - left_out <= {*names(RecordedProcess)}
     assert set(HEADER_OF_0_1_0) <= {*Header._fields}
 
 
 def test_a_field_that_0_1_0_did_not_write_has_a_default():
-    for kind, written in ((Reading, READING_OF_0_1_0), (Entry, {*ENTRY_OF_0_1_0} - CAME_WITHIN_0_1_0)):
+    for kind, written in ((Reading, READING_OF_0_1_0), (RecordedProcess, {*ENTRY_OF_0_1_0} - CAME_WITHIN_0_1_0)):
         known = {part for name in written for part in name.split(".")}
         needed = {
             f"{part.__name__}.{field}"
@@ -296,7 +296,7 @@ LATER = [
     *Reading._field_defaults,
     *(f"refaults.{field}" for field in NESTED["refaults"]._field_defaults),
     *(f"process.{field}" for field in Process._field_defaults),
-    *Entry._field_defaults,
+    *RecordedProcess._field_defaults,
 ]
 
 

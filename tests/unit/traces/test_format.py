@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from bustd_monitor.sensing.reading import Reading
 from bustd_monitor.traces import format as trace_format
 from bustd_monitor.traces.format import Decoder, Encoder, Header, Listed, Sensed, Truncated
-from bustd_monitor.traces.records import Entry, TraceError, flat, names
+from bustd_monitor.traces.records import RecordedProcess, TraceError, flat, names
 from tests.support.traces import HEADER, MIB, decoded, process, reading, trace
 
 A, B, C = (process(pid, pid * MIB, b"p%d" % pid) for pid in (1, 2, 3))
 
 
 def entries(*processes):
-    return [Entry(one, one.held_bytes) for one in processes]
+    return [RecordedProcess(one, one.held_bytes) for one in processes]
 
 
 def frame(value):
@@ -26,7 +26,7 @@ def frame(value):
 
 def written(one):
     """A process as a table has it that it is new in."""
-    return flat(Entry(one))
+    return flat(RecordedProcess(one))
 
 
 def first(one):
@@ -36,7 +36,9 @@ def first(one):
 
 def header_frame(**changed):
     values = HEADER._replace(**changed)
-    return frame(["bustd-trace", 1, list(Header._fields), list(values), list(names(Reading)), list(names(Entry))])
+    return frame(
+        ["bustd-trace", 1, list(Header._fields), list(values), list(names(Reading)), list(names(RecordedProcess))]
+    )
 
 
 # --- what was written comes back

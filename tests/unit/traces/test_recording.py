@@ -9,7 +9,7 @@ from bustd_monitor.sensing.process_table import ProcessTable
 from bustd_monitor.sensing.processes import NOT_ASKED, TOO_LONG, CommandLine
 from bustd_monitor.traces.format import Listed, Sensed
 from bustd_monitor.traces.recording import MOST_RANKED, Census, CensusTaker, Recorder, pace_ms
-from bustd_monitor.traces.records import Entry
+from bustd_monitor.traces.records import RecordedProcess
 from bustd_monitor.traces.replaying import Replay
 from bustd_shared.kernel.pressure import MemoryPressure
 from tests.fakes.procfs import FakeProc
@@ -245,4 +245,4 @@ def test_what_was_recorded_can_be_replayed():
 def test_an_entry_tells_the_resident_memory_too(proc, table):
     proc.process(1000, resident_pages=10)
     (entry,) = CensusTaker(table).advance().entries
-    assert entry == Entry(entry.process, 40_960)
+    assert entry == RecordedProcess(entry.process, 40_960)

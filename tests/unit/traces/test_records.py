@@ -5,7 +5,7 @@ import math
 import pytest
 
 from bustd_monitor.sensing.reading import Reading, Refaults
-from bustd_monitor.traces.records import Entry, TraceError, changed, changes, flat, names, restorer
+from bustd_monitor.traces.records import RecordedProcess, TraceError, changed, changes, flat, names, restorer
 from bustd_shared.kernel.pressure import MemoryPressure
 from tests.support.traces import MIB, process, reading
 
@@ -16,7 +16,7 @@ WHOLE = reading(100 * MIB)._replace(refaults=Refaults(1, 2, 3))
 def test_a_record_within_a_record_has_its_name_before_its_fields():
     assert NAMES[:4] == ("ram", "free", "total", "available")
     assert "pressure.some_avg10" in NAMES
-    assert "process.comm" in names(Entry)
+    assert "process.comm" in names(RecordedProcess)
 
 
 @pytest.mark.parametrize("record", [WHOLE, WHOLE._replace(pressure=None, refaults=None, is_whole=False)])
@@ -25,8 +25,8 @@ def test_a_reading_comes_back_as_it_was(record):
 
 
 def test_a_process_comes_back_as_it_was():
-    entry = Entry(process(1, MIB, b"\xff\n", oom_score_adj=-500, unit="ü.service", command="a b"), 4096)
-    assert restorer(Entry, names(Entry))(flat(entry)) == entry
+    entry = RecordedProcess(process(1, MIB, b"\xff\n", oom_score_adj=-500, unit="ü.service", command="a b"), 4096)
+    assert restorer(RecordedProcess, names(RecordedProcess))(flat(entry)) == entry
 
 
 def without(name):
@@ -83,10 +83,10 @@ def test_a_value_that_a_reading_can_not_have_is_an_error_that_names_it(name, val
     [("comm", "text"), ("unit", b"bytes"), ("unit", "x" * 1025), ("oom_score_adj", -1001), ("pid", None)],
 )
 def test_a_value_that_a_process_can_not_have_is_an_error_that_names_it(name, value):
-    values = flat(Entry(process(1, MIB)))
-    values[names(Entry).index(f"process.{name}")] = value
+    values = flat(RecordedProcess(process(1, MIB)))
+    values[names(RecordedProcess).index(f"process.{name}")] = value
     with pytest.raises(TraceError, match=name):
-        restorer(Entry, names(Entry))(values)
+        restorer(RecordedProcess, names(RecordedProcess))(values)
 
 
 def test_what_a_trace_can_not_hold_is_not_written():
@@ -96,8 +96,8 @@ def test_what_a_trace_can_not_hold_is_not_written():
 
 @pytest.mark.parametrize(("written", "kept"), [("x" * 1025, "x" * 1024), ("€" * 400, "€" * 341)])
 def test_a_text_that_is_too_long_is_cut_where_a_character_ends(written, kept):
-    values = flat(Entry(process(1, MIB, cgroup=written)))
-    assert values[names(Entry).index("process.cgroup")] == kept
+    values = flat(RecordedProcess(process(1, MIB, cgroup=written)))
+    assert values[names(RecordedProcess).index("process.cgroup")] == kept
 
 
 def test_only_what_changed_is_told_and_numbers_by_how_much():

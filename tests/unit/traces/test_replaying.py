@@ -6,7 +6,7 @@ from bustd_monitor.config import config_of
 from bustd_monitor.sensing.process_table import ProcessTable
 from bustd_monitor.traces.format import Listed
 from bustd_monitor.traces.recorded_table import RecordedTable
-from bustd_monitor.traces.records import Entry
+from bustd_monitor.traces.records import RecordedProcess
 from bustd_monitor.traces.replaying import Kill, KillerRules, Replay
 from bustd_protocol.messages import Scope, Signal
 from bustd_shared.rules.protection import Protection
@@ -78,9 +78,9 @@ def test_a_victim_who_is_only_no_longer_followed_is_not_gone():
     run = Replay(header, config_of(FLOOR), RULES, lambda at_ms, sentence: said.append(sentence))
     for frame in frames:
         run.feed(frame)
-    run.feed(Listed(9000, (Entry(OLDER),), frozenset({LEAK.pid})))
+    run.feed(Listed(9000, (RecordedProcess(OLDER),), frozenset({LEAK.pid})))
     assert run.in_flight is not None
-    run.feed(Listed(10_000, (Entry(OLDER),), frozenset()))
+    run.feed(Listed(10_000, (RecordedProcess(OLDER),), frozenset()))
     assert run.in_flight is None
 
 

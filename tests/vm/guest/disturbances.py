@@ -10,6 +10,7 @@ import machine
 from daemons import KILLER, MONITOR
 
 _LONG_LINE = b"x" * 16_000 + b"\n"
+_HELD_BACK_MIB = 450
 _FROZEN_FILE = Path("/var/tmp/vm-frozen")
 
 
@@ -89,6 +90,22 @@ def _make_pages():
         path.chmod(0o644)
 
 
+def _hold_back():
+    """What memory.min of the slice protects is never reclaimed. The killer reads it when it starts."""
+    machine.run("systemctl", "set-property", "--runtime", "work.slice", f"MemoryMin={_HELD_BACK_MIB}M")
+    _restart_killer()
+
+
+def _hold_nothing_back():
+    machine.run("systemctl", "set-property", "--runtime", "work.slice", "MemoryMin=0")
+    _restart_killer()
+
+
+def _restart_killer():
+    if daemons.main_pid(KILLER):
+        _restart_pair()
+
+
 PREPARATIONS = {
     "full-disk": (machine.fill_disk, machine.empty_disk),
     "stopped-journal": (_stop_journal, _continue_journal),
@@ -96,6 +113,7 @@ PREPARATIONS = {
     "tmpfs": (_mount_tmpfs, _unmount_tmpfs),
     "frozen": (_freeze, _unmount_frozen),
     "page-file": (_make_pages, lambda: None),
+    "held-back": (_hold_back, _hold_nothing_back),
 }
 """Before anything of the scenario runs, and how each is undone."""
 

@@ -210,6 +210,12 @@ def stuck_locked(options):
     libc.munmap(page, mmap.PAGESIZE)
 
 
+def swap_off(_options):
+    """Be swapoff(8): what was swapped out comes back to memory as long as it runs."""
+    ready()
+    os.execv("/usr/sbin/swapoff", ["swapoff", "/var/vm-swap"])
+
+
 def leave_leader(options):
     """The main thread exits, another one leaks: the process is a zombie with living threads."""
     ready()
@@ -233,6 +239,7 @@ KINDS = {
     "stuck": stuck,
     "stuck-locked": stuck_locked,
     "leave-leader": leave_leader,
+    "swap-off": swap_off,
 }
 
 
