@@ -24,7 +24,7 @@ class Trends(NamedTuple):
     """`is_after_death`: since the last death no second of stalls was measured, so that averages speak of before it.
 
     `swap_total`: as it was read last. `oom_kills`: the same, -1 before the first reading. `swap_fall`: None if swap did
-    not become smaller in the last ten seconds before the last reading.
+    not become smaller in the last ten seconds before the last reading. `full_node`: as in the last reading.
     """
 
     stalls: Stalls = Stalls()
@@ -34,6 +34,7 @@ class Trends(NamedTuple):
     swap_total: int = 0
     oom_kills: int = -1
     swap_fall: SwapFall | None = None
+    full_node: int = -1
 
 
 def advanced(trends: Trends, reading: Reading, now_ms: int, *, is_short: bool = True) -> Trends:
@@ -46,7 +47,7 @@ def advanced(trends: Trends, reading: Reading, now_ms: int, *, is_short: bool = 
     fillers = filled.advanced(trends.fillers, reading, now_ms)
     fall = _swap_fall(trends, swap_total, now_ms)
     fills = filling.advanced(trends.filling, reading, now_ms)
-    return Trends(stalls, fills, is_after_death, fillers, swap_total, oom_kills, fall)
+    return Trends(stalls, fills, is_after_death, fillers, swap_total, oom_kills, fall, reading.full_node)
 
 
 def _swap_fall(trends: Trends, swap_total: int, now_ms: int) -> SwapFall | None:

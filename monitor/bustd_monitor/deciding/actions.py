@@ -92,6 +92,13 @@ class KernelKilled(NamedTuple):
     killed: int
 
 
+class NodeIsFull(NamedTuple):
+    """This NUMA node has become full, while so many bytes are available on the whole machine."""
+
+    node: int
+    available: int
+
+
 class NothingGrows(NamedTuple):
     """Memory fills up, and no process that is worth killing grows."""
 
@@ -110,7 +117,7 @@ class CannotKill(NamedTuple):
     reason: Reason
 
 
-News = ShortageIsOver | NoVictim | SwapWent | KernelKilled | NothingGrows | LessCameBack | CannotKill
+News = ShortageIsOver | NoVictim | SwapWent | KernelKilled | NodeIsFull | NothingGrows | LessCameBack | CannotKill
 """What there is to say beside a choice."""
 
 Action = Rank | Ask | Escalate | News

@@ -50,12 +50,13 @@ NO_SHORTAGE = Kind("no shortage any more", "fb62874d561c42109b4309482a9997e3", I
 NO_VICTIM = Kind("nobody to kill", "d319d2c50311404488f9f46b995e8de8", WARNING)
 KERNEL_KILLED = Kind("the kernel was first", "1e4e4e38f6ad4dbd863eb7a0fc8b4d18", WARNING)
 SWAP_WENT = Kind("swap went", "049df90611224f3bbb55a87aad490763", NOTICE)
+NODE_IS_FULL = Kind("a node is full", "0a5e00651dde412e8e2a50005bb3ee93", NOTICE)
 UNJUDGED = Kind("spared by a rule", "208ed25eb317444e84744d1c60f6cf9e", NOTICE)
 VERBOSE = Kind("verbose", "80100398de6d479b8d33b71921b9d314", DEBUG)
 
 KINDS = (
     *(STARTED, READ_AGAIN, STOPPING, READY, NOT_PROTECTED, WARNED, NOTED, DECIDED, ANSWERED, ENDED, LIVES, CAME_BACK),
-    *(NO_SHORTAGE, NO_VICTIM, KERNEL_KILLED, SWAP_WENT, UNJUDGED, VERBOSE),
+    *(NO_SHORTAGE, NO_VICTIM, KERNEL_KILLED, SWAP_WENT, NODE_IS_FULL, UNJUDGED, VERBOSE),
 )
 
 
@@ -180,6 +181,7 @@ _TABLE: dict[type, Callable[[Any], Told]] = {
     actions.NothingGrows: lambda it: Told(NO_VICTIM, sentences.news(it)),
     actions.SwapWent: lambda it: Told(SWAP_WENT, sentences.news(it)),
     actions.KernelKilled: lambda it: Told(KERNEL_KILLED, sentences.news(it), (("KILLED", it.killed),)),
+    actions.NodeIsFull: lambda it: Told(NODE_IS_FULL, sentences.news(it), (("NODE", it.node),)),
     actions.LessCameBack: _less_came_back,
     actions.CannotKill: lambda it: Told(NOT_PROTECTED, sentences.news(it), (("REASON", it.reason.name.lower()),)),
 }

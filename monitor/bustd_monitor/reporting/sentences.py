@@ -19,6 +19,7 @@ from ..deciding.actions import (
     KernelKilled,
     LessCameBack,
     News,
+    NodeIsFull,
     NothingGrows,
     NoVictim,
     SwapWent,
@@ -142,6 +143,8 @@ def news(said: News) -> str:
         return unheld.swap_went(said.before, said.now)
     if isinstance(said, KernelKilled):
         return unheld.kernel_killed(said.killed)
+    if isinstance(said, NodeIsFull):
+        return unheld.node_is_full(said.node, said.available)
     if isinstance(said, NothingGrows):
         return "memory fills up, and no process worth killing grows: what takes it is no program (a tmpfs, perhaps)"
     if isinstance(said, LessCameBack):

@@ -31,3 +31,11 @@ def kernel_killed(count: int) -> str:
         f"THE KERNEL HAS KILLED {what} for want of memory before bustd did, or at the own limit of a control group "
         "(oom_kill of /proc/vmstat); its log says which (journalctl -k)"
     )
+
+
+def node_is_full(node: int, available: int) -> str:
+    """A NUMA node has no memory left, and the machine has."""
+    return (
+        f"NUMA node {node} is full, and {size(available)} are available on the whole machine: the kernel may kill what "
+        "is bound to that node (cpuset.mems, numactl). bustd judges all nodes together: let it use others too"
+    )

@@ -57,7 +57,7 @@ class Reading(NamedTuple):
     `kernel` is memory of the kernel that can't be reclaimed, 0 where it was not read, `page_tables` are of programs.
 
     `oom_kills`: how many processes the kernel has killed since boot for want of memory, of the machine or of a control
-    group; read once a second at most.
+    group. `full_node`: the number of a NUMA node that is full, -1 if none is. Both are read once a second at most.
 
     `unlimited` None: that was not read, and `pressure` is the pressure of all programs.
 
@@ -82,6 +82,7 @@ class Reading(NamedTuple):
     page_tables: int = 0
     oom_kills: int = 0
     tmpfs: int = 0
+    full_node: int = -1
 
     @property
     def room_bytes(self) -> int:

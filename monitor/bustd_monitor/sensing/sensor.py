@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.kernel import cgroups, procfs
 from bustd_shared.kernel.pressure import MemoryPressure, parse_pressure
 
@@ -12,6 +13,7 @@ from .arc import Arc
 from .group_stalls import GroupStalls
 from .held_file import HeldFile
 from .meminfo import parse_swappable, parse_unfreeable
+from .nodes import Nodes
 from .protected import OFTEN_MS, SELDOM_MS, Protected
 from .quick_look import QuickLook
 from .reading import Reading, Refaults, Unlimited, lower_bound
@@ -32,6 +34,13 @@ _STALLS_JUDGED_MS, _STALLS_US_PER_MS = 1000, 100
 
 class Unreadable(Exception):
     """This machine does not show what bustd must know; the message is a sentence that says why."""
+
+
+class SeldomRead(NamedTuple):
+    """Fields of a reading that are read once a second at most, and once a minute while memory is plentiful."""
+
+    oom_kills: int = 0
+    full_node: int = -1
 
 
 class Sensor:
@@ -68,7 +77,8 @@ class Sensor:
         )
         self._proc, self._watermarks_read_ms = proc, clock_ns() // 1_000_000
         self._stalled_us = -1
-        self._oom_kills, self._oom_kills_read_ms = 0, -SELDOM_MS
+        self._nodes = Nodes(sys)
+        self._seldom_read, self._seldom_read_ms = SeldomRead(), -SELDOM_MS
         self._last_refaults: Refaults | None = None
 
     def read(self, enough_free_percent: float = 100) -> Reading | None:
@@ -84,7 +94,7 @@ class Sensor:
             available = quick.free - self._watermark_bytes
             if available * 100 > quick.total * enough_free_percent:
                 bound = lower_bound(quick.total, quick.free, available, quick.swap_total)
-                return bound._replace(oom_kills=self._read_oom_kills(now_ms, SELDOM_MS))
+                return bound._replace(**self._read_seldom(now_ms, SELDOM_MS)._asdict())
         data = self._meminfo.read()
         meminfo = procfs.parse_meminfo(data)
         if meminfo is None or meminfo.available is None:
@@ -117,14 +127,14 @@ class Sensor:
             page_tables=unfreeable.page_tables,
             refaults=self._refaults(pressure, may_be_scarce),
             unlimited=unlimited,
-            oom_kills=self._read_oom_kills(now_ms, OFTEN_MS),
             tmpfs=min(self._tmpfs.held_bytes(), unfreeable.shared),
+            **self._read_seldom(now_ms, OFTEN_MS)._asdict(),
         )
 
     def close(self) -> None:
         """Close the files."""
         self._group_stalls.end()
-        for held in (self._meminfo, self._pressure, self._arc, self._swaps, self._vmstat, self._tmpfs):
+        for held in (self._meminfo, self._pressure, self._arc, self._swaps, self._vmstat, self._tmpfs, self._nodes):
             held.close()
 
     def _swap_usable(self, meminfo: procfs.Meminfo, data: bytes) -> int:
@@ -142,11 +152,11 @@ class Sensor:
                 if self.quick_look is not None:
                     self.quick_look.watermark_bytes = self._watermark_bytes
 
-    def _read_oom_kills(self, now_ms: int, every_ms: int) -> int:
-        if now_ms - self._oom_kills_read_ms >= every_ms:
-            self._oom_kills_read_ms = now_ms
-            self._oom_kills = parse_oom_kills(self._vmstat.read())
-        return self._oom_kills
+    def _read_seldom(self, now_ms: int, every_ms: int) -> SeldomRead:
+        if now_ms - self._seldom_read_ms >= every_ms:
+            self._seldom_read_ms = now_ms
+            self._seldom_read = SeldomRead(parse_oom_kills(self._vmstat.read()), self._nodes.full())
+        return self._seldom_read
 
     def _stalls(self, pressure: MemoryPressure | None, unlimited: Unlimited | None, now_ms: int) -> bool:
         """Whether programs at no limit of their own stalled in the last second or two."""

@@ -52,6 +52,7 @@ ALL: tuple[Event, ...] = (
     actions.NoVictim(reading(), None),
     actions.SwapWent(2 * GIB, GIB),
     actions.KernelKilled(2),
+    actions.NodeIsFull(1, GIB),
     actions.NothingGrows(),
     actions.LessCameBack(process(101, comm=HOSTILE), GIB, MIB),
     actions.CannotKill(Reason.PROTECTED),
