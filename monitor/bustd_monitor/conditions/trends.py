@@ -55,8 +55,10 @@ def _swap_fall(trends: Trends, swap_total: int, now_ms: int) -> SwapFall | None:
     fall = trends.swap_fall
     if fall is not None and now_ms - fall.last_ms > _SWAP_GOES_MS:
         fall = None
+    if fall is not None and swap_total >= fall.before:
+        return None  # it is there again
     if swap_total >= trends.swap_total:
-        return None if swap_total > trends.swap_total else fall
+        return fall
     return SwapFall(now_ms, trends.swap_total if fall is None else fall.before)
 
 

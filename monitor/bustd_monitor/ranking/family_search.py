@@ -244,8 +244,12 @@ class FamilySearch:
 
 
 def _one_runs_away(ranking: Ranking) -> bool:
-    """Whether a single process does: of several it may be that no death helps."""
-    return sum(one.runs_away for one in ranking.candidates) == 1
+    """Whether a single process was seen to: of several it may be that no death helps.
+
+    Of a newcomer all that it holds counts as gained, and many small ones may have come with it.
+    """
+    running = [one.process for one in ranking.candidates if one.runs_away]
+    return len(running) == 1 and running[0].gained_bytes < running[0].held_bytes
 
 
 def _may_die(process: Process, kin: Kin, terms: Terms, refused: Refused) -> bool:

@@ -15,6 +15,8 @@ from .contents import amount, contents
 
 _MOST_GROUPS = 64
 SELDOM_MS, OFTEN_MS = 60_000, 1000
+_NEAR_MS = 10_000
+"""A protection may be new, and little is available."""
 
 
 class Held(NamedTuple):
@@ -35,7 +37,8 @@ def held_back(protection: int, current: int, cache: int) -> int:
 class Protected:
     """Reads the groups directly below `root`: no group below them has more protection than its top-level group.
 
-    They are read once a minute, and once a second while little is available and any of them has a protection.
+    They are read once a minute; while little is available every ten seconds, and once a second where any of them has a
+    protection.
     """
 
     def __init__(self, root: str) -> None:
@@ -48,7 +51,7 @@ class Protected:
         """What is held back. `now_ms` is monotonic; `is_near`: little is available."""
         if not self._root:
             return NOTHING
-        period_ms = OFTEN_MS if is_near and self.held != NOTHING else SELDOM_MS
+        period_ms = SELDOM_MS if not is_near else _NEAR_MS if self.held == NOTHING else OFTEN_MS
         if self._due_ms is None or not 0 <= now_ms - self._due_ms < period_ms:
             self._due_ms = now_ms
             self.held = self._read()

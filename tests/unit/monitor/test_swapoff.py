@@ -92,6 +92,8 @@ def test_that_swap_goes_away_is_said_when_it_begins_and_when_nothing_is_left():
         ((8, 5), SwapFall(1000, 8 * GIB)),
         ((8, 5, 4), SwapFall(2000, 8 * GIB)),
         ((8, 5, 8), None),
+        ((8, 5, 6), SwapFall(1000, 8 * GIB)),
+        ((8, 5, 8, 6), SwapFall(3000, 8 * GIB)),
         ((8, *[5] * 11), SwapFall(1000, 8 * GIB)),
         ((8, *[5] * 12), None),
     ],

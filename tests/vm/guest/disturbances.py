@@ -92,6 +92,7 @@ def _make_pages():
 
 def _hold_back():
     """What memory.min of the slice protects is never reclaimed. The killer reads it when it starts."""
+    machine.run("systemctl", "start", "work.slice")
     machine.run("systemctl", "set-property", "--runtime", "work.slice", f"MemoryMin={_HELD_BACK_MIB}M")
     _restart_killer()
 
