@@ -13,7 +13,7 @@ from . import growth
 
 _OLDEST_MS = 120_000
 """What was seen longer ago says nothing about who takes memory now."""
-_YOUNGEST_MS = 900
+_YOUNGEST_MS = 400
 """In less time nothing can be seen to grow."""
 
 

@@ -12,6 +12,11 @@ from . import growth
 from .order import Candidate
 from .terms import Terms
 
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 FEWEST = 3
 """Fewer processes are no family: they die one by one."""
 _INIT = 1
@@ -88,13 +93,15 @@ def hand_of(kin: Kin, size: int, before: dict[int, int] | None, age_ms: int, par
     return Hand(kin, size, size - copied, not copied, copied)
 
 
-def without_copies(hands: list[Hand], lost: int) -> list[Hand] | None:
+def without_copies(hands: list[Hand], lost: int, is_each_once: Callable[[], bool]) -> list[Hand] | None:
     """The same where no child is a copy of its parent, None where they may be.
 
     A copy costs nothing. So where all that was gained beside the copies is less than half of what was lost, they are
-    none: the children grow as their parent does.
+    none: the children grow as their parent does. So it is where each page is seen to be in one process alone.
     """
-    if sum(hand.gained for hand in hands) * 2 >= lost or not any(hand.copied for hand in hands):
+    if not any(hand.copied for hand in hands):
+        return None
+    if sum(hand.gained for hand in hands) * 2 >= lost and not is_each_once():
         return None
     return [Hand(hand.kin, hand.size, hand.size, is_new=True) if hand.copied else hand for hand in hands]
 

@@ -39,6 +39,8 @@ _MATTERS = 2**20
 _MOST_LOOKED_AT, _MOST_OF_ALL = 1024, 512
 """Of those that have gained, and where nothing was seen to gain or everything may matter."""
 _MOST_POOLS, _MOST_PARENTS = 3, 16
+_COUNTED_PART = 16
+"""The kernel counts the pages of a process within a few dozen for each processor (proc_pid_statm(5))."""
 _REMEMBERED_MS = 60_000
 _MOST_REMEMBERED = 16
 _COMMANDS_WAIT_MS = 50
@@ -105,7 +107,8 @@ class FamilySearch:
         if not may_hold_most and lost is not None and max(lost, terms.filled_bytes) <= terms.minimum_bytes:
             return None  # nothing runs away where hardly anything was lost
         hands = self._hands(before, is_all=may_hold_most or before is None)
-        apart = families.without_copies(hands, max(lost or 0, terms.filled_bytes))
+        is_each_once = (lambda: False) if before is not None else (lambda: self._is_each_page_once(terms))
+        apart = families.without_copies(hands, max(lost or 0, terms.filled_bytes), is_each_once)
         hands = apart or hands
         grew = Growth(sum(hand.gained for hand in hands), lost)
         look = _Look(terms, refused, now_ms, grew, has_copies=apart is None)
@@ -125,6 +128,11 @@ class FamilySearch:
                     if families.holds_most(those, singles, terms):
                         found.append(_Found(those, pool, Why.HOLDS_MOST))
         return max(found, key=lambda one: one.weight, default=None)
+
+    def _is_each_page_once(self, terms: Terms) -> bool:
+        """Whether all processes together hold no more anonymous memory than the machine has. All are looked at."""
+        together = sum([self._table.anonymous_bytes(pid) for pid in self._table.pids()])
+        return 0 < together * _COUNTED_PART <= terms.anonymous_bytes * (_COUNTED_PART + 1)
 
     def _hands(self, before: Count | None, *, is_all: bool) -> list[Hand]:
         """The processes of which a family may consist: what has gained, or everything."""

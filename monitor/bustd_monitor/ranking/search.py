@@ -16,23 +16,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bustd_protocol.messages import Scope
-
 from ..sensing.group_charges import GroupCharges
 from ..sensing.process_table import MOST_NEWCOMERS, ProcessTable
-from ..sensing.processes import Process
 from . import order, swapoff
 from .accounts import Accounts
 from .census import SizeCensus
 from .family_search import FamilySearch, Refused
 from .group_look import GroupLook, is_enough
-from .matching import matched_by
 from .order import Ranking
 from .round_start import Room, RoundStart
-from .settings import NOTHING
 from .terms import Terms
-from .together import may_die_together
 from .tracked import NOWHERE, Place, Tracked, asks_for_commands, most_tracked
+from .whole_groups import WholeGroups
 
 _FRESH = 4
 """This many at the top of a ranking were read for this ranking, also where their place had not changed."""
@@ -45,8 +40,6 @@ _INTERRUPTED_MS = 10_000
 _STALE_MS = 300_000
 _REST_MS, _MOVES = 10_000, 64
 """The next round begins this long after the last one began, or when a 64th of memory and swap was lost since then."""
-_VERIFIED = 4
-"""For this many at the top of a ranking every process of the control group is checked: any may be protected."""
 _COMMANDS_WAIT_MS = 50
 
 
@@ -58,7 +51,8 @@ class CandidateSearch:
         self._tracked = Tracked(table)
         self._look = GroupLook(groups, table, self._tracked)
         self._census = SizeCensus()
-        self._families = FamilySearch(table, self._census, self._may_not_die)
+        self._wholes = WholeGroups(table)
+        self._families = FamilySearch(table, self._census, self._wholes.may_not_die)
         self._watched_ms, self._looked_ms = -_INTERRUPTED_MS - 1, -_STALE_MS - 1
         self._accounts = Accounts()
         self._allowance = 0
@@ -89,8 +83,9 @@ class CandidateSearch:
         self._room.note(terms.room_bytes, terms.total_bytes)
         allowance = self._allowance + elapsed_ms * _COST_PER_SECOND // 1000
         self._allowance = max(min(allowance, _COST_PER_SECOND), -_COST_PER_SECOND)
-        if elapsed_ms > _INTERRUPTED_MS:
+        if elapsed_ms > _INTERRUPTED_MS:  # the sooner a round is made, the sooner growth in many small hands is seen
             self._round = None
+            self._walk_on(terms, now_ms, is_due)
         self._allowance -= self._offer_newcomers(terms, now_ms, is_due)
         is_sampled = self._accounts.note(terms, now_ms)
         if is_sampled:
@@ -99,11 +94,7 @@ class CandidateSearch:
             self._tracked.look_again([self._unsampled.pop()], now_ms)
             if is_due():
                 break
-        while self._owes_a_round() or (self._allowance > 0 and not self._may_rest(terms, now_ms)):
-            cost = self._walk(terms, now_ms)
-            self._allowance -= cost
-            if not cost or is_due():
-                break
+        self._walk_on(terms, now_ms, is_due)
         if is_sampled:
             self._tracked.read_commands()
 
@@ -174,31 +165,12 @@ class CandidateSearch:
             ]
             ranking = order.rank(self._accounts.settled(known, terms, now_ms, self._table.age_ms), terms)
             stale = [one.process.pid for one in ranking.candidates[:_FRESH] if one.process.pid not in fresh]
-            broken = self._broken(ranking, terms, verified)
+            broken = self._wholes.broken(ranking, terms, verified)
             if not stale and not broken:
                 return ranking
             terms = terms._replace(broken=terms.broken | broken)
             self._tracked.look_again(stale, now_ms)
             fresh.update(stale)
-
-    def _broken(self, ranking: Ranking, terms: Terms, verified: set[str]) -> frozenset[str]:
-        """The control groups at the top of a ranking that the killer would refuse to kill whole."""
-        firsts = {one.process.whole: one.process for one in ranking.candidates[:_VERIFIED] if one.scope is Scope.CGROUP}
-        wholes = firsts.keys() - verified
-        verified |= wholes
-        return frozenset(whole for whole in wholes if self._may_not_die(whole, firsts[whole], terms))
-
-    def _may_not_die(self, whole: str, first: Process, terms: Terms) -> bool:
-        """Whether a control group has a protected process, or an avoided one where the first to die is not avoided.
-
-        Command lines are not read for this: a process that [victims.only] may match by its own keeps the others alive.
-        """
-        pids = self._table.members(whole)
-        members = [member for pid in pids if (member := self._table.read(pid, 0)) is not None]
-        only = terms.victims.only
-        if not may_die_together(first, members, terms):
-            return True
-        return only != NOTHING and not all(matched_by(only, member) for member in members)
 
     def _may_rest(self, terms: Terms, now_ms: int) -> bool:
         """Whether no round need begin yet, because hardly any memory was lost since the last.
@@ -240,6 +212,14 @@ class CandidateSearch:
             if is_due():
                 break
         return cost
+
+    def _walk_on(self, terms: Terms, now_ms: int, is_due: Callable[[], bool]) -> None:
+        """Walk as far as the allowance goes, or further where a decision has looked at control groups alone."""
+        while self._owes_a_round() or (self._allowance > 0 and not self._may_rest(terms, now_ms)):
+            cost = self._walk(terms, now_ms)
+            self._allowance -= cost
+            if not cost or is_due():
+                break
 
     def _walk(self, terms: Terms, now_ms: int) -> int:
         """Walk one piece of a round; returns the cost, 0 at the end of the round."""

@@ -19,7 +19,7 @@ class Terms(NamedTuple):
     `broken`: control groups that hold a protected process, so that none in them dies with the others. `shared_bytes`:
     shared memory that no file of a tmpfs explains, so that the death of a process may free it. `books`: deaths that
     brought less than was claimed. `swap_goes_bytes`: what swapoff(8) is still to read back, 0 if swap
-    does not go away.
+    does not go away. `anonymous_bytes`: anonymous memory of the machine, each page once; 0: not known.
     """
 
     victims: Victims
@@ -34,6 +34,7 @@ class Terms(NamedTuple):
     books: tuple[Shortfall, ...] = ()
     needed_bytes: int = 0
     swap_goes_bytes: int = 0
+    anonymous_bytes: int = 0
 
 
 class Rules(NamedTuple):
@@ -55,4 +56,5 @@ def terms_at(reading: Reading, rules: Rules) -> Terms:
         total_bytes=reading.ram + reading.swap_total,
         room_bytes=reading.room_bytes,
         shared_bytes=reading.shared_by_processes,
+        anonymous_bytes=reading.total - reading.available if reading.is_whole else 0,
     )
