@@ -88,6 +88,14 @@ def judge_identity(case: Case) -> Ruling:
     return PASSED if found == asked else Ruling(Reason.START_TIME, f"started at {found}, not {asked}")
 
 
+def is_swapoff(entry: ProcEntry) -> bool:
+    """Whether it is root's swapoff(8): as long as it runs, what was swapped out comes back to memory.
+
+    That of util-linux 2.41 gives itself an oom_score_adj of -1000. The kernel kills it first all the same.
+    """
+    return entry.stat.comm == b"swapoff" and entry.status.uid == 0
+
+
 def differences(entry: ProcEntry, request: KillRequest) -> int:
     """What the request says differently: DIFFERS_UID, DIFFERS_COMM or both. A process can change either at any time."""
     differs = DIFFERS_UID if entry.status.uid != request.uid else 0
@@ -101,10 +109,9 @@ def judge_protection(case: Case) -> Ruling:
         return Ruling(Reason.OUTSIDE, f"not a descendant of {policy.only_descendants_of}")
     if not in_group(policy.group, entry.membership or b""):
         return Ruling(Reason.OUTSIDE, f"not in the control group {policy.group}")
-    if entry.oom_score_adj <= OOM_SCORE_ADJ_MIN:
+    if entry.oom_score_adj <= OOM_SCORE_ADJ_MIN and not is_swapoff(entry):
         return Ruling(Reason.ADJ)
-    held_bytes = case.victim.held_bytes
-    is_trusted = is_trusted_with_a_name(is_system=is_system(entry.status.uids), held_bytes=held_bytes)
+    is_trusted = is_trusted_with_a_name(is_system=is_system(entry.status.uids), held_bytes=case.victim.held_bytes)
     who = entry.unit, entry.status.uid, entry.stat.comm
     rule = protected_by(case.guard.protection, *who, is_trusted=is_trusted)
     return Ruling(Reason.PROTECTED, rule) if rule else PASSED
@@ -114,11 +121,11 @@ def judge_bytes(case: Case) -> Ruling:
     """Check 8: it holds its share of what the request claims, and enough to help.
 
     A request that names members is judged by what they hold together, and so when they are known (aim.take_aim).
-    Root's swapoff may hold nothing: as long as it runs, what was swapped out comes back to memory.
+    Root's swapoff may hold nothing.
     """
-    entry = case.victim.entry
-    is_swapoff = entry.stat.comm == b"swapoff" and entry.status.uid == 0
-    return PASSED if case.request.members or is_swapoff else holds_enough(case, case.victim.held_bytes)
+    return (
+        PASSED if case.request.members or is_swapoff(case.victim.entry) else holds_enough(case, case.victim.held_bytes)
+    )
 
 
 def holds_enough(case: Case, held: int) -> Ruling:
@@ -149,10 +156,8 @@ def shortage(machine: Machine | None, guard: Guard) -> Ruling:
     available = machine.meminfo.available
     if available is None:
         return Ruling(Reason.NOT_SHORT, "/proc/meminfo has no MemAvailable")
-    percent = 100 * available / machine.meminfo.user_space
-    if percent > guard.policy.available_percent:
-        return Ruling(Reason.NOT_SHORT, f"{percent:.1f} % available")
-    return PASSED
+    percent, most = 100 * available / machine.meminfo.user_space, guard.policy.available_percent
+    return PASSED if percent <= most else Ruling(Reason.NOT_SHORT, f"{percent:.1f} % available")
 
 
 def unreadable(guard: Guard) -> str:

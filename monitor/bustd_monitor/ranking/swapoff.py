@@ -37,6 +37,7 @@ def _found(table: ProcessTable, terms: Terms, refused: frozenset[tuple[int, int]
         if kin is None or kin.comm != COMM or (pid, kin.start_ticks) in refused:
             continue
         process = table.read(pid, table.score(pid))
-        if process is not None and process.uid == 0 and protection(process, terms) is None:
+        # That of util-linux 2.41 gives itself an oom_score_adj of -1000; neither the kernel nor the killer mind that.
+        if process is not None and process.uid == 0 and protection(process._replace(oom_score_adj=0), terms) is None:
             return process
     return None

@@ -141,6 +141,19 @@ def test_roots_swapoff_may_hold_nothing(comm, uid, reason):
     assert ruling.reason is reason
 
 
+@pytest.mark.parametrize(
+    ("comm", "uid", "reason"),
+    [(b"swapoff", 0, Reason.NONE), (b"swapoff", 1000, Reason.ADJ), (b"swapof", 0, Reason.ADJ)],
+)
+def test_roots_swapoff_does_not_spare_itself(comm, uid, reason):
+    assert checks.judge_protection(case(entry(adj=-1000, comm=comm, uid=uid))).reason is reason
+
+
+def test_a_rule_of_roots_spares_swapoff():
+    ruling = checks.judge_protection(case(entry(comm=b"swapoff", uid=0), protection=Protection(names=(b"swapoff",))))
+    assert ruling.reason is Reason.PROTECTED
+
+
 @pytest.mark.parametrize(("held_bytes", "reason"), [(16 * MIB, Reason.NONE), (16 * MIB - 1, Reason.SHRUNK)])
 def test_what_is_understated_must_still_be_worth_a_death(held_bytes, reason):
     ruling = checks.judge_bytes(case(entry(held_bytes=held_bytes), request(claimed_bytes=0)))

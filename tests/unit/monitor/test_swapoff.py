@@ -45,10 +45,16 @@ def test_roots_swapoff_comes_first_with_what_it_is_still_to_read_back(proc):
     assert found.is_killed_at_once
 
 
-@pytest.mark.parametrize("of", [{"uid": 1000}, {"uid": 0, "comm": b"swapof"}, {"uid": 0, "oom_score_adj": -1000}])
+@pytest.mark.parametrize("of", [{"uid": 1000}, {"uid": 0, "comm": b"swapof"}])
 def test_no_other_process_is_taken_for_it(proc, of):
     proc.process(500, of.pop("comm", b"swapoff"), anonymous_kib=80, **of)
     assert first(proc) == DATABASE
+
+
+def test_its_own_oom_score_adj_does_not_spare_it_and_a_rule_of_roots_does(proc):
+    proc.process(500, b"swapoff", anonymous_kib=80, uid=0, oom_score_adj=-1000)
+    assert first(proc).process.pid == 500
+    assert first(proc, GOES._replace(advice=Protection(names=(b"swapoff",)))) == DATABASE
 
 
 def test_it_is_looked_for_only_while_swap_goes_away_and_not_where_the_killer_refused_it(proc):

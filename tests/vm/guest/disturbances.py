@@ -94,6 +94,9 @@ def _hold_back():
     """What memory.min of the slice protects is never reclaimed. The killer reads it when it starts."""
     machine.run("systemctl", "start", "work.slice")
     machine.run("systemctl", "set-property", "--runtime", "work.slice", f"MemoryMin={_HELD_BACK_MIB}M")
+    held_back = Path("/sys/fs/cgroup/work.slice/memory.min").read_text()
+    if int(held_back) != _HELD_BACK_MIB << 20:
+        raise RuntimeError(f"memory.min of work.slice is {held_back}")
     _restart_killer()
 
 
