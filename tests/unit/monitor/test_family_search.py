@@ -165,6 +165,33 @@ def test_where_nothing_else_explains_what_was_lost_they_have_copied_nothing(scen
     assert dying(scene.rank()[0]) == [*HERD]
 
 
+@pytest.mark.parametrize(("mib", "is_each_once"), [(0, False), (599, False), (620, True)])
+def test_before_anything_was_seen_no_page_is_a_copy_where_the_machine_has_as_many_as_all_processes_hold(
+    scene, mib, is_each_once
+):
+    """Thirty of 12 MiB, their parent of 12 MiB and the older one of 265 MiB: 637 MiB if each page is there once."""
+    scene.holds(OLDER, 265, b"older", parent=1, group=OLDER)
+    scene.holds(PARENT, 12, b"leak", parent=1)
+    scene.herd(12, age_s=3)
+    first = scene.rank(TERMS._replace(anonymous_bytes=mib * MIB))[0]
+    assert dying(first) == [*HERD] if is_each_once else first.process.pid == OLDER, first
+
+
+def test_a_newcomer_that_holds_much_does_not_hide_a_family_that_came_with_it(scene):
+    scene.holds(OLDER, 265, b"older", parent=1, group=OLDER, age_s=4)
+    scene.herd(12, age_s=3)
+    assert dying(scene.rank()[0]) == [*HERD]
+
+
+def test_after_a_calm_the_first_watch_makes_a_round_so_that_growth_is_seen_half_a_second_later(scene):
+    scene.herd(6, age_s=60)
+    scene.watch(lost=0)
+    scene.herd(12, age_s=60)
+    scene.room -= 180 * MIB
+    scene.now_ms += 500
+    assert dying(scene.rank()[0]) == [*HERD]
+
+
 def test_what_has_grown_like_its_parent_is_no_copy(scene):
     scene.holds(PARENT, 12, b"leak", parent=1)
     grown(scene)
