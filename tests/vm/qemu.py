@@ -32,6 +32,8 @@ _GUEST = Path(__file__).parent / "guest"
 _ATTACKER = Path(__file__).parents[1] / "hostile" / "captured_killer.py"
 _KERNEL_OPTIONS = "root=/dev/vda rw console=ttyS0 loglevel=5 panic=-1 systemd.show_status=0 norandmaps"
 _BOOT_S = 240
+BOOT = "boot"
+"""The first step: until the guest's runner says what it does."""
 _CONSOLE_LINES = 60
 
 
@@ -54,7 +56,7 @@ class Machine:
 
     def reports(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """(step, report) of each step. The guest says how long a step may take. Raises Hung."""
-        step, deadline, buffer = "boot", time.monotonic() + _BOOT_S, b""
+        step, deadline, buffer = BOOT, time.monotonic() + _BOOT_S, b""
         with selectors.DefaultSelector() as selector:
             selector.register(self._port, selectors.EVENT_READ)
             while True:

@@ -40,6 +40,8 @@ class Machines:
         yield self
 
     def reports(self):
+        if "boot" in self._now:
+            raise Hung("boot", "the machine ended (status 0)", self._now["boot"])
         for name in [*self.jobs[-1], *(name for name in self._now if name.startswith("promise"))]:
             if self._now[name] == HANGS:
                 raise Hung(name, "it took too long", "the console")
@@ -58,6 +60,22 @@ def test_all_scenarios_of_a_kind_share_a_machine(monkeypatch, tmp_path):
     machines = Machines(monkeypatch, tmp_path, {"one": GOOD, "two": FAILED, "three": GOOD})
     assert machines.performed(*SCENARIOS) == [("one", "pass"), ("two", "FAIL"), ("three", "pass")]
     assert machines.jobs == [["one", "two", "three"]]
+
+
+PANIC = {"boot": "Oops: int3\nKernel panic - not syncing: Fatal exception in interrupt"}
+
+
+def test_a_kernel_that_fails_before_anything_of_ours_has_run_is_booted_again_twice_at_most(monkeypatch, tmp_path):
+    machines = Machines(monkeypatch, tmp_path, PANIC, PANIC, {"one": GOOD})
+    assert machines.performed(SCENARIOS[0]) == [("one", "pass")]
+    machines = Machines(monkeypatch, tmp_path / "again", PANIC, PANIC, PANIC)
+    (tmp_path / "again").mkdir()
+    assert machines.performed(SCENARIOS[0]) == [("boot", "FAIL"), ("one", "FAIL")]
+
+
+def test_a_machine_that_ends_before_it_began_without_a_panic_has_failed(monkeypatch, tmp_path):
+    machines = Machines(monkeypatch, tmp_path, {"boot": "systemd: no"}, {"one": GOOD})
+    assert machines.performed(SCENARIOS[0]) == [("boot", "FAIL"), ("one", "FAIL")]
 
 
 @pytest.mark.parametrize(
