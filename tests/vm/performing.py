@@ -58,8 +58,8 @@ def _has_panicked_at_boot(hung: Hung) -> bool:
 
 
 def perform_once(plan: Plan, made: Image, outcome: Outcome, *, is_last: bool) -> Plan:
-    """After a machine that hung in a scenario, another one goes on with those that are left; and so twice after one whose
-    kernel failed before it began.
+    """After a machine that hung in a scenario, another one goes on with those that are left. So it does, twice at most,
+    after one whose kernel failed before it began.
 
     The plan with what is to be performed once more; nothing in it if this is the last time.
     """
