@@ -99,8 +99,8 @@ def test_who_imports_whom(path):
 FLOORS = {
     "bustd_shared": ("daemon", "kernel", "rules"),
     "bustd_monitor": (
-        *("amounts", "sensing", "ranking", "conditions", "config", "deciding", "reporting", "event_log"),
-        *("arguments", "batch", "reclaimer", "deadlines", "client", "inherited", "sleeper", "calm"),
+        *("amounts", "sensing", "ranking", "conditions", "config", "deciding", "reporting", "readers"),
+        *("event_log", "arguments", "batch", "reclaimer", "deadlines", "client", "inherited", "sleeper", "calm"),
         *("driver", "dialogue", "loop", "start"),
         *("traces", "cli", "__main__"),
     ),

@@ -36,11 +36,14 @@ EX_USAGE, EX_UNAVAILABLE, EX_SOFTWARE, EX_OSERR, EX_CONFIG = 64, 69, 70, 71, 78
 DEFAULT_CONFIG = "/etc/bustd/killer.toml"
 _USAGE = """usage: python3 -I bustd_killer [--config PATH] [--socket PATH] [--only-descendants-of PID]
            [--cgroup PATH] [--protect-name GLOB]... [--syslog]
-           [--monitor UID:GID [--psi NAME:FD]... [--pid-file FD] -- MONITOR-PROGRAM ARGUMENT...]"""
+           [--monitor UID:GID [--psi NAME:FD]... [--events PATH] [--pid-file FD] -- MONITOR-PROGRAM ARGUMENT...]"""
 
 
 class Arguments(NamedTuple):
-    """The command line. `plan` None: serve a listening socket. `pid_file`: a descriptor whose lock is to be kept."""
+    """The command line. `plan` None: serve a listening socket. `pid_file`: a descriptor whose lock is to be kept.
+
+    `events`: where readers of the monitor's events are to connect, "" for nowhere.
+    """
 
     config: str | None = None
     socket_path: str = ""
@@ -50,6 +53,7 @@ class Arguments(NamedTuple):
     plan: MonitorPlan | None = None
     cgroup: str = ""
     pid_file: int = NO_DESCRIPTOR
+    events: str = ""
 
 
 def _group(text: str) -> str:
@@ -81,6 +85,7 @@ OPTIONS = {
     "--syslog": Option("syslog"),
     "--monitor": Option("monitor", _identity),
     "--psi": Option("psi", _descriptor, repeats=True),
+    "--events": Option("events", str),
     "--pid-file": Option("pid_file", lambda text: command_line.whole_number(text, 3)),
 }
 
@@ -89,8 +94,8 @@ def parse_arguments(words: list[str]) -> Arguments:
     """Read the command line. Raises UsageError."""
     values, rest = command_line.read(words, OPTIONS)
     identity, psi, program = values.pop("monitor", None), values.pop("psi", ()), tuple(rest[1:])
-    if (identity is not None) != bool(program) or (psi and identity is None):
-        raise UsageError("--monitor, --psi and the monitor's program after -- go together")
+    if (identity is not None) != bool(program) or ((psi or "events" in values) and identity is None):
+        raise UsageError("--monitor, --psi, --events and the monitor's program after -- go together")
     if identity is None:
         return Arguments(**values)
     uid, gid = identity
@@ -117,7 +122,7 @@ def main() -> int:
         resources.shield_from_the_kernel(log)
         policy = policy._replace(lock_denied=resources.raise_limits(), log_safe_bytes=log.safe_bytes)
         policy = policy._replace(log_link=log.link.fileno() if log.link else NO_DESCRIPTOR, log_form=log.form)
-        policy = _with_peer(policy, arguments)
+        policy = _with_peer(policy, arguments, log)
         policy = policy._replace(subject=resources.start_subject())
         descriptor = handed_on(policy)
         _confine(policy, log)
@@ -189,11 +194,11 @@ def _policy(arguments: Arguments, config: killer_toml.KillerConfig, log: Log) ->
     )
 
 
-def _with_peer(policy: Policy, arguments: Arguments) -> Policy:
+def _with_peer(policy: Policy, arguments: Arguments, log: Log) -> Policy:
     """With the socket to serve, or with the monitor of the pair, which is started here."""
     plan = arguments.plan
     if plan is not None:
-        monitor = launcher.spawn_monitor(plan)
+        monitor = launcher.spawn_monitor(_with_readers(plan, arguments.events, log))
         policy = policy._replace(link=monitor.link.detach(), monitor_log=monitor.log.detach(), monitor=monitor.pid)
         return policy._replace(peer_uid=plan.uid if plan.uid >= 0 else os.geteuid())
     if arguments.socket_path:
@@ -202,6 +207,18 @@ def _with_peer(policy: Policy, arguments: Arguments) -> Policy:
     if watchdog >= 0:
         os.set_blocking(watchdog, False)
     return policy._replace(listener=listening.from_systemd().detach(), watchdog=watchdog)
+
+
+def _with_readers(plan: MonitorPlan, path: str, log: Log) -> MonitorPlan:
+    """With a socket for readers of its events. Where there can be none, the pair protects the machine all the same."""
+    if not path:
+        return plan
+    try:
+        listener = listening.for_readers(path)
+    except listening.SocketError as error:
+        log(f"no socket for readers of events: {error}")
+        return plan
+    return plan._replace(passed=(*plan.passed, ("events", listener.detach())))
 
 
 def _confine(policy: Policy, log: Log) -> None:

@@ -8,7 +8,9 @@ _FIRST_FD = 3
 
 
 def inherited_descriptors() -> dict[str, int]:
-    """Descriptors by name: `killer` is a connection, `psi-some` and `psi-full` are PSI files. Empty if none are ours.
+    """Descriptors by name; empty if none are ours.
+
+    `killer` is a connection, `psi-some` and `psi-full` are PSI files, `events` is a socket that listens for readers.
 
     The environment is left as it is: a monitor that re-executes itself finds them again.
     """

@@ -19,6 +19,7 @@ from .deciding.states import firing_now
 from .dialogue import KillerDialogue
 from .ranking.search import CandidateSearch
 from .ranking.terms import Rules
+from .readers import Readers
 from .reclaimer import Reclaimer
 from .reporting import connection
 from .reporting.service_manager import ServiceManager, standing
@@ -51,6 +52,7 @@ class Loop:
         tell: Callable[[Event], None],
         clock_ns: Callable[[], int],
         reload: Callable[[], MonitorConfig | None],
+        readers: Readers | None = None,
         only_uid: int = -1,
     ) -> None:
         self._sensor = sensor
@@ -59,6 +61,7 @@ class Loop:
         self._tell = tell
         self._clock_ns = clock_ns
         self._reload = reload
+        self._readers = readers or Readers(None)
         self._sleeper = Sleeper(triggers, tell)
         self._calm = Calm(sensor.quick_look)
         self._feed_due_ms: int | None = None
@@ -109,8 +112,8 @@ class Loop:
         due_ms = self._tick(now_ms)
         now_ms = self._clock_ms()  # ranking takes its time
         self._tell_service_manager(now_ms, has_read=due_ms is not None)
+        self._sleeper.listen(self._client.fileno(), self._readers.fileno(now_ms))
         self._begin_calm(now_ms, has_read=due_ms is not None)
-        self._sleeper.listen(self._client.fileno())
         return self._woken() if self._sleeper.sleep(self._sleep_ms(now_ms, due_ms)) else None
 
     def _woken(self) -> int | None:
@@ -123,6 +126,8 @@ class Loop:
             self._driver.configure(self._reload() or self._driver.config)
         if self._sleeper.killer_speaks:
             self._dialogue.hear()
+        if self._sleeper.reader_knocks:
+            self._readers.welcome(self._clock_ms())
         return None
 
     def _tick(self, now_ms: int) -> int | None:
@@ -155,7 +160,7 @@ class Loop:
             self._calm.end()
             return
         ping_due_ms = client.ping_due_ms(driver.config.killer.ping_seconds * 1000)
-        due_ms = _earliest(now_ms + LONGEST_MS, self._dialogue.due_ms(), ping_due_ms)
+        due_ms = _earliest(now_ms + LONGEST_MS, self._dialogue.due_ms(), ping_due_ms, self._readers.due_ms())
         self._calm.begin(self._ram, driver.state.found, driver.config, due_ms)
 
     def _fed(self, now_ms: int, wait_ms: int) -> int:
@@ -183,7 +188,8 @@ class Loop:
     def _sleep_ms(self, now_ms: int, due_ms: int | None) -> int:
         """Until the next reading, or until something else is due."""
         reading_ms = now_ms + _UNREADABLE_SLEEP_MS if due_ms is None else due_ms
-        wait_ms = max(_earliest(reading_ms, self._dialogue.due_ms(), self._service_manager.due_ms()) - now_ms, 0)
+        others_ms = self._dialogue.due_ms(), self._service_manager.due_ms(), self._readers.due_ms()
+        wait_ms = max(_earliest(reading_ms, *others_ms) - now_ms, 0)
         if self._driver.config.verbose:
             self._tell(Sleeping(wait_ms))
         return wait_ms

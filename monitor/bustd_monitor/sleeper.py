@@ -1,4 +1,4 @@
-"""The monitor's sleep, and what ends it before its time: a signal, a PSI trigger, a word of the killer."""
+"""The monitor's sleep, and what ends it early: a signal, a PSI trigger, a word of the killer, a new reader."""
 
 from __future__ import annotations
 
@@ -26,23 +26,30 @@ class Sleeper:
         self._poll.register(self._pipe[0], select.POLLIN)
         for descriptor in self._triggers:
             self._poll.register(descriptor, select.POLLPRI)
-        self._killer = -1
-        self.killer_speaks = False
-        """Whether the killer has something to say, or is gone: so the last sleep has found."""
+        self._killer = self._readers = -1
+        self.killer_speaks = self.reader_knocks = False
+        """Whether the killer has something to say, or is gone; whether a reader wants in: so the last sleep found."""
 
     @property
     def has_triggers(self) -> bool:
         """Whether the kernel ends a sleep when programs stall."""
         return bool(self._triggers)
 
-    def listen(self, killer: int) -> None:
-        """The descriptor of the connection to the killer, -1 for none. It holds for each sleep from now on."""
-        if killer != self._killer:
-            if self._killer >= 0:
-                self._poll.unregister(self._killer)
-            if killer >= 0:
-                self._poll.register(killer, select.POLLIN)
-            self._killer = killer
+    def listen(self, killer: int, readers: int = -1) -> None:
+        """The descriptors of the connection to the killer and of the socket for readers, -1 for none.
+
+        They hold for each sleep from now on.
+        """
+        self._killer = self._instead_of(self._killer, killer)
+        self._readers = self._instead_of(self._readers, readers)
+
+    def _instead_of(self, before: int, now: int) -> int:
+        if now != before:
+            if before >= 0:
+                self._poll.unregister(before)
+            if now >= 0:
+                self._poll.register(now, select.POLLIN)
+        return now
 
     def sleep(self, wait_ms: int) -> bool:
         """Sleep for this time, or until something ends it. Whether something did.
@@ -51,7 +58,7 @@ class Sleeper:
         """
         events = self._poll.poll(wait_ms)
         if not events:
-            self.killer_speaks = False
+            self.killer_speaks = self.reader_knocks = False
             return False
         ready = dict(events)
         for broken in [fd for fd in self._triggers if ready.get(fd, 0) & select.POLLERR]:
@@ -60,7 +67,7 @@ class Sleeper:
             self._poll.unregister(broken)
         if self._pipe[0] in ready:
             os.read(self._pipe[0], 64)
-        self.killer_speaks = self._killer in ready
+        self.killer_speaks, self.reader_knocks = self._killer in ready, self._readers in ready
         return True
 
     def received(self, *numbers: int) -> bool:

@@ -29,6 +29,7 @@ from .event_log import JOURNAL_SOCKET, EventLog
 from .inherited import inherited_descriptors
 from .loop import Loop
 from .ranking.search import CandidateSearch
+from .readers import Readers
 from .reclaimer import Reclaimer
 from .reporting.sentences import DRY_RUN, watching_apart
 from .reporting.service_manager import ServiceManager
@@ -52,10 +53,12 @@ def main() -> int:
         sys.stderr.write(f"bustd-monitor: {error}\n")
         return EX_USAGE
     log = Log("bustd-monitor", journal_stream=os.environ.get("JOURNAL_STREAM", ""))
-    tell = EventLog(log, JOURNAL_SOCKET if log.form == JOURNAL else "")
+    passed = inherited_descriptors()
+    readers = Readers(Socket(fileno=passed["events"]) if "events" in passed else None)
+    tell = EventLog(log, JOURNAL_SOCKET if log.form == JOURNAL else "", readers)
     _name_process()
     try:
-        return _run(arguments, tell)
+        return _run(arguments, tell, readers)
     except ConfigError as error:
         for problem in error.problems:
             tell(NotProtected(problem))
@@ -65,7 +68,7 @@ def main() -> int:
         return EX_UNAVAILABLE
     except Exception as error:
         tell(NotProtected(f"a bug, please report it: {type(error).__name__}: {error} at {where(error)}"))
-        if "killer" in inherited_descriptors():
+        if "killer" in passed:
             time.sleep(_RESTART_DELAY_S)
             os.execv(sys.executable, sys.orig_argv)
         return EX_SOFTWARE
@@ -92,7 +95,7 @@ def _rules(arguments: Arguments) -> killer_toml.KillerConfig:
     return killer_toml.load(path, required=arguments.killer_config is not None)
 
 
-def _run(arguments: Arguments, tell: EventLog) -> int:
+def _run(arguments: Arguments, tell: EventLog, readers: Readers) -> int:
     """Start in the one order that works: everything is read, opened and said, then memory is locked, then the loop."""
     settings, rules = _configuration(arguments), _rules(arguments)
     advice = killer_toml.protection_of(rules)
@@ -153,6 +156,7 @@ def _run(arguments: Arguments, tell: EventLog) -> int:
         tell=tell,
         clock_ns=time.monotonic_ns,
         reload=reload,
+        readers=readers,
         only_uid=arguments.only_uid,
     )
     gc.collect()

@@ -180,7 +180,7 @@ def test_a_socket_path_that_another_killer_serves_is_an_error(crew, place):
         second = {"pid": "unset", "options": ["--socket", f"{place}/killer.sock"]}
         with activated(crew, place, [], **second) as killer:
             assert killer.ends() == 78
-        assert f"{place}/killer.sock is served by another killer" in killer.log()
+        assert f"{place}/killer.sock is served by another bustd" in killer.log()
         with pair.lone_monitor(crew, place, policy=pair.NEVER) as monitor:
             monitor.await_line(f"connected to the killer {first.pid}")
 

@@ -68,11 +68,11 @@ class SimulatedSleep:
         self._machine, self._killer = machine, killer
         self._some, self._full = Trigger(0.1), Trigger(0.05)
         self._is_triggered = False
-        self.killer_speaks = False
+        self.killer_speaks = self.reader_knocks = False
         self.has_triggers = True
         self.count = 0
 
-    def listen(self, _descriptor: int) -> None:
+    def listen(self, _killer: int, _readers: int) -> None:
         pass
 
     def received(self, *_numbers: int) -> bool:

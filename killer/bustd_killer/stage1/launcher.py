@@ -17,15 +17,15 @@ _FIRST_FD = 3
 
 
 class MonitorPlan(NamedTuple):
-    """How to start the monitor: `command` is Python's arguments, `psi` has name and descriptor of each open PSI file.
+    """How to start the monitor: `command` is Python's arguments, `uid` -1 is the killer's own.
 
-    `uid` -1: the killer's own.
+    `passed`: beside the connection, the name and descriptor of what is opened for it: PSI files, a socket for readers.
     """
 
     uid: int
     gid: int
     command: tuple[str, ...]
-    psi: tuple[tuple[str, int], ...]
+    passed: tuple[tuple[str, int], ...]
 
 
 class Spawned(NamedTuple):
@@ -54,7 +54,7 @@ def spawn_monitor(plan: MonitorPlan) -> Spawned:
             os._exit(71)
     its_link.close()
     its_log.close()
-    for _, descriptor in plan.psi:
+    for _, descriptor in plan.passed:
         os.close(descriptor)
     return Spawned(pid, link, log)
 
@@ -63,7 +63,7 @@ def _become_monitor(plan: MonitorPlan, link: int, log: int) -> None:
     """In the child: leave root's session, pass the descriptors, then groups, gid, uid and execve, in that order."""
     # A captured monitor must not hold root's terminal (/dev/tty, TIOCSTI), nor the file that root's log is.
     os.setsid()
-    passed = [("killer", link), *plan.psi]
+    passed = [("killer", link), *plan.passed]
     # Move them to high numbers first, so that no dup2 below overwrites a descriptor that is still to be moved.
     high = [os.dup2(descriptor, 64 + index, inheritable=False) for index, (_, descriptor) in enumerate(passed)]
     os.dup2(log, 2)

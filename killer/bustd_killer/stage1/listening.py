@@ -1,4 +1,4 @@
-"""Where the killer's listening socket comes from: systemd passes it, or the killer binds it to a path."""
+"""Where listening sockets come from: systemd passes the killer's, or it is bound to a path, as that for readers is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import stat
 from bustd_shared.daemon.packets import AF_UNIX, SO_ACCEPTCONN, SO_TYPE, SOCK_SEQPACKET, SOL_SOCKET, Socket
 
 _FIRST_FD = 3
-_BACKLOG = 4
+_BACKLOG, _BACKLOG_OF_READERS = 4, 16
 
 
 class SocketError(Exception):
@@ -57,8 +57,8 @@ def from_systemd() -> Socket:
     return listener
 
 
-def at_path(path: str, owner_uid: int) -> Socket:
-    """A new socket at `path`, mode 0600, owned by the monitor's uid. It replaces one that no process serves.
+def at_path(path: str, owner_uid: int, *, mode: int = 0o600, backlog: int = _BACKLOG) -> Socket:
+    """A new socket at `path`, owned by the monitor's uid and for it alone. It replaces one that no process serves.
 
     Raises SocketError, also where a process serves it, and as root where another user could put something in its place.
     """
@@ -66,12 +66,12 @@ def at_path(path: str, owner_uid: int) -> Socket:
         path = _where_only_root_writes(path)
     _clear_stale(path)
     listener = Socket(AF_UNIX, SOCK_SEQPACKET)
-    mask = os.umask(0o177)
+    mask = os.umask(0o777 & ~mode)
     try:
         listener.bind(path)
         if os.geteuid() == 0:
             os.chown(path, owner_uid, -1, follow_symlinks=False)
-        listener.listen(_BACKLOG)
+        listener.listen(backlog)
     except OSError as error:
         listener.close()
         raise SocketError(f"{path}: {error.strerror or error}") from None
@@ -79,6 +79,22 @@ def at_path(path: str, owner_uid: int) -> Socket:
         os.umask(mask)
     listener.setblocking(False)
     return listener
+
+
+def for_readers(path: str) -> Socket:
+    """A new socket at `path` that everybody may connect to, in a directory that is made if it is missing.
+
+    It is for the monitor, which accepts there, and may make none itself. Raises SocketError as `at_path` does.
+    """
+    directory = os.path.dirname(path)
+    try:
+        os.mkdir(directory)
+        os.chmod(directory, 0o755)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise SocketError(f"{path}: {error.strerror or error}") from None
+    return at_path(path, os.geteuid(), mode=0o666, backlog=_BACKLOG_OF_READERS)
 
 
 def _where_only_root_writes(path: str) -> str:
@@ -107,7 +123,7 @@ def _clear_stale(path: str) -> None:
         if stat.S_ISSOCK(os.stat(path, follow_symlinks=False).st_mode):
             refusal = probe.connect_ex(path)
             if refusal in (0, errno.EAGAIN):
-                raise SocketError(f"{path} is served by another killer")
+                raise SocketError(f"{path} is served by another bustd")
             if refusal != errno.ECONNREFUSED:
                 raise SocketError(f"{path}: {os.strerror(refusal)}")
             os.unlink(path)

@@ -33,10 +33,11 @@ _OF_BOTH = _names(
     "clock_getres clock_gettime clock_nanosleep getrlimit gettimeofday membarrier nanosleep sched_yield time",
     # locked memory, /proc, one connection
     "mlockall getdents64 poll ppoll getsockname getsockopt recvmsg sendto pidfd_open",
+    # a socket that is made for it: the monitor's peer, the readers of events
+    "accept accept4",
 )
 KILLER = _OF_BOTH | _names(
-    "accept accept4 capget landlock_add_rule landlock_create_ruleset landlock_restrict_self pause pidfd_send_signal",
-    "prctl",
+    "capget landlock_add_rule landlock_create_ruleset landlock_restrict_self pause pidfd_send_signal prctl",
 )
 MONITOR = _OF_BOTH | _names("connect fgetxattr getxattr lgetxattr process_mrelease socket statfs")
 

@@ -151,7 +151,20 @@ IMPORT_CONFIG = Command(
     daemons=("earlyoom", "nohang"),
 )
 
-COMMANDS = (RUN, CHECK, EXPLAIN, SELFTEST, RECORD, REPLAY, IMPORT_CONFIG)
+WATCH = Command(
+    "watch",
+    "show what the monitor of this machine does, as it happens",
+    "Shows the last events of the monitor that protects this machine, and then each as it happens: one line with its "
+    "time, its priority and the sentence of the log, without command lines. Any user may watch, up to sixteen at a "
+    "time. When the monitor is restarted, watch connects again. It ends with 69 if there is no monitor to begin with.",
+    (table.JSON, table.NEW),
+    (
+        ("bustd watch", "see what happens"),
+        ("bustd watch --json --new", "for a program that acts on it"),
+    ),
+)
+
+COMMANDS = (RUN, CHECK, EXPLAIN, SELFTEST, RECORD, REPLAY, IMPORT_CONFIG, WATCH)
 
 EXIT_CODES = (
     (0, "all is well; bustd was stopped by a signal"),

@@ -44,16 +44,22 @@ def killer_words(options: argparse.Namespace) -> list[str]:
 
 
 def pair_command(
-    options: argparse.Namespace, identity: tuple[int, int], psi: list[tuple[str, int]], pid_file: int | None = None
+    options: argparse.Namespace,
+    identity: tuple[int, int],
+    psi: list[tuple[str, int]],
+    pid_file: int | None = None,
+    events: str = "",
 ) -> list[str]:
     """The command line of the killer of a pair, with the monitor as its child.
 
     `identity`: the monitor's uid and gid, -1 where they stay. `psi`: the PSI files that it gets, open, by their names.
     `pid_file`: the descriptor of a daemon's; None in the foreground, where the log goes to the terminal alone.
+    `events`: where readers of its events are to connect, "" for nowhere.
     """
     words = [] if pid_file is None else ["--syslog", "--pid-file", f"{pid_file}"]
     for name, descriptor in psi:
         words += ["--psi", f"{name}:{descriptor}"]
+    words += ["--events", events] if events else []
     words += ["--monitor", f"{identity[0]}:{identity[1]}"]
     monitor = [*program("bustd_monitor"), *monitor_words(arguments_of(options))]
     return [sys.executable, "-I", *program("bustd_killer"), *killer_words(options), *words, "--", *monitor]

@@ -167,6 +167,8 @@ PASSED_ON = (
 
 # --- of one command
 
+JSON = CommandOption(("--json",), "print a JSON object on each line")
+NEW = CommandOption(("--new",), "leave out what happened before, and show what happens from now on")
 STANDALONE = CommandOption(("--standalone",), "test the pair as `bustd run` starts it, and not the units")
 SECONDS = CommandOption(("--seconds",), "end after this many seconds", AMOUNT)
 LIMIT = CommandOption(("--limit",), "end when the file has this size, in MiB (default 64)", MEBIBYTES, default=64)

@@ -15,6 +15,7 @@ from ..sensing.sensor import Unreadable
 from . import options as cli_options
 from .daemonize import CannotDaemonize, daemonize
 from .daemons import pair_command
+from .events_socket import EVENTS_SOCKET
 
 
 class CannotRun(Exception):
@@ -69,8 +70,14 @@ def run(options: argparse.Namespace) -> int:
         except CannotDaemonize as error:
             return _refuse(os.EX_CANTCREAT, str(error))
     raise_memory_lock_limit()
-    command = pair_command(options, identity, _open_psi(place.psi), pid_file)
+    command = pair_command(options, identity, _open_psi(place.psi), pid_file, _events(options, settings))
     os.execve(command[0], command, {"PATH": os.defpath})
+
+
+def _events(options: argparse.Namespace, settings: cli_options.Settings) -> str:
+    """Where readers connect to the pair that protects this machine; any other pair has no place of its own for them."""
+    is_whole = not (options.only_descendants_of or settings.monitor.cgroup)
+    return EVENTS_SOCKET if os.geteuid() == 0 and is_whole and not settings.monitor.dry_run else ""
 
 
 def _open_psi(path: str) -> list[tuple[str, int]]:

@@ -17,7 +17,8 @@ _OWN_DROP_IN = "zzzz-bustd-selftest.conf"
 """The last one in the order of names, in which systemd reads them."""
 
 # Not after a slash: an EnvironmentFile=/etc/default/bustd-monitor stays the administrator's. Nor the killer's user.
-_NAME = re.compile(r"(?:(?<=/run/)|(?<![\w/-])(?<!User=)(?<!Group=))bustd-(killer|monitor)(?![\w-])")
+# There is no copy of the socket for readers: the monitor's copy wants one that does not exist, and gets none.
+_NAME = re.compile(r"(?:(?<=/run/)|(?<![\w/-])(?<!User=)(?<!Group=))bustd-(killer|monitor|events)(?![\w-])")
 # Nothing here is about the sandbox. The copies take nothing from the installed units (a RuntimeDirectory= or Symlinks=
 # in common), start once and not again and again, and end by themselves should this command be killed.
 _UNIT_DROP_IN = """[Unit]

@@ -61,11 +61,15 @@ KINDS = (
 
 
 class Told(NamedTuple):
-    """An event as the log wants it."""
+    """An event as the log wants it. `public`: the sentence for everybody, "" if `sentence` is.
+
+    A command line may hold a password: only `sentence`, which goes to root's log, may have one.
+    """
 
     kind: Kind
     sentence: str
     fields: Fields = ()
+    public: str = ""
 
 
 def told(event: Event) -> Told:
@@ -123,8 +127,20 @@ def _ask(ask: actions.Ask) -> Fields:
 
 
 def _chosen(event: events.Chosen) -> Told:
-    sentence = sentences.decision(event.ask, event.conditions, event.took_us)
-    return Told(DECIDED, sentence, (*_ask(event.ask), ("DECIDED_US", event.took_us)))
+    sentence, public = (
+        sentences.decision(ask, event.conditions, event.took_us) for ask in (event.ask, _without_command(event.ask))
+    )
+    return Told(DECIDED, sentence, (*_ask(event.ask), ("DECIDED_US", event.took_us)), public)
+
+
+def _next_asked(event: events.NextAsked) -> Told:
+    sentence, public = (sentences.asking_for_the_next(ask) for ask in (event.ask, _without_command(event.ask)))
+    return Told(DECIDED, sentence, _ask(event.ask), public)
+
+
+def _without_command(ask: actions.Ask) -> actions.Ask:
+    process = ask.candidate.process._replace(command="")
+    return ask._replace(candidate=ask.candidate._replace(process=process))
 
 
 def _escalated(event: actions.Escalate) -> Told:
@@ -167,7 +183,7 @@ _TABLE: dict[type, Callable[[Any], Told]] = {
     events.Warned: lambda it: Told(WARNED, it.sentence),
     events.Noted: lambda it: Told(NOTED, it.sentence),
     events.Chosen: _chosen,
-    events.NextAsked: lambda it: Told(DECIDED, sentences.asking_for_the_next(it.ask), _ask(it.ask)),
+    events.NextAsked: _next_asked,
     events.Answered: _answered,
     events.Ended: _ended,
     events.Unjudged: lambda it: Told(UNJUDGED, sentences.unjudged(it.spared)),

@@ -102,3 +102,5 @@ def test_the_killer_of_a_pair_reads_its_own_words_and_keeps_those_of_its_monitor
     assert read._replace(plan=None) == killer.parse_arguments(killer_words(options))._replace(**read_as)
     monitor = ("-S", "/x/bustd_monitor", *monitor_words(arguments_of(options)))
     assert read.plan == killer.MonitorPlan(998, 997, monitor, (("psi-some", 5), ("psi-full", 6)))
+    _, *words = pair_command(options, (998, 997), [], pid_file, "/run/events")
+    assert killer.parse_arguments(words[3:]).events == "/run/events"

@@ -34,6 +34,10 @@ def test_a_pair_is_a_monitor_its_descriptors_and_its_program():
     assert parse_arguments(words).plan == plan
 
 
+def test_a_pair_may_have_a_socket_for_readers():
+    assert parse_arguments(["--events", "/run/events", "--monitor", "1:1", "--", *PROGRAM]).events == "/run/events"
+
+
 def test_a_monitor_of_our_own_user_is_minus_one():
     assert parse_arguments(["--monitor", "-1:-1", "--", *PROGRAM]).plan == MonitorPlan(-1, -1, PROGRAM, ())
 
@@ -67,6 +71,7 @@ TOGETHER = "go together"
         (["--psi", "psi-some", "--monitor", "1:1", "--", "x"], "--psi: 'psi-some' is not a whole number"),
         (["--psi", "psi-some:0", "--monitor", "1:1", "--", "x"], "--psi: 0 is below 1"),
         (["--psi", "psi-some:5"], TOGETHER),
+        (["--events", "/run/events"], TOGETHER),
         (["--", "x"], TOGETHER),
     ],
 )

@@ -61,8 +61,8 @@ def an_interpreter_for_everybody(monkeypatch):
     monkeypatch.setattr(sys, "executable", install.python())
 
 
-def plan(*command: str, psi: tuple[tuple[str, int], ...] = (), uid: int = -1, gid: int = -1) -> MonitorPlan:
-    return MonitorPlan(uid, gid, ("-c", *command), psi)
+def plan(*command: str, passed: tuple[tuple[str, int], ...] = (), uid: int = -1, gid: int = -1) -> MonitorPlan:
+    return MonitorPlan(uid, gid, ("-c", *command), passed)
 
 
 def reported(a_plan: MonitorPlan) -> dict:
@@ -110,7 +110,7 @@ def test_it_inherits_the_psi_files_and_no_other_descriptor(tmp_path):
     os.set_inheritable(files[0], True)
     stray = os.open(os.devnull, os.O_RDONLY)
     os.set_inheritable(stray, True)
-    report = reported(plan(REPORT, psi=(("psi-some", files[0]), ("psi-full", files[1]))))
+    report = reported(plan(REPORT, passed=(("psi-some", files[0]), ("psi-full", files[1]))))
     assert report["environment"]["LISTEN_FDNAMES"] == "killer:psi-some:psi-full"
     assert report["environment"]["LISTEN_FDS"] == "3"
     assert report["paths"]["4"] == str(tmp_path / "some")
@@ -129,7 +129,7 @@ def test_descriptors_that_are_in_each_others_place_are_not_mixed_up(tmp_path):
             os.dup2(descriptor, 80 + at)
         for at in (3, 4):
             os.dup2(80 + at, at)
-        return reported(plan(REPORT, psi=(("psi-some", 4), ("psi-full", 3))))
+        return reported(plan(REPORT, passed=(("psi-some", 4), ("psi-full", 3))))
 
     paths = in_child(arranged)["paths"]
     assert (paths["4"], paths["5"]) == (str(tmp_path / "some"), str(tmp_path / "full"))

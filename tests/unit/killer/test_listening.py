@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bustd_killer.stage1.listening import SocketError, at_path
+from bustd_killer.stage1.listening import SocketError, at_path, for_readers
 from bustd_shared.daemon.packets import AF_UNIX, SOCK_SEQPACKET, Socket
 from tests.unit.shared.forked import in_child
 
@@ -68,7 +68,7 @@ def test_a_socket_that_nobody_serves_any_more_is_replaced(tmp_path):
 def test_a_socket_that_another_killer_serves_is_not(tmp_path):
     path = tmp_path / "killer.sock"
     listener = at_path(str(path), os.geteuid())
-    with pytest.raises(SocketError, match=f"{path}.* is served by another killer"):
+    with pytest.raises(SocketError, match=f"{path}.* is served by another bustd"):
         at_path(str(path), os.geteuid())
     assert connects(path)
     listener.close()
@@ -84,7 +84,7 @@ def test_a_socket_whose_queue_is_full_is_served_and_is_not_waited_for(tmp_path):
             caller.setblocking(False)
             full = caller.connect_ex(str(path)) == errno.EAGAIN
         assert full
-        with pytest.raises(SocketError, match="is served by another killer"):
+        with pytest.raises(SocketError, match="is served by another bustd"):
             at_path(str(path), os.geteuid())
         for caller in callers:
             caller.close()
@@ -255,3 +255,45 @@ def test_a_descriptor_that_is_no_socket_is_refused(tmp_path):
     said = activated(descriptor)
     os.close(descriptor)
     assert said == "SocketError: systemd passed something that is no socket"
+
+
+# --- for readers of events
+
+
+def test_everybody_may_connect_to_the_socket_for_readers_and_its_directory_is_made(tmp_path):
+    path, mask = tmp_path / "bustd" / "events", os.umask(0o077)
+    try:
+        listener = for_readers(str(path))
+        assert os.umask(0) == 0o077, "the mask is what it was"
+    finally:
+        os.umask(mask)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o755
+    assert connects(path)
+    assert not listener.getblocking()
+    with pytest.raises(SocketError, match="is served by another bustd"):
+        for_readers(str(path))
+    listener.close()
+    for_readers(str(path)).close()
+
+
+def test_a_directory_that_is_there_stays_as_it_is(tmp_path):
+    tmp_path.chmod(0o711)
+    for_readers(str(tmp_path / "events")).close()
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o711
+
+
+def test_where_no_directory_can_be_made_there_is_no_socket(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(SocketError, match="Not a directory"):
+        for_readers(str(tmp_path / "file" / "bustd" / "events"))
+    with pytest.raises(SocketError, match="No such file"):
+        for_readers(str(tmp_path / "a" / "b" / "events"))
+
+
+@pytest.mark.root
+def test_root_makes_no_socket_for_readers_where_another_user_can_write(roots):
+    roots.chmod(0o777)
+    with pytest.raises(SocketError, match="nobody else can write to"):
+        for_readers(str(roots / "events"))
+    assert list(roots.iterdir()) == []

@@ -4,6 +4,7 @@ import sys
 import pytest
 
 from bustd_killer import start
+from bustd_killer.stage1.launcher import MonitorPlan
 from bustd_shared.daemon.log import Log
 from tests.unit.killer.making import policy
 
@@ -45,3 +46,22 @@ def test_what_serves_inherits_no_descriptor_but_those_of_its_policy(monkeypatch)
     assert ours in kept
     assert strange not in kept
     assert len(kept) <= 2, "and the list's own"
+
+
+PLAN = MonitorPlan(1, 1, ("monitor",), (("psi-some", 7),))
+
+
+def test_the_monitor_is_passed_a_socket_for_readers(tmp_path):
+    said = []
+    plan = start._with_readers(PLAN, str(tmp_path / "events"), said.append)
+    assert plan.passed[0] == ("psi-some", 7)
+    name, descriptor = plan.passed[1]
+    assert name == "events" and (tmp_path / "events").exists() and said == []
+    os.close(descriptor)
+
+
+def test_without_a_place_for_such_a_socket_the_monitor_is_started_all_the_same(tmp_path):
+    said = []
+    assert start._with_readers(PLAN, str(tmp_path / "missing" / "b" / "events"), said.append) == PLAN
+    assert said == [f"no socket for readers of events: {tmp_path}/missing/b/events: No such file or directory"]
+    assert start._with_readers(PLAN, "", said.append) == PLAN and len(said) == 1

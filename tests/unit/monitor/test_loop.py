@@ -12,14 +12,15 @@ from bustd_monitor.deciding.events import Event
 from bustd_monitor.loop import EXIT_KILLER_GONE, Loop
 from bustd_monitor.ranking.order import Ranking
 from bustd_monitor.ranking.what_may_die import Shield, Spared
+from bustd_monitor.readers import PAUSE_MS, Readers
 from bustd_monitor.reclaimer import Reclaimer
-from bustd_monitor.reporting.events import told
+from bustd_monitor.reporting.events import STARTED, told
 from bustd_monitor.reporting.service_manager import ServiceManager
 from bustd_monitor.sensing.processes import Process
 from bustd_monitor.sensing.triggers import Triggers
 from bustd_protocol import codec
 from bustd_protocol.messages import Exited, Fate, KillRequest, MonitorHello, Ping, Reason, Scope, Signal
-from bustd_shared.daemon.packets import Socket
+from bustd_shared.daemon.packets import AF_UNIX, SOCK_SEQPACKET, Socket
 from bustd_shared.rules.protection import Protection
 from tests.support.signals import handlers_restored
 from tests.unit.monitor.making import GIB, candidate, killer_hello, process, reading, verdict
@@ -58,6 +59,7 @@ class Scene:
         sensor: object = None,
         client: Client | None = None,
         path: str = "",
+        readers: Readers | None = None,
         **settings: object,
     ) -> None:
         """`sensor`: instead of one that reads what is in `reading`; `client`: instead of one of a pair; `path`: where a
@@ -95,7 +97,9 @@ class Scene:
             tell=self.tell,
             clock_ns=lambda: self.now_ms * 1_000_000,
             reload=self.reload,
+            readers=readers,
         )
+        self.readers = readers
 
     def tell(self, event: Event) -> None:
         self.said.append(told(event).sentence)
@@ -348,3 +352,29 @@ def test_a_dry_run_ranks_although_there_is_no_killer(scene):
     it.turns(8)
     assert it.rankings == 1
     assert "dry run: nothing is sent" in it.said
+
+
+def test_a_reader_gets_in_between_two_turns_and_the_next_ones_wait(scene, tmp_path):
+    listener = Socket(AF_UNIX, SOCK_SEQPACKET)
+    listener.bind(str(tmp_path / "events"))
+    listener.listen(9)
+    it = scene(readers=Readers(listener), sleep={"shortest_ms": 60_000, "longest_ms": 60_000})
+    it.readers.tell(STARTED, b"started")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as one:
+        one.connect(str(tmp_path / "events"))
+        it.turns()
+        assert one.recv(99) == b"started"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as next_one:
+            next_one.connect(str(tmp_path / "events"))
+            next_one.setblocking(False)
+            slept_ms = []
+            it.loop._sleeper.sleep = lambda wait_ms: slept_ms.append(wait_ms)  # in place of poll(2), which has no clock
+            it.turns()
+            assert it.loop._sleeper._readers == -1, "nobody listens for them"
+            assert slept_ms == [PAUSE_MS - 100], "until they may be looked for"
+            it.turns(5)
+            assert it.loop._sleeper._readers == listener.fileno()
+            del it.loop._sleeper.sleep
+            it.turns()
+            assert next_one.recv(99) == b"started"
+    it.readers.close()

@@ -114,3 +114,14 @@ def test_a_descriptor_without_a_trigger_is_dropped_and_said(waking):
     assert not it.sleep(1)
     assert len(said) == 1
     os.close(writer)
+
+
+def test_a_reader_that_knocks_ends_it_and_is_told_apart_from_the_killer(waking, connection):
+    ours, theirs = connection
+    it = waking()
+    it.listen(-1, ours.fileno())
+    assert not it.sleep(1) and not it.reader_knocks
+    theirs.send(b"knock")
+    assert it.sleep(FOR_EVER_MS) and it.reader_knocks and not it.killer_speaks
+    it.listen(-1, -1)
+    assert not it.sleep(1) and not it.reader_knocks

@@ -53,6 +53,7 @@ def test_units_are_read_from_what_systemctl_says():
     ("installed", "copied"),
     [
         ("Requires=bustd-killer.socket", "Requires=bustd-selftest-killer.socket"),
+        ("Wants=bustd-events.socket", "Wants=bustd-selftest-events.socket"),
         ("After=a.service bustd-monitor.service", "After=a.service bustd-selftest-monitor.service"),
         ("RuntimeDirectory=bustd-monitor", "RuntimeDirectory=bustd-selftest-monitor"),
         ("ReadWritePaths=/run/bustd-monitor", "ReadWritePaths=/run/bustd-selftest-monitor"),

@@ -21,6 +21,7 @@ INSTALLED = {
     "etc/bustd/bustd.toml",
     "etc/bustd/killer.toml",
     "usr/lib/systemd/catalog/bustd.catalog",
+    "usr/lib/systemd/system/bustd-events.socket",
     "usr/lib/systemd/system/bustd-killer.service",
     "usr/lib/systemd/system/bustd-killer.socket",
     "usr/lib/systemd/system/bustd-monitor.service",

@@ -87,7 +87,8 @@ def remove():
     faults += [f"PID {pid} still runs" for pid in pids if Path(f"/proc/{pid}").exists()]
     if not _CONFIG.exists():
         faults.append("the administrator's configuration is gone")
-    for path in ("/usr/bin/bustd", "/run/bustd/killer.sock", "/usr/lib/systemd/system/bustd-killer.service"):
+    sockets = ("/run/bustd/killer.sock", "/run/bustd/events")
+    for path in ("/usr/bin/bustd", *sockets, "/usr/lib/systemd/system/bustd-killer.service"):
         if Path(path).exists():
             faults.append(f"{path} is still there")
     return {"faults": faults}
