@@ -10,7 +10,7 @@ from bustd_shared.daemon.log import Log
 from bustd_shared.daemon.packets import AF_UNIX, MSG_DONTWAIT, MSG_NOSIGNAL, SOCK_DGRAM, Socket
 
 from .deciding.events import Event
-from .reporting.events import Fields, Told, told
+from .reporting.events import CANDIDATE, Fields, Told, told
 
 JOURNAL_SOCKET = "/run/systemd/journal/socket"
 LONGEST_ENTRY_BYTES = 8192
@@ -52,18 +52,20 @@ class EventLog:
         return True
 
 
-def entry(program: str, message: str, said: Told, dropped: int = 0) -> bytes:
-    """A datagram of the journal's native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL)."""
+def entry(program: str, message: str, said: Told, dropped: int = 0, longest: int = LONGEST_ENTRY_BYTES) -> bytes:
+    """A datagram of the journal's native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL).
+
+    Where it would have more than `longest` bytes, the last candidates are left out; without any it may still be longer.
+    """
     fields: Fields = (*said.fields, ("DROPPED", dropped)) if dropped else said.fields
-    return b"".join(
-        [
-            _field("MESSAGE", message),
-            _field("MESSAGE_ID", said.kind.message_id),
-            _field("PRIORITY", said.kind.level),
-            _field("SYSLOG_IDENTIFIER", program),
-            *(_field(f"BUSTD_{name}", value) for name, value in fields),
-        ]
-    )
+    head = (("MESSAGE", message), ("MESSAGE_ID", said.kind.message_id), ("PRIORITY", said.kind.level))
+    written = [_field(name, value) for name, value in (*head, ("SYSLOG_IDENTIFIER", program))]
+    needed = [_field(f"BUSTD_{name}", value) for name, value in fields if name != CANDIDATE]
+    left = longest - sum(map(len, written)) - sum(map(len, needed))
+    candidates = [_field(f"BUSTD_{name}", value) for name, value in fields if name == CANDIDATE]
+    while candidates and sum(map(len, candidates)) > left:
+        candidates.pop()
+    return b"".join([*written, *needed, *candidates])
 
 
 def _field(name: str, value: int | str | bytes) -> bytes:
