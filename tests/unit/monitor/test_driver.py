@@ -10,6 +10,7 @@ from bustd_monitor.deciding.events import Chosen
 from bustd_monitor.driver import Driver
 from bustd_monitor.ranking.order import Ranking
 from bustd_monitor.ranking.terms import Rules
+from bustd_monitor.ranking.what_may_die import Cause, Move
 from bustd_monitor.reporting.events import told
 from bustd_protocol.messages import Exited, Fate, Reason
 from bustd_shared.rules.protection import Protection
@@ -162,8 +163,9 @@ SCARCE = reading(1.4 * GIB)
 
 
 def test_a_warning_names_the_first_ten_in_the_order_in_which_they_would_be_asked_for(stage):
-    small_but_offered = candidate(100, held_bytes=MIB, oom_score_adj=300)
-    stage.known = (small_but_offered, *(candidate(pid) for pid in range(101, 121)))
+    moved = (Move(Cause.OOM_SCORE_ADJ, 4 * GIB),)
+    small_but_first = candidate(100, held_bytes=MIB, oom_score_adj=300)._replace(badness=5 * GIB, moves=moved)
+    stage.known = (small_but_first, *(candidate(pid, held_bytes=2 * GIB) for pid in range(101, 121)))
     events = []
     stage.tell = events.append
     stage.reads(PLENTY)
@@ -171,7 +173,7 @@ def test_a_warning_names_the_first_ten_in_the_order_in_which_they_would_be_asked
     stage.reads(SCARCE)
     (event,) = events
     assert (type(event), event.reading) == (Scarce, SCARCE)
-    assert [one.process.pid for one in event.candidates] == [100, *range(101, 110)]
+    assert [one.process.pid for one in event.candidates] == list(range(101, 111))
     (terms,) = stage.terms
     assert (terms.room_bytes, terms.needed_bytes > 0) == (SCARCE.room_bytes, True)
 

@@ -143,6 +143,13 @@ def test_a_program_that_starts_within_seconds_and_stops_is_no_news():
     assert machine.of(ShortSoon) == []
 
 
+def test_a_monitor_that_has_just_come_up_says_nothing_of_a_program_that_starts_within_seconds():
+    machine = Machine()
+    machine.falls(800 * MIB, 120 * MIB, to=100 * MIB)
+    machine.stays(100 * MIB, 60)
+    assert machine.of(ShortSoon) == []
+
+
 def test_a_single_step_is_no_rate():
     machine = Machine()
     machine.stays(2 * GIB, 60)
@@ -181,7 +188,10 @@ def test_while_only_sysinfo_is_read_nothing_is_known_and_nothing_told():
     for left in range(1000 * MIB, 0, -5 * MIB):
         machine.read(lower_bound(TOTAL, LEAST + left, LEAST + left))
     assert machine.told == []
-    assert machine.outlook.rooms == ()
+    machine.falls(2 * GIB, 20 * MIB, to=GIB)
+    machine.now_ms += 1000
+    machine.read(lower_bound(TOTAL, 6 * GIB, 6 * GIB))
+    assert machine.outlook.rooms == (), "what was seen before it is no part of a rate"
 
 
 def test_without_floor_there_is_nothing_to_foresee():
