@@ -66,7 +66,7 @@ def advanced(filling: Filling, reading: Reading, now_ms: int) -> Filling:
     if len(recent) < _LEAST_SAMPLES:
         return Filling(latest, recent)
     last_ones = tuple([sample for sample in recent if sample[0] >= now_ms - _SHORT_MS])
-    return Filling(latest, recent, sustained(last_ones), sustained(recent))
+    return Filling(latest, recent, _sustained(last_ones), _sustained(recent))
 
 
 def rate(filling: Filling) -> Rate:
@@ -112,7 +112,7 @@ def _time_ms(left: int, per_second: int) -> int | None:
     return left * 1000 // per_second if per_second > 0 else None
 
 
-def sustained(samples: tuple[Sample, ...]) -> Rate:
+def _sustained(samples: tuple[Sample, ...]) -> Rate:
     """The rate at which both halves of the time filled memory up.
 
     One odd sample does not move it, because within a half it is a median; and one step, however large, does not make

@@ -2,44 +2,52 @@
 
 They rest on the readings that are made anyway, at most one a second, and on `floor`: what slow leaks end with. Each is
 told once, and again only after memory was back for a while. A program that starts takes memory as fast as a leak does,
-and one that collects garbage again and again. So a warning needs a rate that has held for many seconds, and less memory
-than there was in any of the last minutes.
+and a heap that is collected takes it again and again. So memory must have gone down without a rest for many seconds,
+to less than there was at any time in the last minutes.
 """
 
 from __future__ import annotations
 
 from bustd_shared.daemon.record import NamedTuple
 
-from ..conditions import filling
-from ..conditions.filling import Sample
 from ..conditions.floor import CONDITION, Floor, floor_bytes, left_bytes
 from ..sensing.reading import Reading
 from .actions import News, Scarce, ShortSoon
 
 _APART_MS = 1000
-_SEEN_MS, _LEAST_SEEN_MS = 20_000, 10_000
-_LATEST = 6
-"""Memory must still fill up in so many of the last samples."""
+_SPELL_MS, _SPELLS, _LONGEST_MS = 5000, 5, 60_000
+"""In each of so many spells, the last ones, memory went down; together they are no longer than this."""
+_UNEVEN = 2
+"""In none of them by less than half of what it was on the average: a step, or what slows down, is no rate."""
+_LOWS_MS = 600_000
 AHEAD_MS = 20_000
 """So long before memory is short it is told, if it goes on as it goes."""
-_LOWS_MS = 600_000
+_NEAR_PART = 8
+"""But not before less than this part of RAM is left: what is taken fast mostly stops before that."""
 _SCARCE_PART = 2
 """Memory is scarce where no more is left than this part of what `floor` calls short."""
 _BACK_PART, _BACK_MS = 16, 30_000
 """Memory is back when this part of what programs can use is left beyond what was left, for so long without a break."""
 
 
-class Outlook(NamedTuple):
-    """`rooms`: what was available, with usable swap, in the last 20 s. `lows`: since when, and the least that was left.
+class Low(NamedTuple):
+    """The least of a spell that began at `since_ms`: of memory and usable swap, and of what was left until `floor`."""
 
-    `lows` has an entry for each 20 s of the last ten minutes. `told_scarce`, `told_short`: what was told since memory
-    was back last. It is back with `back_bytes`, 0 if nothing was told; `back_ms`: since when that is so, -1 if it is
-    not.
+    since_ms: int
+    room_bytes: int
+    left_bytes: int
+
+
+class Outlook(NamedTuple):
+    """`lows`: of the spells of the last ten minutes; `low`: of the one that goes on.
+
+    `told_scarce`, `told_short`: what was told since memory was back last. It is back with `back_bytes`, 0 if nothing
+    was told; `back_ms`: since when that is so, -1 if it is not.
     """
 
     latest_ms: int = -_APART_MS
-    rooms: tuple[Sample, ...] = ()
-    lows: tuple[Sample, ...] = ()
+    lows: tuple[Low, ...] = ()
+    low: Low | None = None
     told_scarce: bool = False
     told_short: bool = False
     back_bytes: int = 0
@@ -55,19 +63,17 @@ def advanced(outlook: Outlook, reading: Reading, now_ms: int, floor: Floor) -> t
     left = left_bytes(reading, floor)
     outlook = _after_memory_was_back(outlook._replace(latest_ms=now_ms), left, now_ms)
     if not reading.is_whole:
-        return outlook._replace(rooms=()), ()
-    outlook = outlook._replace(
-        rooms=(*_since(outlook.rooms, now_ms - _SEEN_MS), (now_ms, reading.available + reading.swap_usable)),
-        lows=_with_low(outlook.lows, left, now_ms),
-    )
+        return outlook, ()
+    outlook = _with_low(outlook, Low(now_ms, reading.available + reading.swap_usable, left))
     told: list[News] = []
-    per_second = _rate(outlook, left, now_ms)
-    short_ms = left * 1000 // per_second if per_second else None
+    per_second = 0 if outlook.told_scarce and outlook.told_short else _rate(outlook.lows, now_ms)
+    short_ms = max(left, 0) * 1000 // per_second if per_second else None
     scarce_bytes = floor_bytes(reading, floor) // _SCARCE_PART
     if left <= scarce_bytes and not outlook.told_scarce:
         told.append(Scarce(reading, CONDITION, left, short_ms))
         outlook = outlook._replace(told_scarce=True)
-    if short_ms is not None and short_ms <= AHEAD_MS and not outlook.told_short:
+    is_near = 0 < left <= reading.ram // _NEAR_PART
+    if is_near and short_ms is not None and short_ms <= AHEAD_MS and not outlook.told_short:
         told.append(ShortSoon(reading, CONDITION, left, short_ms, per_second))
         outlook = outlook._replace(told_short=True)
     if told:
@@ -78,7 +84,7 @@ def advanced(outlook: Outlook, reading: Reading, now_ms: int, floor: Floor) -> t
 
 def after_death(outlook: Outlook) -> Outlook:
     """What memory came to before a death says nothing about what comes after it."""
-    return outlook._replace(rooms=(), lows=())
+    return outlook._replace(lows=(), low=None)
 
 
 def _after_memory_was_back(outlook: Outlook, left: int, now_ms: int) -> Outlook:
@@ -94,22 +100,26 @@ def _after_memory_was_back(outlook: Outlook, left: int, now_ms: int) -> Outlook:
     return outlook._replace(told_scarce=False, told_short=False, back_bytes=0, back_ms=-1)
 
 
-def _rate(outlook: Outlook, left: int, now_ms: int) -> int:
-    """Bytes a second at which memory fills up; 0 if it does not, if that was not seen for long, or is no news."""
-    rooms, lows = outlook.rooms, outlook.lows
-    if left <= 0 or rooms[-1][0] - rooms[0][0] < _LEAST_SEEN_MS:
+def _with_low(outlook: Outlook, now: Low) -> Outlook:
+    """The spell that goes on with what is left now, or the next one."""
+    low = outlook.low
+    if low is None:
+        return outlook._replace(low=now)
+    if now.since_ms - low.since_ms < _SPELL_MS:
+        least = (min(low.room_bytes, now.room_bytes), min(low.left_bytes, now.left_bytes))
+        return outlook._replace(low=Low(low.since_ms, *least))
+    lows = tuple([one for one in outlook.lows if one.since_ms >= now.since_ms - _LOWS_MS])
+    return outlook._replace(lows=(*lows, low), low=now)
+
+
+def _rate(lows: tuple[Low, ...], now_ms: int) -> int:
+    """Bytes a second at which memory has filled up without a rest; 0 if it has not, or if that is nothing new."""
+    last = lows[-_SPELLS:]
+    if len(last) < _SPELLS or now_ms - last[0].since_ms > _LONGEST_MS:
         return 0
-    if any(left >= low for since_ms, low in lows if since_ms + _SEEN_MS <= now_ms - _SEEN_MS):
+    lost = [last[at].room_bytes - last[at + 1].room_bytes for at in range(_SPELLS - 1)]
+    if min(lost) * len(lost) * _UNEVEN <= sum(lost) or min(lost) <= 0:
         return 0
-    return min(filling.sustained(rooms).per_second, filling.sustained(rooms[-_LATEST:]).per_second)
-
-
-def _with_low(lows: tuple[Sample, ...], left: int, now_ms: int) -> tuple[Sample, ...]:
-    if not lows or not 0 <= now_ms - lows[-1][0] < _SEEN_MS:
-        return (*_since(lows, now_ms - _LOWS_MS), (now_ms, left))
-    since_ms, low = lows[-1]
-    return lows if low <= left else (*lows[:-1], (since_ms, left))
-
-
-def _since(samples: tuple[Sample, ...], from_ms: int) -> tuple[Sample, ...]:
-    return tuple([sample for sample in samples if sample[0] >= from_ms])
+    if any(one.left_bytes <= last[-1].left_bytes for one in lows[:-_SPELLS]):
+        return 0
+    return (last[0].room_bytes - last[-1].room_bytes) * 1000 // (last[-1].since_ms - last[0].since_ms)

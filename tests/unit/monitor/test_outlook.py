@@ -56,8 +56,8 @@ def test_a_slow_leak_is_told_once_and_ten_seconds_before_memory_is_short(mib_per
     short_s = machine.falls(2 * GIB, mib_per_second * MIB)
     ((at_s, news),) = machine.of(ShortSoon)
     assert 10 <= short_s - at_s <= 21
-    assert news.short_ms / 1000 == pytest.approx(short_s - at_s, abs=1)
-    assert news.per_second == pytest.approx(mib_per_second * MIB, rel=0.02)
+    assert news.short_ms / 1000 == pytest.approx(short_s - at_s, abs=2)
+    assert news.per_second == pytest.approx(mib_per_second * MIB, rel=0.1)
     assert (news.condition, news.candidates) == (CONDITION, ())
 
 
@@ -135,51 +135,67 @@ def test_back_for_moments_does_not_add_up():
     assert [len(machine.of(kind)) for kind in (Scarce, ShortSoon)] == [1, 1]
 
 
-def test_a_program_that_starts_within_seconds_and_stops_is_no_news():
+@pytest.mark.parametrize("seconds", [2, 9, 14])
+@pytest.mark.parametrize("before_s", [0, 60])
+def test_a_program_that_takes_nearly_all_when_it_starts_and_stops_is_no_news(seconds, before_s):
     machine = Machine()
-    machine.stays(2 * GIB, 60)
-    machine.falls(2 * GIB, 230 * MIB, to=60 * MIB)
-    machine.stays(60 * MIB, 120)
+    machine.stays(GIB, before_s)
+    machine.falls(GIB, (GIB - 20 * MIB) / seconds, to=20 * MIB)
+    machine.stays(20 * MIB, 120)
     assert machine.of(ShortSoon) == []
 
 
-def test_a_monitor_that_has_just_come_up_says_nothing_of_a_program_that_starts_within_seconds():
+def test_what_slows_down_is_no_news():
     machine = Machine()
-    machine.falls(800 * MIB, 120 * MIB, to=100 * MIB)
-    machine.stays(100 * MIB, 60)
+    machine.stays(GIB, 60)
+    machine.falls(GIB, 60 * MIB, to=100 * MIB)
+    machine.falls(100 * MIB, 2 * MIB, to=60 * MIB)
     assert machine.of(ShortSoon) == []
 
 
-def test_a_single_step_is_no_rate():
+def test_one_rest_is_no_leak_and_begins_the_count_again():
     machine = Machine()
-    machine.stays(2 * GIB, 60)
-    machine.stays(100 * MIB, 120)
+    machine.falls(980 * MIB, 40 * MIB, to=400 * MIB)
+    machine.stays(400 * MIB, 6)
+    machine.falls(400 * MIB, 20 * MIB, to=20 * MIB)
     assert machine.of(ShortSoon) == []
+    machine = Machine()
+    machine.falls(980 * MIB, 40 * MIB, to=600 * MIB)
+    machine.stays(600 * MIB, 6)
+    machine.falls(600 * MIB, 20 * MIB)
+    assert len(machine.of(ShortSoon)) == 1
 
 
-def test_what_has_slowed_down_counts_by_its_slower_half():
+def test_however_fast_it_goes_an_eighth_of_ram_is_the_most_that_is_left_at_a_warning():
     machine = Machine()
-    machine.falls(2000 * MIB, 60 * MIB, to=1250 * MIB)
-    machine.falls(1250 * MIB, 20 * MIB, to=1000 * MIB)
-    assert machine.of(ShortSoon) == []
+    machine.falls(5 * GIB, 110 * MIB)
+    ((_, news),) = machine.of(ShortSoon)
+    assert news.left_bytes == pytest.approx(TOTAL / 8, rel=0.2)
+    assert news.left_bytes <= TOTAL / 8
+    assert news.short_ms < 10_000
+
+
+def dips(machine: Machine, to: float) -> None:
+    """It falls without a rest, and comes back."""
+    machine.falls(1000 * MIB, 25 * MIB, to=to)
 
 
 def test_what_memory_came_back_from_within_ten_minutes_is_no_news():
     """A heap that is collected, or a build that is repeated."""
     machine = Machine()
-    for _ in range(9):
-        machine.falls(900 * MIB, 30 * MIB, to=300 * MIB)
+    for _ in range(7):
+        dips(machine, 100 * MIB)
         machine.stays(1600 * MIB, 35)
     assert len(machine.of(ShortSoon)) == 1
-    machine.falls(900 * MIB, 30 * MIB)
+    dips(machine, 0)
     assert len(machine.of(ShortSoon)) == 2, "deeper than before"
 
 
 def test_after_ten_minutes_it_is_news_again():
     machine = Machine()
-    machine.falls(900 * MIB, 30 * MIB, to=300 * MIB)
+    dips(machine, 100 * MIB)
     machine.stays(1600 * MIB, 700)
-    machine.falls(900 * MIB, 30 * MIB, to=300 * MIB)
+    dips(machine, 100 * MIB)
     assert len(machine.of(ShortSoon)) == 2
 
 
@@ -188,10 +204,14 @@ def test_while_only_sysinfo_is_read_nothing_is_known_and_nothing_told():
     for left in range(1000 * MIB, 0, -5 * MIB):
         machine.read(lower_bound(TOTAL, LEAST + left, LEAST + left))
     assert machine.told == []
-    machine.falls(2 * GIB, 20 * MIB, to=GIB)
-    machine.now_ms += 1000
-    machine.read(lower_bound(TOTAL, 6 * GIB, 6 * GIB))
-    assert machine.outlook.rooms == (), "what was seen before it is no part of a rate"
+
+
+def test_readings_that_are_far_apart_say_nothing_of_the_seconds_between_them():
+    machine = Machine()
+    for left in range(1000 * MIB, 0, -100 * MIB):
+        machine.now_ms += 20_000
+        machine.has(left)
+    assert machine.of(ShortSoon) == []
 
 
 def test_without_floor_there_is_nothing_to_foresee():
