@@ -471,5 +471,5 @@ def test_where_a_condition_fires_and_no_process_may_be_asked_for_no_warning_is_t
 
 def test_after_a_death_what_memory_came_to_before_counts_no_more():
     state = settling()
-    assert state.outlook.lows
-    assert states.on_exited(state, Exited(1, Fate.GONE, 1), 900).outlook.lows == ()
+    assert state.outlook.low is not None
+    assert states.on_exited(state, Exited(1, Fate.GONE, 1), 900).outlook.low is None
