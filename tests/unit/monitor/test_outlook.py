@@ -171,7 +171,7 @@ def test_what_comes_back_for_a_moment_hides_no_leak():
     """A heap that is collected, or a program that exits, beside it."""
     machine = Machine()
     for second in range(100):
-        spike = 150 * MIB if second % 7 == 5 else 0
+        spike = 150 * MIB if second % 3 == 0 else 0
         machine.stays(GIB - second * 10 * MIB + spike, 1)
     assert len(machine.of(ShortSoon)) == 1
 
