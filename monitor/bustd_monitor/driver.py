@@ -12,11 +12,11 @@ from bustd_protocol.messages import Exited, KillerHello, Scope, Verdict
 
 from .config import MonitorConfig
 from .deciding import states
-from .deciding.actions import Action, Ask, Asked, Escalate, Flight, Rank
+from .deciding.actions import MOST_CANDIDATES, Action, Ask, Asked, Escalate, Flight, Rank, Scarce, ShortSoon
 from .deciding.events import Chosen, Event, NextAsked, StageChanged, Unjudged
 from .deciding.stages import Stage
 from .deciding.states import State
-from .deciding.worth_killing import needed_bytes
+from .deciding.worth_killing import in_their_turn, needed_bytes
 from .ranking.order import Candidate
 from .ranking.search import CandidateSearch
 from .ranking.terms import Rules, Terms, terms_at
@@ -138,6 +138,8 @@ class Driver:
                 self._rank(action.finding)
             elif isinstance(action, Ask):
                 self._ask(action)
+            elif isinstance(action, Scarce | ShortSoon):
+                self._performer.tell(action._replace(candidates=self._known()))
             else:
                 if isinstance(action, Escalate):
                     self._performer.escalate(action)
@@ -172,6 +174,12 @@ class Driver:
             self.lost(self._now_ms() + hold_ms)
         else:
             self._asked = Asked(ask.candidate, ask.finding.signal)
+
+    def _known(self) -> tuple[Candidate, ...]:
+        """The first that a decision would name now, if nothing was read for it."""
+        assert self._reading is not None, "nothing is told before a reading"
+        known = self._search.known(self._terms(self._reading), self.state.refused, self._now_ms())
+        return in_their_turn(known, self._reading, self.config.conditions.floor)[:MOST_CANDIDATES]
 
     def _terms(self, reading: Reading) -> Terms:
         needed = needed_bytes(reading, self.config.conditions.floor)

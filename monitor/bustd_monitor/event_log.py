@@ -11,15 +11,26 @@ import time
 
 from bustd_shared.daemon.log import Log, printable
 from bustd_shared.daemon.packets import AF_UNIX, MSG_DONTWAIT, MSG_NOSIGNAL, SOCK_DGRAM, Socket
+from bustd_shared.daemon.record import NamedTuple
 
 from .deciding.events import Event
 from .readers import Readers
-from .reporting.events import Told, told
+from .reporting.events import CANDIDATE, Fields, Told, told
 
 JOURNAL_SOCKET = "/run/systemd/journal/socket"
 LONGEST_ENTRY_BYTES = 8192
 """What is longer becomes a line; to readers goes the beginning of that line, without fields."""
 _BEGINNING = 1000
+
+
+class Encoded(NamedTuple):
+    """All of an entry but its message: what it needs, and each candidate, which can be left out."""
+
+    needed: bytes
+    candidates: tuple[bytes, ...] = ()
+
+
+_NOTHING = Encoded(b"")
 
 
 class EventLog:
@@ -35,7 +46,7 @@ class EventLog:
     def __call__(self, event: Event) -> None:
         """Tell one event."""
         said = told(event)
-        fields = _fields(self._log.program, said) if self._socket is not None or self._readers else b""
+        fields = _fields(self._log.program, said) if self._socket is not None or self._readers else _NOTHING
         if self._socket is not None and self._sent(self._socket, said, fields):
             self._log.dropped = 0
         else:
@@ -49,7 +60,7 @@ class EventLog:
             self._socket.close()
             self._socket = None
 
-    def _sent(self, link: Socket, said: Told, fields: bytes) -> bool:
+    def _sent(self, link: Socket, said: Told, fields: Encoded) -> bool:
         """Whether the journal has it. The address is looked up each time: a journal that was restarted is found."""
         datagram = _entry(self._log.line(said.sentence), fields, self._log.dropped)
         if len(datagram) > LONGEST_ENTRY_BYTES:
@@ -61,38 +72,42 @@ class EventLog:
         return True
 
 
-def entry(program: str, message: str, said: Told, dropped: int = 0) -> bytes:
-    """A datagram of the journal's native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL)."""
-    return _entry(message, _fields(program, said), dropped)
+def entry(program: str, message: str, said: Told, dropped: int = 0, longest: int = LONGEST_ENTRY_BYTES) -> bytes:
+    """A datagram of the journal's native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL).
+
+    Where it would have more than `longest` bytes, the last candidates are left out; without any it may still be longer.
+    """
+    return _entry(message, _fields(program, said), dropped, longest)
 
 
-def packet(program: str, said: Told, fields: bytes) -> bytes:
+def packet(program: str, said: Told, fields: Encoded) -> bytes:
     """An entry for readers, with its time (systemd.io/JOURNAL_EXPORT_FORMATS), and no command line in it."""
     times = b"__REALTIME_TIMESTAMP=%d\n__MONOTONIC_TIMESTAMP=%d\n" % (
         time.clock_gettime_ns(time.CLOCK_REALTIME) // 1000,
         time.monotonic_ns() // 1000,
     )
-    message = printable(said.public or said.sentence)
-    whole = times + _entry(message, fields)
-    if len(whole) > LONGEST_ENTRY_BYTES:
-        return times + _entry(message[:_BEGINNING], _fields(program, said._replace(fields=())))
-    return whole
+    message, longest = printable(said.public or said.sentence), LONGEST_ENTRY_BYTES - len(times)
+    whole = _entry(message, fields, 0, longest)
+    if len(whole) > longest:
+        whole = _entry(message[:_BEGINNING], _fields(program, said._replace(fields=())))
+    return times + whole
 
 
-def _entry(message: str, fields: bytes, dropped: int = 0) -> bytes:
-    return _field("MESSAGE", message) + fields + (_field("BUSTD_DROPPED", dropped) if dropped else b"")
+def _entry(message: str, fields: Encoded, dropped: int = 0, longest: int = LONGEST_ENTRY_BYTES) -> bytes:
+    count = _field("BUSTD_DROPPED", dropped) if dropped else b""
+    needed, candidates = _field("MESSAGE", message) + fields.needed + count, list(fields.candidates)
+    left = longest - len(needed)
+    while candidates and sum(map(len, candidates)) > left:
+        candidates.pop()
+    return needed + b"".join(candidates)
 
 
-def _fields(program: str, said: Told) -> bytes:
+def _fields(program: str, said: Told) -> Encoded:
     """All of an entry but its message."""
-    return b"".join(
-        [
-            _field("MESSAGE_ID", said.kind.message_id),
-            _field("PRIORITY", said.kind.level),
-            _field("SYSLOG_IDENTIFIER", program),
-            *(_field(f"BUSTD_{name}", value) for name, value in said.fields),
-        ]
-    )
+    head: Fields = (("MESSAGE_ID", said.kind.message_id), ("PRIORITY", said.kind.level), ("SYSLOG_IDENTIFIER", program))
+    own = [(f"BUSTD_{name}", value) for name, value in said.fields if name != CANDIDATE]
+    candidates = [_field(f"BUSTD_{CANDIDATE}", value) for name, value in said.fields if name == CANDIDATE]
+    return Encoded(b"".join([_field(name, value) for name, value in (*head, *own)]), tuple(candidates))
 
 
 def _field(name: str, value: int | str | bytes) -> bytes:

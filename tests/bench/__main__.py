@@ -28,6 +28,7 @@ from . import (
     peers,
     table,
     tick,
+    warnings,
 )
 from .peers import Peer
 from .table import Figure
@@ -52,7 +53,7 @@ class Settings(NamedTuple):
 
 
 _SECTIONS = ("size", "tick", "kill", "decision", "idle")
-_IF_ASKED = ("crises", "healthy")
+_IF_ASKED = ("crises", "healthy", "warnings")
 """Hours of simulation, which no figure of this machine's goes into."""
 _QUICK = Settings(500, 3, 20, (100,), 3, 2.0, 1, 0.5, 4, 2, may_download=False, may_fill=False)
 
@@ -74,8 +75,8 @@ def main() -> int:
         choices=(*_SECTIONS, *_IF_ASKED),
         help="leave the rest out; memory belongs to idle; repeatable",
     )
-    parser.add_argument("--crises", type=int, metavar="N", help="random crises: default 10,000, with --only crises")
-    parser.add_argument("--hours", type=int, metavar="N", help="healthy hours: default 1,000, with --only healthy")
+    parser.add_argument("--crises", type=int, metavar="N", help="with --only crises, warnings: default 10,000")
+    parser.add_argument("--hours", type=int, metavar="N", help="with --only healthy, warnings: default 1,000")
     parser.add_argument("--jobs", type=int, metavar="N", help="processes that simulate: default 1")
     options = parser.parse_args()
     settings = _QUICK if options.quick else Settings()
@@ -117,6 +118,10 @@ def _figures(settings: Settings, only: list[str], directory: Path) -> list[Figur
             lambda: _idle(settings, directory),
         ),
         "crises": (f"{settings.crises} random crises", lambda: crises.measure(settings.crises, settings.jobs)),
+        "warnings": (
+            f"{settings.crises} slow crises, {settings.hours} hours at a desktop",
+            lambda: warnings.measure(settings.crises, settings.hours, settings.jobs),
+        ),
         "healthy": (f"{settings.hours} healthy hours", lambda: healthy.measure(settings.hours, settings.jobs)),
     }
     return [figure for key in only for figure in _section(key, *sections[key])]

@@ -39,7 +39,8 @@ def figures(outcomes: list[HealthyOutcome]) -> Iterator[Figure]:
         those = [one for one in sound if one.kind == kind]
         if those:
             figure = Figure(f"healthy_{kind}", f"deaths, {kind}", "", _deaths(those), samples=len(those))
-            yield figure._replace(note=f"{len(those)} hours")
+            warnings = sum(one.warnings for one in those)
+            yield figure._replace(note=f"{len(those)} hours; {warnings} false warnings")
             yield _wakeups(kind, [one.wakeups_per_s for one in those])
 
 

@@ -50,12 +50,13 @@ def crisis(seed: int, number: int) -> Crisis:
     room = max(machine.available, 0.05 * ram)
     seconds = 2 ** dice.uniform(1.5, 4.5)
     rate = room / seconds
-    _start_culprit(machine, dice, kind, rate, room)
+    start_culprit(machine, dice, kind, rate, room)
     to_swap = 1.5 * size / min(rate, machine.swap_per_s) if size else 0.0
     return Crisis(number, kind, swap, machine, STARTS_S + seconds + min(to_swap, 90.0) + 15.0)
 
 
-def _start_culprit(machine: Machine, dice: random.Random, kind: str, rate: float, room: float) -> None:
+def start_culprit(machine: Machine, dice: random.Random, kind: str, rate: float, room: float) -> None:
+    """What runs away: so many bytes a second, on a machine that has so much room."""
     group = any_group(dice, "culprit")
     plan = fitting(
         Plan("culprit", busy=0.5, touches=0.05, starts_s=STARTS_S, group=group, is_culprit=True), machine.ram

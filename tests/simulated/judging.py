@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from bustd_monitor.deciding.actions import ShortSoon
+from bustd_monitor.deciding.events import Chosen
+
 from .crises import Crisis
 from .healthy import HOUR_S, Hour
 from .machine import Machine
 from .oom import KERNEL
 from .policies import Policy
-from .running import simulated
+from .running import Simulation, simulated
 
 _AFTERWARDS_S = 4.0
 """So long it is followed after the last culprit has died: a second victim would die in this time."""
 _LOOK_S = 0.5
+_FULFILLED_S = 120.0
+"""A warning is false if nothing is decided within this time."""
 _NEARLY = 0.98
 _IS_LEFT = 10
 """Culprits that hold no more than a tenth of the most that they held are over."""
@@ -35,8 +40,24 @@ class Outcome(NamedTuple):
     scarce_s: float
 
 
+class SlowOutcome(NamedTuple):
+    """`warned_s`: so many seconds before the first decision memory was said to be short soon, 0 if it was not.
+
+    `is_decided`: bustd came to a decision.
+    """
+
+    number: int
+    kind: str
+    swap: str
+    warned_s: float
+    is_decided: bool
+
+
 class HealthyOutcome(NamedTuple):
-    """`killed`: who died of bustd. `is_short`: the hour was not healthy, because less stayed available than planned."""
+    """`killed`: who died of bustd. `is_short`: the hour was not healthy, because less stayed available than planned.
+
+    `warnings`: how often memory was said to be short soon, and nothing was decided within two minutes.
+    """
 
     number: int
     kind: str
@@ -45,6 +66,7 @@ class HealthyOutcome(NamedTuple):
     kernel_kills: int
     is_short: bool
     wakeups_per_s: float
+    warnings: int = 0
 
 
 def healthy_under_bustd(
@@ -57,7 +79,31 @@ def healthy_under_bustd(
     killed = tuple(death.process.plan.name for death in machine.deaths if death.cause != KERNEL)
     is_short = machine.least_available < hour.keeps * _NEARLY
     wakeups_per_s = run.sleep.count / machine.now_s
-    return HealthyOutcome(hour.number, hour.kind, hour.swap, killed, machine.kernel_kills, is_short, wakeups_per_s)
+    warnings = len(_false_warnings(run))
+    return HealthyOutcome(
+        hour.number, hour.kind, hour.swap, killed, machine.kernel_kills, is_short, wakeups_per_s, warnings
+    )
+
+
+def slow_under_bustd(crisis: Crisis) -> SlowOutcome:
+    """The real loop with its defaults, until it decides that a process must die."""
+    machine = crisis.machine
+    with simulated(machine) as run:
+        while machine.now_s < crisis.lasts_s and not _times(run, Chosen) and not machine.deaths:
+            run.run(_LOOK_S)
+        decided, warned = _times(run, Chosen), _times(run, ShortSoon)
+    warned_s = decided[0] - warned[0] if decided and warned else 0.0
+    return SlowOutcome(crisis.number, crisis.kind, crisis.swap, warned_s, bool(decided))
+
+
+def _false_warnings(run: Simulation) -> list[float]:
+    """When they were told."""
+    decided = _times(run, Chosen)
+    return [at_s for at_s in _times(run, ShortSoon) if not any(0 <= then - at_s <= _FULFILLED_S for then in decided)]
+
+
+def _times(run: Simulation, kind: type) -> list[float]:
+    return [at_s for at_s, event in run.told if isinstance(event, kind)]
 
 
 def under_bustd(crisis: Crisis) -> Outcome:

@@ -8,6 +8,7 @@ from unittest import mock
 
 from bustd_monitor import config, loop
 from bustd_monitor.client import Client
+from bustd_monitor.deciding.events import Event
 from bustd_monitor.ranking.search import CandidateSearch
 from bustd_monitor.reporting.events import told
 from bustd_monitor.reporting.service_manager import ServiceManager
@@ -94,11 +95,11 @@ class SimulatedSleep:
 
 
 class Simulation:
-    """One machine with the pair on it. `said`: (time, line) of the monitor's log."""
+    """One machine with the pair on it. `told`: (time, event) of the monitor; `said`: the same as lines of its log."""
 
     def __init__(self, machine: Machine, killer: Killer, settings: dict[str, object]) -> None:
         self.machine, self.killer = machine, killer
-        self.said: list[tuple[float, str]] = []
+        self.told: list[tuple[float, Event]] = []
         self.sleep = SimulatedSleep(machine, killer)
         table = ProcessTable(
             hierarchy=HIERARCHY,
@@ -115,7 +116,7 @@ class Simulation:
                 reclaimer=NoReclaimer(),  # type: ignore[arg-type]
                 triggers=Triggers((), "simulated"),
                 service_manager=ServiceManager({}),
-                tell=lambda event: self.said.append((machine.now_s, told(event).sentence)),
+                tell=lambda event: self.told.append((machine.now_s, event)),
                 clock_ns=self._clock_ns,
                 reload=lambda: None,
             )
@@ -131,6 +132,10 @@ class Simulation:
 
     def _clock_ms(self) -> int:
         return self._clock_ns() // 10**6
+
+    @property
+    def said(self) -> list[tuple[float, str]]:
+        return [(at_s, told(event).sentence) for at_s, event in self.told]
 
     @property
     def killed(self) -> list[str]:

@@ -31,9 +31,12 @@ def fitting(plan: Plan, ram: float) -> Plan:
     return plan._replace(files=min(plan.files, ram / 150))
 
 
-def any_machine(dice: random.Random) -> tuple[Machine, str]:
-    """A machine with 0.5 to 64 GiB, with its services; and its kind of swap: "none", "disk" or "zram"."""
-    ram = 2 ** dice.uniform(9, 16) * MIB
+def any_machine(dice: random.Random, ram: float = 0.0) -> tuple[Machine, str]:
+    """A machine with 0.5 to 64 GiB, with its services; and its kind of swap: "none", "disk" or "zram".
+
+    `ram`: it has so much instead.
+    """
+    ram = ram or 2 ** dice.uniform(9, 16) * MIB
     swap = dice.choice(("none", "none", "disk", "zram"))
     machine = Machine(
         ram,

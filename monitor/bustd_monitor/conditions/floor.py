@@ -65,6 +65,17 @@ def swap_floor_bytes(reading: Reading, floor: Floor) -> int:
     return int(min(reading.swap_total, reading.ram) * floor.swap_percent / 100)
 
 
+def left_bytes(reading: Reading, floor: Floor) -> int:
+    """At least so many bytes must be taken before `floor` is scarce; 0 or less: it is.
+
+    The kernel swaps out when hardly anything is available any more: so both go, the one after the other. `headroom`
+    says less, because what is taken all at once may come from either. Of a reading that is not whole: without swap.
+    """
+    left = reading.available - floor_bytes(reading, floor)
+    swap = reading.swap_usable - swap_floor_bytes(reading, floor)
+    return max(left, 0) + swap if swap > 0 else left
+
+
 def judge(seen: Seen, floor: Floor) -> Finding:
     """Memory is all but gone, and swap with it: SIGTERM, and at half of that SIGKILL."""
     reading = seen.reading

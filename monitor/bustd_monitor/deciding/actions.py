@@ -6,11 +6,14 @@ from bustd_protocol.messages import Reason, Signal
 from bustd_shared.daemon.record import NamedTuple
 
 from ..conditions.filled import NOTHING, Filled
-from ..conditions.finding import Finding, Seen
+from ..conditions.finding import Condition, Finding, Seen
 from ..ranking.order import Candidate
 from ..sensing.processes import Process
 from ..sensing.reading import Reading
 from .worth_killing import Relief
+
+MOST_CANDIDATES = 10
+"""So many are named beside a victim, or by a warning."""
 
 
 class Flight(NamedTuple):
@@ -79,6 +82,14 @@ class NoVictim(NamedTuple):
     is_second: bool = False
 
 
+def none_would_help(
+    candidates: tuple[Candidate, ...], reading: Reading, filled_by: Filled, *, is_second: bool = False
+) -> NoVictim:
+    """That no death would help, of these."""
+    largest = max(candidates, key=lambda one: one.held_bytes, default=None)
+    return NoVictim(reading, largest, filled_by, is_second and largest is not None)
+
+
 class SwapWent(NamedTuple):
     """Swap was switched off: in bytes, what there was and what there is."""
 
@@ -117,7 +128,43 @@ class CannotKill(NamedTuple):
     reason: Reason
 
 
-News = ShortageIsOver | NoVictim | SwapWent | KernelKilled | NodeIsFull | NothingGrows | LessCameBack | CannotKill
+class Scarce(NamedTuple):
+    """Little memory is left: `left_bytes` until `condition` fires, the one that is expected to.
+
+    `short_ms`: how long that takes at the present rate, None if memory is not filling up. `candidates`: which processes
+    would die first, as far as they are known without a look at them.
+    """
+
+    reading: Reading
+    condition: Condition
+    left_bytes: int
+    short_ms: int | None
+    candidates: tuple[Candidate, ...] = ()
+
+
+class ShortSoon(NamedTuple):
+    """Memory will be short in `short_ms`, as it fills up at `per_second` bytes; the others: see Scarce."""
+
+    reading: Reading
+    condition: Condition
+    left_bytes: int
+    short_ms: int
+    per_second: int
+    candidates: tuple[Candidate, ...] = ()
+
+
+News = (
+    ShortageIsOver
+    | NoVictim
+    | SwapWent
+    | KernelKilled
+    | NodeIsFull
+    | NothingGrows
+    | LessCameBack
+    | CannotKill
+    | Scarce
+    | ShortSoon
+)
 """What there is to say beside a choice."""
 
 Action = Rank | Ask | Escalate | News

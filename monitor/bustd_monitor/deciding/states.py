@@ -17,8 +17,9 @@ from ..conditions.trends import Trends
 from ..ranking.books import Shortfall
 from ..ranking.order import Candidate
 from ..sensing.reading import Reading
-from . import returning
+from . import outlook, returning
 from .actions import (
+    MOST_CANDIDATES,
     Action,
     Ask,
     Asked,
@@ -29,11 +30,12 @@ from .actions import (
     LessCameBack,
     News,
     NothingGrows,
-    NoVictim,
     Rank,
     ShortageIsOver,
+    none_would_help,
 )
 from .happened import happened
+from .outlook import Outlook
 from .requests import finding_for
 from .returning import Claim
 from .stages import Event, Stage, next_phase
@@ -69,7 +71,7 @@ class State(NamedTuple):
     are not asked for as long as they live. `spared` (PID, start time, until when) get SIGKILL at once. `chosen`
     (ms, bytes): when the last victim had been read, and what was left then. `claim`: what its death was to bring, until
     that is back. `books`: the deaths that brought less. `still_death_ms`: when a process died last in a shortage for
-    which no process grew. `nothing_grows`: so it was at the last ranking.
+    which no process grew. `nothing_grows`: so it was at the last ranking. `outlook`: for warnings.
     """
 
     stage: Stage = Stage.CALM
@@ -90,16 +92,19 @@ class State(NamedTuple):
     chosen: tuple[int, int] | None = None
     claim: Claim | None = None
     books: tuple[Shortfall, ...] = ()
+    outlook: Outlook = Outlook()
 
 
 Step = tuple[State, tuple[Action, ...]]
 
 
 def on_reading(state: State, reading: Reading, now_ms: int, conditions: Conditions) -> Step:
-    """A reading has come: maybe a process must die, maybe the one in flight must die faster."""
+    """A reading has come: maybe a process must die, or the one in flight faster; if none, maybe one must die soon."""
     state, said = _awaited(state, reading, now_ms)
     state, actions = _looked_at(state, reading, now_ms, conditions)
-    return state, (*said, *actions)
+    ahead, warnings = outlook.advanced(state.outlook, reading, now_ms, conditions.floor)
+    is_late = state.stage in (Stage.ACT, Stage.SETTLE) or firing_now(state)
+    return state._replace(outlook=ahead), (*said, *actions, *(() if is_late else warnings))
 
 
 def _looked_at(state: State, reading: Reading, now_ms: int, conditions: Conditions) -> Step:
@@ -153,16 +158,16 @@ def on_ranking(
     else:
         if any(one.filled_ahead is None for one in firing):
             return _no_victim(
-                state, _none_would_help(candidates, reading, filled_by, is_second=is_second), now_ms, _NO_VICTIM_HOLD_MS
+                state, none_would_help(candidates, reading, filled_by, is_second=is_second), now_ms, _NO_VICTIM_HOLD_MS
             )
         state = state._replace(ahead_hold_until_ms=now_ms + _AHEAD_HOLD_MS)
-        news = NothingGrows() if candidates else _none_would_help(candidates, reading, filled_by)
+        news = NothingGrows() if candidates else none_would_help(candidates, reading, filled_by)
         return _no_victim(state, news, now_ms, 0)  # memory is not short yet: whatever else fires must not wait
     first, *others = choice.candidates
     queue = tuple(others[: _LONGEST_QUEUE - 1])
     state = state._replace(finding=finding, queue=queue, no_victim_said_ms=None, chosen=(now_ms, reading.room_bytes))
     basis = Basis(seen, choice.relief, choice.needed_bytes, filled_by)
-    return state, (Ask(first, finding_for(first, finding, state.spared, now_ms), tuple(others[:3]), basis),)
+    return state, (Ask(first, finding_for(first, finding, state.spared, now_ms), queue[:MOST_CANDIDATES], basis),)
 
 
 def on_verdict(state: State, asked: Asked, verdict: Verdict, now_ms: int) -> Step:
@@ -178,7 +183,7 @@ def on_verdict(state: State, asked: Asked, verdict: Verdict, now_ms: int) -> Ste
         return flying._replace(flight=flight, queue=(), still_death_ms=still_ms, claim=claim), ()
     if asked.candidate.scope is not Scope.PROCESS and reaction in _REFUSES_THE_COMPANY and state.finding is not None:
         alone = asked.candidate.alone()
-        ask = Ask(alone, finding_for(alone, state.finding, state.spared, now_ms), state.queue[:3])
+        ask = Ask(alone, finding_for(alone, state.finding, state.spared, now_ms), state.queue[:MOST_CANDIDATES])
         if asked.candidate.family is not None:  # alone it may hold too little: then the next family is one without it
             state = state._replace(refused=state.refused | {(process.pid, process.start_ticks)})
         return _moved(state, Event.NEXT), (ask,)
@@ -186,7 +191,7 @@ def on_verdict(state: State, asked: Asked, verdict: Verdict, now_ms: int) -> Ste
         state = state._replace(refused=state.refused | {(process.pid, process.start_ticks)})
         if state.queue and state.finding is not None:
             first, left = state.queue[0], state.queue[1:]
-            ask = Ask(first, finding_for(first, state.finding, state.spared, now_ms), left[:3])
+            ask = Ask(first, finding_for(first, state.finding, state.spared, now_ms), left[:MOST_CANDIDATES])
             return _moved(state, Event.NEXT)._replace(queue=left), (ask,)
         return _over(state, now_ms + _QUEUE_HOLD_MS), ()
     if reaction is Reaction.AWAIT_EXIT:
@@ -213,7 +218,8 @@ def on_exited(state: State, exited: Exited, now_ms: int) -> State:
         state = state._replace(spared=spared[-_MOST_SPARED:])
     claim = returning.awaited_from(state.claim, exited.fate, now_ms) if state.claim else None
     state = state._replace(flight=None, claim=claim, trends=trends.after_death(state.trends))
-    return _moved(state._replace(refused=refused, stuck=stuck), Event.EXITED)
+    ahead = outlook.after_death(state.outlook)
+    return _moved(state._replace(refused=refused, stuck=stuck, outlook=ahead), Event.EXITED)
 
 
 def on_hello(state: State, hello: KillerHello) -> State:
@@ -268,13 +274,6 @@ def _escalation_answered(state: State, verdict: Verdict, now_ms: int) -> State:
     if state.stage is not Stage.SETTLE or flight is None or reaction is not Reaction.STAND_DOWN:
         return state
     return _held(state._replace(flight=flight._replace(signal=Signal.TERM)), now_ms + _HOLD_MS[reaction])
-
-
-def _none_would_help(
-    candidates: tuple[Candidate, ...], reading: Reading, filled_by: filled.Filled, *, is_second: bool = False
-) -> News:
-    largest = max(candidates, key=lambda one: one.held_bytes, default=None)
-    return NoVictim(reading, largest, filled_by, is_second and largest is not None)
 
 
 def _no_victim(state: State, news: News, now_ms: int, hold_ms: int) -> Step:

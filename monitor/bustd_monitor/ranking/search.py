@@ -23,10 +23,10 @@ from .accounts import Accounts
 from .census import SizeCensus
 from .family_search import FamilySearch, Refused
 from .group_look import GroupLook, is_enough
-from .order import Ranking
+from .order import Candidate, Ranking
 from .round_start import Room, RoundStart
 from .terms import Terms
-from .tracked import NOWHERE, Place, Tracked, asks_for_commands, most_tracked
+from .tracked import NOWHERE, Place, Tracked, asks_for_commands, largest_first, most_tracked
 from .whole_groups import WholeGroups
 
 _FRESH = 4
@@ -62,9 +62,8 @@ class CandidateSearch:
         self._unsampled: list[int] = []
         """PIDs of tracked processes that are still to be read for the sample of this second."""
         self._round: RoundStart | None = None
-        """The round that is under way."""
         self._last_round: RoundStart | None = None
-        """The last round that was finished."""
+        """The round that is under way, and the last one that was finished."""
         self._room = Room()
 
     @property
@@ -108,6 +107,13 @@ class CandidateSearch:
         ranking = swapoff.put_first(ranking, self._table, terms, refused)
         return ranking._replace(spared=ranking.spared + self._tracked.spared())
 
+    def known(self, terms: Terms, refused: Refused, now_ms: int) -> tuple[Candidate, ...]:
+        """The candidates as they are known from the last watch, without a look at any; none if that was long ago."""
+        if now_ms > self._watched_ms + _INTERRUPTED_MS:
+            return ()
+        terms = terms._replace(filled_bytes=self._accounts.filled_bytes(terms, now_ms))
+        return self._ranked(terms, refused, now_ms).candidates
+
     def _by_groups(self, terms: Terms, refused: Refused, fresh: set[int], now_ms: int) -> Ranking | None:
         """The ranking after a look at the control groups that matter; None where a walk is needed, or nothing is.
 
@@ -135,7 +141,8 @@ class CandidateSearch:
             ranking = self._rank_freshly(terms, refused, fresh, now_ms)
             if ranking.candidates:
                 return ranking
-        self._make_a_round(terms, now_ms)
+        self._begin_round(terms, now_ms)
+        self._finish_round(terms, now_ms)
         return self._rank_freshly(terms, refused, fresh, now_ms)
 
     def _catch_up(self, terms: Terms, now_ms: int) -> set[int]:
@@ -160,10 +167,7 @@ class CandidateSearch:
             self._tracked.learn_commands()
         verified: set[str] = set()
         while True:
-            known = [
-                process for process in self._tracked.processes() if (process.pid, process.start_ticks) not in refused
-            ]
-            ranking = order.rank(self._accounts.settled(known, terms, now_ms, self._table.age_ms), terms)
+            ranking = self._ranked(terms, refused, now_ms)
             stale = [one.process.pid for one in ranking.candidates[:_FRESH] if one.process.pid not in fresh]
             broken = self._wholes.broken(ranking, terms, verified)
             if not stale and not broken:
@@ -171,6 +175,11 @@ class CandidateSearch:
             terms = terms._replace(broken=terms.broken | broken)
             self._tracked.look_again(stale, now_ms)
             fresh.update(stale)
+
+    def _ranked(self, terms: Terms, refused: Refused, now_ms: int) -> Ranking:
+        """The ranking of the tracked processes as they were read last."""
+        known = [one for one in self._tracked.processes() if (one.pid, one.start_ticks) not in refused]
+        return order.rank(self._accounts.settled(known, terms, now_ms, self._table.age_ms), terms)
 
     def _may_rest(self, terms: Terms, now_ms: int) -> bool:
         """Whether no round need begin yet, because hardly any memory was lost since the last.
@@ -230,11 +239,6 @@ class CandidateSearch:
             self._end_round(is_complete=pids is not None)
         return sum(self._offer(pid, terms, now_ms) for pid in pids or ())
 
-    def _make_a_round(self, terms: Terms, now_ms: int) -> None:
-        """Make a whole round at once."""
-        self._begin_round(terms, now_ms)
-        self._finish_round(terms, now_ms)
-
     def _finish_round(self, terms: Terms, now_ms: int) -> None:
         """Walk to the end of the round."""
         while pids := self._table.walk(_PIECE_AT_ONCE):
@@ -244,19 +248,15 @@ class CandidateSearch:
     def _offer_at_once(self, pids: list[int], terms: Terms, now_ms: int) -> None:
         """Offer many. The largest are offered first, so that the others need not be read closely."""
         places = {pid: place for pid in pids if (place := self._place(pid)) != NOWHERE}
-        by_place = sorted(places, key=lambda pid: places[pid], reverse=True)
-        by_size = sorted(places, key=lambda pid: places[pid][1], reverse=True)
-        for pid in dict.fromkeys(pid for pair in zip(by_place, by_size, strict=True) for pid in pair):
+        for pid in largest_first(places):
             self._tracked.offer(pid, places[pid], most_tracked(terms.victims), terms, now_ms)
 
     def _begin_round(self, terms: Terms, now_ms: int) -> None:
         self._table.rewind()
         self._tracked.begin_round(now_ms)
         self._census.begin(now_ms, terms.room_bytes)
-        tracked = self._tracked
-        self._round = RoundStart(
-            now_ms, self._room.bytes, tracked.gained_bytes, tracked.shared_gained_bytes, terms.shared_bytes
-        )
+        gained = self._tracked.gained_bytes, self._tracked.shared_gained_bytes
+        self._round = RoundStart(now_ms, self._room.bytes, *gained, terms.shared_bytes)
 
     def _end_round(self, *, is_complete: bool) -> None:
         if is_complete:

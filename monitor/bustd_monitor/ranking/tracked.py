@@ -243,6 +243,13 @@ class Tracked:
         self._spared = largest_first[:_MOST_SPARED]
 
 
+def largest_first(places: dict[int, Place]) -> list[int]:
+    """The PIDs, those first that come first by either measure."""
+    by_place = sorted(places, key=lambda pid: places[pid], reverse=True)
+    by_size = sorted(places, key=lambda pid: places[pid][1], reverse=True)
+    return list(dict.fromkeys(pid for pair in zip(by_place, by_size, strict=True) for pid in pair))
+
+
 def _is_to_be_read(command: CommandLine | None, left_bytes: int) -> bool:
     """Whether it is not known, or what kept it from being known may be over."""
     if command is None:

@@ -14,6 +14,7 @@ from bustd_shared.daemon.record import NamedTuple
 from ..deciding import actions, events
 from ..deciding.events import Event
 from ..ranking.order import Candidate
+from ..sensing.processes import Process
 from ..sensing.reading import Reading
 from . import connection, sentences
 
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 Fields = tuple[tuple[str, "int | str | bytes"], ...]
 """Names of fields without BUSTD_, and their values. A name may occur more than once."""
+
+
+CANDIDATE = "CANDIDATE"
+"""The field that an entry can do without, where it would be too long."""
 
 
 class Kind(NamedTuple):
@@ -48,6 +53,8 @@ LIVES = Kind("the victim lives", "a0f39869ede34b69af8c657169e08932", WARNING)
 CAME_BACK = Kind("less came back", "df04c67fc84f49fc97e4c87169148d46", INFO)
 NO_SHORTAGE = Kind("no shortage any more", "fb62874d561c42109b4309482a9997e3", INFO)
 NO_VICTIM = Kind("nobody to kill", "d319d2c50311404488f9f46b995e8de8", WARNING)
+SCARCE = Kind("memory scarce", "fe3a03c3466f43df8de1cd8cba33ee62", NOTICE)
+SHORT_SOON = Kind("memory will be short", "abe6f2004768a51e741542cf7b773687", WARNING)
 KERNEL_KILLED = Kind("the kernel was first", "1e4e4e38f6ad4dbd863eb7a0fc8b4d18", WARNING)
 SWAP_WENT = Kind("swap went", "049df90611224f3bbb55a87aad490763", NOTICE)
 NODE_IS_FULL = Kind("a node is full", "0a5e00651dde412e8e2a50005bb3ee93", NOTICE)
@@ -56,7 +63,7 @@ VERBOSE = Kind("verbose", "80100398de6d479b8d33b71921b9d314", DEBUG)
 
 KINDS = (
     *(STARTED, READ_AGAIN, STOPPING, READY, NOT_PROTECTED, WARNED, NOTED, DECIDED, ANSWERED, ENDED, LIVES, CAME_BACK),
-    *(NO_SHORTAGE, NO_VICTIM, KERNEL_KILLED, SWAP_WENT, NODE_IS_FULL, UNJUDGED, VERBOSE),
+    *(NO_SHORTAGE, NO_VICTIM, SCARCE, SHORT_SOON, KERNEL_KILLED, SWAP_WENT, NODE_IS_FULL, UNJUDGED, VERBOSE),
 )
 
 
@@ -84,6 +91,7 @@ def _victim(candidate: Candidate) -> Fields:
     process = candidate.process
     return (
         ("VICTIM_PID", process.pid),
+        ("VICTIM_START_TICKS", process.start_ticks),
         ("VICTIM_COMM", process.comm),
         ("VICTIM_UNIT", process.unit),
         ("VICTIM_UID", process.uid),
@@ -97,6 +105,7 @@ def _request(request: KillRequest | None) -> Fields:
     return (
         ("CONDITION", request.condition),
         ("VICTIM_PID", request.pid),
+        ("VICTIM_START_TICKS", request.start_ticks),
         ("VICTIM_COMM", request.comm),
         ("VICTIM_UID", request.uid),
         ("SIGNAL", request.signal.name),
@@ -107,19 +116,24 @@ def _memory(reading: Reading | None) -> Fields:
     return () if reading is None else (("AVAILABLE_BYTES", reading.available), ("TOTAL_BYTES", reading.total))
 
 
+def _candidates(candidates: tuple[Candidate, ...]) -> Fields:
+    """The best first; of each PID, start time in clock ticks, user, bytes and name, which may have spaces."""
+    return tuple((CANDIDATE, _candidate(one.process, one.held_bytes)) for one in candidates)
+
+
+def _candidate(process: Process, held_bytes: int) -> bytes:
+    return b"%d %d %d %d %s" % (process.pid, process.start_ticks, process.uid, held_bytes, process.comm)
+
+
 def _ask(ask: actions.Ask) -> Fields:
-    """The victim, and the candidates after it: PID, bytes and name of each."""
-    others = tuple(
-        ("CANDIDATE", b"%d %d %s" % (other.process.pid, other.held_bytes, other.process.comm))
-        for other in ask.runners_up
-    )
+    """The victim, and the candidates after it."""
     known = () if ask.basis is None else _memory(ask.basis.seen.reading)
     return (
         ("CONDITION", ask.finding.name),
         ("SIGNAL", ask.finding.signal.name),
         *_victim(ask.candidate),
         *known,
-        *others,
+        *_candidates(ask.runners_up),
     )
 
 
@@ -174,6 +188,20 @@ def _less_came_back(event: actions.LessCameBack) -> Told:
     return Told(CAME_BACK, sentences.news(event), fields)
 
 
+def _scarce(event: actions.Scarce) -> Told:
+    known = () if event.short_ms is None else (("SHORT_IN_MS", event.short_ms),)
+    return Told(SCARCE, sentences.news(event), (*_warning(event), *known, *_candidates(event.candidates)))
+
+
+def _short_soon(event: actions.ShortSoon) -> Told:
+    fields = (("SHORT_IN_MS", event.short_ms), *_candidates(event.candidates))
+    return Told(SHORT_SOON, sentences.news(event), (*_warning(event), *fields))
+
+
+def _warning(event: actions.Scarce | actions.ShortSoon) -> Fields:
+    return (("CONDITION", event.condition.name), *_memory(event.reading))
+
+
 _TABLE: dict[type, Callable[[Any], Told]] = {
     events.Started: lambda it: Told(STARTED, sentences.in_force(it.reading, it.conditions), _memory(it.reading)),
     events.ReadAgain: lambda it: Told(READ_AGAIN, sentences.read_again(it.reading, it.conditions)),
@@ -195,6 +223,8 @@ _TABLE: dict[type, Callable[[Any], Told]] = {
     actions.ShortageIsOver: lambda it: Told(NO_SHORTAGE, sentences.news(it)),
     actions.NoVictim: lambda it: Told(NO_VICTIM, sentences.news(it), _memory(it.reading)),
     actions.NothingGrows: lambda it: Told(NO_VICTIM, sentences.news(it)),
+    actions.Scarce: _scarce,
+    actions.ShortSoon: _short_soon,
     actions.SwapWent: lambda it: Told(SWAP_WENT, sentences.news(it)),
     actions.KernelKilled: lambda it: Told(KERNEL_KILLED, sentences.news(it), (("KILLED", it.killed),)),
     actions.NodeIsFull: lambda it: Told(NODE_IS_FULL, sentences.news(it), (("NODE", it.node),)),

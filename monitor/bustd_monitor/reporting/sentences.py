@@ -22,6 +22,8 @@ from ..deciding.actions import (
     NodeIsFull,
     NothingGrows,
     NoVictim,
+    Scarce,
+    ShortSoon,
     SwapWent,
 )
 from ..deciding.stages import Stage
@@ -34,6 +36,8 @@ from . import reasons, unheld
 
 DRY_RUN = "dry run: everything is decided and logged, nothing is ever killed"
 
+_SHOWN = 3
+"""So many of the processes that would be next: an entry of the journal has more of them (BUSTD_CANDIDATE)."""
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -107,7 +111,7 @@ def choice(ask: Ask, conditions: Conditions, boottime_s: float | None = None) ->
     """The condition, the numbers, the victim, and which processes would have been next."""
     assert ask.basis is not None, "only the first choice of a ranking has this line"
     chosen, reading = ask.candidate, ask.basis.seen.reading
-    others = ", ".join(_runner_up(other) for other in ask.runners_up)
+    others = ", ".join(_runner_up(other) for other in ask.runners_up[:_SHOWN])
     beyond = grounds(ask.finding, ask.basis.seen, conditions)
     ending = reasons.ending(chosen, ask.finding.signal)
     remarks = "".join(
@@ -139,6 +143,11 @@ def news(said: News) -> str:
     """What a decision says beside a choice."""
     if isinstance(said, NoVictim):
         return _what_fills_memory(said)
+    if isinstance(said, Scarce):
+        return f"memory is scarce: {readings(said.reading)}; {_ahead(said)}"
+    if isinstance(said, ShortSoon):
+        rate = f"it fills up at {size(said.per_second)} a second"
+        return f"memory will be short in {said.short_ms // 1000} s: {rate}, {readings(said.reading)}; {_ahead(said)}"
     if isinstance(said, SwapWent):
         return unheld.swap_went(said.before, said.now)
     if isinstance(said, KernelKilled):
@@ -155,6 +164,12 @@ def news(said: News) -> str:
     if isinstance(said, CannotKill):
         return f"CANNOT PROTECT THIS MACHINE: the killer says {said.reason.name.lower()}"
     return "the second look at the readings finds no shortage any more: no process is killed"
+
+
+def _ahead(said: Scarce | ShortSoon) -> str:
+    """What is expected, and which process would die first as far as that is known."""
+    left = f"{said.condition.name} fires when {size(max(said.left_bytes, 0))} more are taken"
+    return left + (f"; the first to die would be {_runner_up(said.candidates[0])}" if said.candidates else "")
 
 
 def unjudged(spared: tuple[Spared, ...]) -> str:

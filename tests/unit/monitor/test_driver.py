@@ -5,10 +5,12 @@ from types import SimpleNamespace
 import pytest
 
 from bustd_monitor.deciding import stages
+from bustd_monitor.deciding.actions import Scarce
 from bustd_monitor.deciding.events import Chosen
 from bustd_monitor.driver import Driver
 from bustd_monitor.ranking.order import Ranking
 from bustd_monitor.ranking.terms import Rules
+from bustd_monitor.ranking.what_may_die import Cause, Move
 from bustd_monitor.reporting.events import told
 from bustd_protocol.messages import Exited, Fate, Reason
 from bustd_shared.rules.protection import Protection
@@ -24,7 +26,9 @@ class Stage:
         self.now_ms, self.done, self.terms = 1000, [], []
         self.candidates = (candidate(101), candidate(102))
         self.second, self.hold_instead_ms, self.hold_ms = SHORT, 0, 0
-        search = SimpleNamespace(rank=self.rank, watch=lambda *_: self.done.append("watch"))
+        self.known: tuple = ()
+        watch = lambda *_: self.done.append("watch")  # noqa: E731
+        search = SimpleNamespace(rank=self.rank, watch=watch, known=self.known_now)
         self.driver = Driver(config, Rules(config.victims, Protection(), 0), search, self)
 
     def reads(self, *readings) -> list:
@@ -39,6 +43,10 @@ class Stage:
         self.terms.append(terms)
         self.done.append("rank")
         return Ranking(self.candidates, ())
+
+    def known_now(self, terms, _refused, _now_ms) -> tuple:
+        self.terms.append(terms)
+        return self.known
 
     # --- the performer
 
@@ -149,3 +157,36 @@ def test_with_verbose_a_change_of_phase_is_told_before_what_it_leads_to():
     first, then, *_ = verbose.reads(PLENTY, SHORT)
     assert (first.partition(":")[0], then) == ("calm -> act", "rank")
     assert verbose.reads(SHORT) == []
+
+
+SCARCE = reading(1.4 * GIB)
+
+
+def test_a_warning_names_the_first_ten_in_the_order_in_which_they_would_be_asked_for(stage):
+    moved = (Move(Cause.OOM_SCORE_ADJ, 4 * GIB),)
+    small_but_first = candidate(100, held_bytes=MIB, oom_score_adj=300)._replace(badness=5 * GIB, moves=moved)
+    stage.known = (small_but_first, *(candidate(pid, held_bytes=2 * GIB) for pid in range(101, 121)))
+    events = []
+    stage.tell = events.append
+    stage.reads(PLENTY)
+    stage.now_ms += 1000
+    stage.reads(SCARCE)
+    (event,) = events
+    assert (type(event), event.reading) == (Scarce, SCARCE)
+    assert [one.process.pid for one in event.candidates] == list(range(101, 111))
+    (terms,) = stage.terms
+    assert (terms.room_bytes, terms.needed_bytes > 0) == (SCARCE.room_bytes, True)
+
+
+def test_a_warning_makes_no_ranking_and_no_second_look(stage):
+    stage.second_look = None
+    stage.reads(PLENTY)
+    stage.now_ms += 1000
+    (said,) = stage.reads(SCARCE)
+    assert said.startswith("memory is scarce: ")
+
+
+def test_where_a_condition_fires_it_is_asked_at_once_and_no_warning_told(stage):
+    stage.reads(PLENTY)
+    stage.now_ms += 1000
+    assert stage.reads(SHORT) == ["rank", "ask for 101", "chosen: 101 in 0 us"]

@@ -7,13 +7,14 @@ import typing
 import pytest
 
 from bustd_monitor.conditions.finding import Seen
+from bustd_monitor.conditions.table import BY_NAME
 from bustd_monitor.conditions.trends import Trends
 from bustd_monitor.deciding import actions, events
 from bustd_monitor.deciding.actions import Ask, Basis, Escalate, Flight
 from bustd_monitor.deciding.events import Answered, Chosen, Ended, Event, NotProtected
 from bustd_monitor.deciding.stages import Stage
 from bustd_monitor.deciding.worth_killing import Relief
-from bustd_monitor.event_log import entry
+from bustd_monitor.event_log import LONGEST_ENTRY_BYTES, entry
 from bustd_monitor.ranking.what_may_die import Shield, Spared
 from bustd_monitor.reporting.events import KINDS, Told, told
 from bustd_protocol.messages import Exited, Fate, KillRequest, Reason, Scope, Signal
@@ -50,6 +51,9 @@ ALL: tuple[Event, ...] = (
     Escalate(Flight(101, 9, Signal.TERM), finding("floor", signal=Signal.KILL)),
     actions.ShortageIsOver(),
     actions.NoVictim(reading(), None),
+    actions.Scarce(reading(GIB), BY_NAME["floor"], 200 * MIB, None),
+    actions.Scarce(reading(GIB), BY_NAME["floor"], 200 * MIB, 90_000, (candidate(comm=HOSTILE),)),
+    actions.ShortSoon(reading(GIB), BY_NAME["floor"], 800 * MIB, 20_000, 40 * MIB, (candidate(comm=HOSTILE),)),
     actions.SwapWent(2 * GIB, GIB),
     actions.KernelKilled(2),
     actions.NodeIsFull(1, GIB),
@@ -96,8 +100,11 @@ def test_kinds_are_told_apart_and_have_the_levels_that_administrators_filter_by(
     assert all(re.fullmatch(r"[0-9a-f]{32}", kind.message_id) for kind in KINDS)
     levels = {level: {kind.name for kind in KINDS if kind.level == level} for level in range(8)}
     assert levels[2] == {"not protected"}
-    assert {"decision", "verdict", "the victim lives", "nobody to kill", "the kernel was first"} == levels[4]
-    assert {"started", "ready"} < levels[5] and levels[7] == {"verbose"}
+    assert levels[4] == {
+        *("decision", "verdict", "the victim lives", "nobody to kill", "the kernel was first"),
+        "memory will be short",
+    }
+    assert {"started", "ready", "memory scarce"} < levels[5] and levels[7] == {"verbose"}
     assert not levels[0] | levels[1] | levels[3]
 
 
@@ -143,6 +150,7 @@ def test_a_decision_carries_its_condition_its_victim_its_numbers_and_the_next():
         ("BUSTD_CONDITION", b"floor"),
         ("BUSTD_SIGNAL", b"TERM"),
         ("BUSTD_VICTIM_PID", b"101"),
+        ("BUSTD_VICTIM_START_TICKS", b"%d" % CHOICE.candidate.process.start_ticks),
         ("BUSTD_VICTIM_COMM", HOSTILE),
         ("BUSTD_VICTIM_UNIT", b"a\nb.service"),
         ("BUSTD_VICTIM_UID", b"%d" % CHOICE.candidate.process.uid),
@@ -152,7 +160,55 @@ def test_a_decision_carries_its_condition_its_victim_its_numbers_and_the_next():
         ("BUSTD_DECIDED_US", b"812"),
     ]
     others = [value for name, value in found if name == "BUSTD_CANDIDATE"]
-    assert others[0] == b"102 %d next\n" % CHOICE.runners_up[0].held_bytes and len(others) == 2
+    assert others == [b"102 90125 1000 %d next\n" % GIB, b"103 90125 1000 %d leak" % GIB]
+
+
+def test_a_warning_says_what_is_available_what_is_expected_and_when_and_who_would_be_first():
+    others = (candidate(101, comm=b"a b"), candidate(102))
+    soon = actions.ShortSoon(reading(GIB), BY_NAME["floor"], 800 * MIB, 19_500, 40 * MIB, others)
+    found = fields_of(entry("bustd-monitor", "the line", told(soon)))
+    assert found[4:] == [
+        ("BUSTD_CONDITION", b"floor"),
+        ("BUSTD_AVAILABLE_BYTES", b"%d" % GIB),
+        ("BUSTD_TOTAL_BYTES", b"%d" % reading(GIB).total),
+        ("BUSTD_SHORT_IN_MS", b"19500"),
+        ("BUSTD_CANDIDATE", b"101 90125 1000 %d a b" % GIB),
+        ("BUSTD_CANDIDATE", b"102 90125 1000 %d leak" % GIB),
+    ]
+    scarce = actions.Scarce(reading(GIB), BY_NAME["floor"], 800 * MIB, None, others)
+    assert "BUSTD_SHORT_IN_MS" not in fields(scarce)
+    assert fields(scarce._replace(short_ms=60_000))["BUSTD_SHORT_IN_MS"] == b"60000"
+    assert fields(scarce)["BUSTD_CANDIDATE"] == b"102 90125 1000 %d leak" % GIB
+
+
+LONGEST = candidate(
+    2**31, start_ticks=2**63, uid=2**32 - 2, held_bytes=2**47, comm=b"\n" * 15, unit="\xff" * 255, command="x" * 4096
+)
+
+
+def test_ten_candidates_of_the_longest_names_fit_into_an_entry():
+    """The longest line has a command of 4 KiB: the unit, the command and the names are escaped in it."""
+    choice = CHOICE._replace(candidate=LONGEST, runners_up=(LONGEST,) * 10)
+    said = told(Chosen(choice, CONDITIONS, 10**6))
+    packet = entry("bustd-monitor", said.sentence, said)
+    assert len(packet) <= LONGEST_ENTRY_BYTES
+    assert [name for name, _ in fields_of(packet)].count("BUSTD_CANDIDATE") == 10
+
+
+@pytest.mark.parametrize("room", range(0, 900, 50))
+def test_an_entry_that_would_be_too_long_loses_its_last_candidates_and_no_other_field(room):
+    others = tuple(candidate(pid, comm=b"n" * 15) for pid in range(101, 111))
+    said = told(CHOICE_OF_TEN := Chosen(CHOICE._replace(runners_up=others), CONDITIONS, 812))
+    needed = entry("bustd-monitor", "", told(CHOICE_OF_TEN._replace(ask=CHOICE._replace(runners_up=()))))
+    message = "x" * (LONGEST_ENTRY_BYTES - len(needed) - room)
+    packet = entry("bustd-monitor", message, said)
+    assert len(packet) <= LONGEST_ENTRY_BYTES
+    found = fields_of(packet)
+    kept = [value for name, value in found if name == "BUSTD_CANDIDATE"]
+    assert kept == [value for name, value in said.fields if name == "CANDIDATE"][: len(kept)], "the first are kept"
+    one_more = len(packet) + len(b"BUSTD_CANDIDATE=101 90125 1000 1073741824 nnnnnnnnnnnnnnn\n")
+    assert len(kept) == 10 or one_more > LONGEST_ENTRY_BYTES, "no more are left out than must be"
+    assert {name for name, _ in found} >= {f"BUSTD_{name}" for name, _ in said.fields} - {"BUSTD_CANDIDATE"}
 
 
 def test_an_answer_and_an_end_name_the_process_that_was_asked_for():

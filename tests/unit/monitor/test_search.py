@@ -869,3 +869,28 @@ def test_a_real_process_that_a_rule_names_is_spared(own):
         ranking = own.rank(PLAIN._replace(victims=rules), NONE_REFUSED, 1000)
     assert (Shield.NEVER, "name precious") in [spared[1:] for spared in ranking.spared]
     assert b"precious" not in [chosen.process.comm for chosen in ranking.candidates]
+
+
+# What is known without a look
+
+
+def test_what_a_warning_names_is_known_from_the_last_watch_and_nothing_is_read_for_it(scene):
+    scene.proc.process(101, oom_score=700, anonymous_kib=60_000)
+    scene.proc.process(102, oom_score=700, anonymous_kib=40_000)
+    scene.proc.process(103, oom_score=700, anonymous_kib=100)
+    scene.watch(2)
+    scene.proc.process(104, oom_score=700, anonymous_kib=90_000)
+    scene.looked_at.clear()
+    known = scene.search.known(PLAIN, frozenset({(102, 0)}), scene.now_ms)
+    assert [one.process.pid for one in known] == [101, 102], "only a process with that start time was refused"
+    (start_ticks,) = {one.process.start_ticks for one in known if one.process.pid == 101}
+    known = scene.search.known(PLAIN, frozenset({(101, start_ticks)}), scene.now_ms)
+    assert [one.process.pid for one in known] == [102]
+    assert scene.looked_at == []
+
+
+def test_what_was_known_before_a_calm_is_not_known_any_more(scene):
+    scene.proc.process(101, oom_score=700, anonymous_kib=60_000)
+    scene.watch(2)
+    assert scene.search.known(PLAIN, NONE_REFUSED, scene.now_ms + 10_000)
+    assert scene.search.known(PLAIN, NONE_REFUSED, scene.now_ms + 10_001) == ()

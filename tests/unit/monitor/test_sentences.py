@@ -16,7 +16,9 @@ from bustd_monitor.deciding.actions import (
     Flight,
     NothingGrows,
     NoVictim,
+    Scarce,
     ShortageIsOver,
+    ShortSoon,
 )
 from bustd_monitor.deciding.worth_killing import Relief
 from bustd_monitor.ranking.family import Family
@@ -186,6 +188,24 @@ def test_a_family_among_the_runners_up_is_named_as_one():
     herd = candidate(101, comm=b"leak")._replace(scope=Scope.GROUP, held_bytes=480 * MIB, known=3, family=family)
     told = sentences.choice(first_choice(candidate(), finding("floor"), herd), CONDITIONS)
     assert told.endswith("; after it 3 processes named leak of make (PID 123), 480 MiB together")
+
+
+def test_the_line_of_a_decision_names_three_that_would_be_next_however_many_are_known():
+    others = (candidate(pid) for pid in range(102, 112))
+    told = sentences.choice(first_choice(candidate(101), finding("floor"), *others), CONDITIONS)
+    assert told.endswith("; after it 102 (leak, 1024 MiB), 103 (leak, 1024 MiB), 104 (leak, 1024 MiB)")
+
+
+def test_a_warning_is_told_with_the_numbers_and_with_the_first_that_would_die():
+    floor = BY_NAME["floor"]
+    soon = ShortSoon(PRESSED, floor, 800 * MIB, 19_900, 40 * MIB, (candidate(101), candidate(102)))
+    assert sentences.news(soon) == (
+        f"memory will be short in 19 s: it fills up at 40 MiB a second, {sentences.readings(PRESSED)}; "
+        "floor fires when 800 MiB more are taken; the first to die would be 101 (leak, 1024 MiB)"
+    )
+    assert sentences.news(Scarce(PRESSED, floor, 800 * MIB, 19_900)) == (
+        f"memory is scarce: {sentences.readings(PRESSED)}; floor fires when 800 MiB more are taken"
+    )
 
 
 def test_a_decision_without_runners_up_says_so():

@@ -4,7 +4,18 @@ import pytest
 
 from bustd_monitor.conditions.trends import Trends
 from bustd_monitor.deciding import stages, states
-from bustd_monitor.deciding.actions import Ask, Asked, Escalate, Flight, LessCameBack, NoVictim, Rank, ShortageIsOver
+from bustd_monitor.deciding.actions import (
+    Ask,
+    Asked,
+    Escalate,
+    Flight,
+    KernelKilled,
+    LessCameBack,
+    NoVictim,
+    Rank,
+    Scarce,
+    ShortageIsOver,
+)
 from bustd_monitor.deciding.stages import TRANSITIONS, Event, Stage
 from bustd_monitor.deciding.states import State
 from bustd_monitor.sensing.reading import Reading, Refaults
@@ -111,10 +122,10 @@ def test_who_was_refused_is_forgotten_when_it_is_quiet():
 
 
 def test_it_asks_for_the_first_and_names_who_would_be_next():
-    state, (ask,) = acting(*(candidate(pid) for pid in range(101, 107)))
+    state, (ask,) = acting(*(candidate(pid) for pid in range(101, 121)))
     assert isinstance(ask, Ask)
     assert ask.candidate.process.pid == 101
-    assert [other.process.pid for other in ask.runners_up] == [102, 103, 104]
+    assert [other.process.pid for other in ask.runners_up] == list(range(102, 112))
     assert (ask.finding.name, state.stage) == ("floor", Stage.ACT)
 
 
@@ -433,3 +444,32 @@ def test_a_hold_is_never_shortened():
         assert state.hold_until_ms == 60_000
         assert after(FIRING, state=state, start_ms=59_999)[1] == ()
         assert isinstance(after(FIRING, state=state, start_ms=60_000)[1][0], Rank)
+
+
+# Warnings
+
+
+NEARLY = reading(1.4 * GIB)
+
+
+def test_a_warning_comes_after_everything_that_is_to_be_done():
+    state, actions = after(QUIET, NEARLY._replace(oom_kills=1), state=State(trends=Trends(oom_kills=0)), every_ms=1000)
+    assert [type(one) for one in actions] == [KernelKilled, Scarce]
+    assert after(NEARLY, state=state, start_ms=5000)[1] == ()
+
+
+@pytest.mark.parametrize("stage", [Stage.ACT, Stage.SETTLE])
+def test_while_a_kill_is_decided_or_in_flight_no_warning_is_told(stage):
+    assert after(NEARLY, state=State(stage, readings=2))[1] == ()
+
+
+def test_where_a_condition_fires_and_no_process_may_be_asked_for_no_warning_is_told_either():
+    state, actions = after(FIRING, state=State(Stage.WATCH, readings=2, hold_until_ms=60_000))
+    assert (state.stage, actions) == (Stage.WATCH, ())
+    assert after(NEARLY, state=state, start_ms=5000)[1] == (), "it counts as told"
+
+
+def test_after_a_death_what_memory_came_to_before_counts_no_more():
+    state = settling()
+    assert state.outlook.low is not None
+    assert states.on_exited(state, Exited(1, Fate.GONE, 1), 900).outlook.low is None
