@@ -21,7 +21,8 @@ from .ranking.search import CandidateSearch
 from .ranking.terms import Rules
 from .reclaimer import Reclaimer
 from .reporting import connection
-from .reporting.service_manager import ServiceManager, standing
+from .reporting.service_manager import ServiceManager
+from .reporting.standing import standing
 from .sensing.cgroup_sensor import AnySensor
 from .sensing.members import MemberReader
 from .sensing.triggers import Triggers

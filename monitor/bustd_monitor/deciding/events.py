@@ -16,17 +16,22 @@ from .stages import Stage
 
 
 class Started(NamedTuple):
-    """The monitor watches by these conditions. `reading`: the first one, None if memory could not be read."""
+    """The monitor watches by these conditions. `reading`: the first one, None if memory could not be read.
+
+    `dry_run`: no process is killed.
+    """
 
     reading: Reading | None
     conditions: Conditions
+    dry_run: bool = False
 
 
 class ReadAgain(NamedTuple):
-    """The configuration was read again, and these conditions are in force now."""
+    """The configuration was read again, and these conditions are in force now. `dry_run`: no process is killed."""
 
     reading: Reading | None
     conditions: Conditions
+    dry_run: bool = False
 
 
 class Stopping(NamedTuple):

@@ -102,6 +102,10 @@ def _memory(reading: Reading | None) -> Fields:
     return () if reading is None else (("AVAILABLE_BYTES", reading.available), ("TOTAL_BYTES", reading.total))
 
 
+def _settings(event: events.Started | events.ReadAgain) -> Fields:
+    return (*_memory(event.reading), ("DRY_RUN", int(event.dry_run)))
+
+
 def _ask(ask: actions.Ask) -> Fields:
     """The victim, and the candidates after it: PID, bytes and name of each."""
     others = tuple(
@@ -158,10 +162,10 @@ def _less_came_back(event: actions.LessCameBack) -> Told:
 
 
 _TABLE: dict[type, Callable[[Any], Told]] = {
-    events.Started: lambda it: Told(STARTED, sentences.in_force(it.reading, it.conditions), _memory(it.reading)),
-    events.ReadAgain: lambda it: Told(READ_AGAIN, sentences.read_again(it.reading, it.conditions)),
+    events.Started: lambda it: Told(STARTED, sentences.in_force(it.reading, it.conditions), _settings(it)),
+    events.ReadAgain: lambda it: Told(READ_AGAIN, sentences.read_again(it.reading, it.conditions), _settings(it)),
     events.Stopping: lambda _: Told(STOPPING, connection.STOPPING),
-    events.Ready: lambda it: Told(READY, connection.connected(it.hello)),
+    events.Ready: lambda it: Told(READY, connection.connected(it.hello), (("KILLER_PID", it.hello.pid),)),
     events.NotProtected: lambda it: Told(NOT_PROTECTED, it.why),
     events.Warned: lambda it: Told(WARNED, it.sentence),
     events.Noted: lambda it: Told(NOTED, it.sentence),

@@ -154,6 +154,13 @@ def test_a_decision_carries_its_condition_its_victim_its_numbers_and_the_next():
     assert others[0] == b"102 %d next\n" % CHOICE.runners_up[0].held_bytes and len(others) == 2
 
 
+def test_a_start_says_whether_anything_is_killed_and_a_hello_which_killer_answers():
+    assert fields(events.Started(reading(), CONDITIONS))["BUSTD_DRY_RUN"] == b"0"
+    assert fields(events.Started(None, CONDITIONS, dry_run=True))["BUSTD_DRY_RUN"] == b"1"
+    assert fields(events.ReadAgain(reading(), CONDITIONS, dry_run=True))["BUSTD_DRY_RUN"] == b"1"
+    assert fields(events.Ready(killer_hello()))["BUSTD_KILLER_PID"] == b"%d" % killer_hello().pid
+
+
 def test_an_answer_and_an_end_name_the_process_that_was_asked_for():
     answer = fields(Answered(verdict(Reason.PROTECTED), REQUEST))
     assert (answer["BUSTD_OUTCOME"], answer["BUSTD_REASON"]) == (b"refused", b"protected")
