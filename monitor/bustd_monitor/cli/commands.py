@@ -94,6 +94,16 @@ EXPLAIN = Command(
     pid="the process to explain; without it, the most likely victims",
 )
 
+STATUS = Command(
+    "status",
+    "say whether this machine is protected, in one line and with the exit code of a monitoring plugin",
+    "Says whether this machine is protected, why, and since when; then how far away each condition is, and the last "
+    "kills. The first line and the exit code are those of a monitoring plugin: 0 protected, 1 protected but someone "
+    "should look, 2 not protected, 3 it can't be told. It looks at this machine for a second.",
+    (table.JSON,),
+    (("bustd status", "is this machine protected?"),),
+)
+
 SELFTEST = Command(
     "selftest",
     "let a pair kill a child of its own, and show that nothing else dies",
@@ -151,7 +161,7 @@ IMPORT_CONFIG = Command(
     daemons=("earlyoom", "nohang"),
 )
 
-COMMANDS = (RUN, CHECK, EXPLAIN, SELFTEST, RECORD, REPLAY, IMPORT_CONFIG)
+COMMANDS = (RUN, CHECK, EXPLAIN, STATUS, SELFTEST, RECORD, REPLAY, IMPORT_CONFIG)
 
 EXIT_CODES = (
     (0, "all is well; bustd was stopped by a signal"),

@@ -39,6 +39,10 @@ def _perform(options: Namespace) -> int:
         from .explain import explain
 
         return explain(options)
+    if options.command == "status":
+        from .status import status
+
+        return status(options)
     if options.command == "record":
         from .record import record
 
