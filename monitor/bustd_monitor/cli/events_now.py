@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-from .entries import BrokenEntry, Entry
-from .events_socket import PATH, read_events
+from .entries import Entry
+from .events_socket import EVENTS_SOCKET, NoEvents, read_events
 
 _SILENCE_S, _PATIENCE_S = 0.2, 2.0
 MOST_ENTRIES = 1000
@@ -19,7 +19,7 @@ class Heard(NamedTuple):
     trouble: str = ""
 
 
-def heard_now(path: str = PATH) -> Heard:
+def heard_now(path: str = EVENTS_SOCKET) -> Heard:
     """What arrives until nothing more comes for 200 ms: the monitor sends at once what it has.
 
     A monitor that is silent has two seconds more: in a crisis it may be slow. More than two seconds of events, or a
@@ -27,12 +27,10 @@ def heard_now(path: str = PATH) -> Heard:
     """
     try:
         entries = _taken(path, _SILENCE_S) or _taken(path, _PATIENCE_S)
-    except OSError as error:
-        return Heard(trouble=f"{path}: {error.strerror or error}")
-    except BrokenEntry as error:
-        return Heard(trouble=f"{path}: what comes from it is no event ({error})")
+    except NoEvents as error:
+        return Heard(trouble=str(error))
     if not entries:
-        return Heard(trouble=f"{path}: no event has come for {_PATIENCE_S:g} s")
+        return Heard(trouble=f"no event has come from {path} for {_PATIENCE_S:g} s")
     return Heard(tuple(sorted(entries, key=lambda entry: entry.number("__MONOTONIC_TIMESTAMP") or 0)))
 
 
