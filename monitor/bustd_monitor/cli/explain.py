@@ -92,7 +92,8 @@ def explain(options: argparse.Namespace) -> int:
     else:
         order = in_their_turn(ranking.candidates, reading, conditions.floor)
         _show_ranking(ranking._replace(candidates=order))
-        rules_now.show(settings.monitor.victims, killer, table, before="\n")
+        print()
+        rules_now.show(settings.monitor.victims, killer, table)
     table.close()
     return os.EX_OK if is_shown else os.EX_UNAVAILABLE
 

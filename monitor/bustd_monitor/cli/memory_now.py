@@ -11,7 +11,7 @@ from ..conditions.table import Conditions, findings
 from ..sensing.cgroup_sensor import watch
 from ..sensing.sensor import Unreadable
 from .options import examine
-from .seen_now import seen_in_a_second
+from .seen_now import READINGS, seen_in_a_second
 
 
 class MemoryNow(NamedTuple):
@@ -26,8 +26,8 @@ class MemoryNow(NamedTuple):
     trouble: str = ""
 
 
-def memory_now(arguments: Arguments) -> MemoryNow:
-    """Look for a second, as `bustd explain` does; at once if it can't be."""
+def memory_now(arguments: Arguments, readings: int = READINGS) -> MemoryNow:
+    """Look for a second, as `bustd explain` does, or for so many readings; at once if it can't be."""
     monitor, killer = examine(arguments)
     problems = len(monitor.problems) + len(killer.problems)
     if problems:
@@ -39,7 +39,7 @@ def memory_now(arguments: Arguments) -> MemoryNow:
     except Unreadable as error:
         return MemoryNow(trouble=str(error))
     try:
-        seen = seen_in_a_second(sensor, settings.conditions)
+        seen = seen_in_a_second(sensor, settings.conditions, readings)
     except Unreadable as error:
         return MemoryNow(trouble=str(error))
     finally:

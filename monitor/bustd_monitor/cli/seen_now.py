@@ -11,17 +11,18 @@ from ..sensing.cgroup_sensor import AnySensor
 from ..sensing.reading import Reading
 from ..sensing.sensor import Unreadable
 
-_READINGS, _BETWEEN_READINGS_S = 11, 0.1
+READINGS, _BETWEEN_READINGS_S = 11, 0.1
+"""A second of them."""
 
 
-def seen_in_a_second(sensor: AnySensor, conditions: Conditions) -> Seen:
-    """Stalls are judged by their growth over a second, and the rate of filling over some readings.
+def seen_in_a_second(sensor: AnySensor, conditions: Conditions, readings: int = READINGS) -> Seen:
+    """Stalls are judged by their growth over a second, and the rate of filling over some readings: more make it surer.
 
     Raises Unreadable.
     """
     seen = Seen(read(sensor))
     trends = advanced(Trends(), seen.reading, now_ms(), conditions)
-    for _ in range(_READINGS - 1):
+    for _ in range(readings - 1):
         time.sleep(_BETWEEN_READINGS_S)
         reading = read(sensor)
         trends = advanced(trends, reading, now_ms(), conditions)
