@@ -12,7 +12,7 @@ IN_FLIGHT = "in flight"
 SIGNALLED = "signalled"
 
 
-class Kill(NamedTuple):
+class ToldKill(NamedTuple):
     """One process that was signalled. `time_us`: since 1970, of what was told of it last.
 
     `outcome`: how it ended (gone, released, stuck, spared), or IN_FLIGHT. What is not known is "" or None: of a kill
@@ -31,11 +31,11 @@ class Kill(NamedTuple):
     elapsed_ms: int | None = None
 
 
-def kills(entries: Iterable[Entry]) -> list[Kill]:
+def kills(entries: Iterable[Entry]) -> list[ToldKill]:
     """Every kill in these events, which are in their order; the last one may be in flight."""
-    found: list[Kill] = []
+    found: list[ToldKill] = []
     chosen: dict[int | None, Entry] = {}
-    in_flight: Kill | None = None
+    in_flight: ToldKill | None = None
     for entry in entries:
         kind, pid = entry.kind, entry.own_number("VICTIM_PID")
         if kind is DECIDED and entry.own("VICTIM_COMM"):
@@ -51,9 +51,9 @@ def kills(entries: Iterable[Entry]) -> list[Kill]:
     return [*found, in_flight] if in_flight is not None else found
 
 
-def _kill(entry: Entry, chosen: Entry | None) -> Kill:
+def _kill(entry: Entry, chosen: Entry | None) -> ToldKill:
     """What the answer or the end says, and what the decision knew."""
-    return Kill(
+    return ToldKill(
         entry.time_us,
         entry.own("CONDITION"),
         entry.own("SIGNAL"),

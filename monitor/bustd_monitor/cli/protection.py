@@ -15,7 +15,7 @@ from .monitor_unit import MonitorUnit
 _START = "systemctl enable --now bustd-monitor"
 
 
-class Protection(NamedTuple):
+class ProtectionNow(NamedTuple):
     """`line`: as reporting.standing has it, or what is known instead. `is_protected` None: it can't be told.
 
     `since_us`: microseconds since 1970, 0 if that is not known. `dry_run`: everything works, and nothing is killed.
@@ -34,7 +34,7 @@ def may_be_asked(unit: MonitorUnit, running: Running, hidden: str) -> bool:
     return unit.is_running or bool(running.monitors) or (bool(hidden) and not unit.is_installed)
 
 
-def judged(unit: MonitorUnit, running: Running, hidden: str, heard: Heard) -> Protection:
+def judged(unit: MonitorUnit, running: Running, hidden: str, heard: Heard) -> ProtectionNow:
     """What follows from all of it. `hidden`: what hides processes of other users, "" if nothing does."""
     if not may_be_asked(unit, running, hidden):
         return _no_monitor(unit)
@@ -46,7 +46,7 @@ def judged(unit: MonitorUnit, running: Running, hidden: str, heard: Heard) -> Pr
     return _untold(unit, running, hidden, heard)
 
 
-def of_events(entries: tuple[Entry, ...]) -> Protection | None:
+def of_events(entries: tuple[Entry, ...]) -> ProtectionNow | None:
     """What the standing events say, None if there is none of them."""
     news = [entry for entry in entries if entry.kind in (READY, NOT_PROTECTED)]
     settings = [entry for entry in entries if entry.kind in (STARTED, READ_AGAIN)]
@@ -62,36 +62,36 @@ def of_events(entries: tuple[Entry, ...]) -> Protection | None:
         if entry.kind is READY:
             break
         first = entry
-    return Protection(not_protected(last.message), False, first.time_us, advice=_LOG)
+    return ProtectionNow(not_protected(last.message), False, first.time_us, advice=_LOG)
 
 
-def of_line(line: str, since_us: int) -> Protection:
+def of_line(line: str, since_us: int) -> ProtectionNow:
     """What a line of reporting.standing says."""
     state = state_of(line)
     is_protected = state == WATCHING
     advice = "" if is_protected else _NO_DRY_RUN if state == DRY_RUN else _LOG
-    return Protection(line, is_protected, since_us, state == DRY_RUN, advice)
+    return ProtectionNow(line, is_protected, since_us, state == DRY_RUN, advice)
 
 
-def _no_monitor(unit: MonitorUnit) -> Protection:
+def _no_monitor(unit: MonitorUnit) -> ProtectionNow:
     if not unit.is_installed:
-        return Protection(not_protected("no monitor runs"), False, advice=f"{_START}, or without systemd: bustd")
+        return ProtectionNow(not_protected("no monitor runs"), False, advice=f"{_START}, or without systemd: bustd")
     if unit.active == "failed":
         code = unit.exit_code
         why = "its configuration is wrong" if code == os.EX_CONFIG else f"it has failed with status {code}"
         advice = "bustd check, and then: systemctl start bustd-monitor" if code == os.EX_CONFIG else _LOG
-        return Protection(not_protected(f"the monitor does not run, {why}"), False, unit.changed_us, advice=advice)
-    return Protection(not_protected("the monitor is stopped"), False, unit.changed_us, advice=_START)
+        return ProtectionNow(not_protected(f"the monitor does not run, {why}"), False, unit.changed_us, advice=advice)
+    return ProtectionNow(not_protected("the monitor is stopped"), False, unit.changed_us, advice=_START)
 
 
-def _untold(unit: MonitorUnit, running: Running, hidden: str, heard: Heard) -> Protection:
+def _untold(unit: MonitorUnit, running: Running, hidden: str, heard: Heard) -> ProtectionNow:
     """There is a monitor, or there may be, and it says nothing."""
     if running.monitors or unit.is_running:
         pid = f" {running.monitors[0]}" if running.monitors else ""
         what = f"the monitor{pid} runs and can't be asked ({heard.trouble or 'it says nothing of it'})"
     else:
         what = f"no monitor can be seen ({hidden})"
-    return Protection(what, None, advice=f"as root: bustd status; {_LOG}")
+    return ProtectionNow(what, None, advice=f"as root: bustd status; {_LOG}")
 
 
 _LOG = "journalctl -u bustd-monitor -u bustd-killer (standalone: /var/log/bustd.log)"

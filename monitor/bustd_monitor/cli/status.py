@@ -14,7 +14,7 @@ from .kills import kills
 from .memory_now import MemoryNow, memory_now
 from .monitor_unit import monitor_unit
 from .protection import judged, may_be_asked
-from .status_shown import Status
+from .status_shown import MachineStatus
 
 
 def status(options: argparse.Namespace) -> int:
@@ -27,8 +27,8 @@ def status(options: argparse.Namespace) -> int:
     return status_shown.level(found)
 
 
-def looked(memory: MemoryNow) -> Status:
+def looked(memory: MemoryNow) -> MachineStatus:
     """Everything that can be seen now."""
     unit, running, hidden = monitor_unit(), daemons_running(), hidden_processes(own_only=False)
     heard = heard_now() if may_be_asked(unit, running, hidden) else Heard()
-    return Status(judged(unit, running, hidden, heard), memory, tuple(kills(heard.entries)), running)
+    return MachineStatus(judged(unit, running, hidden, heard), memory, tuple(kills(heard.entries)), running)

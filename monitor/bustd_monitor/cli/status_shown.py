@@ -14,15 +14,15 @@ from ..conditions.finding import Finding
 from ..reporting.sentences import readings
 from .daemons_running import Running
 from .json_text import plain
-from .kills import Kill
+from .kills import ToldKill
 from .memory_now import MemoryNow
-from .protection import Protection
+from .protection import ProtectionNow
 from .seen_now import state
 
 SHOWN_KILLS = 5
 
 
-class Level(IntEnum):
+class Severity(IntEnum):
     """As a monitoring plugin ends (monitoring-plugins.org, plugin return codes)."""
 
     OK = 0
@@ -31,25 +31,25 @@ class Level(IntEnum):
     UNKNOWN = 3
 
 
-class Status(NamedTuple):
+class MachineStatus(NamedTuple):
     """Everything that was seen. `kills`: the oldest first."""
 
-    protection: Protection
+    protection: ProtectionNow
     memory: MemoryNow
-    kills: tuple[Kill, ...]
+    kills: tuple[ToldKill, ...]
     running: Running
 
 
-def level(status: Status) -> Level:
+def level(status: MachineStatus) -> Severity:
     """CRITICAL: nothing protects this machine. WARNING: it is protected, and someone should look. See `doubts`."""
     if status.protection.is_protected is None:
-        return Level.UNKNOWN
+        return Severity.UNKNOWN
     if not status.protection.is_protected and not status.protection.dry_run:
-        return Level.CRITICAL
-    return Level.WARNING if status.protection.dry_run or doubts(status) else Level.OK
+        return Severity.CRITICAL
+    return Severity.WARNING if status.protection.dry_run or doubts(status) else Severity.OK
 
 
-def doubts(status: Status) -> list[str]:
+def doubts(status: MachineStatus) -> list[str]:
     """What someone should look at, each a clause: memory is short, another daemon runs too, what can't be read.
 
     A condition that is only scarce is no reason: without swap `emergency` is that for ever on a machine in good health.
@@ -68,7 +68,7 @@ def doubts(status: Status) -> list[str]:
 # --- for people
 
 
-def lines(status: Status) -> list[str]:
+def lines(status: MachineStatus) -> list[str]:
     """The first line has all that a monitoring plugin shows. Each is printable."""
     shown = [first_line(status)]
     if status.protection.advice:
@@ -87,7 +87,7 @@ def lines(status: Status) -> list[str]:
     return [printable(line) for line in shown]
 
 
-def first_line(status: Status) -> str:
+def first_line(status: MachineStatus) -> str:
     """`BUSTD OK: ...`, without a `|`, after which a plugin's numbers would follow."""
     protection, seen = status.protection, status.memory.seen
     said = [protection.line]
@@ -107,7 +107,7 @@ def _condition(finding: Finding) -> str:
     return f"  {finding.name:9} {state(finding)}{away}{signal}"
 
 
-def _kill(kill: Kill) -> str:
+def _kill(kill: ToldKill) -> str:
     who = f"{kill.comm} ({kill.pid})" if kill.pid is not None else "a process that an earlier monitor asked for"
     unit = f", unit {kill.unit}" if kill.unit else ""
     held = f", holding {size(kill.held_bytes)}" if kill.held_bytes is not None else ""
@@ -123,7 +123,7 @@ def _local(time_us: int) -> str:
 # --- for programs
 
 
-def values(status: Status) -> dict[str, object]:
+def values(status: MachineStatus) -> dict[str, object]:
     """bustd(1), JSON, lists the keys."""
     protection, memory, found = status.protection, status.memory, level(status)
     reading = memory.seen.reading if memory.seen is not None else None
@@ -154,7 +154,7 @@ def values(status: Status) -> dict[str, object]:
     }
 
 
-def _kill_values(kill: Kill) -> dict[str, object]:
+def _kill_values(kill: ToldKill) -> dict[str, object]:
     return {
         "time": _utc(kill.time_us),
         "condition": plain(kill.condition),

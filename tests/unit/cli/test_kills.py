@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bustd_monitor.cli.kills import IN_FLIGHT, Kill, kills
+from bustd_monitor.cli.kills import IN_FLIGHT, ToldKill, kills
 from bustd_monitor.reporting.events import ANSWERED, DECIDED, ENDED, LIVES, Fields
 from tests.support.told import BEGAN_US, SECOND_US, packet, told
 
@@ -28,7 +28,7 @@ def test_a_kill_has_what_was_decided_and_how_it_ended():
         )
     )
     at_us = BEGAN_US + 3 * SECOND_US
-    assert found == [Kill(at_us, "floor", "KILL", "gone", 71, "leak", 1000, "leak.service", 5000, 26)]
+    assert found == [ToldKill(at_us, "floor", "KILL", "gone", 71, "leak", 1000, "leak.service", 5000, 26)]
 
 
 def test_a_refusal_is_no_kill():

@@ -9,21 +9,21 @@ import pytest
 
 from bustd_monitor.cli.daemons_running import Daemon, Running
 from bustd_monitor.cli.json_text import document
-from bustd_monitor.cli.kills import Kill
+from bustd_monitor.cli.kills import ToldKill
 from bustd_monitor.cli.memory_now import MemoryNow
-from bustd_monitor.cli.protection import Protection
-from bustd_monitor.cli.status_shown import SHOWN_KILLS, Level, Status, first_line, level, lines, values
+from bustd_monitor.cli.protection import ProtectionNow
+from bustd_monitor.cli.status_shown import SHOWN_KILLS, Severity, MachineStatus, first_line, level, lines, values
 from bustd_monitor.conditions.finding import Seen
 from bustd_monitor.conditions.table import findings
 from tests.support.told import BEGAN_US
 from tests.unit.monitor.making import DEFAULTS, GIB, reading
 
-WELL = Protection("watching; the killer 812 answers", True, BEGAN_US)
-LOST = Protection("NOT PROTECTED: lost the killer", False, BEGAN_US, advice="look at the log")
-DRY = Protection("dry run: no process is killed", False, BEGAN_US, dry_run=True)
-UNTOLD = Protection("the monitor 600 runs and can't be asked", None)
+WELL = ProtectionNow("watching; the killer 812 answers", True, BEGAN_US)
+LOST = ProtectionNow("NOT PROTECTED: lost the killer", False, BEGAN_US, advice="look at the log")
+DRY = ProtectionNow("dry run: no process is killed", False, BEGAN_US, dry_run=True)
+UNTOLD = ProtectionNow("the monitor 600 runs and can't be asked", None)
 HOSTILE = "a|b\n\x1b[31m\u202egpj.exe"
-KILL = Kill(BEGAN_US, "floor", "KILL", "gone", 71, "leak", 1000, "leak.service", 5 * GIB, 26)
+KILL = ToldKill(BEGAN_US, "floor", "KILL", "gone", 71, "leak", 1000, "leak.service", 5 * GIB, 26)
 
 
 def memory(available: float = 8 * GIB) -> MemoryNow:
@@ -31,23 +31,23 @@ def memory(available: float = 8 * GIB) -> MemoryNow:
     return MemoryNow(seen, DEFAULTS.conditions, findings(seen, DEFAULTS.conditions))
 
 
-def status(protection: Protection = WELL, **changed: object) -> Status:
-    return Status(protection, memory(), (), Running((600,)))._replace(**changed)
+def status(protection: ProtectionNow = WELL, **changed: object) -> MachineStatus:
+    return MachineStatus(protection, memory(), (), Running((600,)))._replace(**changed)
 
 
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
-        (status(), Level.OK),
-        (status(LOST), Level.CRITICAL),
-        (status(LOST, memory=memory(GIB / 8)), Level.CRITICAL),
-        (status(UNTOLD), Level.UNKNOWN),
-        (status(DRY), Level.WARNING),
-        (status(memory=memory(GIB / 8)), Level.WARNING),
-        (status(memory=MemoryNow(trouble="the configuration has 1 problem")), Level.WARNING),
-        (status(running=Running((600,), (Daemon("earlyoom", 9),))), Level.WARNING),
-        (status(running=Running((600, 601))), Level.WARNING),
-        (status(memory=memory(4 * GIB)), Level.OK),
+        (status(), Severity.OK),
+        (status(LOST), Severity.CRITICAL),
+        (status(LOST, memory=memory(GIB / 8)), Severity.CRITICAL),
+        (status(UNTOLD), Severity.UNKNOWN),
+        (status(DRY), Severity.WARNING),
+        (status(memory=memory(GIB / 8)), Severity.WARNING),
+        (status(memory=MemoryNow(trouble="the configuration has 1 problem")), Severity.WARNING),
+        (status(running=Running((600,), (Daemon("earlyoom", 9),))), Severity.WARNING),
+        (status(running=Running((600, 601))), Severity.WARNING),
+        (status(memory=memory(4 * GIB)), Severity.OK),
     ],
 )
 def test_the_exit_code_is_that_of_a_monitoring_plugin(found, expected):
@@ -57,7 +57,7 @@ def test_the_exit_code_is_that_of_a_monitoring_plugin(found, expected):
 
 
 def test_the_levels_are_those_of_plugins():
-    assert [(one.name, one.value) for one in Level] == [("OK", 0), ("WARNING", 1), ("CRITICAL", 2), ("UNKNOWN", 3)]
+    assert [(one.name, one.value) for one in Severity] == [("OK", 0), ("WARNING", 1), ("CRITICAL", 2), ("UNKNOWN", 3)]
 
 
 def test_the_first_line_has_everything():
@@ -72,7 +72,7 @@ def test_the_first_line_has_everything():
 def test_emergency_being_scarce_is_no_reason_to_look():
     found = status(memory=memory(0.3 * 16 * GIB))
     assert any(one.name == "emergency" and one.is_scarce and not one.fires for one in found.memory.found)
-    assert level(found) is Level.OK
+    assert level(found) is Severity.OK
 
 
 def test_below_it_are_what_to_do_the_conditions_and_the_last_kills():
@@ -94,7 +94,7 @@ def test_that_nothing_was_killed_is_said_only_where_that_is_known():
 @pytest.mark.parametrize("where", ["comm", "unit", "line"])
 def test_no_name_disturbs_a_terminal_or_forges_a_line(where):
     if where == "line":
-        found = status(Protection(f"NOT PROTECTED: {HOSTILE}", False))
+        found = status(ProtectionNow(f"NOT PROTECTED: {HOSTILE}", False))
     else:
         found = status(kills=(KILL._replace(**{where: HOSTILE}),))
     shown = lines(found)

@@ -15,7 +15,7 @@ from ...conditions.table import BY_NAME
 from ...reporting.events import ANSWERED, DECIDED, ENDED, LIVES
 from ..entries import Entry
 from ..kills import SIGNALLED
-from .exposition import COUNTER, HISTOGRAM, Family, Samples, series
+from .exposition import COUNTER, HISTOGRAM, MetricFamily, Samples, series
 
 KILLS, REFUSALS, REACTION = "bustd_kills_total", "bustd_refusals_total", "bustd_reaction_seconds"
 UNKNOWN = "unknown"
@@ -79,16 +79,20 @@ def reaction_us(decision: Entry | None, answer: Entry) -> int | None:
     return None
 
 
-def families(counts: Samples) -> list[Family]:
+def families(counts: Samples) -> list[MetricFamily]:
     """The counts as a server is told them."""
 
     def of(name: str) -> Samples:
         return {one: value for one, value in counts.items() if one.partition("{")[0] in (name, *_parts(name))}
 
     return [
-        Family(KILLS, COUNTER, "Kills that have ended, by what fired, what was sent, and how it ended.", of(KILLS)),
-        Family(REFUSALS, COUNTER, "Requests that the killer has refused or could not carry out.", of(REFUSALS)),
-        Family(REACTION, HISTOGRAM, "From the ranking to the killer's word that the signal is sent.", of(REACTION)),
+        MetricFamily(
+            KILLS, COUNTER, "Kills that have ended, by what fired, what was sent, and how it ended.", of(KILLS)
+        ),
+        MetricFamily(REFUSALS, COUNTER, "Requests that the killer has refused or could not carry out.", of(REFUSALS)),
+        MetricFamily(
+            REACTION, HISTOGRAM, "From the ranking to the killer's word that the signal is sent.", of(REACTION)
+        ),
     ]
 
 

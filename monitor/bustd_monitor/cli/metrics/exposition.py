@@ -10,7 +10,7 @@ Samples = Mapping[str, float]
 """Values by what `series` makes of a name and its labels."""
 
 
-class Family(NamedTuple):
+class MetricFamily(NamedTuple):
     """All series of one name. `help`: one sentence."""
 
     name: str
@@ -25,7 +25,7 @@ def series(name: str, **labels: str) -> str:
     return f"{name}{{{inside}}}" if inside else name
 
 
-def text(families: Iterable[Family], comments: Iterable[str] = ()) -> str:
+def text(families: Iterable[MetricFamily], comments: Iterable[str] = ()) -> str:
     """All of it. A comment must not begin with HELP or TYPE."""
     lines = [f"# {comment}" for comment in comments]
     for family in families:
