@@ -12,7 +12,7 @@ from bustd_monitor.cli.json_text import document
 from bustd_monitor.cli.kills import ToldKill
 from bustd_monitor.cli.memory_now import MemoryNow
 from bustd_monitor.cli.protection import ProtectionNow
-from bustd_monitor.cli.status_shown import SHOWN_KILLS, Severity, MachineStatus, first_line, level, lines, values
+from bustd_monitor.cli.status_shown import SHOWN_KILLS, MachineStatus, Severity, first_line, level, lines, values
 from bustd_monitor.conditions.finding import Seen
 from bustd_monitor.conditions.table import findings
 from tests.support.told import BEGAN_US
