@@ -165,7 +165,7 @@ _TABLE: dict[type, Callable[[Any], Told]] = {
     events.Started: lambda it: Told(STARTED, sentences.in_force(it.reading, it.conditions), _settings(it)),
     events.ReadAgain: lambda it: Told(READ_AGAIN, sentences.read_again(it.reading, it.conditions), _settings(it)),
     events.Stopping: lambda _: Told(STOPPING, connection.STOPPING),
-    events.Ready: lambda it: Told(READY, connection.connected(it.hello), (("KILLER_PID", it.hello.pid),)),
+    events.Ready: lambda it: Told(READY, connection.connected(it.killer_pid), (("KILLER_PID", it.killer_pid),)),
     events.NotProtected: lambda it: Told(NOT_PROTECTED, it.why),
     events.Warned: lambda it: Told(WARNED, it.sentence),
     events.Noted: lambda it: Told(NOTED, it.sentence),

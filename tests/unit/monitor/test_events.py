@@ -17,7 +17,7 @@ from bustd_monitor.event_log import entry
 from bustd_monitor.ranking.what_may_die import Shield, Spared
 from bustd_monitor.reporting.events import KINDS, Told, told
 from bustd_protocol.messages import Exited, Fate, KillRequest, Reason, Scope, Signal
-from tests.unit.monitor.making import DEFAULTS, GIB, MIB, candidate, finding, killer_hello, process, reading, verdict
+from tests.unit.monitor.making import DEFAULTS, GIB, MIB, candidate, finding, process, reading, verdict
 from tests.unit.packaging.test_packages import PACKAGING
 
 CONDITIONS = DEFAULTS.conditions
@@ -34,7 +34,7 @@ ALL: tuple[Event, ...] = (
     events.Started(None, CONDITIONS),
     events.ReadAgain(reading(), CONDITIONS),
     events.Stopping(),
-    events.Ready(killer_hello()),
+    events.Ready(640),
     NotProtected("no connection"),
     events.Warned("a warning"),
     events.Noted("memory is locked"),
@@ -158,7 +158,7 @@ def test_a_start_says_whether_anything_is_killed_and_a_hello_which_killer_answer
     assert fields(events.Started(reading(), CONDITIONS))["BUSTD_DRY_RUN"] == b"0"
     assert fields(events.Started(None, CONDITIONS, dry_run=True))["BUSTD_DRY_RUN"] == b"1"
     assert fields(events.ReadAgain(reading(), CONDITIONS, dry_run=True))["BUSTD_DRY_RUN"] == b"1"
-    assert fields(events.Ready(killer_hello()))["BUSTD_KILLER_PID"] == b"%d" % killer_hello().pid
+    assert fields(events.Ready(640))["BUSTD_KILLER_PID"] == b"640"
 
 
 def test_an_answer_and_an_end_name_the_process_that_was_asked_for():
