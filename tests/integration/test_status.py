@@ -58,6 +58,13 @@ def test_a_monitor_that_answers_is_shown_with_its_last_kills(status, tmp_path):
     assert "a|b\\n\\x1b[2J\\u202egpj.exe\\xff" in said
 
 
+def test_what_happened_last_counts_whatever_is_told_first(status, tmp_path):
+    lost, found = packet(NOT_PROTECTED, at_s=5), packet(READY, (("KILLER_PID", 900),), at_s=9)
+    with speaker(tmp_path / "events", telling((STANDING[0], found, STANDING[1], lost))) as path:
+        code, said = status(path)
+    assert code == 0 and said.startswith("BUSTD OK: watching; the killer 900 answers")
+
+
 def test_a_monitor_that_hangs_up_after_its_events_is_heard_as_well(status, tmp_path):
     with speaker(tmp_path / "events", telling(STANDING, stays=False)) as path:
         assert status(path)[0] == 0
@@ -68,6 +75,15 @@ def test_a_monitor_without_a_killer_is_critical(status, tmp_path):
     with speaker(tmp_path / "events", telling((*STANDING, lost))) as path:
         code, said = status(path)
     assert code == 2 and said.startswith("BUSTD CRITICAL: NOT PROTECTED: lost the killer / gone, since ")
+
+
+def test_a_monitor_that_is_slow_in_a_crisis_is_waited_for(status, tmp_path):
+    def slow(client: socket.socket) -> None:
+        time.sleep(0.8)
+        telling(STANDING)(client)
+
+    with speaker(tmp_path / "events", slow) as path:
+        assert status(path)[0] == 0
 
 
 def test_a_dry_run_is_a_warning(status, tmp_path):
