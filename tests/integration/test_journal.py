@@ -273,7 +273,10 @@ def test_a_start_and_a_change_of_settings_say_whether_anything_is_killed(crew):
             pair.write_policy(place / "bustd.toml", policy)
             running.process.send_signal(signal.SIGHUP)
             found += awaited(journal.entries, journal.native, lambda entry: b"read again" in entry["MESSAGE"])
-        assert [entry["BUSTD_DRY_RUN"] for entry in found if "BUSTD_DRY_RUN" in entry] == [b"1", b"0"]
+            pair.write_policy(place / "bustd.toml", policy | {"dry_run": True})
+            running.process.send_signal(signal.SIGHUP)
+            found += awaited(journal.entries, journal.native, lambda entry: b"read again" in entry["MESSAGE"])
+        assert [entry["BUSTD_DRY_RUN"] for entry in found if "BUSTD_DRY_RUN" in entry] == [b"1", b"0", b"1"]
 
 
 def test_a_journal_that_stops_reading_costs_no_event_while_lines_go_and_never_a_wait(crew):

@@ -147,6 +147,12 @@ def test_a_socket_that_hangs_is_no_trouble_where_systemd_knows(status, tmp_path)
     assert code == 0 and said.startswith("BUSTD OK: watching; the killer 812 answers, since 20")
 
 
+def test_a_monitor_that_hangs_up_without_a_word_has_readers_enough(status, tmp_path):
+    with speaker(tmp_path / "events", telling((), stays=False)) as path:
+        code, said = status(path)
+    assert code == 3 and "it has readers enough" in said
+
+
 def test_a_queue_that_is_full_is_unknown(status, tmp_path):
     """Nobody accepts: connect(2) itself would wait."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:

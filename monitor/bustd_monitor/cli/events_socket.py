@@ -16,8 +16,8 @@ EVENTS_SOCKET = "/run/bustd/events"
 _LONGEST_PACKET_BYTES = 1 << 16
 _CONNECT_S = 5
 _WHY = {
-    errno.ENOENT: "{path} does not exist: bustd does not run (systemctl status bustd-monitor), or is a pair without "
-    "readers, as in a dry run and for an ordinary user",
+    errno.ENOENT: "{path} does not exist: bustd does not run (systemctl status bustd-monitor), or has no readers, "
+    "as in a dry run and for an ordinary user",
     errno.ECONNREFUSED: "nothing answers at {path}: bustd has ended (systemctl status bustd-monitor)",
     errno.EACCES: "this user may not connect to {path}, although everybody may as it is shipped (ls -l {path})",
     errno.EPROTOTYPE: "what answers at {path} is another program",
