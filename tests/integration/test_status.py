@@ -77,6 +77,13 @@ def test_a_monitor_without_a_killer_is_critical(status, tmp_path):
     assert code == 2 and said.startswith("BUSTD CRITICAL: NOT PROTECTED: lost the killer / gone, since ")
 
 
+def test_a_monitor_that_has_told_everything_is_not_waited_for(tmp_path):
+    with speaker(tmp_path / "events", telling(STANDING)) as path:
+        began_s = time.monotonic()
+        assert len(heard_now(path).entries) == len(STANDING)
+        assert time.monotonic() - began_s < 1.5
+
+
 def test_a_monitor_that_is_slow_in_a_crisis_is_waited_for(status, tmp_path):
     def slow(client: socket.socket) -> None:
         time.sleep(0.8)
