@@ -24,6 +24,21 @@ if [ -n "$missing" ] && command -v apt-get >/dev/null && [ "$(id -u)" -eq 0 ]; t
     ) || :
 fi
 
+# It checks the metrics and the alert rules. Only this program is taken out of Debian's package prometheus, because the
+# package itself would start a server here. A check without it is skipped, and says so.
+bring_promtool() {
+    if [ -x .venv/bin/promtool ] || command -v promtool >/dev/null; then return 0; fi
+    if ! command -v apt-get >/dev/null || [ "$(id -u)" -ne 0 ]; then return 0; fi
+    say "bringing promtool for some of the checks"
+    (
+        scratch=$(mktemp -d)
+        trap 'rm -rf "$scratch"' EXIT
+        apt_get update || :
+        cd "$scratch" && apt_get download prometheus && dpkg-deb -x prometheus_*.deb . &&
+            install -m 0755 usr/bin/promtool "$tree/.venv/bin/promtool"
+    ) || say "promtool can't be had: its checks are skipped"
+}
+
 stamp=.venv/.installed-from
 # The path is part of it, because a virtual environment does not survive a move.
 wanted=$({
@@ -34,6 +49,7 @@ works() {
     .venv/bin/python -I -c "$1" >/dev/null 2>&1 </dev/null
 }
 if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && works 'import pip, pytest, msgpack, prctl, psutil'; then
+    bring_promtool
     exit 0
 fi
 
@@ -51,3 +67,4 @@ if [ -e "$stamp" ] || ! works 'import pip'; then
 fi
 quietly "installing bustd and what its tests need" .venv/bin/python -I -m pip install --editable '.[test]'
 printf '%s\n' "$wanted" >"$stamp"
+bring_promtool

@@ -258,7 +258,7 @@ class KillerDialogue:
     def _meet(self, hello: KillerHello) -> None:
         """A killer has said Hello: its limits are known, and so is the kill that it has in flight."""
         self._repeated.forget()
-        self._tell(Ready(hello))
+        self._tell(Ready(hello.pid))
         for warning in killer_warnings(self.driver.config.conditions, limits_told(hello)):
             self._tell(Warned(warning))
         self._says_version = True

@@ -13,7 +13,7 @@ from .conditions import table
 from .config import MonitorConfig
 from .deadlines import earliest
 from .deciding import pace
-from .deciding.events import Event, NotProtected, Sleeping, Stopping
+from .deciding.events import Event, NotProtected, Ready, Sleeping, Stopping
 from .deciding.stages import Stage
 from .deciding.states import firing_now
 from .dialogue import KillerDialogue
@@ -22,7 +22,8 @@ from .ranking.terms import Rules
 from .readers import Readers
 from .reclaimer import Reclaimer
 from .reporting import connection
-from .reporting.service_manager import ServiceManager, standing
+from .reporting.service_manager import ServiceManager
+from .reporting.standing import standing
 from .sensing.cgroup_sensor import AnySensor
 from .sensing.members import MemberReader
 from .sensing.triggers import Triggers
@@ -65,6 +66,7 @@ class Loop:
         self._sleeper = Sleeper(triggers, tell)
         self._calm = Calm(sensor.quick_look)
         self._feed_due_ms: int | None = None
+        self._was_blind = False
         self._ram = self._available = 0
         self._ease = pace.Ease()
         rules = Rules(config.victims, advice, 0, only_uid)
@@ -136,7 +138,12 @@ class Loop:
         reading = self._sensor.read(self._enough_free_percent())
         if reading is None:
             self._tell(NotProtected(connection.NO_SENSE))
+            self._was_blind = True
             return None
+        if self._was_blind:
+            self._was_blind = False
+            if self._client.is_ready:
+                self._tell(Ready(self._client.killer_pid))
         self._ram, self._available = reading.ram, reading.available
         driver.read(reading, now_ms)
         due_ms = now_ms + self._pace_ms(now_ms)

@@ -106,7 +106,7 @@ def _run(arguments: Arguments, tell: EventLog, readers: Readers) -> int:
     sensor, passed = place.sensor, inherited_descriptors()
     triggers = arm_triggers(of_file(passed, place.psi) if place.group else passed, place.psi)
     link = Socket(fileno=passed["killer"]) if "killer" in passed else None
-    tell(Started(sensor.read(), settings.conditions))
+    tell(Started(sensor.read(), settings.conditions, settings.dry_run))
     tell(Noted(place.why))
     apart = "" if arguments.cgroup else watching_apart(settings.cgroup, rules.cgroup)
     if apart:
@@ -131,7 +131,7 @@ def _run(arguments: Arguments, tell: EventLog, readers: Readers) -> int:
             for problem in problems:
                 tell(Warned(f"{problem}: the old configuration stays in force"))
             return None
-        tell(ReadAgain(sensor.read(), again.conditions))
+        tell(ReadAgain(sensor.read(), again.conditions, again.dry_run))
         for warning in again.warnings:
             tell(Warned(f"warning: {warning}"))
         if again.cgroup != settings.cgroup:

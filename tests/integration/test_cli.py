@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from bustd_monitor.cli import commands
 from bustd_monitor.cli import run as cli_run
 from bustd_monitor.cli.parser import parsed
 from bustd_shared.kernel import version
@@ -23,7 +24,7 @@ def lines_of(text: str) -> list[str]:
 # --- wrong arguments
 
 
-COMMANDS = "run, check, explain, selftest, record, replay, import-config"
+COMMANDS = ", ".join(command.name for command in commands.COMMANDS)
 
 
 @pytest.mark.parametrize(

@@ -263,6 +263,22 @@ def test_a_kill_is_told_in_entries_alone_with_the_name_as_it_is(crew):
     assert (decision["PRIORITY"], answer["PRIORITY"], end["PRIORITY"]) == (b"4", b"4", b"6")
 
 
+def test_a_start_and_a_change_of_settings_say_whether_anything_is_killed(crew):
+    with place_of(crew) as (place, python, journal):
+        journal.listen()
+        assert journal.native is not None
+        policy = {"killer.socket": f"{place}/killer.sock", **NEVER}
+        with monitor(crew, place, python, journal, NEVER | {"dry_run": True}) as running:
+            found = awaited(journal.entries, journal.native, lambda entry: b"no connection" in entry["MESSAGE"])
+            pair.write_policy(place / "bustd.toml", policy)
+            running.process.send_signal(signal.SIGHUP)
+            found += awaited(journal.entries, journal.native, lambda entry: b"read again" in entry["MESSAGE"])
+            pair.write_policy(place / "bustd.toml", policy | {"dry_run": True})
+            running.process.send_signal(signal.SIGHUP)
+            found += awaited(journal.entries, journal.native, lambda entry: b"read again" in entry["MESSAGE"])
+        assert [entry["BUSTD_DRY_RUN"] for entry in found if "BUSTD_DRY_RUN" in entry] == [b"1", b"0", b"1"]
+
+
 def test_a_journal_that_stops_reading_costs_no_event_while_lines_go_and_never_a_wait(crew):
     """Its queue is full after a few datagrams. `verbose` tells of each turn."""
     with place_of(crew) as (place, python, journal):

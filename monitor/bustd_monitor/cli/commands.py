@@ -63,7 +63,15 @@ CHECK = Command(
     "read the configuration and name every problem in it",
     "Reads both configuration files as the daemons would, names every problem, and warns of a condition that can fire "
     f"where the killer would refuse. {_ON_TOP} Ends with 0 if there is no problem, with 1 if there is one.",
-    (table.CONFIG, table.KILLER_CONFIG, table.PSI, table.UNKILLABLES, table.CGROUP),
+    (
+        table.CONFIG,
+        table.KILLER_CONFIG,
+        table.PSI,
+        table.UNKILLABLES,
+        table.CGROUP,
+        table.QUIET,
+        table.JSON,
+    ),
     (
         ("bustd check", "check the files in /etc/bustd"),
         ("bustd check --config new.toml", "check a file before it is put there"),
@@ -92,6 +100,27 @@ EXPLAIN = Command(
         ("sudo bustd explain 4711", "show whether this process could die, and what decides that"),
     ),
     pid="the process to explain; without it, the most likely victims",
+)
+
+STATUS = Command(
+    "status",
+    "say whether this machine is protected, in one line and with the exit code of a monitoring plugin",
+    "Says whether this machine is protected, why, and since when; then how far away each condition is, and the last "
+    "kills. The first line and the exit code are those of a monitoring plugin: 0 protected, 1 protected but someone "
+    "should look, 2 not protected, 3 it can't be told. It looks at this machine for a second.",
+    (table.JSON,),
+    (("bustd status", "is this machine protected?"),),
+)
+
+METRICS = Command(
+    "metrics",
+    "print what a Prometheus server may be told of this machine, or write it to a file",
+    "Prints, or with -o writes, in the text format of Prometheus: whether this machine is protected, how much memory "
+    "is available, which conditions fire, and counts of kills and refusals from the journal. The file is for the "
+    "textfile directory of node_exporter; counts in it go on where they have ended. It looks at this machine for two "
+    "seconds.",
+    (table.OUTPUT,),
+    (("sudo bustd metrics -o /var/lib/prometheus/node-exporter/bustd.prom", "what the timer of the package does"),),
 )
 
 SELFTEST = Command(
@@ -164,16 +193,21 @@ WATCH = Command(
     ),
 )
 
-COMMANDS = (RUN, CHECK, EXPLAIN, SELFTEST, RECORD, REPLAY, IMPORT_CONFIG, WATCH)
+COMMANDS = (RUN, CHECK, EXPLAIN, STATUS, WATCH, METRICS, SELFTEST, RECORD, REPLAY, IMPORT_CONFIG)
 
 EXIT_CODES = (
     (0, "all is well; bustd was stopped by a signal"),
-    (1, "check found problems; selftest failed; replay found a difference between two configurations"),
+    (1, "check found problems; selftest failed; replay found a difference between two configurations; status warns"),
+    (2, "status: this machine is not protected"),
+    (3, "status: it can't be told"),
     (64, "the command line makes no sense"),
     (65, "FILE can't be read, or is not what replay or import-config can read; the message says why"),
     (69, "this machine does not have or show what bustd needs; the message says what"),
     (70, "one half of the pair died"),
     (71, "the system refuses what bustd needs; the rehearsal failed: the killer can't kill on this machine"),
-    (73, "the PID file, the log or the trace can't be written; bustd or another selftest is running already"),
+    (
+        73,
+        "the PID file, log, trace or metrics can't be written; bustd or another selftest is running already",
+    ),
     (78, "the configuration is wrong"),
 )

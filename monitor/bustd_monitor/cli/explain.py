@@ -5,15 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 
 from bustd_shared.daemon.log import printable
 from bustd_shared.rules.killer_toml import minimum_bytes
 
-from ..conditions.finding import Seen
 from ..conditions.killer_limits import limits_in
-from ..conditions.table import Conditions, advanced, demands, findings, killer_warnings, rests_on
-from ..conditions.trends import Trends
+from ..conditions.table import demands, findings, killer_warnings, rests_on
 from ..deciding.pace import sleep_ms
 from ..deciding.worth_killing import in_their_turn, needed_bytes
 from ..ranking.order import Ranking
@@ -21,15 +18,14 @@ from ..ranking.search import CandidateSearch
 from ..ranking.terms import Rules, terms_at
 from ..reporting import reasons, sentences
 from ..reporting.describe import describe
-from ..sensing.cgroup_sensor import AnySensor, watch
+from ..sensing.cgroup_sensor import watch
 from ..sensing.process_table import of_this_machine
-from ..sensing.reading import Reading
 from ..sensing.sensor import Unreadable
 from . import explain_one, rules_now
 from . import options as cli_options
+from .seen_now import now_ms, read, seen_in_a_second
 
 _SHOWN = 10
-_READINGS, _BETWEEN_READINGS_S = 11, 0.1
 
 
 def explain(options: argparse.Namespace) -> int:
@@ -45,11 +41,11 @@ def explain(options: argparse.Namespace) -> int:
             only_uid=arguments.only_uid, only_descendants_of=arguments.only_descendants_of, group=place.group
         )
         search = CandidateSearch(table)
-        first = _read(sensor)
+        first = read(sensor)
         minimum = minimum_bytes(first.ram, killer)
         rules = Rules(settings.monitor.victims, settings.protection, minimum, arguments.only_uid)
-        search.watch(terms_at(first, rules), _now_ms())  # to see what grows in that second
-        seen = _seen_in_a_second(sensor, settings.monitor.conditions)
+        search.watch(terms_at(first, rules), now_ms())  # to see what grows in that second
+        seen = seen_in_a_second(sensor, settings.monitor.conditions)
         sensor.close()
     except Unreadable as error:
         sys.stderr.write(f"bustd: {error}\n")
@@ -84,8 +80,8 @@ def explain(options: argparse.Namespace) -> int:
         print(f"  warning: {warning}")
     print(f"  the next look would be in {sleep_ms(found, settings.monitor.sleep)} ms, or when PSI says so")
     terms = terms_at(reading, rules)._replace(needed_bytes=needed_bytes(reading, conditions.floor))
-    search.watch(terms, _now_ms())
-    ranking = search.rank(terms, frozenset(), _now_ms())
+    search.watch(terms, now_ms())
+    ranking = search.rank(terms, frozenset(), now_ms())
     is_shown = True
     if options.pid is not None:
         print()
@@ -96,32 +92,10 @@ def explain(options: argparse.Namespace) -> int:
     else:
         order = in_their_turn(ranking.candidates, reading, conditions.floor)
         _show_ranking(ranking._replace(candidates=order))
-        rules_now.show(settings.monitor.victims, killer, table, before="\n")
+        print()
+        rules_now.show(settings.monitor.victims, killer, table)
     table.close()
     return os.EX_OK if is_shown else os.EX_UNAVAILABLE
-
-
-def _seen_in_a_second(sensor: AnySensor, conditions: Conditions) -> Seen:
-    """Stalls are judged by their growth over a second, and the rate of filling over some readings."""
-    seen = Seen(_read(sensor))
-    trends = advanced(Trends(), seen.reading, _now_ms(), conditions)
-    for _ in range(_READINGS - 1):
-        time.sleep(_BETWEEN_READINGS_S)
-        reading = _read(sensor)
-        trends = advanced(trends, reading, _now_ms(), conditions)
-        seen = Seen(reading, trends)
-    return seen
-
-
-def _read(sensor: AnySensor) -> Reading:
-    reading = sensor.read()
-    if reading is None:
-        raise Unreadable("/proc/meminfo makes no sense")
-    return reading
-
-
-def _now_ms() -> int:
-    return time.monotonic_ns() // 1_000_000
 
 
 def _show_ranking(ranking: Ranking) -> None:

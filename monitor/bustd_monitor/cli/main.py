@@ -34,11 +34,19 @@ def _perform(options: Namespace) -> int:
         from .check import check
         from .daemons import arguments_of
 
-        return check(arguments_of(options))
+        return check(arguments_of(options), as_json=options.json, quiet=options.quiet)
     if options.command == "explain":
         from .explain import explain
 
         return explain(options)
+    if options.command == "status":
+        from .status import status
+
+        return status(options)
+    if options.command == "metrics":
+        from .metrics.command import metrics
+
+        return metrics(options)
     if options.command == "record":
         from .record import record
 

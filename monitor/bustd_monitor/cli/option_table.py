@@ -182,5 +182,8 @@ CONFIGS = CommandOption(
     repeats=True,
     dest="configs",
 )
+QUIET = CommandOption(("-q", "--quiet"), "print only what is wrong or in doubt")
+OUTPUT = CommandOption(("-o", "--output"), "write to FILE, in the place of what it was", FILE)
+JSON = CommandOption(("--json",), "print one object of JSON; bustd(1) has its keys")
 CSV = CommandOption(("--csv",), "FILE is a table, whatever its name ends in")
 CHANGES = CommandOption(("-V", "--verbose"), "show when memory was watched, too", monitor="verbose")

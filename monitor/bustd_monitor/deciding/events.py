@@ -5,7 +5,7 @@ What a decision comes to is in `actions`, and is told as it is. The rest is here
 
 from __future__ import annotations
 
-from bustd_protocol.messages import Exited, KillerHello, KillRequest, Verdict
+from bustd_protocol.messages import Exited, KillRequest, Verdict
 from bustd_shared.daemon.record import NamedTuple
 
 from ..conditions.table import Conditions
@@ -16,17 +16,22 @@ from .stages import Stage
 
 
 class Started(NamedTuple):
-    """The monitor watches by these conditions. `reading`: the first one, None if memory could not be read."""
+    """The monitor watches by these conditions. `reading`: the first one, None if memory could not be read.
+
+    `dry_run`: no process is killed.
+    """
 
     reading: Reading | None
     conditions: Conditions
+    dry_run: bool = False
 
 
 class ReadAgain(NamedTuple):
-    """The configuration was read again, and these conditions are in force now."""
+    """The configuration was read again, and these conditions are in force now. `dry_run`: no process is killed."""
 
     reading: Reading | None
     conditions: Conditions
+    dry_run: bool = False
 
 
 class Stopping(NamedTuple):
@@ -34,9 +39,9 @@ class Stopping(NamedTuple):
 
 
 class Ready(NamedTuple):
-    """A killer has said Hello: from now on it can be asked."""
+    """From now on this killer can be asked: it has said Hello, or memory can be read again."""
 
-    hello: KillerHello
+    killer_pid: int
 
 
 class NotProtected(NamedTuple):

@@ -12,9 +12,9 @@ NO_ANSWER = "the killer does not answer"
 OTHER_VERSION = "it speaks another version of the protocol: update both packages, and restart both daemons"
 
 
-def connected(hello: KillerHello) -> str:
-    """A killer has said Hello."""
-    return f"connected to the killer {hello.pid}"
+def connected(killer_pid: int) -> str:
+    """A killer can be asked."""
+    return f"connected to the killer {killer_pid}"
 
 
 def in_flight(hello: KillerHello) -> str:

@@ -125,6 +125,10 @@ def _candidate(process: Process, held_bytes: int) -> bytes:
     return b"%d %d %d %d %s" % (process.pid, process.start_ticks, process.uid, held_bytes, process.comm)
 
 
+def _settings(event: events.Started | events.ReadAgain) -> Fields:
+    return (*_memory(event.reading), ("DRY_RUN", int(event.dry_run)))
+
+
 def _ask(ask: actions.Ask) -> Fields:
     """The victim, and the candidates after it."""
     known = () if ask.basis is None else _memory(ask.basis.seen.reading)
@@ -203,10 +207,10 @@ def _warning(event: actions.Scarce | actions.ShortSoon) -> Fields:
 
 
 _TABLE: dict[type, Callable[[Any], Told]] = {
-    events.Started: lambda it: Told(STARTED, sentences.in_force(it.reading, it.conditions), _memory(it.reading)),
-    events.ReadAgain: lambda it: Told(READ_AGAIN, sentences.read_again(it.reading, it.conditions)),
+    events.Started: lambda it: Told(STARTED, sentences.in_force(it.reading, it.conditions), _settings(it)),
+    events.ReadAgain: lambda it: Told(READ_AGAIN, sentences.read_again(it.reading, it.conditions), _settings(it)),
     events.Stopping: lambda _: Told(STOPPING, connection.STOPPING),
-    events.Ready: lambda it: Told(READY, connection.connected(it.hello)),
+    events.Ready: lambda it: Told(READY, connection.connected(it.killer_pid), (("KILLER_PID", it.killer_pid),)),
     events.NotProtected: lambda it: Told(NOT_PROTECTED, it.why),
     events.Warned: lambda it: Told(WARNED, it.sentence),
     events.Noted: lambda it: Told(NOTED, it.sentence),

@@ -9,23 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from bustd_shared.daemon.log import printable
 from bustd_shared.daemon.packets import AF_UNIX, MSG_DONTWAIT, MSG_NOSIGNAL, SOCK_DGRAM, Socket
-
-
-def standing(killer_pid: int, trouble: str, *, dry_run: bool, is_blind: bool) -> str:
-    """Whether this machine is protected, in one line. `killer_pid` 0: there is no connection, because of `trouble`.
-
-    It says nothing of stages and kills, which are in the log: a crisis must not become a stream of news for PID 1.
-    """
-    if is_blind:
-        return "BLIND: /proc/meminfo makes no sense, and nothing is decided on it"
-    killer = f"the killer {killer_pid} answers"
-    if not killer_pid:
-        killer = f"no connection to the killer ({printable(trouble)})"
-    if dry_run:
-        return f"dry run: no process is killed; {killer}"
-    return f"watching; {killer}" if killer_pid else f"NOT PROTECTED: {killer}"
 
 
 class ServiceManager:

@@ -1,6 +1,9 @@
+import json
+
 import pytest
 
 from bustd_monitor.arguments import Arguments
+from bustd_monitor.cli import check as check_module
 from bustd_monitor.cli import options
 from bustd_monitor.cli.check import check as check_of
 
@@ -9,12 +12,13 @@ from bustd_monitor.cli.check import check as check_of
 def check(monkeypatch):
     """`bustd check`, with these as the default files; `named`: with these as the files of the command line."""
 
-    def run(monitor, killer, *, named: bool = False, **on_top) -> int:
+    def run(monitor, killer, *, named: bool = False, quiet: bool = False, as_json: bool = False, **on_top) -> int:
+        how = {"quiet": quiet, "as_json": as_json}
         if named:
-            return check_of(Arguments(str(monitor), str(killer), **on_top))
+            return check_of(Arguments(str(monitor), str(killer), **on_top), **how)
         monkeypatch.setattr(options, "DEFAULT_CONFIG", str(monitor))
         monkeypatch.setattr(options, "DEFAULT_KILLER_CONFIG", str(killer))
-        return check_of(Arguments(**on_top))
+        return check_of(Arguments(**on_top), **how)
 
     return run
 
@@ -157,3 +161,55 @@ def test_two_control_groups_are_a_warning_unless_the_command_line_tells_both_dae
     assert "warning" not in capfd.readouterr().out
     assert check(*written('cgroup = "/a"', 'cgroup = "/sys/fs/cgroup/a"')) == 0
     assert "warning" not in capfd.readouterr().out
+
+
+# --- before a reload, and for programs
+
+
+def test_quiet_says_nothing_of_files_that_are_in_order(check, written, capfd):
+    assert check(*written("dry_run = true\n[victims.never]\nnames = ['x']\n", ""), quiet=True) == 0
+    assert capfd.readouterr() == ("", "")
+
+
+def test_quiet_says_what_is_wrong_and_what_is_in_doubt(check, written, capfd):
+    monitor, killer = written("[conditions.flor]\n[victims.never]\nnames = ['^x$']\n", "")
+    assert check(monitor, killer, quiet=True) == 1
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[0] == f"{monitor}: conditions.flor: unknown key; nearest known key: conditions.floor"
+    assert [line.partition(":")[0] for line in lines[1:]] == ["warning"]
+
+
+def test_quiet_looks_at_no_process(check, written, monkeypatch):
+    def refused(**_scope: object):
+        raise AssertionError("a process was looked at")
+
+    monkeypatch.setattr(check_module, "of_this_machine", refused)
+    assert check(*written("", ""), quiet=True) == 0
+
+
+def test_json_has_every_problem_and_the_same_exit_code(check, written, capfd):
+    monitor, killer = written("[conditions.flor]\n", "[limits]\navailable_percent = 101\n")
+    assert check(monitor, killer, as_json=True) == 1
+    found = json.loads(capfd.readouterr().out)
+    assert found["can_be_used"] is False
+    assert [(one["file"], one["key"], one["nearest"]) for one in found["problems"]] == [
+        (str(monitor), "conditions.flor", "conditions.floor"),
+        (str(killer), "limits.available_percent", ""),
+    ]
+    assert found["problems"][1]["expected"] == "a whole number from 1 to 100"
+    assert found["problems"][1]["line"].endswith("expected a whole number from 1 to 100, found 101")
+
+
+def test_json_has_files_warnings_notes_and_rules(check, written, capfd):
+    text = "dry_run = true\n[victims.never]\nnames = ['x-\u202ename*', '^x$']\n"
+    monitor, killer = written(text, "")
+    assert check(monitor, killer, as_json=True) == 0
+    said = capfd.readouterr().out
+    assert said.isascii()
+    found = json.loads(said)
+    assert found["can_be_used"] is True and found["problems"] == []
+    assert found["files"] == [str(monitor), str(killer)]
+    assert len(found["warnings"]) == 1 and len(found["notes"]) == 1
+    rules = {one["rule"]: one for one in found["rules"]}
+    (hidden,) = [rule for rule in rules if "name*" in rule]
+    assert rules[hidden]["matched"] == 0 and rules[hidden]["largest_pid"] is None

@@ -1,6 +1,7 @@
 """The man pages say what the code says; what they are made of is rendered by a Python that has the standard library."""
 
 import argparse
+import json
 import os
 import re
 import shutil
@@ -15,11 +16,17 @@ from bustd_killer import start as killer_start
 from bustd_monitor import arguments as monitor_arguments
 from bustd_monitor import config
 from bustd_monitor import start as monitor_start
+from bustd_monitor.cli import status_shown
+from bustd_monitor.cli.check import check
+from bustd_monitor.cli.daemons import arguments_of
+from bustd_monitor.cli.daemons_running import Daemon, Running
 from bustd_monitor.cli.main import parser
+from bustd_monitor.cli.parser import parsed
 from bustd_monitor.deciding.stages import Stage
 from bustd_monitor.ranking import shipped_avoid, what_may_die
 from bustd_shared.rules import killer_toml
 from bustd_shared.rules.schema import keys_of
+from tests.unit.cli import test_status_shown
 
 TREE = Path(__file__).parents[3]
 REASONS = tomllib.loads((TREE / "packaging/man/reasons.toml").read_text())
@@ -325,3 +332,21 @@ def shown(arguments: list[str]) -> str:
     environment = os.environ | {"MANWIDTH": "100", "LC_ALL": "C.UTF-8", "MAN_KEEP_FORMATTING": ""}
     text = subprocess.run(["man", *arguments], check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
     return re.sub(r".\x08|\x1b\[[0-9;]*m", "", text)
+
+
+def keys_in(value: object) -> set[str]:
+    """Every key of a value that JSON can have, at any depth."""
+    if isinstance(value, list):
+        return {key for one in value for key in keys_in(one)}
+    return set(value) | keys_in([*value.values()]) if isinstance(value, dict) else set()
+
+
+def test_the_keys_of_status_and_check_are_those_that_they_print(rendered, tmp_path, capfd):
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text("[victims.flor]\n[victims.never]\nnames = ['x']\n")
+    options = parsed(["check", "--json", "--config", str(wrong), "--killer-config", os.devnull])
+    check(arguments_of(options), as_json=True)
+    whole = test_status_shown.status(kills=(test_status_shown.KILL,), running=Running((600,), (Daemon("earlyoom", 9),)))
+    printed = keys_in(status_shown.values(whole)) | keys_in(json.loads(capfd.readouterr().out))
+    listed = section(rendered["bustd.1"], "# JSON OF STATUS AND CHECK")
+    assert set(re.findall(r"(?<!\w)_([a-z][a-z0-9_]*)_(?!\w)", listed)) == printed

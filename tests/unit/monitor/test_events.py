@@ -18,7 +18,7 @@ from bustd_monitor.event_log import LONGEST_ENTRY_BYTES, entry
 from bustd_monitor.ranking.what_may_die import Shield, Spared
 from bustd_monitor.reporting.events import KINDS, Told, told
 from bustd_protocol.messages import Exited, Fate, KillRequest, Reason, Scope, Signal
-from tests.unit.monitor.making import DEFAULTS, GIB, MIB, candidate, finding, killer_hello, process, reading, verdict
+from tests.unit.monitor.making import DEFAULTS, GIB, MIB, candidate, finding, process, reading, verdict
 from tests.unit.packaging.test_packages import PACKAGING
 
 CONDITIONS = DEFAULTS.conditions
@@ -35,7 +35,7 @@ ALL: tuple[Event, ...] = (
     events.Started(None, CONDITIONS),
     events.ReadAgain(reading(), CONDITIONS),
     events.Stopping(),
-    events.Ready(killer_hello()),
+    events.Ready(640),
     NotProtected("no connection"),
     events.Warned("a warning"),
     events.Noted("memory is locked"),
@@ -209,6 +209,13 @@ def test_an_entry_that_would_be_too_long_loses_its_last_candidates_and_no_other_
     one_more = len(packet) + len(b"BUSTD_CANDIDATE=101 90125 1000 1073741824 nnnnnnnnnnnnnnn\n")
     assert len(kept) == 10 or one_more > LONGEST_ENTRY_BYTES, "no more are left out than must be"
     assert {name for name, _ in found} >= {f"BUSTD_{name}" for name, _ in said.fields} - {"BUSTD_CANDIDATE"}
+
+
+def test_a_start_says_whether_anything_is_killed_and_a_hello_which_killer_answers():
+    assert fields(events.Started(reading(), CONDITIONS))["BUSTD_DRY_RUN"] == b"0"
+    assert fields(events.Started(None, CONDITIONS, dry_run=True))["BUSTD_DRY_RUN"] == b"1"
+    assert fields(events.ReadAgain(reading(), CONDITIONS, dry_run=True))["BUSTD_DRY_RUN"] == b"1"
+    assert fields(events.Ready(640))["BUSTD_KILLER_PID"] == b"640"
 
 
 def test_an_answer_and_an_end_name_the_process_that_was_asked_for():

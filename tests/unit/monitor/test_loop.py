@@ -201,6 +201,28 @@ def test_a_shortage_becomes_one_request_and_its_end_another_reading(scene):
     assert any("gone after 40 ms" in line for line in it.said)
 
 
+def test_readers_of_events_learn_when_memory_can_be_read_again_and_which_killer_answers(scene):
+    it = scene()
+    it.greet()
+    it.reading = None
+    it.turns(2)
+    assert it.said[-1] == "what is available makes no sense: nothing is decided on it"
+    it.reading = PLENTY
+    it.said.clear()
+    it.turns(3)
+    assert it.said == ["connected to the killer 640"]
+
+
+def test_memory_that_can_be_read_again_is_no_protection_without_a_killer(scene):
+    it = scene()
+    it.reading = None
+    it.turns(2)
+    it.reading = PLENTY
+    it.said.clear()
+    it.turns(3)
+    assert it.said == []
+
+
 def test_the_request_is_on_its_way_before_anything_is_logged_about_it(scene):
     it = scene()
     it.greet()

@@ -11,7 +11,8 @@ import pytest
 
 from bustd_monitor.client import Client
 from bustd_monitor.config import config_of
-from bustd_monitor.reporting.service_manager import ServiceManager, standing
+from bustd_monitor.reporting.service_manager import ServiceManager
+from bustd_monitor.reporting.standing import standing
 from tests.unit.monitor import test_loop
 from tests.unit.monitor.making import killer_hello, verdict
 from tests.unit.monitor.test_loop import PLENTY, QUICK, SHORT

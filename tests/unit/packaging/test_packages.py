@@ -24,9 +24,12 @@ INSTALLED = {
     "usr/lib/systemd/system/bustd-events.socket",
     "usr/lib/systemd/system/bustd-killer.service",
     "usr/lib/systemd/system/bustd-killer.socket",
+    "usr/lib/systemd/system/bustd-metrics.service",
+    "usr/lib/systemd/system/bustd-metrics.timer",
     "usr/lib/systemd/system/bustd-monitor.service",
     "usr/lib/systemd/system/bustd.slice",
     "usr/lib/sysusers.d/bustd.conf",
+    "usr/share/bustd/prometheus/bustd.rules.yml",
     "usr/share/man/man1/bustd.1",
     "usr/share/man/man5/bustd.toml.5",
     "usr/share/man/man5/killer.toml.5",
@@ -130,6 +133,26 @@ def test_the_units_start_the_python_and_the_modules_that_were_named(tmp_path):
         unit = (tmp_path / f"root/lib/units/bustd-{part}.service").read_text()
         modules = "/usr/lib/python3.13/site-packages"
         assert f"\nExecStart=/usr/bin/python3.13 -I -S {modules}/bustd_{part}/__main__.py\n" in unit
+
+
+def understood(units: Path) -> list[str]:
+    """What systemd says of these units; that an older one does not know a key is none of our business."""
+    paths = [path for path in units.iterdir() if path.is_file()]
+    ended = subprocess.run(["systemd-analyze", "verify", "--man=no", *paths], capture_output=True, text=True)
+    return [line for line in ended.stderr.splitlines() if "Unknown key" not in line]
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed (Debian: systemd)")
+def test_systemd_understands_every_unit(tmp_path):
+    root = tmp_path / "root"
+    install(root, sys.executable, str(ROOT / "monitor"))
+    units = root / "usr/lib/systemd/system"
+    metrics = units / "bustd-metrics.service"
+    metrics.write_text(metrics.read_text().replace("=/usr/bin/bustd ", f"={root}/usr/bin/bustd "))
+    assert understood(units) == []
+    monitor = units / "bustd-monitor.service"
+    monitor.write_text(monitor.read_text().replace("MAINPID\"'", 'MAINPID"'))
+    assert "quoting" in "".join(understood(units))
 
 
 def test_no_placeholder_is_left(tmp_path):

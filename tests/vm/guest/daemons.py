@@ -8,7 +8,7 @@ import machine
 KILLER, MONITOR = "bustd-killer.service", "bustd-monitor.service"
 
 _PATIENCE_S = 60
-_NEEDS = ("python3", "python3-msgpack", "python3-prctl", "python3-psutil", "procps")
+_NEEDS = ("python3", "python3-msgpack", "python3-prctl", "python3-psutil")
 _SETTINGS = Path("/etc/bustd/bustd.toml.d/scenario.toml")
 _FEDORA_SLICE = """[Slice]
 ManagedOOMSwap=kill

@@ -35,6 +35,7 @@ def all_of():
         ("promise: hidepid is named, not guessed around", "", blinded),
         ("promise: a wrong killer.toml", "a mistake of root's, and the status that tells", wrong_killer_toml),
         ("promise: a wrong bustd.toml", "", wrong_bustd_toml),
+        ("promise: status and metrics say what is so", "what a user and a server are told", told),
         ("promise: one control group is watched by itself", "", limited_group),
     ]
 
@@ -164,15 +165,22 @@ def wrong_killer_toml():
 
 
 def wrong_bustd_toml():
-    """Exit 78, no second try, and a sentence; a reload keeps what was in force."""
+    """A reload fails and says why, and SIGHUP alone keeps what is in force; a start: exit 78, and no second try."""
     drop_in = Path("/etc/bustd/bustd.toml.d/wrong.toml")
     drop_in.parent.mkdir()
     drop_in.write_text("[conditions.flor]\nenabled = true\n")
     since, faults, pid = time.time(), [], main_pid(MONITOR)
-    machine.run("systemctl", "reload", MONITOR)
+    try:
+        machine.run("systemctl", "reload", MONITOR)
+        faults.append("a reload took a wrong configuration for a right one")
+    except RuntimeError:
+        said = log_of(MONITOR, since=since)
+        if "nearest known key: conditions.floor" not in said or "stays in force" in said:
+            faults.append(f"a reload that failed has said: {said}")
+    os.kill(pid, signal.SIGHUP)
     time.sleep(3)
     if main_pid(MONITOR) != pid or "the old configuration stays in force" not in log_of(MONITOR, since=since):
-        faults.append("a wrong configuration was not survived by a reload")
+        faults.append("a wrong configuration was not survived by a SIGHUP")
     machine.run("systemctl", "restart", MONITOR, check=False)
     time.sleep(5)
     shown = machine.show(MONITOR, "ActiveState", "ExecMainStatus", "NRestarts")
@@ -186,6 +194,36 @@ def wrong_bustd_toml():
     if "nearest known key: conditions.floor" not in said:
         faults.append("the log does not name the nearest key")
     return {"faults": faults, "shown": shown}
+
+
+def told():
+    """To any user, with the exit code of a plugin; and to a server, by the unit that its timer starts."""
+    faults, metrics = [], Path("/var/lib/prometheus/node-exporter/bustd.prom")
+    as_mallory = ["setpriv", "--reuid=mallory", "--regid=mallory", "--clear-groups"]
+
+    def status():
+        code = "bustd status; echo $?"
+        return machine.run(*as_mallory, "sh", "-c", code).splitlines()
+
+    well = status()
+    if not well[0].startswith("BUSTD OK: watching; the killer ") or well[-1] != "0":
+        faults.append(f"the status of a machine in good health: {well}")
+    machine.run("systemctl", "start", "bustd-metrics.service")
+    if metrics.exists():
+        faults.append("metrics were written where nothing reads them")
+    metrics.parent.mkdir(parents=True)
+    machine.run("systemctl", "start", "bustd-metrics.service")
+    text = metrics.read_text() if metrics.exists() else ""
+    for line in ("bustd_protected 1", 'bustd_refusals_total{reason="protected"} ', "bustd_reaction_seconds_count "):
+        if line not in text:
+            faults.append(f"{line} is not in the metrics: {text[:2000]}")
+    machine.run("systemctl", "stop", MONITOR)
+    ill = status()
+    machine.run("systemctl", "start", MONITOR)
+    daemons.await_killer()
+    if not ill[0].startswith("BUSTD CRITICAL: NOT PROTECTED: the monitor is stopped") or ill[-1] != "2":
+        faults.append(f"the status without a monitor: {ill}")
+    return {"faults": faults, "status": well[:1] + ill[:1]}
 
 
 def limited_group():

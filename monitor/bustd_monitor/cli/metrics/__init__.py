@@ -1,0 +1,1 @@
+"""`bustd metrics`: what a Prometheus server is told of this machine."""
