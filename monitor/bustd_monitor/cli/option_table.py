@@ -108,6 +108,8 @@ GLOBS = Value("GLOBS", "globs with | between them", _globs, _joined)
 USER = Value("NAME", "the name of a user")
 PID = Value("PID", "the PID of a process", _positive)
 GROUP = Value("PATH", "the path of a control group", _group)
+STORY = Value("N", "the number of a story", _positive)
+DIRECTORY_NAME = Value("DIR", "the name of a directory", _file)
 
 # --- what the pair is started with
 
@@ -180,5 +182,7 @@ CONFIGS = CommandOption(
     repeats=True,
     dest="configs",
 )
+JSON = CommandOption(("--json",), "print one object of JSON; bustd(1) has its keys")
+DIRECTORY = CommandOption(("--directory",), "read the journal in DIR, of another machine", DIRECTORY_NAME)
 CSV = CommandOption(("--csv",), "FILE is a table, whatever its name ends in")
 CHANGES = CommandOption(("-V", "--verbose"), "show when memory was watched, too", monitor="verbose")
