@@ -47,7 +47,7 @@ def _summary(number: int, story: Story) -> dict[str, object]:
     time_us = story.began.entry.time_us
     return {
         "number": number,
-        "time": _iso(time_us),
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time_us // 1_000_000)),
         "time_us": time_us,
         "boot": story.boot,
         "end": its.end.value,
@@ -64,10 +64,3 @@ def _summary(number: int, story: Story) -> dict[str, object]:
         "came_back_bytes": its.came_back,
         "killed_by_kernel": its.killed_by_kernel,
     }
-
-
-def _iso(time_us: int) -> str | None:
-    try:
-        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time_us // 1_000_000))
-    except (OverflowError, ValueError, OSError):
-        return None

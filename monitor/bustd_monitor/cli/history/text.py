@@ -101,7 +101,7 @@ def _row(number: int, story: Story, its: Facts) -> str:
 def _who(its: Facts) -> str:
     if its.pid is not None:
         return its.comm or f"PID {its.pid}"
-    return "(nobody)" if its.end is StoryEnd.NOBODY else f"({its.killed_by_kernel or 0} by the kernel)"
+    return "(nobody)" if its.end is StoryEnd.NOBODY else f"(kernel: {its.killed_by_kernel or 0})"
 
 
 def _columns(number: str, when: str, who: str, held: str, why: str, then: str, end: str) -> str:
@@ -193,10 +193,7 @@ def _after(began: Moment, moment: Moment) -> str:
 
 
 def _local(time_us: int, form: str = "%Y-%m-%d %H:%M") -> str:
-    try:
-        return time.strftime(form, time.localtime(time_us // 1_000_000))
-    except (OverflowError, ValueError, OSError):
-        return "?"
+    return time.strftime(form, time.localtime(time_us // 1_000_000))
 
 
 def _folded(text: str, indent: str = "") -> list[str]:
