@@ -51,9 +51,7 @@ class Read(NamedTuple):
 class Journal:
     """That of this machine, or of another in a `directory`."""
 
-    def __init__(self, directory: str = "", *, program: str = "", patience_s: float = PATIENCE_S) -> None:
-        self._program = program
-        self._patience_s = patience_s
+    def __init__(self, directory: str = "") -> None:
         self._where = [f"--directory={directory}"] if directory else []
 
     def own(self) -> Read:
@@ -74,7 +72,7 @@ class Journal:
 
     def _read(self, fields: tuple[str, ...], words: list[str]) -> Read:
         """The entries that these words ask for. Their times and their boot come with any fields."""
-        program = self._program or program_path()
+        program = program_path()
         command = [program, "--quiet", "--no-pager", "--output=export", f"--output-fields={','.join(fields)}"]
         command += [*self._where, *words]
         try:
@@ -82,12 +80,12 @@ class Journal:
                 command,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                timeout=self._patience_s,
+                timeout=PATIENCE_S,
                 env={"PATH": PATH, "LC_ALL": "C.UTF-8"},
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise JournalTrouble(f"journalctl has not answered within {self._patience_s:g} s") from None
+            raise JournalTrouble(f"journalctl has not answered within {PATIENCE_S:g} s") from None
         except OSError as error:
             raise JournalTrouble(f"{program}: {error.strerror}") from None
         trouble = f"journalctl has failed: {_first_line(done.stderr)}" if done.returncode else ""
@@ -119,6 +117,12 @@ def of_ours(entry: Entry) -> Entry | None:
 def files() -> list[str]:
     """The files of the system's own journal that can be seen."""
     return [path for root in ROOTS for path in glob.glob(f"{root}/*/system.journal")]
+
+
+def files_in(directory: str) -> list[str]:
+    """The files of every journal in a directory, or in the folders of machines in it."""
+    folder = glob.escape(directory)
+    return [path for place in (folder, f"{folder}/*") for path in glob.glob(f"{place}/*.journal*")]
 
 
 def is_closed() -> bool:

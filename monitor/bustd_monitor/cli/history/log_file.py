@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -27,13 +28,14 @@ def paths() -> list[str]:
 
 def read(path: str) -> list[Entry]:
     """The entries that the end of this file has. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY)
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise OSError(0, "it is no regular file", path)
-        file.seek(max(status.st_size - MOST_BYTES, 0))
-        return parsed(file.read(MOST_BYTES))
+            raise OSError(errno.EINVAL, "it is no regular file")
+        return parsed(os.pread(descriptor, MOST_BYTES, max(status.st_size - MOST_BYTES, 0)))
+    finally:
+        os.close(descriptor)
 
 
 def parsed(log: bytes) -> list[Entry]:

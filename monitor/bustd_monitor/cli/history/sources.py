@@ -40,6 +40,8 @@ class NothingKnown(Exception):
 
 def of_directory(directory: str) -> Known:
     """The journal of another machine. Raises JournalTrouble."""
+    if not journal.files_in(directory):
+        raise JournalTrouble(f"there is no journal in {directory}")
     return _of_journal(Journal(directory))
 
 
@@ -71,7 +73,7 @@ def of_this_machine() -> Known:
         if entries:
             return Known("log file", entries, (*notes, LINES_ONLY.format(path=path)), {})
         empty = empty or Known("log file", [], tuple(notes), {})
-    entries, trouble = of_socket()
+    entries, trouble = of_socket(EVENTS_SOCKET)
     if entries:
         return Known("events socket", entries, (*notes, SOCKET_ONLY), {})
     if empty is not None:
@@ -79,7 +81,7 @@ def of_this_machine() -> Known:
     raise NothingKnown("; ".join([*notes, trouble]))
 
 
-def of_socket(path: str = EVENTS_SOCKET) -> tuple[list[Entry], str]:
+def of_socket(path: str) -> tuple[list[Entry], str]:
     """What the running monitor still knows, after a second at most; and why that is nothing."""
     found: list[Entry] = []
     until_s = time.monotonic() + _AT_MOST_S
