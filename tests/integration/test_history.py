@@ -444,5 +444,6 @@ def test_the_journal_of_another_machine_is_read_with_its_forged_entries_and_its_
     assert found["boots_without_shutdown"] == [
         {"boot": BEFORE, "last_entry_us": (EPOCH_S + 300) * 10**6, "is_of_any_program": True}
     ]
-    code, out, _ = history("--directory", str(machine.place / "m"), "2")
+    file.parent.rename(machine.place / ("e" * 32))
+    code, out, _ = history("--directory", str(machine.place), "2")
     assert code == 0 and "without a shutdown" in out and "next one, uid 1000" in out

@@ -120,9 +120,9 @@ def files() -> list[str]:
 
 
 def files_in(directory: str) -> list[str]:
-    """The files of every journal in a directory, or in the folders of machines in it."""
+    """The files of every journal in a directory, and in those folders of it that have the number of a machine."""
     folder = glob.escape(directory)
-    return [path for place in (folder, f"{folder}/*") for path in glob.glob(f"{place}/*.journal*")]
+    return [path for place in (folder, f"{folder}/{'[0-9a-f]' * 32}") for path in glob.glob(f"{place}/*.journal*")]
 
 
 def is_closed() -> bool:
