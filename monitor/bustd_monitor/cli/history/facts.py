@@ -116,11 +116,10 @@ def _end(told: list[Entry]) -> StoryEnd:
 
 
 def _victim(told: list[Entry]) -> int | None:
-    """The process that was signalled last, or else asked for last. After a refusal the next is asked for."""
-    asked = [(entry, pid) for entry in told if (pid := entry.own_number("VICTIM_PID")) is not None]
-    signalled = [pid for entry, pid in asked if entry.own("OUTCOME") == "signalled"]
-    chosen = [pid for entry, pid in asked if entry.kind is events.DECIDED]
-    return next(iter(reversed(signalled or chosen or [pid for _, pid in asked])), None)
+    """The process that was asked for last: after a refusal the next one is."""
+    named = [(entry, pid) for entry in told if (pid := entry.own_number("VICTIM_PID")) is not None]
+    asked = [pid for entry, pid in named if entry.kind is events.DECIDED]
+    return next(iter(reversed(asked or [pid for _, pid in named])), None)
 
 
 def _next_ones(decided: list[Entry]) -> tuple[NextOne, ...]:

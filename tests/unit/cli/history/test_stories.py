@@ -7,6 +7,7 @@ from itertools import permutations
 import pytest
 
 from bustd_monitor.cli.history.facts import Facts, NextOne, StoryEnd, facts
+from bustd_monitor.cli.history.log_file import parsed
 from bustd_monitor.cli.history.stories import stories
 from bustd_monitor.deciding import actions, events
 from bustd_monitor.deciding.events import NotProtected, Warned
@@ -108,6 +109,21 @@ def test_an_escalation_belongs_to_its_kill_and_its_signal_is_the_last() -> None:
     assert (one.end, one.signal) == (StoryEnd.DIED, "KILL")
 
 
+def test_an_escalation_after_a_long_grace_still_belongs_to_its_kill() -> None:
+    assert ends(
+        exported(chosen(), 1), exported(answered(), 1.1), exported(escalated(), 300), exported(ended(), 301)
+    ) == [(101, StoryEnd.DIED)]
+
+
+def test_a_wall_clock_that_is_set_back_amid_a_log_file_makes_no_time_go_back() -> None:
+    said = [told(event).sentence for event in (chosen(), answered(), ended())]
+    times = ("2026-09-21 14:00:00", "2026-09-21 12:00:00", "2026-09-21 12:00:02")
+    lines = [f"{at} bustd-monitor: {sentence}" for at, sentence in zip(times, said, strict=True)]
+    (story,) = stories(parsed("\n".join(lines).encode()))
+    assert [moment.at_us - story.began.at_us for moment in story.moments] == [0, 0, 2_000_000]
+    assert facts(story).end is StoryEnd.DIED
+
+
 def test_after_a_refusal_the_one_that_died_is_the_next() -> None:
     stream = [exported(chosen(), 1), exported(answered(reason=Reason.PROTECTED), 1.1), exported(asked_next(), 1.2)]
     (one,) = told_of(*stream, exported(answered(102, comm=b"next one"), 1.3), exported(ended(102), 1.4))
@@ -136,6 +152,12 @@ def test_a_choice_that_could_not_be_asked_for_is_told_with_the_one_that_was() ->
     assert ends(exported(chosen(), 1), exported(chosen(), 1.02), exported(answered(), 1.03)) == [
         (101, StoryEnd.SIGNALLED)
     ]
+
+
+def test_the_same_choice_after_a_refusal_is_another_story() -> None:
+    one = [exported(chosen(), 1), exported(answered(reason=Reason.NOT_SHORT), 1.1)]
+    other = [exported(chosen(), 2), exported(answered(), 2.1)]
+    assert ends(*one, *other) == [(101, StoryEnd.REFUSED), (101, StoryEnd.SIGNALLED)]
 
 
 def test_an_answer_to_no_known_request_belongs_to_the_kill_that_is_open() -> None:
@@ -210,6 +232,10 @@ def test_what_the_kernel_has_killed_is_a_story_and_counted() -> None:
     assert (one.pid, one.end, one.killed_by_kernel) == (None, StoryEnd.KERNEL, 3)
 
 
+def test_what_the_kernel_kills_after_the_end_of_a_kill_is_a_story_of_its_own() -> None:
+    assert ends(kill(at_s=1), exported(actions.KernelKilled(1), 10)) == [(101, StoryEnd.DIED), (None, StoryEnd.KERNEL)]
+
+
 def test_a_kernel_that_was_first_amid_a_kill_is_told_with_it() -> None:
     stream = [exported(chosen(), 1), exported(answered(), 1.1), exported(actions.KernelKilled(1), 1.2)]
     (one,) = told_of(*stream, exported(ended(), 1.3))
@@ -242,6 +268,7 @@ def test_an_entry_without_a_unit_or_with_two_is_nothing() -> None:
     without = b"\n".join(field for field in first.split(b"\n") if not field.startswith(b"_SYSTEMD_UNIT"))
     assert read(first + b"\n\n") and not read(without + b"\n\n")
     assert not read(b"_SYSTEMD_UNIT=evil.service\n" + first + b"\n\n")
+    assert not read(first + b"\n_SYSTEMD_UNIT=evil.service\n\n")
 
 
 def test_a_field_that_is_no_number_is_not_known() -> None:

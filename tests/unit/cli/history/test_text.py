@@ -15,6 +15,8 @@ from bustd_monitor.cli.history.facts import StoryEnd
 from bustd_monitor.cli.history.sources import Known
 from bustd_monitor.cli.history.stories import Story, by_boot, stories
 from bustd_monitor.deciding import actions
+from bustd_monitor.event_log import entry
+from bustd_monitor.reporting.events import told
 from bustd_protocol.messages import Fate, Reason
 from tests.unit.cli.history.making import (
     AVAILABLE,
@@ -27,6 +29,7 @@ from tests.unit.cli.history.making import (
     exported,
     kill,
     read,
+    stamped,
 )
 from tests.unit.monitor.making import reading
 
@@ -119,6 +122,12 @@ def test_no_name_breaks_a_row_or_reaches_the_terminal_as_it_is(name: bytes, repe
     assert lines[1].endswith("?") and " 300 MiB floor" in lines[1]
     story = list(text.whole(1, only(exported(chosen(comm=comm), 1)), None))
     assert all(line.isprintable() for line in story)
+
+
+def test_a_message_that_is_not_escaped_does_not_reach_the_terminal_as_it_is() -> None:
+    said = told(chosen())
+    story = only(stamped(entry("bustd-monitor", "floor\x1b[2J\u202e", said), 1))
+    assert all(line.isprintable() for line in text.whole(1, story, None))
 
 
 # --- one story
