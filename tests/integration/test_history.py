@@ -352,15 +352,22 @@ def test_who_may_not_read_the_journal_is_told_how_and_sees_what_the_monitor_stil
     assert not (machine.place / "asked").exists()
 
 
-@pytest.mark.parametrize("sent", [[], [b"MESSAGE\nxx"], [b"\0" * 100]])
+@pytest.mark.parametrize(
+    ("sent", "words"),
+    [
+        ([], "the monitor at {} tells nothing"),
+        ([b"MESSAGE\nxx"], "what answers at {} does not send events of bustd's"),
+        ([b"\0" * 100], "what answers at {} does not send events of bustd's"),
+    ],
+)
 def test_a_monitor_that_tells_nothing_or_nonsense_is_said(
-    machine: Machine, history: Typed, monkeypatch: pytest.MonkeyPatch, sent: list[bytes]
+    machine: Machine, history: Typed, monkeypatch: pytest.MonkeyPatch, sent: list[bytes], words: str
 ) -> None:
     monkeypatch.setattr(journal, "is_closed", lambda: True)
     with Teller(machine.socket, sent):
         code, out, err = history()
     assert (code, out) == (69, "")
-    assert err == f"bustd: {sources.CLOSED}; the monitor at {machine.socket} tells nothing\n"
+    assert err == f"bustd: {sources.CLOSED}; {words.format(machine.socket)}\n"
 
 
 # --- the log file

@@ -50,14 +50,7 @@ _OF_MONITOR: tuple[_Form, ...] = (
     ),
     (events.NO_VICTIM, "", r"memory is short and there is NOBODY|memory fills up, and no process worth killing grows"),
     (events.KERNEL_KILLED, "", r"THE KERNEL HAS KILLED (?:(?P<KILLED>\d+) processes|a process)"),
-    (events.NO_SHORTAGE, "", r"the second look at the readings finds no shortage"),
-    (events.SWAP_WENT, "", r"swap went away"),
-    (events.UNJUDGED, "", r"spared: \d+ \("),
     (events.STARTED, "", r"bustd \S+ acts (?:when one of these is true|by )"),
-    (events.READY, "", r"connected to the killer \d+$"),
-    (events.STOPPING, "", r"stopping$"),
-    (events.NOTED, "", r"dry run: nothing is sent$"),
-    (events.NOT_PROTECTED, "", r"no connection to the killer: |lost the killer: |MEMORY IS SHORT AND|CANNOT PROTECT"),
     (events.VERBOSE, "", r"\[adaptive-sleep\] |\w+ -> \w+: "),
 )
 _OF_KILLER: tuple[_Form, ...] = (

@@ -6,7 +6,7 @@ import time
 from typing import NamedTuple
 
 from ..entries import Entry
-from ..events_socket import EVENTS_SOCKET, read_events
+from ..events_socket import EVENTS_SOCKET, NoEvents, read_events
 from . import journal, log_file
 from .boots import BootEnd, shut_down
 from .journal import Journal, JournalTrouble
@@ -90,8 +90,8 @@ def of_socket(path: str) -> tuple[list[Entry], str]:
             found.append(entry)
             if len(found) >= _MOST_EVENTS or time.monotonic() > until_s:
                 break
-    except OSError as error:
-        return found, f"no monitor tells its events at {path}: {error.strerror}"
+    except NoEvents as error:
+        return found, str(error)
     return found, "" if found else f"the monitor at {path} tells nothing"
 
 
