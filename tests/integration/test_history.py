@@ -152,9 +152,15 @@ def test_a_number_that_no_story_has_is_1_and_a_sentence(machine: Machine, histor
 
 
 def test_nothing_to_tell_is_0_and_a_sentence(machine: Machine, history: Typed) -> None:
-    machine.prints(b"")
+    machine.prints(b"", stamped(b"MESSAGE=x\n", 5, unit="cron.service"))
     code, out, err = history()
     assert (code, err) == (0, "") and out.startswith("Nothing was killed")
+
+
+def test_a_journal_without_any_entry_can_tell_nothing(machine: Machine, history: Typed) -> None:
+    machine.prints(b"", b"")
+    code, out, err = history()
+    assert (code, out) == (69, "") and err.startswith("bustd: the journal has no entry that can be read; ")
 
 
 def test_a_journal_that_does_not_outlive_a_boot_says_so(

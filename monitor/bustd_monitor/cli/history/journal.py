@@ -61,6 +61,10 @@ class Journal:
         trouble = read.trouble or (MORE if len(read.entries) >= MOST_ENTRIES else "")
         return Read([whole for entry in read.entries if (whole := of_ours(entry)) is not None], trouble)
 
+    def has_entries(self) -> bool:
+        """Whether it has any entry that can be read. journalctl says nothing of a file that is cut off."""
+        return bool(self._read(("MESSAGE_ID",), ["--lines=1"]).entries)
+
     def marks(self) -> Read:
         """What says how boots have ended: see `boots`. Raises JournalTrouble."""
         return self._read(_OF_A_MARK, [f"--lines={MOST_ENTRIES}", *boots.MATCHES])

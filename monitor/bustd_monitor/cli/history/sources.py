@@ -97,6 +97,8 @@ def of_socket(path: str) -> tuple[list[Entry], str]:
 
 def _of_journal(its: Journal) -> Known:
     read = its.own()
+    if not read.entries and not its.has_entries():
+        raise JournalTrouble("the journal has no entry that can be read")
     notes = [read.trouble] if read.trouble else []
     unclean: dict[str, BootEnd] = {}
     try:
