@@ -32,6 +32,16 @@ need_root() {
     [ "$(id -u)" -eq 0 ] || die 77 "this needs root; run: sudo make $1"
 }
 
+# links: what install.sh links to, and the links, which uninstall.sh removes.
+links() {
+    cat <<EOF
+/opt/bustd/bin/bustd /usr/local/bin/bustd
+/opt/bustd/completion/bustd.bash /usr/local/share/bash-completion/completions/bustd
+/opt/bustd/completion/_bustd /usr/local/share/zsh/site-functions/_bustd
+/opt/bustd/completion/bustd.fish /usr/local/share/fish/vendor_completions.d/bustd.fish
+EOF
+}
+
 # isolate SCRIPT: makes its first line start Python isolated (-I): root's environment and home then choose no code.
 isolate() {
     sed -i '1s|^#! *\(/[^ ]*python[0-9.]*\)\( .*\)*$|#!\1 -I|' "$1"

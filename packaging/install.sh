@@ -14,6 +14,7 @@ prefix=/opt/bustd
 record=$prefix/.installed-packages # its presence also shows that this script made $prefix
 stamp=$prefix/.installed-from
 shipped=$prefix/.shipped
+made_folders=$prefix/.made-folders
 sources="protocol killer monitor packaging pyproject.toml README.md LICENSE CHANGELOG.md"
 
 for name in $sources packaging/bustd.toml packaging/killer.toml; do
@@ -113,6 +114,12 @@ fi
 
 as_bustd "$prefix/bin/python" "$imports" || die 70 "the user bustd cannot run what was installed in $prefix"
 
+# --- completion
+install -d -m 0755 -o root -g root "$prefix/completion"
+for name in bustd.bash _bustd bustd.fish; do
+    install -m 0644 -o root -g root "$here/completion/$name" "$prefix/completion/$name"
+done
+
 # --- the configuration: files that exist already belong to the administrator
 install -d -m 0755 -o root -g root /etc/bustd "$shipped"
 for name in bustd.toml killer.toml; do
@@ -125,12 +132,21 @@ for name in bustd.toml killer.toml; do
     fi
 done
 
-link=/usr/local/bin/bustd
-if [ -e "$link" ] || [ -h "$link" ]; then
-    [ "$(readlink "$link")" = "$prefix/bin/bustd" ] || say "$link is something else and stays as it is"
-else
-    mkdir -p /usr/local/bin
-    ln -s "$prefix/bin/bustd" "$link"
-fi
+# --- links to the command and its completion
+while read -r target link; do
+    if [ -e "$link" ] || [ -h "$link" ]; then
+        [ "$(readlink "$link")" = "$target" ] || say "$link is something else and stays as it is"
+        continue
+    fi
+    folder=${link%/*}
+    while [ ! -d "$folder" ]; do
+        printf '%s\n' "$folder" >>"$made_folders" # uninstall.sh removes them, the deepest first
+        folder=${folder%/*}
+    done
+    mkdir -p "${link%/*}"
+    ln -s "$target" "$link"
+done <<EOF
+$(links)
+EOF
 
 printf '%s\n' "$wanted" >"$stamp"

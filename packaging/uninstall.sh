@@ -48,10 +48,16 @@ for name in bustd.toml killer.toml; do
 done
 [ "$packaged" = yes ] || [ ! -d /etc/bustd ] || rmdir /etc/bustd 2>/dev/null || say "kept /etc/bustd, which is not empty"
 
-link=/usr/local/bin/bustd
-if [ -h "$link" ] && [ "$(readlink "$link")" = "$prefix/bin/bustd" ]; then
-    rm -f "$link"
-    removed="$removed $link"
+while read -r target link; do
+    if [ -h "$link" ] && [ "$(readlink "$link")" = "$target" ]; then
+        rm -f "$link"
+        removed="$removed $link"
+    fi
+done <<EOF
+$(links)
+EOF
+if [ -e "$prefix/.made-folders" ]; then
+    while read -r folder; do rmdir "$folder" 2>/dev/null || :; done <"$prefix/.made-folders"
 fi
 for path in /run/bustd /run/bustd.* /run/bustd-* /var/log/bustd.log; do
     [ "$packaged" = no ] || break

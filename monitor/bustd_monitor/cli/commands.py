@@ -11,8 +11,8 @@ from .option_table import CommandOption
 class Command(NamedTuple):
     """One command. `summary` is its line in the list of all; `file`: what its one FILE is, "" if it takes none.
 
-    `pid`: what the one PID is that it may be given, "" if it takes none. `daemons`: if any, the first word must be one
-    of them, and FILE may be missing.
+    `pid`: what the one PID is that it may be given, "" if it takes none; `number`: the same of one N. `daemons`: if
+    any, the first word must be one of them, and FILE may be missing.
     """
 
     name: str
@@ -22,6 +22,7 @@ class Command(NamedTuple):
     examples: tuple[tuple[str, str], ...]
     file: str = ""
     pid: str = ""
+    number: str = ""
     daemons: tuple[str, ...] = ()
 
     @property
@@ -29,7 +30,7 @@ class Command(NamedTuple):
         """What follows its options, for a person."""
         if self.daemons:
             return f"{'|'.join(self.daemons)} [FILE]"
-        return "FILE" if self.file else "[PID]" if self.pid else ""
+        return "FILE" if self.file else "[PID]" if self.pid else "[N]" if self.number else ""
 
 
 _ON_TOP = "The options go on top of the configuration files."
@@ -186,22 +187,41 @@ WATCH = Command(
     "Shows the last events of the monitor that protects this machine, and then each as it happens: one line with its "
     "time, its priority and the sentence of the log, without command lines. Any user may watch, up to sixteen at a "
     "time. When the monitor is restarted, watch connects again. It ends with 69 if there is no monitor to begin with.",
-    (table.JSON, table.NEW),
+    (table.JSON_LINES, table.NEW),
     (
         ("bustd watch", "see what happens"),
         ("bustd watch --json --new", "for a program that acts on it"),
     ),
 )
 
-COMMANDS = (RUN, CHECK, EXPLAIN, STATUS, WATCH, METRICS, SELFTEST, RECORD, REPLAY, IMPORT_CONFIG)
+HISTORY = Command(
+    "history",
+    "show what died and why, also before this boot",
+    "Shows every kill and every time without one when memory was short, also of earlier boots: when, which process, "
+    "what it held, by which condition, which process would have been next, and what came back. The last is number 1; "
+    "with N it tells the whole story of that one. It reads the journal, or the log file where there is none. A user "
+    "who may not read the journal sees what the running monitor still knows.",
+    (table.DIRECTORY, table.JSON),
+    (
+        ("sudo bustd history", "show all that the journal has"),
+        ("sudo bustd history 1", "tell the whole story of the last kill"),
+    ),
+    number="the number of a story, from the first column; 1 is the last",
+)
+
+COMMANDS = (RUN, CHECK, EXPLAIN, STATUS, HISTORY, WATCH, METRICS, SELFTEST, RECORD, REPLAY, IMPORT_CONFIG)
 
 EXIT_CODES = (
     (0, "all is well; bustd was stopped by a signal"),
-    (1, "check found problems; selftest failed; replay found a difference between two configurations; status warns"),
+    (
+        1,
+        "check found problems; selftest failed; replay found a difference between two configurations; history has no "
+        "such number; status warns",
+    ),
     (2, "status: this machine is not protected"),
     (3, "status: it can't be told"),
     (64, "the command line makes no sense"),
-    (65, "FILE can't be read, or is not what replay or import-config can read; the message says why"),
+    (65, "FILE or DIR can't be read, or is not what replay or import-config can read; the message says why"),
     (69, "this machine does not have or show what bustd needs; the message says what"),
     (70, "one half of the pair died"),
     (71, "the system refuses what bustd needs; the rehearsal failed: the killer can't kill on this machine"),

@@ -55,6 +55,10 @@ def _perform(options: Namespace) -> int:
         from .replay import replay
 
         return replay(options)
+    if options.command == "history":
+        from .history.command import history
+
+        return history(options)
     if options.command == "import-config":
         from .import_config import import_config
 

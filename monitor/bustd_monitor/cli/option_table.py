@@ -108,6 +108,8 @@ GLOBS = Value("GLOBS", "globs with | between them", _globs, _joined)
 USER = Value("NAME", "the name of a user")
 PID = Value("PID", "the PID of a process", _positive)
 GROUP = Value("PATH", "the path of a control group", _group)
+STORY = Value("N", "the number of a story", _positive)
+DIRECTORY_NAME = Value("DIR", "the name of a directory", _file)
 
 # --- what the pair is started with
 
@@ -167,7 +169,7 @@ PASSED_ON = (
 
 # --- of one command
 
-JSON = CommandOption(("--json",), "print a JSON object on each line")
+JSON_LINES = CommandOption(("--json",), "print a JSON object on each line")
 NEW = CommandOption(("--new",), "leave out what happened before, and show what happens from now on")
 STANDALONE = CommandOption(("--standalone",), "test the pair as `bustd run` starts it, and not the units")
 SECONDS = CommandOption(("--seconds",), "end after this many seconds", AMOUNT)
@@ -185,5 +187,6 @@ CONFIGS = CommandOption(
 QUIET = CommandOption(("-q", "--quiet"), "print only what is wrong or in doubt")
 OUTPUT = CommandOption(("-o", "--output"), "write to FILE, in the place of what it was", FILE)
 JSON = CommandOption(("--json",), "print one object of JSON; bustd(1) has its keys")
+DIRECTORY = CommandOption(("--directory",), "read the journal in DIR, of another machine", DIRECTORY_NAME)
 CSV = CommandOption(("--csv",), "FILE is a table, whatever its name ends in")
 CHANGES = CommandOption(("-V", "--verbose"), "show when memory was watched, too", monitor="verbose")

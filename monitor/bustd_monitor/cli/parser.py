@@ -13,11 +13,11 @@ from bustd_shared.daemon.log import printable
 
 from .commands import COMMANDS, EXIT_CODES, RUN, Command
 from .instead import INSTEAD
-from .option_table import PID, CommandOption
+from .option_table import PID, STORY, CommandOption
 
 _WIDTH = 78
 _LEAST_LIKENESS = 0.75
-_USAGE = "bustd [OPTION]...\n       bustd COMMAND [OPTION]... [FILE | PID]"
+_USAGE = "bustd [OPTION]...\n       bustd COMMAND [OPTION]... [FILE | PID | N]"
 _DESCRIPTION = "Keeps this machine alive when memory runs out, by killing the one process that frees it."
 _VERSION: dict[str, Any] = {"action": "version", "version": f"bustd {__version__}"}
 _MORE = "`bustd COMMAND --help` has the options of a command, bustd(1) the rest."
@@ -105,6 +105,8 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
             one.add_argument("file", nargs="?", metavar="FILE", help=command.file)
         if command.pid:
             one.add_argument("pid", nargs="?", type=PID.__call__, metavar=PID.metavar, help=command.pid)
+        if command.number:
+            one.add_argument("number", nargs="?", type=STORY.__call__, metavar=STORY.metavar, help=command.number)
         for option in command.options:
             _add(one, option)
     commands[RUN.name].add_argument("--version", **_VERSION, help=argparse.SUPPRESS)  # bustd -V --version
@@ -163,6 +165,7 @@ def _of_a_surplus(command: Command, rest: list[str], *, is_named: bool) -> str:
     if word in [one.name for one in COMMANDS]:
         return f"the command comes first: bustd {word}" if not is_named else f"{word!r} is one command too many"
     takes = "one FILE" if command.file else "one PID and options" if command.pid else "options only"
+    takes = "one N and options" if command.number else takes
     return f"{command.name} takes {takes}, found {word!r}"
 
 

@@ -112,7 +112,7 @@ def test_the_parser_of_the_whole_command_knows_what_parsed_does():
         (["--ver"], "ambiguous option: --ver could match --verbose, --version"),
         (
             ["\x1b[2J"],
-            f"there is no command '\\x1b[2J'; there are {', '.join(one.name for one in COMMANDS)}",
+            f"there is no command '\\x1b[2J'; there are {', '.join(NAMES)}",
         ),
         (["--\x1b[2J"], "--\\x1b[2J is unknown"),
     ],
@@ -144,6 +144,9 @@ def test_a_mistake_without_a_command_is_one_sentence_and_64(monkeypatch, capfd, 
         (["import-config", "oomd"], "import-config: expected earlyoom or nohang, found 'oomd'"),
         (["import-config", "nohang", ""], "import-config: the name of FILE is empty"),
         (["import-config", "nohang", "a", "b"], "import-config takes one FILE, found 'b'"),
+        (["history", "0"], "N: expected the number of a story, found '0'"),
+        (["history", "1", "2"], "history takes one N and options, found '2'"),
+        (["history", "--directory", ""], "--directory: expected the name of a directory, found ''"),
         (["record", "--seconds", "-5", "a"], "--seconds: expected a whole number above 0, found '-5'"),
     ],
 )

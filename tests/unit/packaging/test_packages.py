@@ -20,6 +20,9 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 INSTALLED = {
     "etc/bustd/bustd.toml",
     "etc/bustd/killer.toml",
+    "usr/share/bash-completion/completions/bustd",
+    "usr/share/fish/vendor_completions.d/bustd.fish",
+    "usr/share/zsh/site-functions/_bustd",
     "usr/lib/systemd/catalog/bustd.catalog",
     "usr/lib/systemd/system/bustd-events.socket",
     "usr/lib/systemd/system/bustd-killer.service",
@@ -100,6 +103,7 @@ def install(destdir: Path, *words: str) -> subprocess.CompletedProcess:
     command_line.write_text("#!/usr/bin/python3\nimport sys\n")
     command_line.chmod(0o755)
     environment = {"PATH": f"{tools}:{os.environ['PATH']}", "PYTHON": sys.executable}
+    environment |= {"ZSH_DIR": os.environ["ZSH_DIR"]} if "ZSH_DIR" in os.environ else {}
     command = ["sh", PACKAGING / "install-system-files.sh", destdir, *words]
     return subprocess.run(command, env=environment, capture_output=True, text=True)
 

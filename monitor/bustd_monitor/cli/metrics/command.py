@@ -14,7 +14,7 @@ from ..memory_now import memory_now
 from ..status import looked
 from . import counters, gauges
 from .exposition import Samples, samples_in, text
-from .journal import Journal, read_since
+from .journal import JournalSince, read_since
 
 _READINGS = 21
 """Two seconds: a rate that has held for so long is trusted for any time."""
@@ -57,7 +57,7 @@ def counted_in(content: str) -> Counted:
     return Counted(samples_in(content), found[1]) if found else Counted()
 
 
-def further(before: Counted, journal: Journal) -> Counted:
+def further(before: Counted, journal: JournalSince) -> Counted:
     """What was counted before, and what the journal has had since then; as it was where the journal can't be read."""
     if journal.entries is None:
         return Counted(counters.counted((), before.counts), before.cursor) if before.cursor else Counted()

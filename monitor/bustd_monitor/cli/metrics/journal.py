@@ -28,17 +28,17 @@ _FIELDS = (
 _CURSOR = "__CURSOR"
 
 
-class Journal(NamedTuple):
+class JournalSince(NamedTuple):
     """`entries` None: it can't be read. `cursor`: where to go on the next time, "" if nothing was there yet."""
 
     entries: tuple[Entry, ...] | None
     cursor: str = ""
 
 
-NO_JOURNAL = Journal(None)
+NO_JOURNAL = JournalSince(None)
 
 
-def read_since(cursor: str) -> Journal:
+def read_since(cursor: str) -> JournalSince:
     """What the monitor has told since then, or since this boot if that is "". Nobody else's entries count.
 
     It waits for 20 seconds at most.
@@ -60,7 +60,7 @@ def read_since(cursor: str) -> Journal:
         found = tuple(one for one in entries(BytesIO(said.stdout)) if one.text(_UNIT) == MONITOR)
     except (OSError, subprocess.SubprocessError, BrokenEntry):
         return NO_JOURNAL
-    return Journal(found, found[-1].text(_CURSOR) if found else cursor)
+    return JournalSince(found, found[-1].text(_CURSOR) if found else cursor)
 
 
 def is_closed() -> bool:

@@ -13,13 +13,13 @@ from bustd_monitor.cli.metrics import command as module
 from bustd_monitor.cli.metrics.command import Counted, counted_in, further, metrics, replace
 from bustd_monitor.cli.metrics.counters import counted
 from bustd_monitor.cli.metrics.exposition import samples_in
-from bustd_monitor.cli.metrics.journal import NO_JOURNAL, Journal
+from bustd_monitor.cli.metrics.journal import NO_JOURNAL, JournalSince
 from bustd_monitor.cli.protection import ProtectionNow
 from tests.support.told import told
 from tests.unit.cli.metrics.test_counters import a_kill, kills, refusal
 
 CURSOR = "s=0f;i=2a;b=0e;m=1;t=2;x=3"
-ONE_KILL = Journal(told(*a_kill()), CURSOR)
+ONE_KILL = JournalSince(told(*a_kill()), CURSOR)
 
 
 @pytest.fixture
@@ -28,8 +28,8 @@ def run(monkeypatch, tmp_path):
     asked: list[str] = []
     path = tmp_path / "bustd.prom"
 
-    def once(journal: Journal, output: str | None = str(path)) -> int:
-        def read_since(cursor: str) -> Journal:
+    def once(journal: JournalSince, output: str | None = str(path)) -> int:
+        def read_since(cursor: str) -> JournalSince:
             asked.append(cursor)
             return journal
 
@@ -48,8 +48,8 @@ def kills_in(path: Path) -> float | None:
 
 
 def test_the_first_time_counts_this_boot_and_the_next_go_on_behind_it(run):
-    later = Journal(told(*a_kill(), refusal("rate")), "s=0f;i=2b")
-    assert [run(ONE_KILL), run(later), run(Journal((), "s=0f;i=2b"))] == [0, 0, 0]
+    later = JournalSince(told(*a_kill(), refusal("rate")), "s=0f;i=2b")
+    assert [run(ONE_KILL), run(later), run(JournalSince((), "s=0f;i=2b"))] == [0, 0, 0]
     assert run.asked == ["", CURSOR, "s=0f;i=2b"]
     assert kills_in(run.path) == 2
 
@@ -58,7 +58,7 @@ def test_a_journal_that_can_not_be_read_for_a_while_takes_nothing_away(run):
     run(ONE_KILL)
     run(NO_JOURNAL)
     assert kills_in(run.path) == 1
-    run(Journal(told(*a_kill()), "s=0f;i=2b"))
+    run(JournalSince(told(*a_kill()), "s=0f;i=2b"))
     assert run.asked[-1] == CURSOR and kills_in(run.path) == 2
 
 
