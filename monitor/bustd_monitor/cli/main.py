@@ -51,6 +51,10 @@ def _perform(options: Namespace) -> int:
         from .import_config import import_config
 
         return import_config(options)
+    if options.command == "notify":
+        from .notify import notify
+
+        return notify()
     if options.command == "selftest":
         from .selftest_units import selftest
 
