@@ -1,22 +1,17 @@
-"""`bustd notify` as a process, with a real bus, a notification server of the test's own, and events on a real socket."""
+"""`bustd notify` as a process, with a real bus, a server of the test's own, and events on a real socket."""
 
 import subprocess
-import sys
 from contextlib import contextmanager
 
 import pytest
 
-from bustd_monitor.cli.notifying.crisis import STALE_MS
-from bustd_monitor.reporting import events
 from tests.support.notifications import (
     PATIENCE_S,
     EventSource,
     FakeServer,
     agent,
     candidate,
-    export,
     private_bus,
-    start_ticks,
     warning,
 )
 

@@ -64,7 +64,7 @@ class Agent:
         self._complain()
         due = [one for one in (retry_ms, self._sparing.next_ms()) if one is not None]
         if self._crisis.alarm is not None:
-            due.append(min(self._crisis.alarm.stale_at_ms, now_ms + LOOK_MS))
+            due.append(now_ms + LOOK_MS)
         return max(min(due) - now_ms, 0) if due else None
 
     def _look(self, target: NamedProcess) -> Look:

@@ -163,11 +163,6 @@ def _ended(crisis: Crisis, entry: Entry, now_ms: int) -> Crisis:
 # --- time, memory, and the user
 
 
-def next_look_ms(crisis: Crisis) -> int | None:
-    """When time alone will change what is wanted: None if it will not."""
-    return crisis.alarm.stale_at_ms if crisis.alarm is not None else None
-
-
 def passed(crisis: Crisis, now_ms: int) -> Crisis:
     """Time has passed."""
     alarm = crisis.alarm

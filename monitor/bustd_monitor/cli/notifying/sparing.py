@@ -183,7 +183,7 @@ def _mark_of(one: object) -> Mark | None:
     if not isinstance(one, list) or len(one) != 2:
         return None
     path, inode = one
-    if not isinstance(path, str) or not isinstance(inode, int):
+    if not isinstance(path, str) or not path.isascii() or not isinstance(inode, int):
         return None
     return Mark(path, inode) if path and path == cgroup_paths.parse_path(b"0::%b\n" % path.encode()) else None
 
