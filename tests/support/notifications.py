@@ -72,6 +72,7 @@ class FakeServer:
     """A notification server that tells the test everything, in a thread of its own."""
 
     def __init__(self, address: str, capabilities: tuple[str, ...] = EVERYTHING, *, hangs: bool = False) -> None:
+        self._address, self._client = address, ""
         self._link = open_dbus_connection(address)
         self._capabilities = list(capabilities)
         self.shown: queue.Queue[Shown] = queue.Queue()
@@ -106,6 +107,14 @@ class FakeServer:
         """As if the user pressed a button."""
         self._link.send(new_signal(ADDRESS, "ActionInvoked", "us", (note_id, key)))
 
+    def press_as_another(self, note_id: int, key: str) -> None:
+        """As if another program of the session said that the user pressed a button, to the agent itself."""
+        signal_ = new_signal(ADDRESS, "ActionInvoked", "us", (note_id, key))
+        signal_.header.fields[HeaderFields.destination] = self._client
+        with open_dbus_connection(self._address) as another:
+            another.send(signal_)
+            another.send_and_get_reply(message_bus.GetId())  # the bus has passed it on
+
     def dismiss(self, note_id: int) -> None:
         """As if the user closed it."""
         self._link.send(new_signal(ADDRESS, "NotificationClosed", "uu", (note_id, 2)))
@@ -124,6 +133,7 @@ class FakeServer:
 
     def _answer(self, call) -> None:
         member = call.header.fields[HeaderFields.member]
+        self._client = call.header.fields[HeaderFields.sender]
         if member == "GetCapabilities":
             self._link.send(new_method_return(call, "as", (self._capabilities,)))
         elif member == "Notify":
