@@ -1,7 +1,8 @@
 #!/bin/sh
 # Puts into DESTDIR what a distribution's package needs in addition to the Python modules and the command: units, the
-# system user, configuration, man pages, catalog of the journal. The command is there already, and is made to run
-# isolated. Every packaging calls this script, so the list of files exists once.
+# system user, configuration, man pages, catalog of the journal, and the file that starts `bustd notify` in a session.
+# The command is there already, and is made to run isolated. Every packaging calls this script, so the list of files
+# exists once.
 # Usage: install-system-files.sh DESTDIR PYTHON PACKAGES_DIR [UNIT_DIR]
 # The installed units start the daemons with PYTHON and PACKAGES_DIR. If the environment has a PYTHON, that one makes the
 # man pages; otherwise it is the same one.
@@ -44,5 +45,6 @@ for unit in "$here"/systemd/*; do
 done
 put "$here/sysusers.d/bustd.conf" /usr/lib/sysusers.d
 put "$here/bustd.catalog" /usr/lib/systemd/catalog
+put "$here/bustd-notify.desktop" /etc/xdg/autostart
 put "$here/bustd.toml" /etc/bustd
 put "$here/killer.toml" /etc/bustd

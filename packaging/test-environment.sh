@@ -9,9 +9,9 @@ cd "$tree"
 unset PYTHONHOME PYTHONPATH PYTHONSTARTUP || :
 export PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1
 
-# Tools for the checks of man pages, shell scripts and the RPM spec. A check without its tool is skipped, and says so.
+# Tools for the checks of man pages, shell scripts, the RPM spec and notifications. A check without its tool is skipped, and says so.
 missing=""
-for tool in scdoc:scdoc man:man-db shellcheck:shellcheck rpmspec:rpm; do
+for tool in scdoc:scdoc man:man-db shellcheck:shellcheck rpmspec:rpm dbus-daemon:dbus-daemon; do
     command -v "${tool%:*}" >/dev/null || missing="$missing ${tool#*:}"
 done
 if [ -n "$missing" ] && command -v apt-get >/dev/null && [ "$(id -u)" -eq 0 ]; then

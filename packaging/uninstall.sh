@@ -53,6 +53,11 @@ if [ -h "$link" ] && [ "$(readlink "$link")" = "$prefix/bin/bustd" ]; then
     rm -f "$link"
     removed="$removed $link"
 fi
+autostart=/etc/xdg/autostart/bustd-notify.desktop
+if [ "$packaged" = no ] && grep -qs "^Exec=$prefix/bin/bustd " "$autostart"; then
+    rm -f "$autostart"
+    removed="$removed $autostart"
+fi
 for path in /run/bustd /run/bustd.* /run/bustd-* /var/log/bustd.log; do
     [ "$packaged" = no ] || break
     if [ -e "$path" ] || [ -h "$path" ]; then
