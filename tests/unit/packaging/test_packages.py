@@ -85,8 +85,8 @@ def test_a_session_starts_the_command_that_is_installed():
 
 
 def test_what_make_run_starts_in_a_session_is_its_own_and_goes_with_it(tmp_path):
-    edit = found(r'^ +sed ("s\|Exec=.*") "\$here/bustd-notify', "install.sh").replace("$prefix", "/opt/bustd").strip('"')
-    command = ["sed", edit, PACKAGING / "bustd-notify.desktop"]
+    edit = found(r'^ +sed "(s\|Exec=.*)" "\$here/bustd-notify', "install.sh")
+    command = ["sed", edit.replace("$prefix", "/opt/bustd"), PACKAGING / "bustd-notify.desktop"]
     made = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     assert {"Exec=/opt/bustd/bin/bustd notify", "TryExec=/opt/bustd/bin/bustd"} < set(made)
     assert found(r'grep -qs "(.*)" "\$autostart"', "uninstall.sh") == "^Exec=$prefix/bin/bustd "
