@@ -40,11 +40,12 @@ def needs(*tools: str) -> None:
 
 
 @contextmanager
-def private_bus() -> Iterator[str]:
-    """The address of a session bus that is nobody else's."""
+def private_bus(**environment: str) -> Iterator[str]:
+    """The address of a session bus that is nobody else's. `environment`: what it starts services with."""
     needs("dbus-daemon")
     command = ["dbus-daemon", "--session", "--nofork", "--nopidfile", "--print-address=1"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as bus:
+    given, quiet = {"PATH": os.environ["PATH"]} | environment, subprocess.DEVNULL
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=quiet, text=True, env=given) as bus:
         assert bus.stdout is not None
         try:
             yield bus.stdout.readline().strip()
@@ -222,14 +223,18 @@ class EventSource:
 # --- the agent
 
 _PROGRAM = "import sys; from bustd_monitor.cli.notify import notify; sys.exit(notify(sys.argv[1]))"
+_NEVER_BACK = "from bustd_monitor.cli.notifying import agent; agent.available_bytes = lambda: 0; "
 
 
 @contextmanager
-def agent(bus: str, events_path: str, runtime: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """`bustd notify` with this session bus, these events and this XDG_RUNTIME_DIR. It is ended by SIGTERM."""
+def agent(bus: str, events_path: str, runtime: Path, *, is_short: bool = False) -> Iterator[subprocess.Popen[str]]:
+    """`bustd notify` with this session bus, these events and this XDG_RUNTIME_DIR. It is ended by SIGTERM.
+
+    `is_short`: it sees a machine on which memory is never back.
+    """
     known = {"PATH": os.environ["PATH"], "XDG_RUNTIME_DIR": str(runtime), "DBUS_SESSION_BUS_ADDRESS": bus}
-    command = [sys.executable, "-c", _PROGRAM, events_path]
-    given = {name: value for name, value in (known | environment).items() if value}
+    command = [sys.executable, "-c", (_NEVER_BACK if is_short else "") + _PROGRAM, events_path]
+    given = {name: value for name, value in known.items() if value}
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=given) as running:
         try:
             yield running

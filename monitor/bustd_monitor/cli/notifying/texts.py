@@ -97,10 +97,9 @@ def spare_key(target: NamedProcess) -> str:
 def warning(shortage: Shortage, uid: int, answer: str = "") -> Note:
     """Memory will be short. `answer`: what has become of the last button that was pressed."""
     seconds = max((shortage.short_in_ms + 500) // 1000, 1)
-    sentences = [answer] if answer else []
-    sentences.append(f"It will be short in about {seconds} s.")
-    if shortage.total_bytes:
-        sentences.append(f"{size(shortage.available_bytes)} of {size(shortage.total_bytes)} are available.")
+    sentences, known = [answer] if answer else [], shortage.total_bytes
+    left = f": {size(shortage.available_bytes)} of {size(shortage.total_bytes)} are available" if known else ""
+    sentences.append(f"In about {seconds} s memory will be short{left}.")
     if shortage.first is not None:
         sentences.append(f"Then bustd will end {_described(shortage.first, uid)}.")
     actions = [(end_key(one.target), f"End {name_of(one.target.comm)}") for one in shortage.offers if one.look.may_end]

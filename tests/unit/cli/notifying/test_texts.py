@@ -20,7 +20,7 @@ def test_a_warning_says_when_how_much_is_left_and_what_bustd_will_end():
     note = texts.warning(shortage(first=target(name="leak")), UID)
     assert note.summary == "Memory is running out"
     assert note.body == (
-        "It will be short in about 20 s. 1024 MiB of 16.0 GiB are available. "
+        "In about 20 s memory will be short: 1024 MiB of 16.0 GiB are available. "
         "Then bustd will end leak, which holds 1024 MiB."
     )
     assert (note.urgency, note.actions) == (texts.CRITICAL, ())
@@ -28,11 +28,11 @@ def test_a_warning_says_when_how_much_is_left_and_what_bustd_will_end():
 
 @pytest.mark.parametrize(("short_in_ms", "words"), [(0, "1 s"), (1499, "1 s"), (1500, "2 s"), (65_000, "65 s")])
 def test_the_time_is_in_whole_seconds(short_in_ms, words):
-    assert f"in about {words}." in texts.warning(shortage(short_in_ms=short_in_ms), UID).body
+    assert f"In about {words} memory" in texts.warning(shortage(short_in_ms=short_in_ms), UID).body
 
 
 def test_what_the_event_does_not_tell_is_not_said():
-    assert texts.warning(shortage(total=0), UID).body == "It will be short in about 20 s."
+    assert texts.warning(shortage(total=0), UID).body == "In about 20 s memory will be short."
 
 
 def test_the_buttons_name_the_processes_and_their_keys_say_which():
@@ -52,7 +52,7 @@ def test_a_process_that_can_only_be_spared_has_no_button_to_end_it():
 
 
 def test_the_answer_to_the_last_button_comes_first():
-    assert texts.warning(shortage(), UID, "leak was asked to end.").body.startswith("leak was asked to end. It will")
+    assert texts.warning(shortage(), UID, "leak was asked to end.").body.startswith("leak was asked to end. In about")
 
 
 def test_of_another_users_process_a_warning_has_the_name_alone():
