@@ -9,8 +9,8 @@ import threading
 from collections.abc import Callable, Iterator
 from enum import Enum
 
-from ..entries import BrokenEntry, Entry
-from ..events_socket import read_events
+from ..entries import Entry
+from ..events_socket import NoEvents, read_events
 
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 1, 60
 MOST_WAITING = 1024
@@ -64,7 +64,7 @@ class Follower:
                 for entry in self._read(self._path):
                     was_told = True
                     self._tell(entry)
-        except (OSError, BrokenEntry):
+        except (OSError, NoEvents):
             pass  # no monitor, one that stops, or one that is newer than this agent: it may be another one soon
         if was_told:
             self._tell(Heard.CONNECTION_ENDED)

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from bustd_monitor.cli.entries import BrokenEntry
+from bustd_monitor.cli.events_socket import NoEvents
 from bustd_monitor.cli.notifying import following
 from bustd_monitor.cli.notifying.following import LONGEST_PAUSE_S, Follower, Heard, is_trusted, next_pause_s
 from tests.support.victims import NOBODY
@@ -43,19 +43,19 @@ def follow(tmp_path, *connections):
 
 
 def test_pauses_grow_to_a_minute_while_nothing_is_told(tmp_path):
-    nothing = ((), FileNotFoundError())
+    nothing = ((), NoEvents())
     _, pauses = follow(tmp_path, *[nothing] * 9)
     assert pauses == [0, 1, 2, 4, 8, 16, 32, LONGEST_PAUSE_S, LONGEST_PAUSE_S, LONGEST_PAUSE_S]
 
 
 def test_after_a_connection_that_told_something_the_pause_is_short_again(tmp_path):
-    refused = ((), ConnectionRefusedError())
+    refused = ((), NoEvents())
     told, pauses = follow(tmp_path, refused, refused, ((ended(7),), None), refused)
     assert told == [ended(7), Heard.CONNECTION_ENDED]
     assert pauses == [0, 1, 2, 1, 2]
 
 
-@pytest.mark.parametrize("error", [None, OSError(), TimeoutError(), BrokenEntry("nonsense")])
+@pytest.mark.parametrize("error", [None, OSError(), TimeoutError(), NoEvents("nonsense")])
 def test_however_a_connection_ends_what_it_told_is_told(tmp_path, error):
     told, _ = follow(tmp_path, ((ended(7), ended(8)), error))
     assert told == [ended(7), ended(8), Heard.CONNECTION_ENDED]
