@@ -65,14 +65,12 @@ class Sparing:
     def spare(self, target: NamedProcess, now_ms: int) -> None:
         """Mark its control group until five minutes from now. Raises CannotTouch."""
         with self._sparable(target) as (folder, mark):
-            if _is_marked(folder):
-                raise CannotTouch(MARKED)  # by the service manager: not ours to take back
             self._marks[mark] = now_ms + _MARK_MS
             try:
                 self._keep()
                 os.setxattr(folder, _MARK, b"1", os.XATTR_CREATE)
             except OSError as error:
-                del self._marks[mark]
+                del self._marks[mark]  # if it is marked already, by the service manager, that is not ours to take back
                 self._try_to_keep()
                 raise CannotTouch(MARKED if error.errno == errno.EEXIST else error.strerror or str(error)) from None
 

@@ -68,7 +68,7 @@ def test_a_process_that_is_gone_is_left_alone(victim):
 
 
 def test_the_agent_does_not_end_itself():
-    assert why(ask_to_end, named(os.getpid())) == own_process.ITSELF
+    assert in_child(lambda: why(ask_to_end, named(os.getpid()))) == own_process.ITSELF
 
 
 def test_a_pid_that_goes_to_another_process_while_it_is_opened_is_seen(tmp_path, victim, monkeypatch):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bustd_monitor.cli.notifying import own_process, sparing
+from bustd_monitor.cli.notifying import own_process
 from bustd_monitor.cli.notifying.candidates import NamedProcess
 from bustd_monitor.cli.notifying.own_process import CannotTouch
 from bustd_monitor.cli.notifying.sparing import MARKED, MINUTES, NOT_OWN, SHARED, Mark, Sparing, leftovers
@@ -99,15 +99,6 @@ def test_at_the_end_every_mark_is_taken_back(place):
 def test_what_is_marked_already_is_not_marked_again_and_not_taken_back(place):
     os.setxattr(place.group, MARK, b"1")
     assert place.why_not() == MARKED
-    place.sparing.take_back()
-    assert place.is_marked
-
-
-def test_what_is_marked_by_another_in_the_same_moment_is_not_taken_back(place, monkeypatch):
-    monkeypatch.setattr(sparing, "_is_marked", lambda _: False)
-    os.setxattr(place.group, MARK, b"1")
-    with pytest.raises(CannotTouch, match=MARKED):
-        place.sparing.spare(place.target, 0)
     assert place.kept == []
     place.sparing.take_back()
     assert place.is_marked
@@ -180,11 +171,12 @@ def test_a_later_process_with_its_pid_is_not_marked(place):
     assert place.why_not() == own_process.GONE
 
 
-@pytest.mark.parametrize(("hierarchy", "state"), [("", "/tmp/x"), ("/sys/fs/cgroup", "")])
-def test_without_control_groups_or_a_directory_of_the_users_nothing_is_marked(hierarchy, state):
-    sparing_ = Sparing(hierarchy, state)
-    assert not sparing_.may_spare(NamedProcess(2, 1, 0, 0, "leak"))
-    sparing_.take_back_leftovers()
+@pytest.mark.parametrize("missing", ["control groups", "a directory of the user's"])
+def test_without_control_groups_or_a_directory_of_the_users_nothing_is_marked(place, missing):
+    has_groups = missing != "control groups"
+    place.sparing = Sparing(str(place.root) if has_groups else "", "" if has_groups else str(place.state))
+    assert place.why_not() == "no control group can be marked here"
+    place.sparing.take_back_leftovers()
 
 
 def test_what_can_not_be_written_down_is_not_marked(place):
