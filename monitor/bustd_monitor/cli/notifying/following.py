@@ -6,6 +6,7 @@ import os
 import queue
 import stat
 import threading
+import time
 from collections.abc import Callable, Iterator
 from enum import Enum
 
@@ -27,11 +28,18 @@ class Heard(Enum):
 class Follower:
     """A thread that reads events; `take` returns what has come."""
 
-    def __init__(self, path: str, wake: Callable[[], object], read: Callable[[str], Iterator[Entry]] = read_events):
+    def __init__(
+        self,
+        path: str,
+        wake: Callable[[], object],
+        read: Callable[[str], Iterator[Entry]] = read_events,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         """`wake` is called, in the thread, after something has come."""
         self._path = path
         self._wake = wake
         self._read = read
+        self._clock_s = clock_s
         self._waiting: queue.Queue[Entry | Heard] = queue.Queue(MOST_WAITING)
         self._is_over = threading.Event()
 
@@ -51,13 +59,15 @@ class Follower:
         self._is_over.set()
 
     def follow(self) -> None:
-        """Read, until `stop`. After a connection that told something the pause is short again."""
+        """Read, until `stop`."""
         pause_s = 0
         while not self._is_over.wait(pause_s):
-            pause_s = next_pause_s(pause_s, was_told=self._follow_once())
+            began_s = self._clock_s()
+            self._follow_once()
+            pause_s = next_pause_s(pause_s, self._clock_s() - began_s)
 
-    def _follow_once(self) -> bool:
-        """Read one connection to its end; whether anything came."""
+    def _follow_once(self) -> None:
+        """Read one connection to its end."""
         was_told = False
         try:
             if is_trusted(self._path):
@@ -68,16 +78,19 @@ class Follower:
             pass  # no monitor, one that stops, or one that is newer than this agent: it may be another one soon
         if was_told:
             self._tell(Heard.CONNECTION_ENDED)
-        return was_told
 
     def _tell(self, what: Entry | Heard) -> None:
         self._waiting.put(what)
         self._wake()
 
 
-def next_pause_s(pause_s: int, *, was_told: bool) -> int:
-    """How long to wait before the next connection, after a pause of `pause_s` and a connection that told something."""
-    return SHORTEST_PAUSE_S if was_told or not pause_s else min(2 * pause_s, LONGEST_PAUSE_S)
+def next_pause_s(pause_s: int, lasted_s: float) -> int:
+    """How long to wait before the next connection, after a pause of `pause_s` and a connection that lasted so long.
+
+    Where the monitor drops this reader again and again, the pauses grow as where there is none: each connection begins
+    with all that it remembers.
+    """
+    return SHORTEST_PAUSE_S if not pause_s or lasted_s >= LONGEST_PAUSE_S else min(2 * pause_s, LONGEST_PAUSE_S)
 
 
 def is_trusted(path: str) -> bool:

@@ -22,9 +22,11 @@ class Pauses:
         return len(self.seconds) > self.most
 
 
-def follow(tmp_path, *connections):
-    """What a follower tells, and its pauses; of each connection, what comes and how it ends."""
+def follow(tmp_path, *connections, lasting_s: tuple[int, ...] = ()):
+    """What a follower tells, and its pauses; of each connection, what comes and how it ends, and how long it lasts."""
     left = list(connections)
+    lengths = [*lasting_s, *[0] * len(connections)]
+    clock = iter([second for length in lengths for second in (0, length)])
 
     def read(_path):
         came, end = left.pop(0)
@@ -33,7 +35,7 @@ def follow(tmp_path, *connections):
             raise end
 
     woken = []
-    follower = Follower(str(tmp_path / "events"), lambda: woken.append(1), read)
+    follower = Follower(str(tmp_path / "events"), lambda: woken.append(1), read, lambda: next(clock))
     follower._is_over = Pauses(len(connections))
     follower.follow()
     told = follower.take()
@@ -48,22 +50,22 @@ def test_pauses_grow_to_a_minute_while_nothing_is_told(tmp_path):
     assert pauses == [0, 1, 2, 4, 8, 16, 32, LONGEST_PAUSE_S, LONGEST_PAUSE_S, LONGEST_PAUSE_S]
 
 
-def test_after_a_connection_that_told_something_the_pause_is_short_again(tmp_path):
-    refused = ((), NoEvents())
-    told, pauses = follow(tmp_path, refused, refused, ((ended(7),), None), refused)
-    assert told == [ended(7), Heard.CONNECTION_ENDED]
+def test_after_a_connection_that_lasted_the_pause_is_short_again(tmp_path):
+    refused, told = ((), NoEvents()), ((ended(7),), None)
+    _, pauses = follow(tmp_path, refused, refused, told, refused, lasting_s=(0, 0, LONGEST_PAUSE_S))
     assert pauses == [0, 1, 2, 1, 2]
+
+
+def test_a_monitor_that_drops_its_reader_again_and_again_is_not_asked_all_the_time(tmp_path):
+    heard, pauses = follow(tmp_path, *[((ended(7),), None)] * 4, lasting_s=(59,) * 4)
+    assert heard == [ended(7), Heard.CONNECTION_ENDED] * 4
+    assert pauses == [0, 1, 2, 4, 8]
 
 
 @pytest.mark.parametrize("error", [None, OSError(), TimeoutError(), NoEvents("nonsense")])
 def test_however_a_connection_ends_what_it_told_is_told(tmp_path, error):
     told, _ = follow(tmp_path, ((ended(7), ended(8)), error))
     assert told == [ended(7), ended(8), Heard.CONNECTION_ENDED]
-
-
-def test_a_connection_that_tells_nothing_again_and_again_is_not_tried_all_the_time(tmp_path):
-    _, pauses = follow(tmp_path, *[((), None)] * 5)
-    assert pauses == [0, 1, 2, 4, 8, 16]
 
 
 def test_an_untrusted_place_is_not_even_connected_to(tmp_path, monkeypatch):
@@ -79,7 +81,7 @@ def test_after_stop_it_connects_no_more(tmp_path):
 
 
 def test_a_pause_of_nothing_is_followed_by_the_shortest():
-    assert next_pause_s(0, was_told=False) == next_pause_s(0, was_told=True) == 1
+    assert next_pause_s(0, 0) == next_pause_s(0, LONGEST_PAUSE_S) == 1
 
 
 @pytest.mark.parametrize(
