@@ -3,6 +3,7 @@
 import pytest
 
 from bustd_monitor.cli.notifying import crisis
+from bustd_monitor.cli.notifying.candidates import Look
 from bustd_monitor.cli.notifying.crisis import (
     END,
     FRESH_DEATH_US,
@@ -197,6 +198,13 @@ def test_a_button_means_the_process_that_it_was_made_for():
 @pytest.mark.parametrize("key", ["spare 8 90", "end 7 91", "end 9 90", "default", "", "end", "end 7"])
 def test_what_is_not_offered_is_not_done(key):
     assert crisis.offered(WARNED, key) is None
+
+
+def test_a_process_that_can_only_be_spared_is_not_ended_and_the_other_way_round():
+    spared = crisis.heard(Crisis(UID), warned(line(7)), NOW_US, lambda _: Look(may_spare=True))
+    assert (crisis.offered(spared, "end 7 90"), crisis.offered(spared, "spare 7 90")) == (None, (target(7), SPARE))
+    ended_ = crisis.heard(Crisis(UID), warned(line(7)), NOW_US, lambda _: Look(may_end=True))
+    assert (crisis.offered(ended_, "end 7 90"), crisis.offered(ended_, "spare 7 90")) == ((target(7), END), None)
 
 
 def test_without_a_warning_no_button_means_anything():
