@@ -112,8 +112,7 @@ def as_its_user_asks(candidates: tuple[Candidate, ...], needed: int) -> tuple[Ca
     enough = min(first.held_bytes, needed)
     for place, other in enumerate(candidates):
         is_own = other.process.uid == first.process.uid and other.process.preference != OWN_AVOID
-        is_alone = other.known == 1 and other.family is None
-        if is_own and is_alone and not other.is_held_back and other.held_bytes >= enough:
+        if is_own and other.known == 1 and not other.is_held_back and other.held_bytes >= enough:
             return (other, *candidates[:place], *candidates[place + 1 :])
     return candidates
 
