@@ -67,8 +67,9 @@ def desktop(server, screen, tmp_path):
 def program(name: bytes):
     """A process that the test may lose."""
     with subprocess.Popen(["sleep", "600"]) as process:
-        yield process, candidate(process.pid, name, held=GIB)
-        if process.poll() is None:
+        try:
+            yield process, candidate(process.pid, name, held=GIB)
+        finally:
             process.kill()
 
 
@@ -81,21 +82,44 @@ def until(found):
     return value
 
 
+def run(command: list[str], desktop) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, env=desktop, capture_output=True, text=True, check=False)
+
+
 def notes(desktop) -> list[tuple[int, int, int, int]]:
-    """Width, height, left and top of each notification on the screen, the last one first."""
-    listed = subprocess.run(["xwininfo", "-root", "-tree"], env=desktop, capture_output=True, text=True, check=True)
+    """Width, height, left and top of each notification on the screen, the last one first.
+
+    A window that goes while they are listed makes xwininfo fail: then it is asked again.
+    """
+    command = ["xwininfo", "-root", "-tree"]
+    listed = until(lambda: asked if not (asked := run(command, desktop)).returncode else None)
     found = re.findall(r'"xfce4-notifyd".* (\d+)x(\d+)\+\d+\+\d+ +\+(\d+)\+(\d+)', listed.stdout)
     return [tuple(map(int, one)) for one in found if int(one[0]) > 100]
 
 
-def click(desktop, left: int, top: int) -> None:
-    subprocess.run(["xdotool", "mousemove", str(left), str(top), "click", "1"], env=desktop, check=True)
+def still(desktop, count: int):
+    """So many notifications, once they have stood still for half a second: they grow and move when they appear."""
+    seen = [until(lambda: len(found := notes(desktop)) == count and found)]
+    while seen[-5:] != seen[-1:] * 5:
+        time.sleep(0.1)
+        seen.append(until(lambda: len(found := notes(desktop)) == count and found))
+    return seen[-1]
 
 
-def press_the_last_button(desktop, note) -> None:
-    """The buttons are below the text, and the last one is at the right."""
-    width, height, left, top = note
-    click(desktop, left + width - 45, top + height - 30)
+def press_the_last_button(desktop) -> None:
+    """The buttons of the one notification are below its text, the last one at the right; then another takes its place.
+
+    A click that comes to nothing is repeated: a window may not listen yet.
+    """
+    ((width, height, left, top),) = shown = still(desktop, 1)
+    for _ in range(5):
+        place = str(left + width - 45), str(top + height - 30)
+        assert not run(["xdotool", "mousemove", *place, "sleep", "0.1", "click", "1"], desktop).returncode
+        for _ in range(40):
+            if notes(desktop) != shown:
+                return
+            time.sleep(0.05)
+    pytest.fail("no click had an effect")
 
 
 @contextmanager
@@ -119,12 +143,10 @@ def test_a_click_on_a_button_ends_the_process_that_it_names_and_no_other(desktop
         program(b"other") as (other, second),
     ):
         source.tell(short(first, second))
-        (note,) = until(lambda: notes(desktop))
-        press_the_last_button(desktop, note)
+        press_the_last_button(desktop)
         assert other.wait(PATIENCE_S) == -signal.SIGTERM
         assert leak.poll() is None
-        (note,) = until(lambda: [one for one in notes(desktop) if one != note])  # with one button less
-        press_the_last_button(desktop, note)
+        press_the_last_button(desktop)  # of the warning that offers the other one
         assert leak.wait(PATIENCE_S) == -signal.SIGTERM
 
 
@@ -154,7 +176,7 @@ def test_a_warning_and_a_death_on_the_screen(desktop, tmp_path):
         )
         until(lambda: notes(desktop))
         source.tell(short(first))
-        until(lambda: len(notes(desktop)) == 2)
+        still(desktop, 2)
         if os.environ.get("BUSTD_SCREENSHOT"):
             save_screen(desktop, Path(os.environ["BUSTD_SCREENSHOT"]))
 
