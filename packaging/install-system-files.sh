@@ -1,7 +1,8 @@
 #!/bin/sh
 # Puts into DESTDIR what a distribution's package needs in addition to the Python modules and the command: units, the
-# system user, configuration, man pages, catalog of the journal, alert rules, completion. The command is there already,
-# and is made to run isolated. Every packaging calls this script, so the list of files exists once.
+# system user, configuration, man pages, catalog of the journal, alert rules, completion, and the file that starts
+# `bustd notify` in a session. The command is there already, and is made to run isolated. Every packaging calls this
+# script, so the list of files exists once.
 # Usage: install-system-files.sh DESTDIR PYTHON PACKAGES_DIR [UNIT_DIR]; ZSH_DIR is where zsh looks for functions.
 # The installed units start the daemons with PYTHON and PACKAGES_DIR. If the environment has a PYTHON, that one makes the
 # man pages; otherwise it is the same one.
@@ -48,5 +49,6 @@ put "$here/prometheus/bustd.rules.yml" /usr/share/bustd/prometheus
 put "$here/completion/bustd.bash" /usr/share/bash-completion/completions bustd
 put "$here/completion/_bustd" "${ZSH_DIR:-/usr/share/zsh/site-functions}"
 put "$here/completion/bustd.fish" /usr/share/fish/vendor_completions.d
+put "$here/bustd-notify.desktop" /etc/xdg/autostart
 put "$here/bustd.toml" /etc/bustd
 put "$here/killer.toml" /etc/bustd

@@ -105,7 +105,7 @@ else
     # shellcheck disable=SC2086
     {
         quietly "building the wheel" $pip wheel --no-deps --wheel-dir "$scratch/wheel" "$scratch/source"
-        quietly "installing bustd's dependencies" $pip install "$scratch"/wheel/bustd-*.whl
+        quietly "installing bustd's dependencies" $pip install "$(echo "$scratch"/wheel/bustd-*.whl)[notify]"
         quietly "installing bustd" $pip install --force-reinstall --no-deps "$scratch"/wheel/bustd-*.whl
     }
     isolate "$prefix/bin/bustd"
@@ -148,5 +148,13 @@ while read -r target link; do
 done <<EOF
 $(links)
 EOF
+
+# --- notifications, in the sessions that begin from now on
+autostart=/etc/xdg/autostart/bustd-notify.desktop
+if [ ! -e "$autostart" ] && [ ! -h "$autostart" ]; then
+    mkdir -p /etc/xdg/autostart
+    sed "s|Exec=bustd|Exec=$prefix/bin/bustd|" "$here/bustd-notify.desktop" >"$autostart"
+    chmod 0644 "$autostart"
+fi
 
 printf '%s\n' "$wanted" >"$stamp"

@@ -9,10 +9,10 @@ cd "$tree"
 unset PYTHONHOME PYTHONPATH PYTHONSTARTUP || :
 export PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1
 
-# Tools for the checks of man pages, shell scripts, the RPM spec, completion and the reading of a journal. A check without
-# its tool is skipped, and says so.
+# Tools for the checks of man pages, shell scripts, the RPM spec, completion, notifications and the reading of a journal.
+# A check without its tool is skipped, and says so.
 missing=""
-for tool in scdoc:scdoc man:man-db shellcheck:shellcheck rpmspec:rpm zsh:zsh fish:fish \
+for tool in scdoc:scdoc man:man-db shellcheck:shellcheck rpmspec:rpm dbus-daemon:dbus-daemon zsh:zsh fish:fish \
     /usr/lib/systemd/systemd-journal-remote:systemd-journal-remote; do
     command -v "${tool%:*}" >/dev/null || missing="$missing ${tool#*:}"
 done

@@ -59,6 +59,11 @@ EOF
 if [ -e "$prefix/.made-folders" ]; then
     while read -r folder; do rmdir "$folder" 2>/dev/null || :; done <"$prefix/.made-folders"
 fi
+autostart=/etc/xdg/autostart/bustd-notify.desktop
+if [ "$packaged" = no ] && grep -qs "^Exec=$prefix/bin/bustd " "$autostart"; then
+    rm -f "$autostart"
+    removed="$removed $autostart"
+fi
 for path in /run/bustd /run/bustd.* /run/bustd-* /var/log/bustd.log; do
     [ "$packaged" = no ] || break
     if [ -e "$path" ] || [ -h "$path" ]; then

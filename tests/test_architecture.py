@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "bustd_shared": {"msgpack"},
     "bustd_protocol": {"bustd_shared", "msgpack"},
     "bustd_killer": {"bustd_protocol", "bustd_shared", "prctl", "msgpack"},
-    "bustd_monitor": {"bustd_protocol", "bustd_shared", "psutil", "msgpack"},
+    "bustd_monitor": {"bustd_protocol", "bustd_shared", "psutil", "msgpack", "jeepney"},
 }
 """Beside themselves and the standard library."""
 
@@ -43,6 +43,7 @@ ONLY_IN = {
     "_ctypes": {"bustd_shared.daemon.libc", "bustd_shared.daemon.mrelease"},
     "_thread": {"bustd_monitor.reclaimer", "bustd_monitor.sensing.command_lines"},
     "psutil": {"bustd_monitor.reporting.describe"},
+    "jeepney": {"bustd_monitor.cli.notify", "bustd_monitor.cli.notifying.session_bus"},
     "argparse": {"bustd_monitor.cli"},
     "subprocess": {"bustd_monitor.cli"},
     "pwd": {"bustd_killer.stage1.identity", "bustd_shared.rules.validation", "bustd_monitor.cli"},

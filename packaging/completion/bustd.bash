@@ -6,7 +6,7 @@
 #    source ~/.local/share/bash_completion/bustd
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
-_shtab_bustd_subparsers=(run check explain status history watch metrics selftest record replay import-config)
+_shtab_bustd_subparsers=(run check explain status history watch notify metrics selftest record replay import-config)
 
 _shtab_bustd_run_option_strings=(-h --help -V --verbose -n --no-daemon -g --kill-pgroup -p --psi -u --unkillables --dry-run --config --killer-config --user --only-descendants-of --cgroup)
 _shtab_bustd_check_option_strings=(-h --help --config --killer-config -p --psi -u --unkillables --cgroup -q --quiet --json)
@@ -14,6 +14,7 @@ _shtab_bustd_explain_option_strings=(-h --help --config --killer-config -g --kil
 _shtab_bustd_status_option_strings=(-h --help --json)
 _shtab_bustd_history_option_strings=(-h --help --directory --json)
 _shtab_bustd_watch_option_strings=(-h --help --json --new)
+_shtab_bustd_notify_option_strings=(-h --help)
 _shtab_bustd_metrics_option_strings=(-h --help -o --output)
 _shtab_bustd_selftest_option_strings=(-h --help --user --standalone)
 _shtab_bustd_record_option_strings=(-h --help --seconds --limit --commands --only-descendants-of --cgroup)
@@ -39,7 +40,7 @@ _shtab_bustd___config_COMPGEN=_shtab_compgen_files
 _shtab_bustd___killer_config_COMPGEN=_shtab_compgen_files
 
 _shtab_bustd_import_config_pos_0_choices=(earlyoom nohang)
-_shtab_bustd_pos_0_choices=(run check explain status history watch metrics selftest record replay import-config)
+_shtab_bustd_pos_0_choices=(run check explain status history watch notify metrics selftest record replay import-config)
 
 _shtab_bustd_run__h_nargs=0
 _shtab_bustd_run___help_nargs=0
@@ -69,6 +70,8 @@ _shtab_bustd_watch__h_nargs=0
 _shtab_bustd_watch___help_nargs=0
 _shtab_bustd_watch___json_nargs=0
 _shtab_bustd_watch___new_nargs=0
+_shtab_bustd_notify__h_nargs=0
+_shtab_bustd_notify___help_nargs=0
 _shtab_bustd_metrics__h_nargs=0
 _shtab_bustd_metrics___help_nargs=0
 _shtab_bustd_selftest__h_nargs=0

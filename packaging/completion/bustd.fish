@@ -51,7 +51,7 @@ function _shtab_bustd_using
   test "$_shtab_bustd_cmdpath" = "$argv"
 end
 
-set -g _shtab_bustd_commands run check explain status history watch metrics selftest record replay import-config
+set -g _shtab_bustd_commands run check explain status history watch notify metrics selftest record replay import-config
 set -g _shtab_bustd_opts_with_value --cgroup --config --directory --killer-config --limit --only-descendants-of --output --psi --seconds --unkillables --user -o -p -u
 
 complete -c bustd -e
@@ -112,6 +112,8 @@ complete -c bustd -n '_shtab_bustd_using; and test $_shtab_bustd_npos -eq 0' -a 
 complete -c bustd -n '_shtab_bustd_using watch' -s h -l help -d 'show this help message and exit'
 complete -c bustd -n '_shtab_bustd_using watch' -l json -d 'print a JSON object on each line'
 complete -c bustd -n '_shtab_bustd_using watch' -l new -d 'leave out what happened before, and show what happens from now on'
+complete -c bustd -n '_shtab_bustd_using; and test $_shtab_bustd_npos -eq 0' -a notify -d 'show warnings and deaths as notifications of the desktop, in the user'"'"'s own session'
+complete -c bustd -n '_shtab_bustd_using notify' -s h -l help -d 'show this help message and exit'
 complete -c bustd -n '_shtab_bustd_using; and test $_shtab_bustd_npos -eq 0' -a metrics -d 'print what a Prometheus server may be told of this machine, or write it to a file'
 complete -c bustd -n '_shtab_bustd_using metrics' -s h -l help -d 'show this help message and exit'
 complete -c bustd -n '_shtab_bustd_using metrics' -s o -l output -xka "(__fish_complete_path (commandline -ct))" -d 'write to FILE, in the place of what it was'

@@ -209,7 +209,18 @@ HISTORY = Command(
     number="the number of a story, from the first column; 1 is the last",
 )
 
-COMMANDS = (RUN, CHECK, EXPLAIN, STATUS, HISTORY, WATCH, METRICS, SELFTEST, RECORD, REPLAY, IMPORT_CONFIG)
+NOTIFY = Command(
+    "notify",
+    "show warnings and deaths as notifications of the desktop, in the user's own session",
+    "Runs in a user's session and shows what the monitor tells: a warning before memory is short, and after a kill "
+    "what died, why and what came back. A warning has buttons to end a program of yours, and to have another one of "
+    "yours end first. Without an answer bustd chooses. It is started with the session where a package has installed "
+    "it; a second one in the same session ends at once. It needs the Python package jeepney.",
+    (),
+    (("bustd notify", "start it by hand, until Ctrl-C"),),
+)
+
+COMMANDS = (RUN, CHECK, EXPLAIN, STATUS, HISTORY, WATCH, NOTIFY, METRICS, SELFTEST, RECORD, REPLAY, IMPORT_CONFIG)
 
 EXIT_CODES = (
     (0, "all is well; bustd was stopped by a signal"),

@@ -67,6 +67,10 @@ def _perform(options: Namespace) -> int:
         from .watch import watch
 
         return watch(options)
+    if options.command == "notify":
+        from .notify import notify
+
+        return notify()
     if options.command == "selftest":
         from .selftest_units import selftest
 

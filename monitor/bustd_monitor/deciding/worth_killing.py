@@ -10,6 +10,7 @@ from bustd_shared.daemon.record import NamedTuple
 from ..conditions.floor import Floor, floor_bytes
 from ..ranking.order import Candidate, grows
 from ..ranking.what_may_die import Cause
+from ..sensing.preferences import OWN_AVOID
 from ..sensing.processes import Process
 from ..sensing.reading import Reading
 
@@ -54,7 +55,9 @@ def enough_of_the_cause(reading: Reading, floor: Floor) -> int:
 
 
 def worth_asking_for(candidates: tuple[Candidate, ...], reading: Reading, floor: Floor) -> Choice:
-    """Leave out the candidates whose death would be in vain; none is moved up, except by `in_their_turn`.
+    """Leave out the candidates whose death would be in vain.
+
+    None is moved up, except by `in_their_turn` and `as_its_user_asks`.
 
     What takes swap away stays first, whatever it holds.
 
@@ -71,6 +74,7 @@ def worth_asking_for(candidates: tuple[Candidate, ...], reading: Reading, floor:
     enough = enough_of_the_cause(reading, floor)
     helpful = tuple(one for one in candidates if one.held_bytes >= noticeable or _is_the_cause(one, enough))
     if helpful:
+        helpful = as_its_user_asks(helpful, needed)
         return Choice(helpful, Relief.WHOLE if helpful[0].held_bytes >= needed else Relief.PART, needed)
     together = sum(one.held_bytes for one in candidates)
     if candidates and (together >= needed or len(candidates) >= _LONG_LIST):
@@ -97,6 +101,24 @@ def in_their_turn(candidates: tuple[Candidate, ...], reading: Reading, floor: Fl
         lambda one: _is_the_cause(one, enough),
         lambda one, _: not (one.runs_away or _is_demanded(one)),
     )
+
+
+def as_its_user_asks(candidates: tuple[Candidate, ...], needed: int) -> tuple[Candidate, ...]:
+    """The same order, but another process of the same user comes before the first, if that user asks for it.
+
+    Only one that brings as much, or all that is needed: else a leak could hide behind its user's small programs, while
+    memory runs out for all. One that is held back itself, as a compositor is, or that others die with, is not taken.
+    No process of another user changes its place.
+    """
+    first = candidates[0]
+    if first.process.preference != OWN_AVOID:
+        return candidates
+    enough = min(first.held_bytes, needed)
+    for place, other in enumerate(candidates):
+        is_own = other.process.uid == first.process.uid and other.process.preference != OWN_AVOID
+        if is_own and other.known == 1 and not other.is_held_back and other.held_bytes >= enough:
+            return (other, *candidates[:place], *candidates[place + 1 :])
+    return candidates
 
 
 def _moved_up(

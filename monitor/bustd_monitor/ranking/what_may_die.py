@@ -243,6 +243,10 @@ TABLE = (
         "A process that runs away, and holds what is missing, dies before all that do not run away. Not where a rule "
         "of victims.prefer or an oom_score_adj of 500 or more wants the other first, or any wants this one later.",
         applied_by="deciding.worth_killing.in_their_turn"),
+    Ground("user.oomd_avoid of the user's own",
+        "A user can ask, by this attribute of a control group of their own (bustd notify does), that another process "
+        "of theirs dies first, if that brings as much or all that is missing. It moves no process of another user.",
+        applied_by="deciding.worth_killing.as_its_user_asks"),
     Ground("a second death",
         "Where no process grows, and one has died for that within the last minute, a process that holds less than half "
         "of what is missing is left out; and all are where something else is seen to fill memory.",

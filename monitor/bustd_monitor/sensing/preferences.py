@@ -11,6 +11,11 @@ from collections.abc import Iterator
 NONE, AVOID, OMIT = "", "avoid", "omit"
 """AVOID counts as if a rule of `avoid` matched, OMIT as if a rule of `never` matched."""
 
+OWN_AVOID = "avoid among the user's own"
+"""A user asks for it, of a process of their own: another of that user's dies first, and none of anybody else's."""
+
+NO_USER = -1
+
 _TRUE = (b"1", b"yes", b"y", b"true", b"t", b"on")
 """The values that systemd-oomd takes for true (parse_boolean); the service manager itself writes 1."""
 
@@ -40,8 +45,8 @@ def preference(root: str, path: str, trusted_uid: int = _ROOT) -> str:
 
     As in systemd-oomd, `user.oomd_avoid` and `user.oomd_omit` count where the control group belongs to root or to
     `trusted_uid`, the owner of the control group whose processes are ranked (of the machine: root). Any other user can
-    set them on a group of their own, and would shield a leak with them. Only root can write `trusted.` (xattr(7)), and
-    only CAP_SYS_ADMIN can read it. Omit outweighs avoid.
+    set them on a group of their own, and would shield a leak with them (see `asking_user`). Only root can write
+    `trusted.` (xattr(7)), and only CAP_SYS_ADMIN can read it. Omit outweighs avoid.
     """
     found = NONE
     for group in groups_asked(path):
@@ -51,6 +56,19 @@ def preference(root: str, path: str, trusted_uid: int = _ROOT) -> str:
         if not found and _has("oomd_avoid", folder, trusted_uid):
             found = AVOID
     return found
+
+
+def asking_user(root: str, path: str) -> int:
+    """The user who asks that processes of their own in this control group are avoided; NO_USER if none does.
+
+    Any user can set `user.oomd_avoid` on a control group of their own; see OWN_AVOID for what it is worth.
+    """
+    for group in groups_asked(path):
+        folder = f"{root}{group}"
+        if is_set(_attribute(folder, "user.oomd_avoid")):
+            owner = _owner(folder)
+            return NO_USER if owner is None else owner
+    return NO_USER
 
 
 def _has(name: str, folder: str, trusted_uid: int) -> bool:

@@ -12,7 +12,7 @@ from bustd_shared.kernel import cgroup_paths, cgroups
 from . import group_members, processes
 from .command_lines import CommandLines
 from .kin import Kin, read_kin
-from .preferences import preference
+from .preferences import NO_USER, NONE, OWN_AVOID, asking_user, preference
 from .processes import CommandLine, Process
 
 MOST_NEWCOMERS = 512
@@ -22,11 +22,15 @@ _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 class Group(NamedTuple):
-    """What a control group means for the processes in it: see the fields of the same names in Process."""
+    """What a control group means for the processes in it: see the fields of the same names in Process.
+
+    `asking_uid`: the user who asks that processes of their own in it are avoided.
+    """
 
     whole: str
     is_indivisible: bool
     preference: str
+    asking_uid: int = NO_USER
 
 
 class ProcessTable:
@@ -126,7 +130,8 @@ class ProcessTable:
         group = self._groups.get(process.cgroup)
         if group is None:
             group = self._groups[process.cgroup] = self._read_group(process.cgroup)
-        return process._replace(**group._asdict())
+        wish = OWN_AVOID if group.preference == NONE and group.asking_uid == process.uid else group.preference
+        return process._replace(whole=group.whole, is_indivisible=group.is_indivisible, preference=wish)
 
     def kin(self, pid: int) -> Kin | None:
         """Where it comes from; None if it is gone."""
@@ -170,15 +175,15 @@ class ProcessTable:
             self._loadavg = -1
 
     def _read_group(self, path: str) -> Group:
-        wish = preference(self._hierarchy, path, self._trusted_uid)
+        wish, asking_uid = preference(self._hierarchy, path, self._trusted_uid), asking_user(self._hierarchy, path)
         try:
             whole = cgroups.read_whole(self._hierarchy, path)
         except OSError:  # EMFILE: its processes are ranked one by one
             whole = None
         # A group that reaches beyond the watched group can't die whole: the killer refuses processes outside of that.
         if whole is None or not cgroup_paths.is_within(whole.path, self._group.rstrip("/")):
-            return Group("", False, wish)
-        return Group(whole.path, whole.is_indivisible, wish)
+            return Group("", False, wish, asking_uid)
+        return Group(whole.path, whole.is_indivisible, wish, asking_uid)
 
     def _listed(self) -> Generator[int, None, None]:
         """The PIDs of the control group, or all PIDs."""

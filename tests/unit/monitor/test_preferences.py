@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bustd_monitor.sensing import preferences
-from bustd_monitor.sensing.preferences import AVOID, NONE, OMIT, preference
+from bustd_monitor.sensing.preferences import AVOID, NO_USER, NONE, OMIT, asking_user, preference
 from bustd_shared.kernel.cgroups import hierarchy
 from tests.support.cgroups import groups_at
 from tests.support.victims import NOBODY
@@ -100,6 +100,28 @@ def test_what_an_ordinary_user_sets_on_a_group_of_their_own_shields_no_process(p
     assert place.preference(place.below) == NONE
     assert place.preference(place.below, NOBODY.pw_uid) != NONE
     assert place.preference(place.below, NOBODY.pw_uid + 1) == NONE
+
+
+def asks(place: Place, folder: Path) -> int:
+    return asking_user(str(place.root), f"/{folder.relative_to(place.root)}")
+
+
+def test_what_an_ordinary_user_sets_on_a_group_of_their_own_is_known_as_that_users_wish(place):
+    for group in (place.unit, place.below):
+        os.chown(group, NOBODY.pw_uid, NOBODY.pw_gid)
+    assert asks(place, place.below) == NO_USER
+
+    def as_nobody():
+        os.setresuid(*(NOBODY.pw_uid,) * 3)
+        os.setxattr(place.unit, "user.oomd_avoid", b"1")
+        os.setxattr(place.below, "user.oomd_omit", b"1")
+
+    in_child(as_nobody)
+    assert asks(place, place.below) == asks(place, place.unit) == NOBODY.pw_uid
+    assert asks(place, place.unit.parent) == NO_USER, "the group above is not in it"
+    os.setxattr(place.unit, "user.oomd_avoid", b"0")
+    assert asks(place, place.below) == NO_USER
+    assert asks(place, place.unit / "gone.scope") == NO_USER
 
 
 def test_what_root_sets_counts_also_where_a_user_ranks_their_own_processes(place):

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from bustd_monitor.sensing import process_table
+from bustd_monitor.sensing.preferences import OWN_AVOID
 from bustd_monitor.sensing.process_table import ProcessTable, of_this_machine
 from bustd_shared.kernel import cgroup_paths, cgroups
 from tests.fakes.procfs import FakeProc
@@ -246,8 +248,28 @@ def test_a_wish_for_the_control_group_comes_with_its_process(proc, make):
     except OSError:
         pytest.skip("this file system has no user attributes")
     expected = "avoid" if os.geteuid() == 0 else ""
-    assert table.read(10, 1).preference == expected, "an ordinary user's wish does not count"
+    assert table.read(10, 1).preference == expected, "an ordinary user's wish counts for no process of another"
     assert make(proc, hierarchy=table._hierarchy, trusted_uid=os.geteuid()).read(10, 1).preference == "avoid"
+
+
+@pytest.mark.parametrize(("asking", "expected"), [(0, OWN_AVOID), (1, ""), (-1, "")])
+def test_a_users_wish_for_a_group_of_their_own_comes_with_processes_of_that_user_alone(
+    proc, make, monkeypatch, asking, expected
+):
+    table = make(proc, hierarchy=grouped(proc))
+    uid = table.read(10, 1).uid
+    monkeypatch.setattr(process_table, "asking_user", lambda *_: uid + asking if asking >= 0 else -1)
+    table.rewind()
+    assert table.read(10, 1).preference == expected
+
+
+def test_what_root_asks_for_outdoes_a_users_wish(proc, make, monkeypatch):
+    table = make(proc, hierarchy=grouped(proc))
+    uid = table.read(10, 1).uid
+    monkeypatch.setattr(process_table, "asking_user", lambda *_: uid)
+    monkeypatch.setattr(process_table, "preference", lambda *_: "avoid")
+    table.rewind()
+    assert table.read(10, 1).preference == "avoid"
 
 
 def test_the_table_of_this_machine_knows_its_control_groups():

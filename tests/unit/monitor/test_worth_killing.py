@@ -13,6 +13,7 @@ from bustd_monitor.deciding.stages import Stage
 from bustd_monitor.deciding.states import State
 from bustd_monitor.deciding.worth_killing import Relief, needed_bytes, worth_asking_for, worth_it_ahead
 from bustd_monitor.ranking.what_may_die import Cause, Move
+from bustd_monitor.sensing.preferences import OWN_AVOID
 from tests.unit.monitor.making import GIB, MIB, candidate, conditions, psi, reading
 from tests.unit.monitor.trends import thrashing
 
@@ -229,6 +230,49 @@ def test_where_another_condition_fires_too_that_one_takes_whom_a_forecast_would_
     pressed = reading(2 * GIB, pressure=psi(60))
     _, (ask,) = states.on_ranking(state, (growing(101, 900, 0),), pressed, 200, CONDITIONS)
     assert ask.finding.name == "pressure"
+
+
+# What a user asks for among their own processes
+
+
+def of_user(uid: int, *mib: int, first_pid: int, **changed) -> tuple:
+    return tuple(candidate(first_pid + at, held_bytes=size * MIB, uid=uid, **changed) for at, size in enumerate(mib))
+
+
+def asked_for(*groups: tuple) -> list[int]:
+    return pids(worth_asking_for(sum(groups, ()), FIRING, FLOOR).candidates)
+
+
+SPARED = of_user(1000, 3000, first_pid=1, preference=OWN_AVOID)
+OTHERS = of_user(1001, 2000, first_pid=11)
+
+
+def test_another_of_that_user_dies_first_and_it_comes_next():
+    assert asked_for(SPARED, OTHERS, of_user(1000, 600, 512, first_pid=2)) == [2, 1, 11, 3]
+
+
+def test_what_a_user_asks_for_never_brings_forward_a_process_of_another_user():
+    assert asked_for(SPARED, OTHERS) == [1, 11]
+    assert asked_for(OTHERS, SPARED, of_user(1000, 600, first_pid=2)) == [11, 1, 2]
+
+
+def test_a_leak_does_not_hide_behind_its_users_small_programs():
+    """Half a gibibyte must come back; of 300 MiB that die for it, as much as of the leak's 400, three are needed."""
+    assert asked_for(SPARED, OTHERS, of_user(1000, *[511] * 9, first_pid=2))[:2] == [1, 11]
+    leak = of_user(1000, 400, first_pid=1, preference=OWN_AVOID)
+    assert asked_for(leak, of_user(1000, 399, first_pid=2)) == [1, 2]
+    assert asked_for(leak, of_user(1000, 400, first_pid=2)) == [2, 1]
+
+
+def test_the_one_that_dies_instead_is_neither_spared_nor_avoided_nor_many():
+    (spared_too,) = of_user(1000, 900, first_pid=2, preference=OWN_AVOID)
+    (compositor,) = of_user(1000, 900, first_pid=3)
+    compositor = compositor._replace(moves=(Move(Cause.AVOIDED, -MIB),))
+    (whole,) = of_user(1000, 900, first_pid=4)
+    (plain,) = of_user(1000, 900, first_pid=5)
+    crowd = (spared_too, compositor, whole._replace(known=2))
+    assert asked_for(SPARED, crowd) == [1, 2, 3, 4]
+    assert asked_for(SPARED, crowd, (plain,)) == [5, 1, 2, 3, 4]
 
 
 # Who comes before whom, whatever the ranking says

@@ -23,6 +23,7 @@ INSTALLED = {
     "usr/share/bash-completion/completions/bustd",
     "usr/share/fish/vendor_completions.d/bustd.fish",
     "usr/share/zsh/site-functions/_bustd",
+    "etc/xdg/autostart/bustd-notify.desktop",
     "usr/lib/systemd/catalog/bustd.catalog",
     "usr/lib/systemd/system/bustd-events.socket",
     "usr/lib/systemd/system/bustd-killer.service",
@@ -74,6 +75,28 @@ def test_every_packaging_depends_on_what_the_project_does():
     ebuild = (PACKAGING / f"gentoo/sys-process/bustd/bustd-{PROJECT['version']}.ebuild").read_text()
     asked = set(re.findall(r"dev-python/([\w-]+)-([\d.]+)\[", ebuild))
     assert asked == {tuple(requirement.split(">=")) for requirement in PROJECT["dependencies"]}
+
+
+def test_every_packaging_offers_what_notifications_need():
+    assert PROJECT["optional-dependencies"]["notify"] == ["jeepney>=0.8"]
+    assert found(r"^Recommends: (.*)$", "debian/control") == "python3-jeepney"
+    assert found(r"^Recommends: +(.*)$", "rpm/bustd.spec") == "python3-jeepney"
+    assert found(r"^optdepends=\('([\w-]+):", "arch/PKGBUILD") == "python-jeepney"
+    ebuild = f"gentoo/sys-process/bustd/bustd-{PROJECT['version']}.ebuild"
+    assert found(r"^\toptfeature .* (\S+)$", ebuild) == "dev-python/jeepney"
+
+
+def test_a_session_starts_the_command_that_is_installed():
+    entry = (PACKAGING / "bustd-notify.desktop").read_text().splitlines()
+    assert {"[Desktop Entry]", "Type=Application", "Exec=bustd notify", "TryExec=bustd"} < set(entry)
+
+
+def test_what_make_run_starts_in_a_session_is_its_own_and_goes_with_it(tmp_path):
+    edit = found(r'^ +sed "(s\|Exec=.*)" "\$here/bustd-notify', "install.sh")
+    command = ["sed", edit.replace("$prefix", "/opt/bustd"), PACKAGING / "bustd-notify.desktop"]
+    made = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert {"Exec=/opt/bustd/bin/bustd notify", "TryExec=/opt/bustd/bin/bustd"} < set(made)
+    assert found(r'grep -qs "(.*)" "\$autostart"', "uninstall.sh") == "^Exec=$prefix/bin/bustd "
 
 
 def test_arch_keeps_each_configuration_file_that_was_changed():

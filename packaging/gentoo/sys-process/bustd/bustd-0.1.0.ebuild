@@ -9,7 +9,7 @@ DISTUTILS_SINGLE_IMPL=1
 DISTUTILS_USE_PEP517=hatchling
 PYTHON_COMPAT=( python3_{11..14} )
 
-inherit distutils-r1 systemd
+inherit distutils-r1 optfeature systemd
 
 DESCRIPTION="Keeps a machine alive when memory runs out, by killing the one process that frees it"
 # The archive that `make dist` leaves in dist/. This version is not published yet.
@@ -35,6 +35,10 @@ BDEPEND="app-text/scdoc"
 
 pkg_nofetch() {
 	einfo "Run \`make dist\` in bustd's tree and copy dist/${A} into your DISTDIR."
+}
+
+pkg_postinst() {
+	optfeature "notifications of the desktop (bustd notify)" dev-python/jeepney
 }
 
 src_install() {
