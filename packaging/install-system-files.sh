@@ -1,6 +1,6 @@
 #!/bin/sh
 # Puts into DESTDIR what a distribution's package needs in addition to the Python modules and the command: units, the
-# system user, configuration, man pages, catalog of the journal. The command is there already, and is made to run
+# system users, the file of the lock, configuration, man pages, catalog of the journal. The command is there already, and is made to run
 # isolated. Every packaging calls this script, so the list of files exists once.
 # Usage: install-system-files.sh DESTDIR PYTHON PACKAGES_DIR [UNIT_DIR]
 # The installed units start the daemons with PYTHON and PACKAGES_DIR. If the environment has a PYTHON, that one makes the
@@ -43,6 +43,7 @@ for unit in "$here"/systemd/*; do
     esac
 done
 put "$here/sysusers.d/bustd.conf" /usr/lib/sysusers.d
+put "$here/tmpfiles.d/bustd.conf" /usr/lib/tmpfiles.d
 put "$here/bustd.catalog" /usr/lib/systemd/catalog
 put "$here/bustd.toml" /etc/bustd
 put "$here/killer.toml" /etc/bustd

@@ -26,6 +26,7 @@ INSTALLED = {
     "usr/lib/systemd/system/bustd-monitor.service",
     "usr/lib/systemd/system/bustd.slice",
     "usr/lib/sysusers.d/bustd.conf",
+    "usr/lib/tmpfiles.d/bustd.conf",
     "usr/share/man/man1/bustd.1",
     "usr/share/man/man5/bustd.toml.5",
     "usr/share/man/man5/killer.toml.5",
@@ -118,7 +119,8 @@ def test_every_source_of_a_system_file_is_installed():
     assert {f"usr/lib/systemd/system/{unit}" for unit in units} == {
         name for name in INSTALLED if "systemd/system" in name
     }
-    assert [path.name for path in (PACKAGING / "sysusers.d").iterdir()] == ["bustd.conf"]
+    for folder in ("sysusers.d", "tmpfiles.d"):
+        assert [path.name for path in (PACKAGING / folder).iterdir()] == ["bustd.conf"]
     pages = {path.stem for path in (PACKAGING / "man").glob("*.scd")} | {"killer.toml.5"}
     assert {f"usr/share/man/man{page[-1]}/{page}" for page in pages} == {name for name in INSTALLED if "/man/" in name}
 
