@@ -8,6 +8,7 @@ protects this machine; 78 the configuration or the socket is wrong. The monitor'
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 import prctl
@@ -19,7 +20,7 @@ from bustd_shared.daemon.forked import ChildFailed
 from bustd_shared.daemon.lines import CRITICAL
 from bustd_shared.daemon.log import Log, syslog_socket, where
 from bustd_shared.daemon.record import NamedTuple
-from bustd_shared.kernel import cgroups, machine_lock, version, watched_group
+from bustd_shared.kernel import ancestor, cgroups, machine_lock, version, watched_group
 from bustd_shared.rules import killer_toml
 
 from .policy import NO_DESCRIPTOR, Policy
@@ -35,14 +36,15 @@ if TYPE_CHECKING:
 EX_USAGE, EX_UNAVAILABLE, EX_SOFTWARE, EX_OSERR, EX_CANTCREAT, EX_CONFIG = 64, 69, 70, 71, 73, 78
 DEFAULT_CONFIG = "/etc/bustd/killer.toml"
 _USAGE = """usage: python3 -I bustd_killer [--config PATH] [--socket PATH] [--only-descendants-of PID]
-           [--cgroup PATH] [--protect-name GLOB]... [--dry-run] [--syslog]
+           [--ancestor-ticks TICKS] [--cgroup PATH] [--protect-name GLOB]... [--dry-run] [--syslog]
            [--monitor UID:GID [--psi NAME:FD]... [--pid-file FD] -- MONITOR-PROGRAM ARGUMENT...]"""
 
 
 class Arguments(NamedTuple):
     """The command line. `plan` None: serve a listening socket. `pid_file`: a descriptor whose lock is to be kept.
 
-    `dry_run`: the monitor of the pair will never ask for a kill.
+    `ancestor_ticks`: the start time of that ancestor, 0 if it is not known. `dry_run`: the monitor of the pair will
+    never ask for a kill.
     """
 
     config: str | None = None
@@ -54,6 +56,7 @@ class Arguments(NamedTuple):
     cgroup: str = ""
     pid_file: int = NO_DESCRIPTOR
     dry_run: bool = False
+    ancestor_ticks: int = 0
 
 
 def _group(text: str) -> str:
@@ -80,6 +83,7 @@ OPTIONS = {
     "--config": Option("config", str),
     "--socket": Option("socket_path", str),
     "--only-descendants-of": Option("only_descendants_of", command_line.pid),
+    "--ancestor-ticks": Option("ancestor_ticks", command_line.whole_number),
     "--cgroup": Option("cgroup", _group),
     "--protect-name": Option("protect_names", os.fsencode, repeats=True),
     "--dry-run": Option("dry_run"),
@@ -135,7 +139,7 @@ def main() -> int:
     except (listening.SocketError, TooLong) as error:
         log(str(error), CRITICAL)
         return EX_CONFIG
-    except watched_group.CannotWatch as error:
+    except (watched_group.CannotWatch, ancestor.Ended) as error:
         log(str(error), CRITICAL)
         return EX_UNAVAILABLE
     except machine_lock.Held as error:
@@ -188,14 +192,21 @@ def _policy(arguments: Arguments, config: killer_toml.KillerConfig, log: Log) ->
         shipped_names=list(rules.shipped_names),
         **{name: getattr(config, name) for name in LIMITS},
         only_descendants_of=arguments.only_descendants_of,
+        ancestor=_ancestor(arguments),
         hierarchy=hierarchy,
         group=group,
         parent=os.getppid(),
     )
 
 
+def _ancestor(arguments: Arguments) -> int:
+    """The pidfd of the process whose descendants alone may die, if there is one. Raises ancestor.Ended."""
+    pid = arguments.only_descendants_of
+    return ancestor.held(pid, arguments.ancestor_ticks) if pid else NO_DESCRIPTOR
+
+
 def _lock(policy: Policy, arguments: Arguments, log: Log) -> int:
-    """The lock of the pair that serves the whole machine; none for a pair that is restricted, dry or an ordinary user's.
+    """The lock of the pair that serves the whole machine; none for one that is restricted, dry or an ordinary user's.
 
     Raises machine_lock.Held. Where it can't be had at all, two pairs are better than none.
     """
@@ -229,6 +240,11 @@ def _confine(policy: Policy, log: Log) -> None:
     resources.detach_from_input()  # while a write to /dev/null is permitted
     monitor_uid = -1 if policy.peer_uid == os.geteuid() else policy.peer_uid
     log(identity.become(identity.choose(monitor_uid)))
+    if policy.only_descendants_of == policy.parent and policy.listener >= 0:
+        # Now: a change of user takes it back. A pair ends by its monitor, which sees the end of any ancestor.
+        prctl.set_pdeathsig(signal.SIGTERM)
+        if os.getppid() != policy.parent:
+            raise ancestor.Ended(ancestor.sentence(policy.parent))
     log(landlock.confine_killer())
     if policy.listener < 0 or not listening.is_of_systemd():
         log(seccomp.filter_killer())
@@ -241,7 +257,7 @@ def _execute(descriptor: int, policy: Policy, locked: set[int], log: Log) -> NoR
     """
     os.dup2(log.fileno, 2)
     kept = {0, 1, 2, descriptor, policy.link, policy.monitor_log, policy.listener, policy.log_link, policy.watchdog}
-    kept |= locked
+    kept |= {policy.ancestor} | locked
     for name in os.listdir("/proc/self/fd"):
         try:
             os.set_inheritable(int(name), int(name) in kept)

@@ -1,6 +1,6 @@
 """What test_one_pair.py runs as process 1 of a PID namespace: `python -m tests.hostile.one_pair SCENARIO PLACE`.
 
-There a pair that serves the whole machine can see no process but the scenario's own, and /run is the scenario's too. The
+There a pair that serves the whole machine sees no process but the scenario's own, and /run is the scenario's too. The
 machine has the users of bustd. A scenario that fails raises.
 """
 
@@ -71,7 +71,9 @@ def in_the_foreground(place: Path) -> None:
     with foreground(place) as first:
         first.await_ready()
         for words in (["-n"], []):
-            assert f"`bustd -n` has started it, and `kill {first.pid}` ends it" in refused(place, *words, first=first.pid)
+            assert f"`bustd -n` has started it, and `kill {first.pid}` ends it" in refused(
+                place, *words, first=first.pid
+            )
         assert victims.exits_within(first.process, 0) is False
         assert LOCK.stat().st_mode & 0o7777 == 0o660
         assert (LOCK.stat().st_uid, LOCK.stat().st_gid) == (0, USERS["bustd-killer"])
@@ -134,7 +136,7 @@ def a_killer_that_was_killed(place: Path) -> None:
 
 @scenario
 def who_need_not_be_the_only_one(place: Path) -> None:
-    """Pairs that are restricted or dry, and those of an ordinary user, beside one that is not, and beside each other."""
+    """Pairs that are restricted or dry, and those of an ordinary user, beside one that is none of it."""
     os.chown(place, victims.NOBODY.pw_uid, -1)
     with foreground(place) as first:
         first.await_ready()
@@ -167,8 +169,8 @@ for flags in (os.O_RDONLY, os.O_WRONLY, os.O_RDWR):
     else: print("opened", flags)
 path = os.open({str(LOCK)!r}, os.O_PATH)
 for way in (lambda: os.open(f"/proc/self/fd/{{path}}", os.O_RDONLY | os.O_NONBLOCK), lambda: fcntl.lockf(path, 6),
-            lambda: fcntl.flock(path, 6), lambda: os.unlink({str(LOCK)!r}), lambda: os.rename({str(LOCK)!r}, "/tmp/lock"),
-            lambda: os.mkfifo({str(LOCK.parent / "other")!r})):
+            lambda: fcntl.flock(path, 6), lambda: os.unlink({str(LOCK)!r}),
+            lambda: os.rename({str(LOCK)!r}, "/tmp/lock"), lambda: os.mkfifo({str(LOCK.parent / "other")!r})):
     try: way()
     except OSError: pass
     else: print("done")

@@ -135,10 +135,22 @@ def test_what_is_no_fifo_is_no_lock(tmp_path, monkeypatch, what):
 @pytest.mark.parametrize(
     ("cgroup", "in_pid_file", "how"),
     [
-        ("/bustd.slice/bustd-killer.service", "", "it is bustd-killer.service, and `systemctl stop bustd-killer.service`"),
+        (
+            "/bustd.slice/bustd-killer.service",
+            "",
+            "it is bustd-killer.service, and `systemctl stop bustd-killer.service`",
+        ),
         ("/user.slice/user-0.slice/session-3.scope", "77\n", "`bustd` has started it in the background, and `kill 77`"),
-        ("/user.slice/user-0.slice/session-3.scope", "78\n", "`bustd -n` has started it in session-3.scope, and `kill 77`"),
-        ("/user.slice/user-1.slice/user@1.service/a.service", "", "`bustd -n` has started it in user@1.service, and `kill"),
+        (
+            "/user.slice/user-0.slice/session-3.scope",
+            "78\n",
+            "`bustd -n` has started it in session-3.scope, and `kill 77`",
+        ),
+        (
+            "/user.slice/user-1.slice/user@1.service/a.service",
+            "",
+            "`bustd -n` has started it in user@1.service, and `kill",
+        ),
         ("/", "", "`bustd -n` has started it, and `kill 77`"),
     ],
 )
