@@ -66,7 +66,7 @@ def descriptors(pid: int) -> list[str]:
 
 
 @scenario
-def in_the_foreground(place: Path) -> None:
+def a_second_beside_one_in_the_foreground(place: Path) -> None:
     """`bustd -n` and `make run`. The first goes on."""
     with foreground(place) as first:
         first.await_ready()
@@ -80,7 +80,7 @@ def in_the_foreground(place: Path) -> None:
 
 
 @scenario
-def in_the_background(place: Path) -> None:
+def a_second_beside_one_in_the_background(place: Path) -> None:
     ran = subprocess.run(bustd(place), capture_output=True, text=True, timeout=20, cwd="/")
     first = int(re.search(r"in the background as process (\d+)", ran.stdout)[1])
     assert "`bustd` has started it in the background" in refused(place, "-n", first=first)
@@ -91,7 +91,7 @@ def in_the_background(place: Path) -> None:
 
 
 @scenario
-def the_units_before_bustd(place: Path) -> None:
+def bustd_beside_the_units(place: Path) -> None:
     subprocess.run([*KILLER_ALONE, "sh", "-c", f"! test -e {LOCK}"], check=True)
     LOCK.parent.mkdir()
     os.mkfifo(LOCK)  # as tmpfiles.d says
@@ -104,7 +104,7 @@ def the_units_before_bustd(place: Path) -> None:
 
 
 @scenario
-def bustd_before_the_units(place: Path) -> None:
+def the_units_beside_bustd(place: Path) -> None:
     with foreground(place) as first:
         first.await_ready()
         with of_the_units(place) as second:
@@ -123,7 +123,7 @@ def without_the_file_the_units_protect_all_the_same(place: Path) -> None:
 
 
 @scenario
-def a_killer_that_was_killed(place: Path) -> None:
+def the_next_after_a_killer_that_was_killed(place: Path) -> None:
     """The kernel gives the lock back with the process: the next start, which may be in the same moment, has it."""
     with foreground(place) as first:
         first.await_ready()

@@ -7,6 +7,8 @@ import pytest
 from tests.hostile.one_pair import SCENARIOS
 from tests.support import pid_namespace
 
+pytestmark = pytest.mark.attack("a local user, or a mistake")
+
 
 @pytest.mark.root
 @pytest.mark.parametrize("scenario", SCENARIOS)
