@@ -139,10 +139,10 @@ def main() -> int:
     except (listening.SocketError, TooLong) as error:
         log(str(error), CRITICAL)
         return EX_CONFIG
-    except (watched_group.CannotWatch, ancestor.Ended) as error:
+    except (watched_group.CannotWatch, ancestor.AncestorEnded) as error:
         log(str(error), CRITICAL)
         return EX_UNAVAILABLE
-    except machine_lock.Held as error:
+    except machine_lock.AlreadyServed as error:
         log(f"NOT STARTED: {error}", CRITICAL)
         return EX_CANTCREAT
     except (ChildFailed, OSError) as error:
@@ -200,7 +200,7 @@ def _policy(arguments: Arguments, config: killer_toml.KillerConfig, log: Log) ->
 
 
 def _ancestor(arguments: Arguments) -> int:
-    """The pidfd of the process whose descendants alone may die, if there is one. Raises ancestor.Ended."""
+    """The pidfd of the process whose descendants alone may die, if there is one. Raises ancestor.AncestorEnded."""
     pid = arguments.only_descendants_of
     return ancestor.held(pid, arguments.ancestor_ticks) if pid else NO_DESCRIPTOR
 
@@ -208,7 +208,7 @@ def _ancestor(arguments: Arguments) -> int:
 def _lock(policy: Policy, arguments: Arguments, log: Log) -> int:
     """The lock of the pair that serves the whole machine; none for one that is restricted, dry or an ordinary user's.
 
-    Raises machine_lock.Held. Where it can't be had at all, two pairs are better than none.
+    Raises machine_lock.AlreadyServed. Where it can't be had at all, two pairs are better than none.
     """
     is_restricted = bool(policy.only_descendants_of or policy.group)
     if is_restricted or arguments.dry_run or not identity.has_cap_kill():
@@ -244,7 +244,7 @@ def _confine(policy: Policy, log: Log) -> None:
         # Now: a change of user takes it back. A pair ends by its monitor, which sees the end of any ancestor.
         prctl.set_pdeathsig(signal.SIGTERM)
         if os.getppid() != policy.parent:
-            raise ancestor.Ended(ancestor.sentence(policy.parent))
+            raise ancestor.AncestorEnded(ancestor.sentence(policy.parent))
     log(landlock.confine_killer())
     if policy.listener < 0 or not listening.is_of_systemd():
         log(seccomp.filter_killer())

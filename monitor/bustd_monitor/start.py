@@ -61,7 +61,7 @@ def main() -> int:
         for problem in error.problems:
             tell(NotProtected(problem))
         return EX_CONFIG
-    except (Unreadable, ChildFailed, ancestor.Ended) as error:
+    except (Unreadable, ChildFailed, ancestor.AncestorEnded) as error:
         tell(NotProtected(str(error)))
         return EX_UNAVAILABLE
     except Exception as error:

@@ -7,23 +7,23 @@ import os
 from . import process
 
 
-class Ended(Exception):
+class AncestorEnded(Exception):
     """It has ended; the text says so, as one sentence."""
 
 
 def held(pid: int, start_ticks: int = 0) -> int:
-    """A pidfd of the process that has this PID and, unless it is 0, this start time. Raises Ended, and OSError.
+    """A pidfd of the process that has this PID and, unless it is 0, this start time. Raises AncestorEnded, and OSError.
 
     Whoever gives a PID on a command line gives the start time too: until it is read here the PID may be reused.
     """
     try:
         pidfd = os.pidfd_open(pid)
     except ProcessLookupError:
-        raise Ended(sentence(pid)) from None
+        raise AncestorEnded(sentence(pid)) from None
     stat = process.read_stat(pid)
     if stat is None or stat.is_dead or start_ticks not in (0, stat.start_ticks):
         os.close(pidfd)
-        raise Ended(sentence(pid))
+        raise AncestorEnded(sentence(pid))
     return pidfd
 
 

@@ -25,14 +25,14 @@ _FLOCK = "hhqqi4x"
 """struct flock: l_type, l_whence, l_start, l_len, l_pid."""
 
 
-class Held(Exception):
+class AlreadyServed(Exception):
     """Another pair has the lock; the text says which, as one sentence."""
 
 
 def take(path: str = PATH, group: str = GROUP) -> int:
     """Take the lock for as long as this process lives; the descriptor, which must stay open, also through an execve.
 
-    Root makes the file if there is none. Raises Held, and OSError where there is no such lock on this machine.
+    Root makes the file if there is none. Raises AlreadyServed, and OSError where there is no such lock on this machine.
     """
     if os.geteuid() == 0:
         _make(path, group)
@@ -41,7 +41,7 @@ def take(path: str = PATH, group: str = GROUP) -> int:
         while not _is_taken(descriptor):
             holder = _holder(descriptor)
             if holder is not None:
-                raise Held(in_words(holder))
+                raise AlreadyServed(in_words(holder))
     except BaseException:
         os.close(descriptor)
         raise

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from bustd_shared.kernel import machine_lock
-from bustd_shared.kernel.machine_lock import Held, held_by_another, in_words, take
+from bustd_shared.kernel.machine_lock import AlreadyServed, held_by_another, in_words, take
 
 NO_GROUP = "no such group here"
 
@@ -61,7 +61,7 @@ def taken(path: str) -> bool:
 
 def test_the_second_is_told_who_is_first(path):
     with holder(path) as first:
-        with pytest.raises(Held, match=f"a pair protects this machine already, with the killer {first.pid}: "):
+        with pytest.raises(AlreadyServed, match=f"a pair protects this machine already, with the killer {first.pid}: "):
             take(path, NO_GROUP)
         assert f"with the killer {first.pid}: " in held_by_another(path)
 
@@ -76,7 +76,7 @@ def test_the_next_has_it_as_soon_as_the_first_has_ended(path, end):
 
 
 def test_an_execve_keeps_it(path):
-    with holder(path, EXECUTE) as first, pytest.raises(Held, match=f"killer {first.pid}: "):
+    with holder(path, EXECUTE) as first, pytest.raises(AlreadyServed, match=f"killer {first.pid}: "):
         take(path, NO_GROUP)
 
 
