@@ -21,8 +21,8 @@ _NOBODYS = 2**22
 LONG_AGO_MS = -60_000
 """When a killer was started that has its whole rate again at the moment 0."""
 
-HELD = os.pidfd_open(os.getpid())
-"""The pidfd of an ancestor that has not ended. Opened now, because a test leaves no descriptor open."""
+HELD, _NEVER_WRITTEN = os.pipe()
+"""In place of the pidfd of an ancestor that has not ended: it is never readable. Open as long as the tests run."""
 
 DEFAULTS = killer_toml.config_of({})
 
