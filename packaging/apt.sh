@@ -27,6 +27,24 @@ apt_install() {
     fi
 }
 
+# installed_packages: all of them, sorted, a line each.
+installed_packages() {
+    dpkg-query -W -f '${db:Status-Abbrev} ${binary:Package}\n' | sed -n 's/^ii *//p' | LC_ALL=C sort
+}
+
+# remove_tools RECORD: removes the packages that it lists and nothing that depends on one of them, which then stays too.
+remove_tools() {
+    [ -s "$1" ] || return 0
+    tools=$(tr '\n' ' ' <"$1")
+    # shellcheck disable=SC2086  # a list of package names
+    if quietly "removing what the build had brought" dpkg --purge $tools; then
+        say "removed what was brought to build with: ${tools% }"
+        : >"$1"
+    else
+        say "these Debian packages were brought to build with, and could not be removed: ${tools% }"
+    fi
+}
+
 # provide COMPLAINT PURPOSE: installs the packages that the caller's function `look` leaves in `missing`, or dies and
 # names them.
 provide() {

@@ -67,16 +67,11 @@ case $python in
     ;;
 esac
 
-absent=""
-for package in $packages; do
-    is_installed "$package" || absent="$absent $package"
-done
+installed_packages >"$scratch/before"
 say "installing Debian packages to build python-prctl: $packages"
 # shellcheck disable=SC2086  # a list of package names
 apt_install $packages
-if [ -n "$record" ]; then
-    # shellcheck disable=SC2086
-    printf '%s\n' $absent >>"$record"
-fi
+# What came with them too. A package that was there already, and is a new version of itself now, stays.
+[ -z "$record" ] || installed_packages | LC_ALL=C comm -13 "$scratch/before" - >>"$record"
 look
 [ -z "$missing" ] || die 69 "still missing after apt-get install: $missing"

@@ -18,6 +18,7 @@ export SOURCE_DATE_EPOCH
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 quietly "making a virtual environment" "$python" -I -m venv "$scratch/venv"
-quietly "installing hatchling" "$scratch/venv/bin/python" -I -m pip install hatchling
+quietly "installing hatchling" "$scratch/venv/bin/python" -I -m pip install --require-hashes --only-binary :all: \
+    -r "$here/requirements-build.txt"
 quietly "building" "$scratch/venv/bin/python" -I -m hatchling build -d dist
 ls -l dist

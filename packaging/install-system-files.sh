@@ -1,8 +1,8 @@
 #!/bin/sh
 # Puts into DESTDIR what a distribution's package needs in addition to the Python modules and the command: units, the
-# system user, configuration, man pages, catalog of the journal, alert rules, completion, and the file that starts
-# `bustd notify` in a session. The command is there already, and is made to run isolated. Every packaging calls this
-# script, so the list of files exists once.
+# system users, the file of the lock, configuration, man pages, catalog of the journal, alert rules, completion, and the
+# file that starts `bustd notify` in a session. The command is there already, and is made to run isolated. Every
+# packaging calls this script, so the list of files exists once.
 # Usage: install-system-files.sh DESTDIR PYTHON PACKAGES_DIR [UNIT_DIR]; ZSH_DIR is where zsh looks for functions.
 # The installed units start the daemons with PYTHON and PACKAGES_DIR. If the environment has a PYTHON, that one makes the
 # man pages; otherwise it is the same one.
@@ -44,6 +44,7 @@ for unit in "$here"/systemd/*; do
     esac
 done
 put "$here/sysusers.d/bustd.conf" /usr/lib/sysusers.d
+put "$here/tmpfiles.d/bustd.conf" /usr/lib/tmpfiles.d
 put "$here/bustd.catalog" /usr/lib/systemd/catalog
 put "$here/prometheus/bustd.rules.yml" /usr/share/bustd/prometheus
 put "$here/completion/bustd.bash" /usr/share/bash-completion/completions bustd

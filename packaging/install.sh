@@ -5,13 +5,14 @@ set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 tree=$(dirname -- "$here")
 . "$here/functions.sh"
+. "$here/apt.sh"
 need_root run
 umask 022
 unset PYTHONHOME PYTHONPATH PYTHONSTARTUP || :
 export PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1
 
 prefix=/opt/bustd
-record=$prefix/.installed-packages # its presence also shows that this script made $prefix
+record=$prefix/.installed-packages # brought to build with, and not removed yet; it also shows that this script made $prefix
 stamp=$prefix/.installed-from
 shipped=$prefix/.shipped
 made_folders=$prefix/.made-folders
@@ -81,7 +82,8 @@ wanted=$(
         xargs -0 sha256sum | sha256sum
 )
 usable=yes
-works 'import pip' || usable=no
+works 'import sys' || usable=no
+! works 'import pip' || usable=no # made by an older version of this script: nothing is installed with what is in there
 if [ "$usable" = yes ] && [ -n "${PYTHON:-}" ] && [ "$(behind "$prefix/bin/python")" != "$(behind "$python")" ]; then
     usable=no
 fi
@@ -91,23 +93,35 @@ if [ "$usable" = yes ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && works
 else
     say "installing into $prefix with $python"
     rm -f "$stamp"
-    sh "$here/build-requirements.sh" "$python" "$record"
     scratch=$(mktemp -d)
-    trap 'rm -rf "$scratch"' EXIT
+    trap 'rm -rf "$scratch"; remove_tools "$record"' EXIT
+    sh "$here/build-requirements.sh" "$python" "$record"
     if [ "$usable" = no ]; then
         for part in bin include lib lib64 share pyvenv.cfg; do rm -rf "${prefix:?}/$part"; done
-        quietly "making a virtual environment" "$python" -I -m venv "$prefix"
+        quietly "making a virtual environment" "$python" -I -m venv --without-pip "$prefix"
     fi
-    mkdir "$scratch/source" "$scratch/wheel" # built from a copy, so that root leaves no files in the tree
+    quietly "making an environment to build in" "$python" -I -m venv "$scratch/tools"
+    mkdir "$scratch/source" "$scratch/files" "$scratch/wheels" # a copy, so that root leaves no files in the tree
     # shellcheck disable=SC2086
     (cd "$tree" && tar -cf - --exclude=__pycache__ $sources) | (cd "$scratch/source" && tar -xf - --no-same-owner)
-    pip="$prefix/bin/python -I -m pip"
+    pip="$scratch/tools/bin/python -I -m pip"
+    # Only these two fetch anything, and each file has its hash in the tree; what follows has no index.
     # shellcheck disable=SC2086
     {
-        quietly "building the wheel" $pip wheel --no-deps --wheel-dir "$scratch/wheel" "$scratch/source"
-        quietly "installing bustd's dependencies" $pip install "$(echo "$scratch"/wheel/bustd-*.whl)[notify]"
-        quietly "installing bustd" $pip install --force-reinstall --no-deps "$scratch"/wheel/bustd-*.whl
+        quietly "installing what builds bustd" $pip install --require-hashes --only-binary :all: \
+            -r "$here/requirements-build.txt"
+        quietly "fetching bustd's dependencies" $pip download --require-hashes --no-deps --no-build-isolation \
+            -d "$scratch/files" -r "$here/requirements.txt"
+        quietly "building bustd" $pip wheel --no-index --no-deps --no-build-isolation --wheel-dir "$scratch/wheels" \
+            "$scratch/source" "$scratch"/files/*
+        quietly "installing bustd" $pip --python "$prefix/bin/python" install --no-index --no-deps --force-reinstall \
+            "$scratch"/wheels/*.whl
     }
+    sources_of() { for file in "$scratch"/files/*; do case $file in *.whl) ;; *) printf ', %s' "${file##*/}" ;; esac; done; }
+    wheels_of() { for file in "$scratch"/files/*.whl; do [ ! -e "$file" ] || printf ', %s' "${file##*/}"; done; }
+    say "built here from source: bustd$(sources_of)"
+    taken=$(wheels_of)
+    [ -z "$taken" ] || say "taken as it was built by its authors: ${taken#, }"
     isolate "$prefix/bin/bustd"
     "$prefix/bin/python" -I -c "$imports" || die 70 "what was installed in $prefix cannot be imported"
 fi

@@ -102,6 +102,5 @@ fi
 [ "$packaged" = no ] || say "kept /etc/bustd and the user bustd: a package of bustd is installed"
 if [ -n "$removed" ]; then say "removed:$removed"; else say "there is nothing to remove"; fi
 if [ -n "$packages" ]; then
-    say "these Debian packages were installed for bustd and are still there; to remove them:" \
-        "apt-get purge --auto-remove$packages"
+    say "these Debian packages were brought to build bustd and are still there; to remove them:" "apt-get purge$packages"
 fi

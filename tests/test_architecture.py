@@ -47,7 +47,7 @@ ONLY_IN = {
     "argparse": {"bustd_monitor.cli"},
     "subprocess": {"bustd_monitor.cli"},
     "pwd": {"bustd_killer.stage1.identity", "bustd_shared.rules.validation", "bustd_monitor.cli"},
-    "grp": {"bustd_killer.stage1.identity"},
+    "grp": {"bustd_killer.stage1.identity", "bustd_shared.kernel.machine_lock"},
     "tomllib": {"bustd_shared.rules.config_files"},
     "_socket": {"bustd_shared.daemon.packets"},
 }  # fmt: skip
@@ -290,6 +290,7 @@ def is_resident(module: str) -> bool:
     """Whether the monitor has it in memory while it runs, and not the commands or a short-lived child alone."""
     never = ("bustd_monitor.cli", "bustd_monitor.traces", "bustd_monitor.reporting.describe", "bustd_killer")
     return not module.startswith(never) and module not in (
+        "bustd_shared.kernel.machine_lock",
         "bustd_shared.rules.config_files",
         "bustd_shared.rules.globs",
         "bustd_shared.rules.regular_expressions",

@@ -143,5 +143,4 @@ def _add_members(victims: list[Victim], target: Target, case: Case) -> Ruling:
 
 
 def _is_descendant(victim: Victim, guard: Guard) -> bool:
-    ancestor = guard.policy.only_descendants_of
-    return not ancestor or facts.descends_from(victim.entry.stat, ancestor)
+    return facts.descends_from(victim.entry.stat, guard.policy.only_descendants_of, guard.policy.ancestor)

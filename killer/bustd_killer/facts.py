@@ -113,10 +113,13 @@ def has_memory(pid: int, proc: str = "/proc") -> bool:
         return True
 
 
-def descends_from(stat: procfs.Stat, ancestor: int, proc: str = "/proc") -> bool:
-    """Whether `ancestor` is a parent, a parent's parent, and so on, of the process with this stat; not if in doubt."""
+def descends_from(stat: procfs.Stat, ancestor: int, pidfd: int, proc: str = "/proc") -> bool:
+    """Whether `ancestor` is a parent, a parent's parent, and so on, of the process with this stat; not if in doubt.
+
+    `pidfd` is the ancestor's: once that has exited, its number may be another's. 0: any process is its descendant.
+    """
     try:
-        return ancestor in ancestors(stat, proc)
+        return not ancestor or (ancestor in ancestors(stat, proc) and not has_exited(pidfd))
     except OSError:
         return False
 

@@ -18,12 +18,12 @@ NO_DESCRIPTOR = -1
 class Policy(NamedTuple):
     """`peer_uid`: the monitor's. The limits are those of killer.toml, with the same names (killer.toml(5)).
 
-    `hierarchy`: where the unified hierarchy is mounted, "" if nowhere. `group`: the control group in it that is watched
-    instead of the machine, "" if none is. `parent`, `monitor`, `subject`: PIDs; the monitor's and the subject's are
-    those of the killer's own children, 0 where there is none. Descriptors are NO_DESCRIPTOR where there is none;
-    `monitor_log` is the other end of the standard error of the pair's monitor, `log_link` the socket that lines go to.
-    `log_safe_bytes`, `log_form`: see bustd_shared.daemon.lines. `lock_denied`: why no memory may be locked, "" if it
-    may.
+    `only_descendants_of`: a PID, 0 for none; `ancestor`: its pidfd. `hierarchy`: where the unified one is mounted,
+    "" if nowhere. `group`: the control group in it that is watched instead of the machine, "" if none is. `parent`,
+    `monitor`, `subject`: PIDs; the monitor's and the subject's are those of the killer's own children, 0 where there is
+    none. Descriptors are NO_DESCRIPTOR where there is none; `monitor_log` is the other end of the standard error of the
+    pair's monitor, `log_link` the socket that lines go to. `log_safe_bytes`, `log_form`: see bustd_shared.daemon.lines.
+    `lock_denied`: why no memory may be locked, "" if it may.
     """
 
     peer_uid: int
@@ -51,6 +51,7 @@ class Policy(NamedTuple):
     monitor_log: int = NO_DESCRIPTOR
     log_link: int = NO_DESCRIPTOR
     watchdog: int = NO_DESCRIPTOR
+    ancestor: int = NO_DESCRIPTOR
     log_safe_bytes: int = 0
     log_form: int = -1
     lock_denied: str = ""

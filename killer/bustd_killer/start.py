@@ -1,13 +1,14 @@
 """Stage 1 of the killer: arguments, configuration, the socket or the monitor, the giving up of root, and the exec.
 
 Exit codes: 0 stopped by a signal; 64 wrong arguments; 69 the kernel is too old, or the control group can't be watched;
-70 the monitor of the pair died, or a bug; 71 the kernel or the sandbox refuses what a kill needs; 78 the configuration
-or the socket is wrong. The monitor's own 69 and 78 are passed on.
+70 the monitor of the pair died, or a bug; 71 the kernel or the sandbox refuses what a kill needs; 73 another pair
+protects this machine; 78 the configuration or the socket is wrong. The monitor's own 69 and 78 are passed on.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 import prctl
@@ -19,7 +20,7 @@ from bustd_shared.daemon.forked import ChildFailed
 from bustd_shared.daemon.lines import CRITICAL
 from bustd_shared.daemon.log import Log, syslog_socket, where
 from bustd_shared.daemon.record import NamedTuple
-from bustd_shared.kernel import cgroups, version, watched_group
+from bustd_shared.kernel import ancestor, cgroups, machine_lock, version, watched_group
 from bustd_shared.rules import killer_toml
 
 from .policy import NO_DESCRIPTOR, Policy
@@ -32,10 +33,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-EX_USAGE, EX_UNAVAILABLE, EX_SOFTWARE, EX_OSERR, EX_CONFIG = 64, 69, 70, 71, 78
+EX_USAGE, EX_UNAVAILABLE, EX_SOFTWARE, EX_OSERR, EX_CANTCREAT, EX_CONFIG = 64, 69, 70, 71, 73, 78
 DEFAULT_CONFIG = "/etc/bustd/killer.toml"
 _USAGE = """usage: python3 -I bustd_killer [--config PATH] [--socket PATH] [--only-descendants-of PID]
-           [--cgroup PATH] [--protect-name GLOB]... [--syslog]
+           [--ancestor-ticks TICKS] [--cgroup PATH] [--protect-name GLOB]... [--dry-run] [--syslog]
            [--monitor UID:GID [--psi NAME:FD]... [--events PATH] [--pid-file FD] -- MONITOR-PROGRAM ARGUMENT...]"""
 
 
@@ -43,6 +44,8 @@ class Arguments(NamedTuple):
     """The command line. `plan` None: serve a listening socket. `pid_file`: a descriptor whose lock is to be kept.
 
     `events`: where readers of the monitor's events are to connect, "" for nowhere.
+    `ancestor_ticks`: the start time of that ancestor, 0 if it is not known. `dry_run`: the monitor of the pair will
+    never ask for a kill.
     """
 
     config: str | None = None
@@ -54,6 +57,8 @@ class Arguments(NamedTuple):
     cgroup: str = ""
     pid_file: int = NO_DESCRIPTOR
     events: str = ""
+    dry_run: bool = False
+    ancestor_ticks: int = 0
 
 
 def _group(text: str) -> str:
@@ -80,8 +85,10 @@ OPTIONS = {
     "--config": Option("config", str),
     "--socket": Option("socket_path", str),
     "--only-descendants-of": Option("only_descendants_of", command_line.pid),
+    "--ancestor-ticks": Option("ancestor_ticks", command_line.whole_number),
     "--cgroup": Option("cgroup", _group),
     "--protect-name": Option("protect_names", os.fsencode, repeats=True),
+    "--dry-run": Option("dry_run"),
     "--syslog": Option("syslog"),
     "--monitor": Option("monitor", _identity),
     "--psi": Option("psi", _descriptor, repeats=True),
@@ -119,6 +126,7 @@ def main() -> int:
         config = _configuration(arguments)
         log(in_force(config))
         policy = _policy(arguments, config, log)
+        lock = _lock(policy, arguments, log)
         resources.shield_from_the_kernel(log)
         policy = policy._replace(lock_denied=resources.raise_limits(), log_safe_bytes=log.safe_bytes)
         policy = policy._replace(log_link=log.link.fileno() if log.link else NO_DESCRIPTOR, log_form=log.form)
@@ -126,7 +134,7 @@ def main() -> int:
         policy = policy._replace(subject=resources.start_subject())
         descriptor = handed_on(policy)
         _confine(policy, log)
-        _execute(descriptor, policy, arguments.pid_file, log)
+        _execute(descriptor, policy, {arguments.pid_file, lock}, log)
     except killer_toml.ConfigError as error:
         for problem in error.problems:
             log(problem, CRITICAL)
@@ -134,9 +142,12 @@ def main() -> int:
     except (listening.SocketError, TooLong) as error:
         log(str(error), CRITICAL)
         return EX_CONFIG
-    except watched_group.CannotWatch as error:
+    except (watched_group.CannotWatch, ancestor.AncestorEnded) as error:
         log(str(error), CRITICAL)
         return EX_UNAVAILABLE
+    except machine_lock.AlreadyServed as error:
+        log(f"NOT STARTED: {error}", CRITICAL)
+        return EX_CANTCREAT
     except (ChildFailed, OSError) as error:
         log(f"CANNOT PROTECT THIS MACHINE: {error}", CRITICAL)
         return EX_OSERR
@@ -188,10 +199,32 @@ def _policy(arguments: Arguments, config: killer_toml.KillerConfig, log: Log) ->
         shipped_names=list(rules.shipped_names),
         **limits | {"available_percent": agreed_percent},
         only_descendants_of=arguments.only_descendants_of,
+        ancestor=_ancestor(arguments),
         hierarchy=hierarchy,
         group=group,
         parent=os.getppid(),
     )
+
+
+def _ancestor(arguments: Arguments) -> int:
+    """The pidfd of the process whose descendants alone may die, if there is one. Raises ancestor.AncestorEnded."""
+    pid = arguments.only_descendants_of
+    return ancestor.held(pid, arguments.ancestor_ticks) if pid else NO_DESCRIPTOR
+
+
+def _lock(policy: Policy, arguments: Arguments, log: Log) -> int:
+    """The lock of the pair that serves the whole machine; none for one that is restricted, dry or an ordinary user's.
+
+    Raises machine_lock.AlreadyServed. Where it can't be had at all, two pairs are better than none.
+    """
+    is_restricted = bool(policy.only_descendants_of or policy.group)
+    if is_restricted or arguments.dry_run or not identity.has_cap_kill():
+        return NO_DESCRIPTOR
+    try:
+        return machine_lock.take()
+    except OSError as error:
+        log(f"warning: whether another pair protects this machine is not known: {error}")
+        return NO_DESCRIPTOR
 
 
 def _with_peer(policy: Policy, arguments: Arguments, log: Log) -> Policy:
@@ -226,16 +259,24 @@ def _confine(policy: Policy, log: Log) -> None:
     resources.detach_from_input()  # while a write to /dev/null is permitted
     monitor_uid = -1 if policy.peer_uid == os.geteuid() else policy.peer_uid
     log(identity.become(identity.choose(monitor_uid)))
+    if policy.only_descendants_of == policy.parent and policy.listener >= 0:
+        # Now: a change of user takes it back. A pair ends by its monitor, which sees the end of any ancestor.
+        prctl.set_pdeathsig(signal.SIGTERM)
+        if os.getppid() != policy.parent:
+            raise ancestor.AncestorEnded(ancestor.sentence(policy.parent))
     log(landlock.confine_killer())
     if policy.listener < 0 or not listening.is_of_systemd():
         log(seccomp.filter_killer())
 
 
-def _execute(descriptor: int, policy: Policy, pid_file: int, log: Log) -> NoReturn:
-    """Become stage 2, which has nothing of this one but its PID, its limits and these descriptors. Raises OSError."""
+def _execute(descriptor: int, policy: Policy, locked: set[int], log: Log) -> NoReturn:
+    """Become stage 2, which has nothing of this one but its PID, its limits and these descriptors. Raises OSError.
+
+    `locked`: those that it has no use for, and that must stay open for their locks.
+    """
     os.dup2(log.fileno, 2)
-    kept = {0, 1, 2, descriptor, pid_file, policy.link, policy.monitor_log, policy.listener}
-    kept |= {policy.log_link, policy.watchdog}
+    kept = {0, 1, 2, descriptor, policy.link, policy.monitor_log, policy.listener, policy.log_link, policy.watchdog}
+    kept |= {policy.ancestor} | locked
     for name in os.listdir("/proc/self/fd"):
         try:
             os.set_inheritable(int(name), int(name) in kept)

@@ -17,7 +17,8 @@ class Arguments(NamedTuple):
 
     `config` and `killer_config` None: the default files, which need not exist. `scope`: as in [victims] of bustd.toml.
     What is not given ("" and None, and False for a switch) is as the files have it.
-    `only_uid` -1: victims of any user. `only_descendants_of` 0: of any process.
+    `only_uid` -1: victims of any user. `only_descendants_of` 0: of any process. `ancestor_ticks`: when that process was
+    started, 0 if it is not known.
     """
 
     config: str | None = None
@@ -29,6 +30,7 @@ class Arguments(NamedTuple):
     dry_run: bool = False
     only_uid: int = -1
     only_descendants_of: int = 0
+    ancestor_ticks: int = 0
     cgroup: str = ""
 
 
@@ -42,6 +44,7 @@ OPTIONS = {
     "--dry-run": Option("dry_run"),
     "--only-uid": Option("only_uid", command_line.whole_number),
     "--only-descendants-of": Option("only_descendants_of", command_line.pid),
+    "--ancestor-ticks": Option("ancestor_ticks", command_line.whole_number),
     "--cgroup": Option("cgroup", str),
 }
 

@@ -29,14 +29,17 @@ from .sensing.members import MemberReader
 from .sensing.triggers import Triggers
 from .sleeper import Sleeper
 
-EXIT_STOPPED, EXIT_KILLER_GONE = 0, 70
+EXIT_STOPPED, EXIT_NOTHING_LEFT, EXIT_KILLER_GONE = 0, 69, 70
 
 _SETTLE_SLEEP_MS = 50
 _UNREADABLE_SLEEP_MS = 1000
 
 
 class Loop:
-    """Everything that is read or sent goes through what is passed in. `reload` gives a new configuration or None."""
+    """Everything that is read or sent goes through what is passed in. `reload` gives a new configuration or None.
+
+    `ancestor`: the pidfd of the process whose descendants alone may die, -1 for none.
+    """
 
     def __init__(
         self,
@@ -55,6 +58,7 @@ class Loop:
         reload: Callable[[], MonitorConfig | None],
         readers: Readers | None = None,
         only_uid: int = -1,
+        ancestor: int = -1,
     ) -> None:
         self._sensor = sensor
         self._client = client
@@ -63,7 +67,7 @@ class Loop:
         self._clock_ns = clock_ns
         self._reload = reload
         self._readers = readers or Readers(None)
-        self._sleeper = Sleeper(triggers, tell)
+        self._sleeper = Sleeper(triggers, tell, ancestor)
         self._calm = Calm(sensor.quick_look)
         self._feed_due_ms: int | None = None
         self._was_blind = False
@@ -84,7 +88,7 @@ class Loop:
         self._driver = self._dialogue.driver
 
     def run(self) -> int:
-        """Until a signal (0), or until the killer of a pair is gone (70)."""
+        """Until a signal (0), until the ancestor has ended (69), or until the killer of a pair is gone (70)."""
         code = None
         while code is None:
             code = self.turn()
@@ -119,11 +123,13 @@ class Loop:
         return self._woken() if self._sleeper.sleep(self._sleep_ms(now_ms, due_ms)) else None
 
     def _woken(self) -> int | None:
-        """Something has ended a sleep before its time. The exit code when that was a signal to stop."""
+        """Something has ended a sleep before its time. The exit code when that was a reason to stop."""
         self._calm.end()
         if self._sleeper.received(signal.SIGTERM, signal.SIGINT):
             self._tell(Stopping())
             return EXIT_STOPPED
+        if self._sleeper.ancestor_has_ended:
+            return EXIT_NOTHING_LEFT
         if self._sleeper.received(signal.SIGHUP):
             self._driver.configure(self._reload() or self._driver.config)
         if self._sleeper.killer_speaks:

@@ -14,7 +14,8 @@ from .sensing.triggers import Triggers
 class Sleeper:
     """From here on SIGTERM, SIGINT and SIGHUP end a sleep and are remembered until they are asked for."""
 
-    def __init__(self, triggers: Triggers, tell: Callable[[Event], None]) -> None:
+    def __init__(self, triggers: Triggers, tell: Callable[[Event], None], ancestor: int = -1) -> None:
+        """`ancestor`: the pidfd of a process whose end ends a sleep, -1 for none."""
         self._triggers = triggers.descriptors
         self._tell = tell
         self._received: set[int] = set()
@@ -26,6 +27,10 @@ class Sleeper:
         self._poll.register(self._pipe[0], select.POLLIN)
         for descriptor in self._triggers:
             self._poll.register(descriptor, select.POLLPRI)
+        if ancestor >= 0:
+            self._poll.register(ancestor, select.POLLIN)
+        self._ancestor = ancestor
+        self.ancestor_has_ended = False
         self._killer = self._readers = -1
         self.killer_speaks = self.reader_knocks = False
         """Whether the killer has something to say, or is gone; whether a reader wants in: so the last sleep found."""
@@ -68,6 +73,7 @@ class Sleeper:
         if self._pipe[0] in ready:
             os.read(self._pipe[0], 64)
         self.killer_speaks, self.reader_knocks = self._killer in ready, self._readers in ready
+        self.ancestor_has_ended = self._ancestor in ready
         return True
 
     def received(self, *numbers: int) -> bool:

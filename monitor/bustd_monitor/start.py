@@ -1,7 +1,7 @@
 """The start of the monitor: arguments, configuration, the order of the start, the loop.
 
-Exit codes: 0 stopped by a signal; 64 wrong arguments; 69 this machine does not show what bustd must see; 70 the killer
-of the pair is gone, or a bug; 78 the configuration is wrong.
+Exit codes: 0 stopped by a signal; 64 wrong arguments; 69 this machine does not show what bustd must see, or the process
+whose descendants alone may die has ended; 70 the killer of the pair is gone, or a bug; 78 the configuration is wrong.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from bustd_shared.daemon.lines import JOURNAL
 from bustd_shared.daemon.log import Log, where
 from bustd_shared.daemon.memory_lock import lock_memory
 from bustd_shared.daemon.packets import Socket
+from bustd_shared.kernel import ancestor
 from bustd_shared.kernel.cgroups import hierarchy
 from bustd_shared.rules import killer_toml
 from bustd_shared.rules.schema import ConfigError
@@ -27,7 +28,7 @@ from .conditions.table import CONDITIONS
 from .deciding.events import Noted, NotProtected, ReadAgain, Started, Warned
 from .event_log import JOURNAL_SOCKET, EventLog
 from .inherited import inherited_descriptors
-from .loop import Loop
+from .loop import EXIT_NOTHING_LEFT, Loop
 from .ranking.search import CandidateSearch
 from .readers import Readers
 from .reclaimer import Reclaimer
@@ -63,7 +64,7 @@ def main() -> int:
         for problem in error.problems:
             tell(NotProtected(problem))
         return EX_CONFIG
-    except (Unreadable, ChildFailed) as error:
+    except (Unreadable, ChildFailed, ancestor.AncestorEnded) as error:
         tell(NotProtected(str(error)))
         return EX_UNAVAILABLE
     except Exception as error:
@@ -98,6 +99,8 @@ def _rules(arguments: Arguments) -> killer_toml.KillerConfig:
 def _run(arguments: Arguments, tell: EventLog, readers: Readers) -> int:
     """Start in the one order that works: everything is read, opened and said, then memory is locked, then the loop."""
     settings, rules = _configuration(arguments), _rules(arguments)
+    only = arguments.only_descendants_of
+    pidfd = ancestor.held(only, arguments.ancestor_ticks) if only else -1
     advice = killer_toml.protection_of(rules)
     blindness = visibility.hidden_processes(own_only=arguments.only_uid != -1) or visibility.unreadable_processes()
     if blindness:
@@ -143,10 +146,8 @@ def _run(arguments: Arguments, tell: EventLog, readers: Readers) -> int:
         advice,
         sensor=sensor,
         search=CandidateSearch(
-            of_this_machine(
-                only_uid=arguments.only_uid, only_descendants_of=arguments.only_descendants_of, group=place.group
-            ),
-            None if arguments.only_descendants_of or place.group else GroupCharges(hierarchy()),
+            of_this_machine(only_uid=arguments.only_uid, only_descendants_of=only, group=place.group),
+            None if only or place.group else GroupCharges(hierarchy()),
         ),
         client=Client(settings.killer.socket, link),
         members=MemberReader(hierarchy()),
@@ -158,9 +159,13 @@ def _run(arguments: Arguments, tell: EventLog, readers: Readers) -> int:
         reload=reload,
         readers=readers,
         only_uid=arguments.only_uid,
+        ancestor=pidfd,
     )
     gc.collect()
     gc.freeze()
     gc.disable()
     tell(Noted(lock_memory()))
-    return loop.run()
+    code = loop.run()
+    if code == EXIT_NOTHING_LEFT:
+        tell(Noted(ancestor.sentence(only)))
+    return code

@@ -11,6 +11,18 @@ import pytest
 from tests.support import victims
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "attack(who): who would do what this test does; attack_table.py prints it")
+    config.addinivalue_line("markers", "left(what): what is left to the attacker although this test passes")
+
+
+@pytest.fixture(autouse=True)
+def its_attacker_is_named(request: pytest.FixtureRequest) -> None:
+    assert request.node.get_closest_marker("attack"), (
+        "a test of an attack says who would do it: pytest.mark.attack(...)"
+    )
+
+
 @pytest.fixture
 def place() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="bustd-hostile-"))

@@ -4,8 +4,10 @@ A scenario that fails raises.
 """
 
 import os
+import select
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from bustd_killer.facts import Victim
 from bustd_protocol import limits
 from bustd_protocol.messages import Bye, Farewell, MonitorHello, Outcome, Reason
 from bustd_shared.kernel import process, procfs
-from tests.support import pid_namespace, victims
+from tests.support import install, pid_namespace, victims
 from tests.support.dialogue import Heard, peer
 from tests.support.honest import all_survive, kill, refused, request_for
 from tests.support.in_process import guard, kills
@@ -163,6 +165,92 @@ def hidden_from_all_but_a_group(place: Path) -> None:
     with victims.victim(as_nobody=True) as seen, killer(place) as daemon, peer(daemon.socket_path) as monitor:
         kill(monitor, seen)
         assert "group 4242, which sees all processes" in daemon.log()
+
+
+HEIR = """
+import subprocess, sys
+with subprocess.Popen([sys.executable, "-I", "-c", sys.argv[1]]) as child:
+    print(child.pid, flush=True)
+    sys.stdin.read()
+    child.kill()
+"""
+
+
+def heir_of(pid: int) -> tuple[subprocess.Popen[bytes], int]:
+    """Somebody else with this PID, which must be free, and a child of that one which holds 64 MiB."""
+    held = "import time; kept = bytes([1]) * (64 << 20); time.sleep(120)"
+    Path("/proc/sys/kernel/ns_last_pid").write_text(str(pid - 1))
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    heir = subprocess.Popen([install.python(), "-I", "-c", HEIR, held], **pipes)
+    assert heir.pid == pid
+    return heir, int(heir.stdout.readline())
+
+
+@scenario
+def the_number_of_an_ancestor_that_has_ended(place: Path) -> None:
+    """Who has that number now is none of the killer's business, whatever its monitor says."""
+    ancestor = victims.start()
+    with killer(place, only_descendants_of=ancestor.pid) as daemon, peer(daemon.socket_path) as monitor:
+        victims.end(ancestor)
+        heir, child = heir_of(ancestor.pid)
+        while (Path(f"/proc/{child}/statm").read_text().split()[1]) < str(64 << 8):
+            pass
+        with all_survive(heir):
+            assert refused(monitor.ask(request_for(child)), Reason.OUTSIDE)
+        victims.end(heir)
+
+
+@scenario
+def another_start_time_than_the_ancestors(place: Path) -> None:
+    """The number was reused before the killer was started."""
+    old = victims.start()
+    ticks = victims.start_ticks(old.pid)
+    successor = succeed(old)
+    told = ["--ancestor-ticks", str(ticks)]
+    with killer(place, *told, only_descendants_of=successor.pid, comes_up=False) as daemon:
+        assert daemon.process.wait(5) == 69
+        assert f"the process {successor.pid} has ended" in daemon.log()
+
+
+@scenario
+def a_selftest_that_is_killed(place: Path) -> None:
+    """Its pair has thresholds that are always crossed, and its number is soon another's."""
+    selftest = subprocess.Popen(
+        install.bustd("selftest", "--standalone", "--user", "nobody"), stdout=subprocess.DEVNULL
+    )
+    while "bustd-monitor" not in (names := names_of_all()):
+        assert selftest.poll() is None, names
+    selftest.kill()
+    selftest.wait()
+    heir, child = heir_of(selftest.pid)
+    pidfd = os.pidfd_open(child)
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and any(name.startswith("bustd-") for name in names_of_all()):
+        reap()
+    assert not select.select([pidfd], [], [], 0.5)[0], "the child of the heir was killed"
+    os.close(pidfd)
+    victims.end(heir)
+    reap()
+    assert names_of_all().count("python3") == 1, names_of_all()  # this process
+
+
+def names_of_all() -> list[str]:
+    names = []
+    for path in Path("/proc").glob("[0-9]*/comm"):
+        try:
+            names.append(path.read_text().strip())
+        except OSError:
+            pass
+    return names
+
+
+def reap() -> None:
+    """This is process 1: orphans become its children."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
 
 
 if __name__ == "__main__":

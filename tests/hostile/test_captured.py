@@ -7,7 +7,7 @@ import shutil
 import socket
 import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import pytest
 from bustd_killer.stage1 import landlock
 from tests.support import install, victims
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.attack("a captured killer")]
 
 THREATS = Path(__file__).parents[2] / "killer" / "THREATS.md"
 ATTACKER = Path(__file__).with_name("captured_killer.py")
@@ -101,7 +101,10 @@ def attempts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return told
 
 
-def test_what_is_left_to_a_captured_killer_is_the_list_in_threats(attempts: dict[str, str]) -> None:
+def test_what_is_left_to_a_captured_killer_is_the_list_in_threats(
+    attempts: dict[str, str], record_property: Callable[[str, object], None]
+) -> None:
+    record_property("left", ", ".join(name for name, outcome in attempts.items() if outcome == "done"))
     text = THREATS.read_text().partition("## What a captured killer can still do")[2].partition("\n## ")[0]
     assert {name for name, outcome in attempts.items() if outcome == "done"} == set(LEFT.findall(text))
 

@@ -16,7 +16,7 @@ import pytest
 from bustd_killer.monitor_log import LINES_PER_SECOND
 from tests.support import install, pair
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.attack("a captured monitor")]
 
 ATTACKER = Path(__file__).with_name("captured_monitor.py").read_text()
 FLOOD_S = 4.0
@@ -99,6 +99,7 @@ def test_it_can_not_touch_roots_log_or_output_but_by_lines_of_its_own(place: Pat
     assert all(LINE.match(line) for line in log.splitlines())
 
 
+@pytest.mark.left("20 lines a second in root's log, under its own name")
 def test_a_flood_of_lines_is_slow_escaped_and_under_its_own_name_and_costs_the_killer_little(place: Path) -> None:
     with captured(place, f"{FLOOD_S}") as process:
         log = place / "root's log"

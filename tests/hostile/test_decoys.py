@@ -5,11 +5,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from bustd_protocol.messages import Exited, Fate, Outcome
 from tests.support import decoys, victims
 from tests.support.dialogue import Dialogue, peer
 from tests.support.honest import kill, request_for
 from tests.support.killer import killer
+
+pytestmark = pytest.mark.attack("a local user")
 
 MOST_DELAY_S = 0.3
 

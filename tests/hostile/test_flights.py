@@ -16,6 +16,8 @@ from tests.support.honest import OVER, all_survive, dies_of, is_served, kill, re
 from tests.support.in_process import guard, kills
 from tests.support.killer import killer
 
+pytestmark = pytest.mark.attack("a captured monitor")
+
 STUCK = """
 import ctypes, os, signal, sys
 PTRACE_SEIZE, PTRACE_O_TRACEEXIT = 0x4206, 0x40

@@ -17,6 +17,8 @@ from tests.support.dialogue import peer
 from tests.support.honest import all_survive, group_request, is_served, refused, request_for
 from tests.support.killer import Killer, killer
 
+pytestmark = pytest.mark.attack("a captured monitor")
+
 SECONDS = 4.0
 MOST_CPU = 0.02
 MOST_LINES_PER_SECOND = 12

@@ -17,7 +17,7 @@ from tests.support.honest import kill, request_for
 from tests.support.killer import killer
 from tests.support.pair import CREWS, PERMISSIVE
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.attack("a local user")]
 
 STUCK_MS = 1200
 

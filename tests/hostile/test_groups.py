@@ -16,6 +16,8 @@ from tests.support.honest import OVER, all_survive, dies_of, group_request, is_s
 from tests.support.in_process import guard, kills
 from tests.support.killer import killer
 
+pytestmark = pytest.mark.attack("a captured monitor")
+
 STARTS_A_KILLER = """
 import signal, subprocess, sys
 child = subprocess.Popen(sys.argv[1:], process_group=0)
@@ -36,6 +38,7 @@ def member(leader: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]
         yield process
 
 
+@pytest.mark.left("in a real shortage: unprotected members of one group")
 @pytest.mark.parametrize("named", ["leader", "member"])
 def test_a_whole_group_dies_whichever_member_was_named(
     place: Path,

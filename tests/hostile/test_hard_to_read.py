@@ -15,6 +15,8 @@ from tests.support.honest import OVER, all_survive, is_served, request_for
 from tests.support.killer import killer
 from tests.support.pair import CREWS, ONE_KILL
 
+pytestmark = pytest.mark.attack("a local user")
+
 MIB = 2**20
 HELLO_OF_THE_KILLER = 2
 LOOKS, HELLOS = 2000, 25
@@ -102,6 +104,7 @@ def test_the_killer_judges_such_a_leader_every_time_by_what_its_threads_hold(
         assert is_served(daemon, bystander)
 
 
+@pytest.mark.attack("a captured monitor")
 def test_a_monitor_whose_leader_is_a_zombie_can_not_end_the_killer(
     place: Path, victim: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes]
 ) -> None:

@@ -16,6 +16,8 @@ from tests.support.dialogue import peer
 from tests.support.honest import all_survive, dies_of, is_served, refused, request_for
 from tests.support.killer import killer
 
+pytestmark = pytest.mark.attack("a captured monitor")
+
 KTHREADD = 2
 
 WITH_A_THREAD = """
@@ -134,6 +136,7 @@ def test_another_uid_or_name_is_reported_and_no_excuse(
         assert is_served(daemon, bystander)
 
 
+@pytest.mark.attack("a local user")
 def test_a_name_forges_no_line_of_the_log(
     place: Path, victim: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes]
 ) -> None:
@@ -148,6 +151,7 @@ def test_a_name_forges_no_line_of_the_log(
         assert is_served(daemon, victim)
 
 
+@pytest.mark.attack("a local user")
 def test_a_process_that_renames_itself_all_the_time_dies(place: Path, bystander: subprocess.Popen[bytes]) -> None:
     worm = victims.start_program(RENAMES_ITSELF)
     try:
@@ -161,6 +165,7 @@ def test_a_process_that_renames_itself_all_the_time_dies(place: Path, bystander:
         victims.end(worm)
 
 
+@pytest.mark.attack("a local user")
 def test_a_zombie_leader_with_a_living_thread_dies_and_its_bytes_are_seen(
     place: Path, undead: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes]
 ) -> None:

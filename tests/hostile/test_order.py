@@ -2,11 +2,15 @@
 
 import subprocess
 
+import pytest
+
 from bustd_killer.checks import OwnPids
 from bustd_protocol.messages import Reason
 from bustd_shared.rules.protection import Protection
 from tests.support.honest import all_survive, dies_of, request_for
 from tests.support.in_process import guard, kills
+
+pytestmark = pytest.mark.attack("a captured monitor")
 
 ELSEWHERE = 2**22
 

@@ -14,6 +14,8 @@ from tests.support.dialogue import Heard, peer
 from tests.support.honest import all_survive, is_served, request_for
 from tests.support.killer import killer
 
+pytestmark = pytest.mark.attack("a captured monitor")
+
 FIELDS = ("type", "version", *KillRequest._fields)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support import install, pair
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.attack("a local user")]
 
 MOUNTS = 'mount --bind "$0/run" /run && mount --bind "$0/log" /var/log && exec "$@"'
 IN_GROUP = {"user": 65534, "group": 1500, "extra_groups": []}

@@ -18,6 +18,8 @@ from tests.support.honest import all_survive, dies_of, is_served, refused, reque
 from tests.support.in_process import guard, kills
 from tests.support.killer import killer
 
+pytestmark = pytest.mark.attack("a captured monitor")
+
 USER = "user.slice/user-1000.slice"
 
 FAMILY = """
@@ -39,6 +41,7 @@ def hierarchy(request: pytest.FixtureRequest) -> Path:
     return root
 
 
+@pytest.mark.attack("a local user")
 @pytest.mark.root
 @pytest.mark.parametrize(
     "path",
@@ -152,6 +155,7 @@ def test_what_a_machine_needs_is_protected_unless_root_says_otherwise(place: Pat
             assert is_served(daemon, sshd)
 
 
+@pytest.mark.attack("a local user")
 def test_a_claimed_name_protects_nothing(
     place: Path, victim: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes]
 ) -> None:

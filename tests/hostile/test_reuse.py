@@ -7,6 +7,8 @@ import pytest
 from tests.hostile.in_namespace import SCENARIOS
 from tests.support import pid_namespace
 
+pytestmark = pytest.mark.attack("chance, or a local user")
+
 
 @pytest.mark.root
 @pytest.mark.parametrize("scenario", SCENARIOS)

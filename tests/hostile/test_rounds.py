@@ -19,6 +19,8 @@ from tests.support.honest import request_for
 from tests.support.killer import Killer, killer
 from tests.support.pair import CREWS, PERMISSIVE, Running
 
+pytestmark = pytest.mark.attack("chance")
+
 ROUNDS = int(os.environ.get("BUSTD_ROUNDS", "12"))
 """So many with each kind of monitor. BUSTD_ROUNDS=200 is a figure for a release, and takes some minutes."""
 

@@ -29,6 +29,8 @@ from tests.support.dialogue import Dialogue, Heard, peer, stranger
 from tests.support.honest import all_survive, is_served, kill, request_for
 from tests.support.killer import Killer, killer
 
+pytestmark = pytest.mark.attack("a captured monitor")
+
 PUT_OUT_OF_PLACE: dict[str, tuple[Callable[[KillRequest], Message], str]] = {
     "a killer's Hello": (
         lambda request: KillerHello(1, 2, request.pid, 50, 0, 25, 2000, 5000, 0, 0, 0, 0, 0),
@@ -212,6 +214,7 @@ def test_descriptors_are_a_violation_and_the_killer_keeps_none(
             kill(honest, victim)
 
 
+@pytest.mark.attack("a local user")
 @pytest.mark.root
 @pytest.mark.parametrize("liar_is_nobody", [True, False], ids=["nobody calls", "root calls"])
 def test_a_peer_of_another_user_is_not_heard(
@@ -235,6 +238,7 @@ def test_a_peer_of_another_user_is_not_heard(
             kill(honest, victim)
 
 
+@pytest.mark.attack("a local user")
 @pytest.mark.root
 def test_another_user_cannot_even_connect(place: Path, victim: subprocess.Popen[bytes]) -> None:
     with killer(place) as daemon:

@@ -17,6 +17,8 @@ from tests.support.honest import all_survive, dies_of, is_served, refused, reque
 from tests.support.in_process import guard, kills
 from tests.support.killer import killer
 
+pytestmark = pytest.mark.attack("a captured monitor")
+
 MIB = 2**20
 DEFAULTS = "[peer]\nuser = {uid}\n[rate]\ninterval_ms = 0\n"
 """killer.toml of a machine on which root has changed nothing, except that the first kill need not wait."""
@@ -89,6 +91,7 @@ def test_a_claim_of_more_than_twice_the_truth_is_refused(
         assert is_served(daemon, victim)
 
 
+@pytest.mark.left("to claim almost twice what a process holds")
 def test_a_claim_of_almost_twice_the_truth_may_be_growth(
     place: Path, victim: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes]
 ) -> None:
@@ -170,6 +173,7 @@ def thrashing(group: Path, place: Path) -> Iterator[list[subprocess.Popen[bytes]
             victims.end(process)
 
 
+@pytest.mark.attack("a local user")
 @pytest.mark.root
 def test_pressure_made_in_a_small_memory_cgroup_is_no_shortage(
     place: Path,

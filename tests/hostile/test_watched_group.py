@@ -14,7 +14,7 @@ from tests.support.honest import all_survive, dies_of, is_served, refused, reque
 from tests.support.killer import killer
 from tests.support.watched import WatchedGroup, watched_group
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.attack("a captured monitor")]
 
 Process = subprocess.Popen[bytes]
 

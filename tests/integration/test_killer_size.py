@@ -28,7 +28,8 @@ def test_nothing_of_the_start_is_loaded_by_what_serves(serving: Footprint) -> No
     gone = {"bustd_killer.start", "bustd_killer.stage1", "bustd_killer.watched"}
     gone |= {"bustd_protocol.session", "bustd_protocol.connection", "bustd_protocol.reactions"}
     gone |= {f"bustd_shared.daemon.{name}" for name in ("log", "memory_lock", "mrelease", "command_line", "forked")}
-    gone |= {f"bustd_shared.kernel.{name}" for name in ("cgroups", "cgroup_memory", "pressure", "watched_group")}
+    kernel = ("ancestor", "cgroups", "cgroup_memory", "machine_lock", "pressure", "watched_group")
+    gone |= {f"bustd_shared.kernel.{name}" for name in kernel}
     gone |= {"bustd_shared.rules.killer_toml", "prctl", "ctypes", "fcntl", "enum", "resource", "signal", "socket"}
     gone |= {"encodings.unicode_escape", "typing", "re", "argparse", "threading", "tomllib", "subprocess", "pwd"}
     assert not gone & set(serving.modules)

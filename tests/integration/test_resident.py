@@ -44,7 +44,7 @@ SHARED = {
         "bustd_shared.kernel.pressure",
         "bustd_shared.kernel.procfs",
     ),
-    "bustd_shared.kernel.watched_group",
+    *("bustd_shared.kernel.watched_group", "bustd_shared.kernel.ancestor"),
     *("bustd_shared.rules", "bustd_shared.rules.killer_toml", "bustd_shared.rules.loading"),
     *("bustd_shared.rules.protection", "bustd_shared.rules.schema"),
 }
@@ -190,7 +190,7 @@ def test_the_killer_has_nothing_open_but_what_it_needs(bustd):
         "/dev/null": 2,
         str(bustd.log_path): 1,
         "/proc/meminfo": 1,
-        "anon_inode:[pidfd]": 1,
+        "anon_inode:[pidfd]": 2,  # the monitor, and the process whose descendants alone may die
         "socket": 2,  # the connection, and what the monitor says
         "pipe": 2,
     }
@@ -200,6 +200,7 @@ def test_the_killer_has_nothing_open_but_what_it_needs(bustd):
 
 def test_the_monitor_has_nothing_open_but_what_it_needs(bustd, monitor):
     expected = {"/dev/null": 2, "socket": 3, "pipe": 2}  # its standard error, and the log's duplicate of it
+    expected |= {"anon_inode:[pidfd]": 1}  # the process whose descendants alone may die
     tmpfs = (f"{monitor}/mountinfo", "sysvipc/shm")
     expected |= {f"/proc/{name}": 1 for name in ("meminfo", "vmstat", "swaps", "loadavg", *tmpfs)}
     found = opened(monitor)

@@ -21,6 +21,9 @@ _NOBODYS = 2**22
 LONG_AGO_MS = -60_000
 """When a killer was started that has its whole rate again at the moment 0."""
 
+HELD, _NEVER_WRITTEN = os.pipe()
+"""In place of the pidfd of an ancestor that has not ended: it is never readable. Open as long as the tests run."""
+
 DEFAULTS = killer_toml.config_of({})
 
 
@@ -53,7 +56,7 @@ def guard(
 ) -> Guard:
     """What the checks rest on. Only descendants of the test may die, as with every killer in a test."""
     own = OwnPids(_NOBODYS, _NOBODYS, _NOBODYS)
-    told = policy(**{"only_descendants_of": os.getpid()} | changed)
+    told = policy(**{"only_descendants_of": os.getpid(), "ancestor": HELD} | changed)
     return Guard(told, protection, FixedMachine(available_percent), own)  # type: ignore[arg-type]
 
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import pwd
 import select
+import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import prctl
 
 from . import install
 
@@ -46,6 +50,11 @@ def start(
     return start_program(program, as_nobody=as_nobody, own_group=own_group, group=group)
 
 
+def end_with_the_run() -> None:
+    """In a child, before it executes its program: SIGKILL when the process of the tests has ended, whatever ends it."""
+    prctl.set_pdeathsig(signal.SIGKILL)
+
+
 def crowd_program(count: int, kept_mib: int = 0) -> str:
     """For `start_program`: a program that forks this many children, which wait, and end when it does."""
     return f"""
@@ -75,6 +84,7 @@ def start_program(
         user=NOBODY.pw_uid if as_nobody else None,
         group=NOBODY.pw_gid if as_nobody else None,
         extra_groups=[] if as_nobody else None,
+        preexec_fn=end_with_the_run if threading.active_count() == 1 else None,
     )
     assert child.stdout is not None
     assert child.stdout.readline(), "the victim did not come up"

@@ -130,7 +130,8 @@ SELFTEST = Command(
     "Starts a pair of its own, which kills a child of this command and nothing else: kills work on this machine. As "
     "root, and where bustd's systemd units are installed, the pair runs in copies of them, inside their sandbox; else "
     "as `bustd run` would start it. What runs already is left alone. Ends with 0 if exactly that child died, else with "
-    "1, after what the pair said.",
+    "1, after what the pair said. It also ends with 1 where the pair works and this machine is not protected: the "
+    "installed units do not run, dry_run is set, or a rule spares every process.",
     (table.MONITOR_USER, table.STANDALONE),
     (
         ("sudo bustd selftest", "test the installed units, if there are any"),
@@ -233,12 +234,12 @@ EXIT_CODES = (
     (3, "status: it can't be told"),
     (64, "the command line makes no sense"),
     (65, "FILE or DIR can't be read, or is not what replay or import-config can read; the message says why"),
-    (69, "this machine does not have or show what bustd needs; the message says what"),
+    (69, "this machine does not have or show what bustd needs, or the job to guard has ended; the message says what"),
     (70, "one half of the pair died"),
     (71, "the system refuses what bustd needs; the rehearsal failed: the killer can't kill on this machine"),
     (
         73,
-        "the PID file, log, trace or metrics can't be written; bustd or another selftest is running already",
+        "the PID file, log, trace or metrics can't be written; a pair or another selftest is running already",
     ),
     (78, "the configuration is wrong"),
 )

@@ -7,8 +7,10 @@ import importlib.util
 import os
 import sys
 
+from bustd_shared.kernel import ancestor
+
 from ..arguments import OPTIONS, Arguments
-from .option_table import PASSED_ON
+from .option_table import ONLY_DESCENDANTS_OF, PASSED_ON
 
 
 def arguments_of(options: argparse.Namespace) -> Arguments:
@@ -18,7 +20,9 @@ def arguments_of(options: argparse.Namespace) -> Arguments:
         for option in PASSED_ON
         if option.monitor and (value := option.passed(options)) is not None
     }
-    return Arguments(**given, only_uid=os.geteuid() if os.geteuid() != 0 else -1)
+    return Arguments(
+        **given, only_uid=os.geteuid() if os.geteuid() != 0 else -1, ancestor_ticks=_ancestor_ticks(options)
+    )
 
 
 def monitor_words(arguments: Arguments) -> list[str]:
@@ -40,7 +44,14 @@ def killer_words(options: argparse.Namespace) -> list[str]:
     for option in PASSED_ON:
         if option.killer and (value := option.passed(options)) is not None:
             words += _words(option.killer, value, is_switch=option.value is None)
-    return words
+    ticks = _ancestor_ticks(options)
+    return [*words, "--ancestor-ticks", str(ticks)] if ticks else words
+
+
+def _ancestor_ticks(options: argparse.Namespace) -> int:
+    """When the process was started whose descendants alone may die: its number alone may soon be another's."""
+    pid = ONLY_DESCENDANTS_OF.passed(options)
+    return ancestor.start_ticks(pid) if pid else 0
 
 
 def pair_command(

@@ -129,7 +129,7 @@ UNKILLABLES = CommandOption(
     killer="--protect-name",
     repeats=True,
 )
-DRY_RUN = CommandOption(("--dry-run",), "decide and log, and never kill", monitor="dry_run")
+DRY_RUN = CommandOption(("--dry-run",), "decide and log, and never kill", monitor="dry_run", killer="--dry-run")
 CONFIG = CommandOption(("--config",), f"read FILE instead of {DEFAULT_CONFIG}", FILE, monitor="config")
 KILLER_CONFIG = CommandOption(
     ("--killer-config",),

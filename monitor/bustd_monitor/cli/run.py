@@ -8,7 +8,7 @@ import pwd
 import resource
 import sys
 
-from bustd_shared.kernel import version
+from bustd_shared.kernel import machine_lock, version
 
 from ..sensing.cgroup_sensor import watch
 from ..sensing.sensor import Unreadable
@@ -60,6 +60,9 @@ def run(options: argparse.Namespace) -> int:
         identity = identity_of(options.user)
     except CannotRun as error:
         return _refuse(error.code, str(error))
+    is_restricted = bool(options.only_descendants_of or place.group or settings.killer.cgroup)
+    if not is_restricted and not options.dry_run and (first := machine_lock.held_by_another()):
+        return _refuse(os.EX_CANTCREAT, first)  # the killer would say it too, but in the background into the log alone
     print(f"bustd on {uname.sysname} {uname.release}", flush=True)
     if os.geteuid() != 0:
         print(f"not root: only processes of uid {os.geteuid()} can be killed", flush=True)

@@ -24,16 +24,17 @@ from .run import CannotRun, identity_of, raise_memory_lock_limit
 
 PATIENCE_S = 20
 _LEAK_MIB = 64
+# Both end with this command, whatever ends it: then nobody holds the other end of their standard input.
 # What starts this command may be shielded from the kernel, and with it this leak from bustd (oom_score_adj -1000).
-_LEAK = f"""import time
+_LEAK = f"""import sys
 with open('/proc/self/oom_score_adj', 'r+') as adj:
     if int(adj.read()) < 0:
         adj.write('0')
 kept = bytes([1]) * ({_LEAK_MIB} << 20)
 print('full', flush=True)
-time.sleep(120)
+sys.stdin.read()
 """
-_BYSTANDER = "import time; print('idle', flush=True); time.sleep(120)"
+_BYSTANDER = "import sys; print('idle', flush=True); sys.stdin.read()"
 
 _MONITOR_POLICY = """[conditions.floor]
 available_percent = 100
@@ -113,7 +114,8 @@ def subjects() -> Iterator[Subjects]:
 def _child(program: str) -> Iterator[subprocess.Popen[str]]:
     """A child of this command that has done its work and waits, until the end of the block."""
     command = [sys.executable, "-I", "-c", program]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, process_group=0) as child:  # no ctrl-C for it
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, process_group=0) as child:  # no ctrl-C for it
         try:
             assert child.stdout is not None
             child.stdout.readline()

@@ -20,6 +20,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from . import real_state
 from . import selftest as trial
 from .daemons import arguments_of, killer_words, monitor_words
 from .unit_copies import (
@@ -57,16 +58,25 @@ class Answer(NamedTuple):
 def selftest(user: str, *, standalone: bool = False, host: Host | None = None) -> int:
     """Inside the units if they can be had, else as the standalone pair. A user for the monitor means the latter."""
     host = host or Host(Path("/run"), 1, os.geteuid() == 0)
-    inside, remark = False, ""
+    inside, remark, units = False, "", dict[str, Unit]()
     if not standalone and user == _USER_OF_THE_UNITS and (host.run / "systemd/system").is_dir():
         units = parse_units(_systemctl("show", f"--property={PROPERTIES}", *UNITS).text)
         inside, remark = choice({name: unit.state for name, unit in units.items()}, host)
-    if inside:
-        return _selftest_inside(units, host)
-    code = trial.selftest(user)
+    reasons = _why_not_protected(units, host)
+    code = _selftest_inside(units, host) if inside else trial.selftest(user)
     if remark:
         print(f"the installed units were not tested: {remark}")
+    if code == os.EX_OK and reasons:
+        print(f"the sandbox works, but this machine is not protected, because {'; '.join(reasons)}")
+        return 1
     return code
+
+
+def _why_not_protected(units: Mapping[str, Unit], host: Host) -> list[str]:
+    """The real units and the real configuration: what their copies are told is another."""
+    installed = {name: unit for name, unit in units.items() if unit.state != "not-found"}
+    texts = {name: list(_texts(name, unit).values()) for name, unit in installed.items() if _is_whole(unit)}
+    return real_state.why_not_protected(installed, texts, f"{host.run}/bustd/lock")
 
 
 def choice(states: Mapping[str, str], host: Host) -> tuple[bool, str]:
@@ -136,8 +146,12 @@ def _is_alone(path: Path, stack: ExitStack) -> bool:
     return True
 
 
+def _is_whole(unit: Unit) -> bool:
+    return unit.state == "loaded" and bool(unit.files)
+
+
 def _texts(name: str, unit: Unit) -> dict[str, str]:
-    if unit.state != "loaded" or not unit.files:
+    if not _is_whole(unit):
         raise Unusable(f"{name}: {unit.state}")
     return {path: Path(path).read_text(errors="surrogateescape") for path in unit.files}
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 SOCKET, KILLER, MONITOR = UNITS = ("bustd-killer.socket", "bustd-killer.service", "bustd-monitor.service")
 COPIES = ("bustd-selftest-killer.socket", "bustd-selftest-killer.service", "bustd-selftest-monitor.service")
-PROPERTIES = "Id,LoadState,FragmentPath,DropInPaths,User"
+PROPERTIES = "Id,LoadState,ActiveState,FragmentPath,DropInPaths,User"
 """What `parse_units` wants `systemctl show` to say of each."""
 
 _OWN_DROP_IN = "zzzz-bustd-selftest.conf"
@@ -44,11 +44,15 @@ RuntimeDirectoryPreserve=yes
 
 
 class Unit(NamedTuple):
-    """An installed unit as systemd sees it: its file comes first, then the drop-ins in their order."""
+    """An installed unit as systemd sees it: its file comes first, then the drop-ins in their order.
+
+    `state` and `active` are systemd's LoadState and ActiveState.
+    """
 
     state: str = "not-found"
     files: tuple[str, ...] = ()
     user: str = ""
+    active: str = ""
 
 
 class Unusable(Exception):
@@ -62,7 +66,8 @@ def parse_units(text: str) -> dict[str, Unit]:
         said = dict(line.partition("=")[::2] for line in block.splitlines())
         if said.get("Id") in UNITS:
             files = (said.get("FragmentPath", ""), *said.get("DropInPaths", "").split())
-            units[said["Id"]] = Unit(said.get("LoadState", ""), tuple(filter(None, files)), said.get("User", ""))
+            state, user, active = (said.get(key, "") for key in ("LoadState", "User", "ActiveState"))
+            units[said["Id"]] = Unit(state, tuple(filter(None, files)), user, active)
     return units
 
 

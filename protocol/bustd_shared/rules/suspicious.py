@@ -60,6 +60,11 @@ def suspicion(rule: Rule) -> str:
     return _first_sentence(rule, (_in_quotes, _between_blanks, _like_a_regular_expression, *_OF[rule.kind], *_LAST))
 
 
+def spares_all(rule: Rule) -> bool:
+    """Whether nothing could be killed for this one rule."""
+    return rule.spares and _matches_all(rule)
+
+
 def suspicions(values: Values, schema: Schema, file: str) -> list[Problem]:
     """A Problem for each suspicious rule in validated values that `file` gives."""
     return [
@@ -135,11 +140,15 @@ def _as_of_the_kind(rule: Rule, glob: str) -> str:
 
 
 def _for_every_process(rule: Rule) -> str:
-    texts = [text.encode() for text in _PROBES[rule.kind]]
-    if not all(matches_glob(rule.glob.encode("utf-8", "surrogateescape"), text) for text in texts):
+    if not _matches_all(rule):
         return ""
     effect = "nothing could be killed" if rule.spares else "it would set no process apart"
     return f"matches every process: {effect}"
+
+
+def _matches_all(rule: Rule) -> bool:
+    glob = rule.glob.encode("utf-8", "surrogateescape")
+    return all(matches_glob(glob, text.encode()) for text in _PROBES[rule.kind])
 
 
 # --- units

@@ -12,9 +12,12 @@ from bustd_monitor.cli import daemons
 from bustd_monitor.cli.daemons import arguments_of, killer_words, monitor_words, pair_command
 from bustd_monitor.cli.option_table import PASSED_ON
 from bustd_monitor.cli.parser import parsed
+from bustd_shared.kernel import ancestor
 
 WORDS = st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]))
 PIDS = st.integers(1, 2**22)
+TICKS = 90125
+"""When the process 77 was started."""
 
 EVERYTHING = [
     *("-V", "-n", "-g", "--dry-run", "-p", "12.5", "-u", "a|b*", "-u-c", "--user", "nobody"),
@@ -34,6 +37,7 @@ EVERYTHING = [
 @pytest.fixture(autouse=True)
 def root(monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(ancestor, "start_ticks", lambda pid: {77: TICKS}[pid])
 
 
 @given(
@@ -48,6 +52,7 @@ def root(monkeypatch):
         dry_run=st.booleans(),
         only_uid=st.integers(-1, 2**32 - 2),
         only_descendants_of=st.just(0) | PIDS,
+        ancestor_ticks=st.integers(0, 2**64 - 1),
         cgroup=WORDS,
     )
 )
@@ -64,16 +69,21 @@ def test_every_option_comes_to_the_daemons_that_the_table_names(monkeypatch, tmp
     monkeypatch.chdir(tmp_path)
     options = parsed(EVERYTHING)
     assert arguments_of(options) == Arguments(
-        f"{tmp_path}/m.toml", "/k.toml", 12.5, ("a", "b*", "-c"), "group", True, True, -1, 77, "/g"
+        f"{tmp_path}/m.toml", "/k.toml", 12.5, ("a", "b*", "-c"), "group", True, True, -1, 77, TICKS, "/g"
     )
     read = killer.parse_arguments(killer_words(options))
     assert read == killer.Arguments(
-        config="/k.toml", only_descendants_of=77, protect_names=(b"a", b"b*", b"-c"), cgroup="/g"
+        config="/k.toml",
+        only_descendants_of=77,
+        ancestor_ticks=TICKS,
+        protect_names=(b"a", b"b*", b"-c"),
+        cgroup="/g",
+        dry_run=True,
     )
 
 
 def test_the_table_names_only_what_the_daemons_have():
-    assert {option.monitor for option in PASSED_ON} - {""} == set(Arguments._fields) - {"only_uid"}
+    assert {option.monitor for option in PASSED_ON} - {""} == set(Arguments._fields) - {"only_uid", "ancestor_ticks"}
     assert {option.killer for option in PASSED_ON} - {""} < set(killer.OPTIONS)
 
 

@@ -17,6 +17,7 @@ from bustd_shared.kernel import process, procfs
 from bustd_shared.kernel.process import ProcEntry, read_file
 from tests.fakes.procfs import FakeProc
 from tests.support import victims
+from tests.support.in_process import HELD
 from tests.unit.killer.making import MIB
 from tests.unit.shared.forked import in_child
 
@@ -254,8 +255,8 @@ def test_a_lack_of_descriptors_for_the_reading_does_not_make_a_process_hidden():
 def test_a_process_that_can_not_be_shown_to_be_a_descendant_is_none():
     grandparent = procfs.parse_stat(Path(f"/proc/{os.getppid()}/stat").read_bytes()).parent
     child = procfs.parse_stat(Path("/proc/self/stat").read_bytes())
-    assert with_descriptors_left(1, lambda: facts.descends_from(child, grandparent)) is True
-    assert with_descriptors_left(0, lambda: facts.descends_from(child, grandparent)) is False
+    assert with_descriptors_left(1, lambda: facts.descends_from(child, grandparent, HELD)) is True
+    assert with_descriptors_left(0, lambda: facts.descends_from(child, grandparent, HELD)) is False
 
 
 # A zombie leader
@@ -377,25 +378,43 @@ def test_a_descendant_is_a_child_of_a_child_and_so_on(proc):
     proc.process(20, parent=10)
     proc.process(30, parent=20)
     stat = procfs.parse_stat((proc.directory / "30/stat").read_bytes())
-    assert facts.descends_from(stat, 20, proc.path)
-    assert facts.descends_from(stat, 10, proc.path)
-    assert not facts.descends_from(stat, 30, proc.path), "no process descends from itself"
-    assert not facts.descends_from(stat, 40, proc.path)
-    assert facts.descends_from(stat, 1, proc.path)
+    assert facts.descends_from(stat, 20, HELD, proc.path)
+    assert facts.descends_from(stat, 10, HELD, proc.path)
+    assert not facts.descends_from(stat, 30, HELD, proc.path), "no process descends from itself"
+    assert not facts.descends_from(stat, 40, HELD, proc.path)
+    assert facts.descends_from(stat, 1, HELD, proc.path)
+
+
+def test_nothing_descends_from_an_ancestor_that_has_ended_also_when_its_number_is_anothers(proc):
+    proc.process(10, parent=1)
+    proc.process(30, parent=10)
+    stat = procfs.parse_stat((proc.directory / "30/stat").read_bytes())
+    with victims.victim(0) as ancestor:
+        pidfd = os.pidfd_open(ancestor.pid)
+        assert facts.descends_from(stat, 10, pidfd, proc.path)
+        ancestor.kill()
+        ancestor.wait()
+        assert not facts.descends_from(stat, 10, pidfd, proc.path)
+        os.close(pidfd)
+
+
+def test_where_no_ancestor_was_given_everything_is_a_descendant(proc):
+    proc.process(30, parent=1)
+    assert facts.descends_from(procfs.parse_stat((proc.directory / "30/stat").read_bytes()), 0, -1, proc.path)
 
 
 def test_a_gap_in_the_line_of_ancestors_ends_it(proc):
     proc.process(10, parent=1)
     proc.process(30, parent=20)
     stat = procfs.parse_stat((proc.directory / "30/stat").read_bytes())
-    assert not facts.descends_from(stat, 10, proc.path)
+    assert not facts.descends_from(stat, 10, HELD, proc.path)
 
 
 def test_ancestors_that_go_round_in_a_circle_are_followed_only_so_far(proc):
     proc.process(10, parent=20)
     proc.process(20, parent=10)
     stat = procfs.parse_stat((proc.directory / "10/stat").read_bytes())
-    assert not facts.descends_from(stat, 30, proc.path)
+    assert not facts.descends_from(stat, 30, HELD, proc.path)
 
 
 def test_a_process_whose_control_group_has_a_path_that_is_too_long_to_tell_is_not_hidden(monkeypatch):

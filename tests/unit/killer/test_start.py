@@ -29,7 +29,7 @@ def test_what_serves_inherits_no_descriptor_but_those_of_its_policy(monkeypatch)
         os.set_inheritable(strange, True)
         program = "import os; print(*[name for name in os.listdir('/proc/self/fd') if int(name) > 2])"
         monkeypatch.setattr(start, "stage_2", lambda *_, **__: [sys.executable, "-I", "-c", program])
-        start._execute(ours, policy(), -1, Log("test"))
+        start._execute(ours, policy(), {-1}, Log("test"))
 
     pid = os.fork()
     if pid == 0:

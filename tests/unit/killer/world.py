@@ -47,8 +47,8 @@ class World:
             return found
         return Victim(pid, os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), found)
 
-    def _descends(self, stat: Stat, ancestor: int, proc: str = "/proc") -> bool:
-        return ancestor in self.ancestors.get(stat.start_ticks, set())
+    def _descends(self, stat: Stat, ancestor: int, _pidfd: int, proc: str = "/proc") -> bool:
+        return not ancestor or ancestor in self.ancestors.get(stat.start_ticks, set())
 
 
 def close(aimed: object) -> list[int]:

@@ -18,10 +18,10 @@ def test_without_a_word_the_files_are_the_default_ones():
 def test_each_option_is_understood():
     words = (
         "--config b.toml --killer-config k.toml --psi 12.5 --unkillable sshd --unkillable X* --kill-group --verbose "
-        "--dry-run --only-uid 1000 --only-descendants-of 77 --cgroup /a"
+        "--dry-run --only-uid 1000 --only-descendants-of 77 --ancestor-ticks 5 --cgroup /a"
     )
     assert parse_arguments(words.split()) == Arguments(
-        "b.toml", "k.toml", 12.5, ("sshd", "X*"), "group", True, True, 1000, 77, "/a"
+        "b.toml", "k.toml", 12.5, ("sshd", "X*"), "group", True, True, 1000, 77, 5, "/a"
     )
 
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -89,13 +89,22 @@ class Machine(NamedTuple):
         (self.root / "bin" / name).write_text(text)
         (self.root / "bin" / name).chmod(0o755)
 
-    def installed(self, **states: str) -> str:
-        """What systemctl says of units whose files are in `root`."""
+    def installed(self, words: Mapping[str, str] | None = None, **states: str) -> str:
+        """What systemctl says of units whose files are in `root`. `words`: what is added to their command lines.
+
+        `states` are those that are not loaded and active, by the unit's name with underscores.
+        """
         said = []
         for name, text in TEXTS.items():
-            (self.root / name).write_text(text)
+            added = (words or {}).get(name, "")
+            (self.root / name).write_text(re.sub(r"^(ExecStart=.*)$", rf"\1{added}", text, flags=re.MULTILINE))
             state = states.get(name.replace("-", "_").replace(".", "_"), "loaded")
-            said.append(f"Id={name}\nLoadState={state}\nFragmentPath={self.root / name}\nDropInPaths=\nUser=bustd\n")
+            loaded, active = (state, "inactive") if state in ("masked", "bad-setting") else ("loaded", state)
+            active = "active" if active == "loaded" else active
+            said.append(
+                f"Id={name}\nLoadState={loaded}\nActiveState={active}\nFragmentPath={self.root / name}\nDropInPaths=\n"
+                "User=bustd\n"
+            )
         return "\n".join(said)
 
     def calls(self) -> list[str]:
@@ -175,6 +184,100 @@ def test_a_systemd_that_counts_processes_otherwise_is_left_alone(machine):
 def test_standalone_belongs_to_selftest(monkeypatch, capfd):
     sentence = "bustd: --standalone is an option of selftest, not of check (bustd check --help shows what there is)\n"
     assert typed(monkeypatch, capfd, "check", "--standalone") == (64, "", sentence)
+
+
+# --- the truth about this machine
+
+PASSED = "selftest passed inside bustd-killer.service and bustd-monitor.service: "
+BUT = "the sandbox works, but this machine is not protected, because "
+
+
+@pytest.mark.parametrize(
+    ("states", "reason"),
+    [
+        ({"bustd_monitor_service": "failed"}, "bustd-monitor.service is failed"),
+        ({"bustd_killer_service": "inactive"}, "bustd-killer.service is inactive"),
+        ({"bustd_killer_socket": "failed"}, "bustd-killer.socket is failed"),
+        (
+            {"bustd_monitor_service": "activating", "bustd_killer_service": "failed"},
+            "bustd-killer.service is failed; bustd-monitor.service is activating",
+        ),
+    ],
+)
+def test_units_that_do_not_run_protect_nothing_however_well_their_copies_do(machine, states, reason):
+    machine.has_systemctl(start=KILLS_THE_LEAK, show=machine.installed(**states))
+    result = machine.selftest()
+    passed, told = result.stdout.splitlines()
+    assert passed.startswith(PASSED)
+    assert (result.returncode, told) == (1, f"{BUT}{reason}")
+
+
+SPARES = "which spares every process"
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "reason"),
+    [
+        ("bustd.toml", "dry_run = true\n", "dry_run is set: the monitor never asks for a kill"),
+        ("bustd.toml", "[victims.never]\nnames = ['*']\n", f'victims.never.names has "*", {SPARES}'),
+        ("bustd.toml", "[victims.never]\ncgroups = ['/*']\n", f'victims.never.cgroups has "/*", {SPARES}'),
+        ("killer.toml", "[protect]\nunits = ['ssh.service', '*']\n", f'protect.units has "*", {SPARES}'),
+        ("killer.toml", "[protect]\nnames = ['?*']\n", f'protect.names has "?*", {SPARES}'),
+        ("killer.toml", "[limit]\n", "limit: unknown key"),
+    ],
+)
+def test_a_configuration_in_which_nothing_dies_protects_nothing(machine, file, text, reason):
+    for name in ("bustd.toml", "killer.toml"):
+        (machine.root / name).write_text(text if name == file else "")
+    words = {MONITOR: f" --config {machine.root}/bustd.toml", KILLER: f" --config {machine.root}/killer.toml"}
+    machine.has_systemctl(start=KILLS_THE_LEAK, show=machine.installed(words))
+    result = machine.selftest()
+    assert result.stdout.startswith(PASSED)
+    assert result.returncode == 1
+    assert f"{BUT}" in result.stdout
+    assert reason in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (" --dry-run", "dry_run is set"),
+        (" $OPTIONS --dry-run", "dry_run is set"),
+        (" --colour", "the command line of the units is wrong: --colour is unknown"),
+    ],
+)
+def test_what_a_drop_in_tells_the_monitor_counts_too(machine, words, reason):
+    machine.has_systemctl(start=KILLS_THE_LEAK, show=machine.installed({MONITOR: words}))
+    result = machine.selftest()
+    assert (result.returncode, reason in result.stdout) == (1, True), result
+
+
+def test_a_rule_that_spares_some_is_no_reason(machine):
+    (machine.root / "bustd.toml").write_text("[victims.avoid]\nnames = ['*']\n[victims.never]\nnames = ['X*']\n")
+    words = {MONITOR: f" --config {machine.root}/bustd.toml"}
+    machine.has_systemctl(start=KILLS_THE_LEAK, show=machine.installed(words))
+    result = machine.selftest()
+    assert (result.returncode, result.stdout.count("\n")) == (0, 1), result
+
+
+def test_units_that_are_stopped_are_no_reason_where_another_pair_has_the_lock(machine):
+    (machine.run / "bustd").mkdir()
+    os.mkfifo(machine.run / "bustd/lock")
+    lock = os.open(machine.run / "bustd/lock", os.O_RDWR)
+    fcntl.lockf(lock, fcntl.LOCK_EX)
+    stopped = {"bustd_killer_service": "inactive", "bustd_monitor_service": "inactive"}
+    machine.has_systemctl(start=KILLS_THE_LEAK, show=machine.installed(**stopped))
+    result = machine.selftest()
+    os.close(lock)
+    assert (result.returncode, result.stdout.count("\n")) == (0, 1), result
+
+
+def test_a_failed_trial_says_that_alone(machine):
+    machine.has_systemctl(start="sys.exit(1)", show=machine.installed(bustd_monitor_service="failed"))
+    result = machine.selftest()
+    assert result.returncode == 1
+    assert "selftest FAILED" in result.stdout
+    assert BUT not in result.stdout
 
 
 # --- how it ends

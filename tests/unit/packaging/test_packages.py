@@ -34,6 +34,7 @@ INSTALLED = {
     "usr/lib/systemd/system/bustd.slice",
     "usr/lib/sysusers.d/bustd.conf",
     "usr/share/bustd/prometheus/bustd.rules.yml",
+    "usr/lib/tmpfiles.d/bustd.conf",
     "usr/share/man/man1/bustd.1",
     "usr/share/man/man5/bustd.toml.5",
     "usr/share/man/man5/killer.toml.5",
@@ -104,6 +105,79 @@ def test_arch_keeps_each_configuration_file_that_was_changed():
     assert set(kept) == {name for name in INSTALLED if name.startswith("etc/")}
 
 
+# --- what make run installs
+
+LOCKED = {name: (PACKAGING / name).read_text() for name in ("requirements.txt", "requirements-build.txt")}
+
+
+def locked(name: str) -> dict[str, str]:
+    """The version of each package in a file of requirements."""
+    return dict(re.findall(r"^([\w-]+)==(\S+) \\$", LOCKED[name], flags=re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", LOCKED)
+def test_every_package_that_make_run_fetches_has_hashes(name):
+    lines = [line for line in LOCKED[name].splitlines() if not line.startswith("#")]
+    pinned = re.split(r"^(?=\S)", "\n".join(lines), flags=re.MULTILINE)[1:]
+    assert len(pinned) == len(locked(name)) > 0
+    for one in pinned:
+        assert re.fullmatch(r"[\w-]+==[\w.]+( \\\n    --hash=sha256:[0-9a-f]{64})+\n?", one), one
+
+
+def test_make_run_installs_what_the_project_depends_on_in_versions_that_it_may_have():
+    wanted = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["notify"]]
+    asked = dict(requirement.split(">=") for requirement in wanted)
+    assert locked("requirements.txt").keys() == asked.keys()
+    for name, version in locked("requirements.txt").items():
+        assert [int(part) for part in version.split(".")] >= [int(part) for part in asked[name].split(".")]
+    (build_backend,) = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    assert build_backend in locked("requirements-build.txt")
+
+
+@pytest.mark.parametrize("script", ["install.sh", "dist.sh"])
+def test_pip_fetches_nothing_but_by_hash(script):
+    text = (PACKAGING / script).read_text().replace("\\\n", " ")
+    calls = re.findall(r"(?:\$pip|-m pip) .*\b(?:install|download|wheel)\b.*", text)
+    assert calls
+    for call in calls:
+        assert "--require-hashes" in call or "--no-index" in call, call
+
+
+DPKG = """#!/bin/sh
+echo "dpkg $*" >>"$CALLS"
+[ ! -e "$CALLS.refused" ]
+"""
+
+
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_what_the_build_has_brought_is_removed_and_what_could_not_be_is_said_and_stays_recorded(tmp_path, is_refused):
+    (tmp_path / "dpkg").write_text(DPKG)
+    (tmp_path / "dpkg").chmod(0o755)
+    record, calls = tmp_path / "record", tmp_path / "calls"
+    record.write_text("libcap-dev:amd64\ngcc\n")
+    if is_refused:
+        Path(f"{calls}.refused").touch()
+    text = f'. {PACKAGING}/functions.sh; . {PACKAGING}/apt.sh; remove_tools "{record}"; remove_tools "{record}.none"'
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "CALLS": str(calls)}
+    ran = subprocess.run(["sh", "-euc", text], capture_output=True, text=True, env=environment)
+    assert ran.returncode == 0
+    assert calls.read_text() == "dpkg --purge libcap-dev:amd64 gcc\n"
+    said = "could not be removed" if is_refused else "removed what was brought to build with"
+    assert f"{said}: libcap-dev:amd64 gcc\n" in ran.stdout
+    assert (record.read_text() == "") is not is_refused
+
+
+def test_nothing_of_the_debian_package_is_fetched_by_pip_and_no_compiled_module_is_in_it():
+    """Its dependencies are the distribution's packages (py3dist-overrides), and python3-hatchling builds it."""
+    assert "pip" not in re.findall(
+        r"\w+", (PACKAGING / "deb.sh").read_text() + (PACKAGING / "debian/rules").read_text()
+    )
+    control = (PACKAGING / "debian/control").read_text()
+    assert "\nArchitecture: all\n" in control
+    assert "${python3:Depends}" in control
+    assert "python3-hatchling" in control
+
+
 def test_make_deb_refuses_a_changelog_of_another_version(tmp_path):
     shutil.copytree(PACKAGING, tmp_path / "packaging")
     (tmp_path / "pyproject.toml").write_text('[project]\nversion = "7.8.9"\n')
@@ -149,7 +223,8 @@ def test_every_source_of_a_system_file_is_installed():
     assert {f"usr/lib/systemd/system/{unit}" for unit in units} == {
         name for name in INSTALLED if "systemd/system" in name
     }
-    assert [path.name for path in (PACKAGING / "sysusers.d").iterdir()] == ["bustd.conf"]
+    for folder in ("sysusers.d", "tmpfiles.d"):
+        assert [path.name for path in (PACKAGING / folder).iterdir()] == ["bustd.conf"]
     pages = {path.stem for path in (PACKAGING / "man").glob("*.scd")} | {"killer.toml.5"}
     assert {f"usr/share/man/man{page[-1]}/{page}" for page in pages} == {name for name in INSTALLED if "/man/" in name}
 

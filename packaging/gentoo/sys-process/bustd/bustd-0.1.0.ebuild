@@ -9,7 +9,7 @@ DISTUTILS_SINGLE_IMPL=1
 DISTUTILS_USE_PEP517=hatchling
 PYTHON_COMPAT=( python3_{11..14} )
 
-inherit distutils-r1 optfeature systemd
+inherit distutils-r1 optfeature systemd tmpfiles
 
 DESCRIPTION="Keeps a machine alive when memory runs out, by killing the one process that frees it"
 # The archive that `make dist` leaves in dist/. This version is not published yet.
@@ -48,4 +48,8 @@ src_install() {
 	rm -r "${D}"/usr/lib/sysusers.d || die # acct-user/bustd and acct-user/bustd-killer make the users
 	newinitd packaging/openrc/bustd.initd bustd
 	newconfd packaging/openrc/bustd.confd bustd
+}
+
+pkg_postinst() {
+	tmpfiles_process bustd.conf
 }
