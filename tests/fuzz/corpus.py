@@ -1,0 +1,42 @@
+"""The corpus in the tree: a file for each target, with an input in each line, as a literal of Python's bytes.
+
+It is so kept because thousands of files of a few bytes each are no help to people who read the tree.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+FOLDER = Path(__file__).with_name("corpus")
+MOST_BYTES = 200_000
+"""Of all files together."""
+
+
+def path_of(target: str) -> Path:
+    """Where its inputs are."""
+    return FOLDER / f"{target}.txt"
+
+
+def inputs(target: str) -> list[bytes]:
+    """Every input that is kept for the target."""
+    found = [ast.literal_eval(line) for line in path_of(target).read_text().splitlines()]
+    assert all(type(one) is bytes for one in found), target
+    return found
+
+
+def keep(target: str, found: Iterable[bytes]) -> None:
+    """Write the file: the shortest first, each once."""
+    lines = [repr(one) for one in sorted(set(found), key=lambda one: (len(one), one))]
+    FOLDER.mkdir(exist_ok=True)
+    path_of(target).write_text("".join(f"{line}\n" for line in lines))
+
+
+def unpacked(target: str, folder: Path) -> Path:
+    """The inputs as single files in a folder, as libFuzzer wants them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for one in inputs(target) if path_of(target).exists() else []:
+        (folder / hashlib.sha1(one, usedforsecurity=False).hexdigest()).write_bytes(one)
+    return folder
