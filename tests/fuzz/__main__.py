@@ -1,7 +1,8 @@
 """`make fuzz`: coverage-guided fuzzing of every target by atheris, in turn; a fault leaves a reproducer and fails.
 
 `make fuzz ARGS="--minutes 30"` divides the time among the targets, `--only trace` leaves out all others, `--keep` puts
-what reaches new code into the corpus in the tree, and `--reproduce FILE --only trace` runs one input.
+what reaches new code into the corpus in the tree. With `--only trace`, `--reproduce FILE` runs one input, and `--add
+FILE` puts it into the corpus, where every test run finds it.
 """
 
 from __future__ import annotations
@@ -75,12 +76,16 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=5, help="for all targets together (5)")
     parser.add_argument("--only", action="append", choices=TARGETS, help="this target; may be given several times")
     parser.add_argument("--reproduce", type=Path, help="run this one input")
+    parser.add_argument("--add", type=Path, nargs="+", help="put these reproducers into the corpus in the tree")
     parser.add_argument("--keep", action="store_true", help="write what was found into the corpus in the tree")
     options = parser.parse_args()
     targets = options.only or list(TARGETS)
     if options.reproduce:
         judge(TARGETS[targets[0]], options.reproduce.read_bytes())
         print("no fault")
+        return os.EX_OK
+    if options.add:
+        corpus.keep(targets[0], [*corpus.inputs(targets[0]), *(path.read_bytes() for path in options.add)])
         return os.EX_OK
     seconds = max(1, round(60 * options.minutes / len(targets)))
     began, total, faulty = time.monotonic(), 0, []
