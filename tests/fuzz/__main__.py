@@ -54,20 +54,11 @@ def fuzzed(target: str, seconds: int, found: Path) -> tuple[int, bool]:
     return count, ran.returncode == 0
 
 
-def kept(target: str, found: Path, scratch: Path) -> None:
-    """Put into the tree what reaches the most code, by the fewest inputs, as far as there is room."""
-    merged = scratch / f"{target}-merged"
-    merged.mkdir()
-    ran = libfuzzer(target, "-merge=1", merged, found)
-    if ran.returncode:
-        print(f"{target}: not merged", flush=True)
-        return
-    chosen, room = [], _BYTES_OF_A_TARGET
-    for one in sorted((path.read_bytes() for path in merged.iterdir()), key=len):
-        room -= len(repr(one)) + 1
-        if room >= 0:
-            chosen.append(one)
-    corpus.keep(target, chosen)
+def kept(target: str, found: Path) -> None:
+    """Put into the tree what reaches the most code, by the shortest inputs, as far as there is room."""
+    run = TARGETS[target].run
+    inputs = [path.read_bytes() for path in found.iterdir()]
+    corpus.keep(target, corpus.covering(run, [*inputs, *corpus.inputs(target)], _BYTES_OF_A_TARGET))
 
 
 def main() -> int:
@@ -95,8 +86,8 @@ def main() -> int:
             count, is_sound = fuzzed(target, seconds, found)
             total += count
             faulty += [] if is_sound else [target]
-            if options.keep:
-                kept(target, found, Path(place))
+            if options.keep and is_sound:
+                kept(target, found)
     print(f"{total} inputs in {time.monotonic() - began:.0f} s, {len(targets)} targets")
     if faulty:
         print(f"FAULTS in {', '.join(faulty)}: see above and {CRASHES}/")

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 FOLDER = Path(__file__).with_name("corpus")
 MOST_BYTES = 200_000
@@ -40,3 +43,37 @@ def unpacked(target: str, folder: Path) -> Path:
     for one in inputs(target) if path_of(target).exists() else []:
         (folder / hashlib.sha1(one, usedforsecurity=False).hexdigest()).write_bytes(one)
     return folder
+
+
+def covering(run: Callable[[bytes], None], found: Iterable[bytes], most_bytes: int) -> list[bytes]:
+    """Of these inputs the shortest that reach steps of bustd's code which no shorter one reaches, as far as fits."""
+    reached: set[tuple[object, int, int]] = set()
+    chosen = []
+    for one in sorted(set(found), key=lambda one: (len(one), one)):
+        steps = steps_of(run, one)
+        if steps - reached and len(repr(one)) < most_bytes:
+            most_bytes -= len(repr(one)) + 1
+            reached |= steps
+            chosen.append(one)
+    return chosen
+
+
+def steps_of(run: Callable[[bytes], None], data: bytes) -> set[tuple[object, int, int]]:
+    """The pairs of lines of bustd's own code that follow each other."""
+    steps: set[tuple[object, int, int]] = set()
+    last: dict[FrameType, int] = {}
+
+    def traced(frame: FrameType, _event: str, _argument: Any) -> Any:
+        if "/bustd_" not in frame.f_code.co_filename:
+            return None
+        steps.add((frame.f_code, last.get(frame, 0), frame.f_lineno))
+        last[frame] = frame.f_lineno
+        return traced
+
+    before = sys.gettrace()
+    sys.settrace(traced)
+    try:
+        run(data)
+    finally:
+        sys.settrace(before)
+    return steps

@@ -10,7 +10,9 @@ import io
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 from bustd_killer import facts
 from bustd_monitor import config
@@ -18,8 +20,13 @@ from bustd_monitor.cli import entries, import_config
 from bustd_monitor.cli.importing import earlyoom, nohang
 from bustd_monitor.cli.importing.draft import Draft, NotThat
 from bustd_monitor.cli.importing.translation import MOST_GLOBS, translated
+from bustd_monitor.deciding import pace
+from bustd_monitor.deciding.states import State, on_reading
 from bustd_monitor.sensing import arc, meminfo, processes, swaps, tmpfs, tracked_group, traits, vmstat, watermarks
+from bustd_monitor.sensing.cgroup_sensor import reading_of
 from bustd_monitor.sensing.kin import read_kin
+from bustd_monitor.sensing.reading import Reading
+from bustd_monitor.sensing.sensor import Sensor, Unreadable
 from bustd_monitor.traces.format import MOST_MS, Decoder, Encoder, Listed, Sensed
 from bustd_monitor.traces.records import TraceError
 from bustd_monitor.traces.table_import import read_table
@@ -32,6 +39,9 @@ from tests.fakes.kernel import Kernel
 from tests.fuzz.promises import check_acceptance
 from tests.fuzz.serving import serve
 
+_SCRATCH = tempfile.TemporaryDirectory(prefix="bustd-fuzz-")
+_DEFAULTS = config.config_of({})
+_CONDITIONS, _SLEEP = _DEFAULTS.conditions, _DEFAULTS.sleep
 MOST_BYTES = 2**60
 """The largest amount that a line in kB may stand for."""
 _PID = 4711
@@ -189,6 +199,56 @@ def shared_memory(data: bytes) -> None:
     assert tmpfs.parse_segments(data) >= 0
 
 
+_OF_A_MACHINE = ("meminfo", "pressure/memory", "vmstat", "zoneinfo", "spl/kstat/zfs/arcstats", "swaps", "sysvipc/shm")
+_NOW_MS = 10_000_000
+
+
+def judged(readings: list[tuple[int, Reading]]) -> None:
+    """Each can be recorded, and the decisions take it: at these times, in milliseconds."""
+    recorded, state = Encoder(), State()
+    for now_ms, reading in readings:
+        recorded.reading(now_ms, reading)
+        state, _ = on_reading(state, reading, now_ms, _CONDITIONS)
+        pace.sleep_ms(state.found, _SLEEP)
+
+
+def machine(data: bytes) -> None:
+    """All files of the machine, twice: halfway they change."""
+    proc = Path(_SCRATCH.name) / "proc"
+    parts = data.split(_SEPARATOR)
+    halves = parts[: len(_OF_A_MACHINE)], parts[len(_OF_A_MACHINE) :]
+    readings: list[tuple[int, Reading]] = []
+    clock = iter(range(_NOW_MS, _NOW_MS + 1000 * 500, 500))
+    sensor = None
+    try:
+        for half in halves:
+            for name, text in zip(_OF_A_MACHINE, half, strict=False):
+                (proc / name).parent.mkdir(parents=True, exist_ok=True)
+                (proc / name).write_bytes(text)
+            sensor = sensor or Sensor(str(proc), "/nowhere", lambda: next(clock) * 1_000_000)
+            found = sensor.read()
+            readings += [(_NOW_MS + 500 * len(readings), found)] if found is not None else []
+    except Unreadable:
+        return
+    finally:
+        if sensor is not None:
+            sensor.close()
+    judged(readings)
+
+
+def group(data: bytes) -> None:
+    """The files of a control group, of the one above it and of the root, and /proc/meminfo before them."""
+    parts = [*data.split(_SEPARATOR), *[b""] * 32]
+    opened = iter(range(1, 100))
+    system = SimpleNamespace(O_RDONLY=0, O_CLOEXEC=0, open=lambda *_: 0, close=lambda _: None)
+    with patch.multiple(
+        cgroup_memory, os=system, _opened=lambda _: next(opened), _read=lambda descriptor: parts[descriptor % 32]
+    ):
+        files = cgroup_memory.GroupFiles("/sys/fs/cgroup", "/a/b")
+        found = files.read(), files.read(20)
+    judged([(_NOW_MS + at, reading_of(one)) for at, one in enumerate(found) if one is not None])
+
+
 def text(data: bytes) -> None:
     """A release of uname(2), a path of a control group, a glob and a regular expression."""
     said = data.decode("utf-8", "replace")
@@ -215,12 +275,11 @@ def trace(data: bytes) -> None:
     except TraceError:
         return
     at_ms, again = 0, Encoder()
+    judged([(frame.at_ms, frame.reading) for frame in frames if isinstance(frame, Sensed)])
     for frame in frames:
         assert at_ms <= frame.at_ms <= MOST_MS
         at_ms = frame.at_ms
-        if isinstance(frame, Sensed):
-            again.reading(at_ms, frame.reading)
-        elif isinstance(frame, Listed):
+        if isinstance(frame, Listed):
             assert len({entry.process.pid for entry in frame.entries}) == len(frame.entries)
             again.table(at_ms, list(frame.entries), frame.left_out)
 
@@ -230,15 +289,11 @@ def table(data: bytes) -> None:
         header, rows = read_table(io.BytesIO(data))
     except TraceError:
         return
-    again, at_ms = Encoder(), -1
-    again.header(header)
-    for row in rows:
-        assert isinstance(row, Sensed) and at_ms < row.at_ms <= MOST_MS
-        at_ms = row.at_ms
-        again.reading(at_ms, row.reading)
-
-
-_SCRATCH = tempfile.TemporaryDirectory(prefix="bustd-fuzz-")
+    Encoder().header(header)
+    readings = [(row.at_ms, row.reading) for row in rows if isinstance(row, Sensed)]
+    times_ms = [at_ms for at_ms, _ in readings]
+    assert times_ms == sorted(set(times_ms)) and times_ms[-1] <= MOST_MS
+    judged(readings)
 
 
 def _configuration(examine: Callable[..., Any], config_of: Callable[..., Any]) -> Callable[[bytes], None]:
@@ -305,10 +360,13 @@ TARGETS = {
     "arcstats": Target(arcstats, _PARSER),
     "zoneinfo": Target(zoneinfo, f"{_PARSER}, except ValueError"),
     "shared_memory": Target(shared_memory, _PARSER),
+    "machine": Target(machine, f"{_PARSER}; a reading that can't be recorded or that no condition takes", 8192),
+    "group": Target(group, "the same of a control group", 8192),
     "text": Target(text, f"{_PARSER}, except ValueError for what is no glob", 1024),
-    "trace": Target(trace, "any exception but TraceError; a frame that can't be written again; time that goes back",
-                    16_384),
-    "table": Target(table, "any exception but TraceError; a reading that can't be written to a trace", 8192),
+    "trace": Target(trace, "any exception but TraceError; a frame that can't be written again, or that the decisions "
+                    "do not take; time that goes back", 16_384),
+    "table": Target(table, "any exception but TraceError; a reading that can't be recorded or "
+                    "that the decisions do not take", 8192),
     "bustd_toml": Target(_configuration(config.examine, config.config_of),
                          "any exception; a problem that is no printable line; valid values that make no configuration"),
     "killer_toml": Target(_configuration(killer_toml.examine, killer_toml.config_of), "the same as for bustd.toml"),
