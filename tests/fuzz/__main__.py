@@ -55,10 +55,9 @@ def fuzzed(target: str, seconds: int, found: Path) -> tuple[int, bool]:
 
 
 def kept(target: str, found: Path) -> None:
-    """Put into the tree what reaches the most code, by the shortest inputs, as far as there is room."""
-    run = TARGETS[target].run
+    """Add to the corpus in the tree what reaches new code, as far as there is room."""
     inputs = [path.read_bytes() for path in found.iterdir()]
-    corpus.keep(target, corpus.covering(run, [*inputs, *corpus.inputs(target)], _BYTES_OF_A_TARGET))
+    corpus.keep(target, corpus.grown(TARGETS[target].run, corpus.inputs(target), inputs, _BYTES_OF_A_TARGET))
 
 
 def main() -> int:

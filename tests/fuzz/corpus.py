@@ -45,21 +45,25 @@ def unpacked(target: str, folder: Path) -> Path:
     return folder
 
 
-def covering(run: Callable[[bytes], None], found: Iterable[bytes], most_bytes: int) -> list[bytes]:
-    """Of these inputs the shortest that reach steps of bustd's code which no shorter one reaches, as far as fits."""
-    reached: set[tuple[object, int, int]] = set()
-    chosen = []
+def grown(run: Callable[[bytes], None], there: list[bytes], found: Iterable[bytes], most_bytes: int) -> list[bytes]:
+    """What is there stays. Of what was found the shortest inputs join that reach what no other reaches, as far as fits.
+
+    What is reached are steps from one line of bustd's code to the next.
+    """
+    reached = {step for one in there for step in steps_of(run, one)}
+    chosen = list(there)
+    room = most_bytes - sum(len(repr(one)) + 1 for one in there)
     for one in sorted(set(found), key=lambda one: (len(one), one)):
         steps = steps_of(run, one)
-        if steps - reached and len(repr(one)) < most_bytes:
-            most_bytes -= len(repr(one)) + 1
+        if steps - reached and len(repr(one)) < room:
+            room -= len(repr(one)) + 1
             reached |= steps
             chosen.append(one)
     return chosen
 
 
 def steps_of(run: Callable[[bytes], None], data: bytes) -> set[tuple[object, int, int]]:
-    """The pairs of lines of bustd's own code that follow each other."""
+    """The pairs of lines of bustd's own code that follow each other in a function."""
     steps: set[tuple[object, int, int]] = set()
     last: dict[FrameType, int] = {}
 
