@@ -32,8 +32,8 @@ EVENTS: tuple[Deed, ...] = (
     Halves.change_weather,
 )
 EVENTS_OF_A_GROUP = (*EVENTS, Halves.fork)
-MOST_STATES = int(os.environ.get("BUSTD_STATES", "600"))
-"""Of each beginning. 600 of them are five or six events deep."""
+MOST_STATES = int(os.environ.get("BUSTD_STATES", "1500"))
+"""Of each beginning. 1,500 of them are five to seven events deep, and take ten seconds on a quiet machine."""
 _MOST_TURNS = 120
 _READY: tuple[Deed, ...] = (Halves.hear_as_killer, Halves.hear_as_monitor)
 _ASKED = (*_READY, Halves.pass_time)
