@@ -33,7 +33,7 @@ EVENTS: tuple[Deed, ...] = (
 )
 EVENTS_OF_A_GROUP = (*EVENTS, Halves.fork)
 MOST_STATES = int(os.environ.get("BUSTD_STATES", "1500"))
-"""Of each beginning. 1,500 of them are five to seven events deep, and take ten seconds on a quiet machine."""
+"""Of each beginning. 1,500 of them are five or six events deep, and take ten seconds on a quiet machine."""
 _MOST_TURNS = 120
 _READY: tuple[Deed, ...] = (Halves.hear_as_killer, Halves.hear_as_monitor)
 _ASKED = (*_READY, Halves.pass_time)
