@@ -1,7 +1,7 @@
 # The ways in. Each target is one small script, which also runs on its own.
 
 .DEFAULT_GOAL := help
-.PHONY: help run uninstall test attack vm-test vm-compare bench dist deb clean
+.PHONY: help run uninstall test attack fuzz vm-test vm-compare bench dist deb clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | \
@@ -20,6 +20,10 @@ test: ## every check, in a virtual environment of the tree's own (ARGS="-k codec
 attack: ## every attack of tests/hostile, and a table: what, who, and how it ended (as root: all of them)
 	@sh packaging/test-environment.sh
 	@sh tests/attack.sh $(ARGS)
+
+fuzz: ## every reader and the killer's loop by random input, guided by coverage (ARGS="--minutes 30")
+	@sh packaging/test-environment.sh
+	@sh tests/fuzz/run.sh $(ARGS)
 
 vm-test: ## as root: install the package in a booted Debian 13 and run it out of memory (ARGS="fast-leak" for one scenario)
 	@sh tests/vm/run.sh test $(ARGS)

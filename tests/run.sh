@@ -41,7 +41,7 @@ if command -v shellcheck >/dev/null; then
     # What has no #! names its shell in a directive of its own; what is sourced is checked where it is sourced too.
     check "shellcheck" shellcheck -x -P SCRIPTDIR packaging/*.sh packaging/man/*.sh packaging/debian/bustd.p* \
         packaging/openrc/bustd.initd packaging/arch/PKGBUILD packaging/gentoo/*/bustd/*.ebuild tests/*.sh \
-        tests/vm/*.sh .ci/run
+        tests/fuzz/*.sh tests/vm/*.sh .ci/run
 else
     echo "== shellcheck is not installed: the shell scripts were not checked"
 fi

@@ -28,7 +28,7 @@ from bustd_protocol.messages import (
     outcome_of,
 )
 from bustd_protocol.session import Role
-from bustd_shared.daemon.record import IntEnum
+from tests.fuzz.promises import wire_list
 
 RECORD = struct.Struct("<IQ")
 """A member as SPEC.md has it: PID and start time, little endian."""
@@ -96,13 +96,6 @@ def unfit_values(kind: FieldKind) -> st.SearchStrategy[object]:
         return wrong_type | st.integers(-(2**63), 2**64 - 1) | unfit_member_bytes()
     too_long = st.binary(min_size=kind.longest + 1, max_size=kind.longest + 300)
     return wrong_type | st.integers(-(2**63), 2**64 - 1) | too_long
-
-
-def wire_list(message: Message) -> list[int | bytes]:
-    """The elements of the message's array, made here and not by the codec under test."""
-    number, _ = LAYOUT[type(message)]
-    plain = [int(value) if isinstance(value, IntEnum) else value for value in message]
-    return [number, limits.VERSION, *plain]
 
 
 def elements() -> st.SearchStrategy[object]:

@@ -4,6 +4,7 @@ import fcntl
 import os
 import re
 import select
+import socket
 import subprocess
 import termios
 import time
@@ -14,10 +15,12 @@ from pathlib import Path
 import pytest
 
 from bustd_killer.monitor_log import LINES_PER_SECOND
-from tests.support import install, pair
+from bustd_killer.stage1 import landlock
+from tests.support import install, pair, victims
 
 pytestmark = [pytest.mark.root, pytest.mark.attack("a captured monitor")]
 
+THREATS = Path(__file__).parents[2] / "killer" / "THREATS.md"
 ATTACKER = Path(__file__).with_name("captured_monitor.py").read_text()
 FLOOD_S = 4.0
 MOST_CPU = 0.02
@@ -25,14 +28,19 @@ LINE = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d bustd-(killer|monitor): (.*)
 
 
 @contextmanager
-def captured(place: Path, what: str, terminal: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """`bustd -n` with that program for a monitor; on a terminal, or with files of root's for a log and an output."""
+def captured(
+    place: Path, what: str, terminal: int | None = None, more: dict[str, object] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """`bustd -n` with that program for a monitor; on a terminal, or with files of root's for a log and an output.
+
+    `more`: what there is to attack beside these.
+    """
     log, output = place / "root's log", place / "root's output"
     output.write_text("precious\n")
     for path in (log, output):
         path.touch(0o600)
     name = os.ttyname(terminal) if terminal is not None else ""
-    plan = {"what": what, "place": str(place), "log": str(log), "terminal": name}
+    plan = {"what": what, "place": str(place), "log": str(log), "terminal": name, **(more or {})}
     program = ATTACKER.replace("PLAN = {}", f"PLAN = {plan!r}")
     with (
         pair.planted({"bustd_monitor/start.py": f"\n{program}"}) as python,
@@ -66,17 +74,18 @@ def read_to_the_end(terminal: int) -> str:
     return shown.decode().replace("\r\n", "\n")
 
 
-def attempts(log: str) -> dict[str, str]:
+def attempts(log: str, where: str = "OF_ROOTS") -> dict[str, str]:
     """What became of each."""
     found = dict(re.findall(r"bustd-monitor: attempt: (.*): (\S+)$", log, re.MULTILINE))
-    assert len(found) == len(re.findall(r"^    \"[^\"]+\": ", ATTACKER, re.MULTILINE)), log
+    (tried,) = re.findall(rf"^{where} = {{\n(.*?)^}}$", ATTACKER, re.MULTILINE | re.DOTALL)
+    assert len(found) == len(re.findall(r"^    \"[^\"]+\": ", tried, re.MULTILINE)), log
     return found
 
 
 def test_it_holds_nothing_of_the_terminal_that_root_started_bustd_on(place: Path) -> None:
     ours, theirs = os.openpty()
     try:
-        with captured(place, "try everything", theirs) as process:
+        with captured(place, "root's terminal and files", theirs) as process:
             os.close(theirs)
             os.write(ours, b"typed by root\n")
             shown = read_to_the_end(ours)
@@ -90,13 +99,55 @@ def test_it_holds_nothing_of_the_terminal_that_root_started_bustd_on(place: Path
 
 
 def test_it_can_not_touch_roots_log_or_output_but_by_lines_of_its_own(place: Path) -> None:
-    with captured(place, "try everything") as process:
+    with captured(place, "root's terminal and files") as process:
         assert process.wait(20) == 70
     log = (place / "root's log").read_text()
     assert {name for name, outcome in attempts(log).items() if outcome == "done"} == set()
     assert (place / "root's output").read_text() == f"precious\nbustd on Linux {os.uname().release}\n"
     assert log.splitlines()[0].endswith("and 60 a minute"), "the killer's first line is still the first"
     assert all(LINE.match(line) for line in log.splitlines())
+
+
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What became of each attempt on the kernel, by a monitor that runs as the user nobody."""
+    place = Path(tmp_path_factory.mktemp("left"))
+    opened = place / "open"
+    opened.mkdir()
+    for path in (opened, place, *place.parents):
+        if path != Path("/tmp") and path.is_relative_to("/tmp"):
+            path.chmod(0o777 if path == opened else 0o755)
+    (opened / "file").write_text("everybody's\n")
+    (opened / "file").chmod(0o666)
+    with (
+        victims.victim(0) as own,
+        victims.victim(0, as_nobody=False) as other,
+        socket.create_server(("127.0.0.1", 0)) as tcp,
+        socket.socket(socket.AF_UNIX) as abstract,
+    ):
+        abstract.bind(f"\0bustd-test-{os.getpid()}")
+        abstract.listen()
+        plan = {
+            "own": own.pid,
+            "other": other.pid,
+            "open": str(opened),
+            "port": tcp.getsockname()[1],
+            "abstract": f"bustd-test-{os.getpid()}",
+            "set_uid": next((path for path in ("/bin/su", "/usr/bin/mount") if Path(path).exists()), "/bin/true"),
+            "loader": landlock.loader(os.path.realpath(install.python())),
+        }
+        with captured(place, "the kernel", more=plan) as process:
+            assert process.wait(30) == 70
+        assert victims.is_alive(own) and victims.is_alive(other)
+    assert (opened / "file").read_text() == "everybody's\n"
+    return attempts((place / "root's log").read_text(), "OF_THE_KERNEL")
+
+
+@pytest.mark.left("what everybody may do: see THREATS.md")
+def test_what_the_kernel_leaves_to_it_is_the_list_in_threats(left: dict[str, str]) -> None:
+    text = THREATS.read_text().partition("## What a captured monitor can do")[2].partition("\n## ")[0]
+    listed = re.findall(r"^- `([^`]+)`", text, re.MULTILINE)
+    assert {name for name, outcome in left.items() if outcome == "done"} == set(listed)
 
 
 @pytest.mark.left("20 lines a second in root's log, under its own name")

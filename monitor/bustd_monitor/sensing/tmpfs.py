@@ -34,7 +34,7 @@ def parse_mounts(data: bytes) -> list[Mount]:
     for device, point, kind in mounts:
         if kind == b"tmpfs" and device not in found:
             major, _, minor = device.partition(b":")
-            if major.isdigit() and minor.isdigit():
+            if _is_small(major) and _is_small(minor):
                 found[device] = (_unescaped(point), os.makedev(int(major), int(minor)))
         elif kind not in _LOCAL:
             others.append(_unescaped(point))
@@ -47,7 +47,7 @@ def parse_segments(data: bytes) -> int:
     for line in data.split(b"\n")[1:]:
         words = line.split()
         try:
-            total += int(words[14]) if not int(words[2], 8) & _DESTROYED else 0
+            total += max(int(words[14]), 0) if not int(words[2], 8) & _DESTROYED else 0
         except (ValueError, IndexError):
             continue
     return total
@@ -110,5 +110,14 @@ def _unescaped(point: bytes) -> bytes:
     """A path as it is: space, tab, newline and backslash stand in octal in mountinfo."""
     parts = point.split(b"\\")
     return parts[0] + b"".join(
-        bytes([int(part[:3], 8) & 0xFF]) + part[3:] if part[:3].isdigit() else b"\\" + part for part in parts[1:]
+        bytes([int(part[:3], 8) & 0xFF]) + part[3:] if _is_octal(part[:3]) else b"\\" + part for part in parts[1:]
     )
+
+
+def _is_octal(digits: bytes) -> bool:
+    return len(digits) == 3 and not digits.strip(b"01234567")
+
+
+def _is_small(number: bytes) -> bool:
+    """Whether makedev(3) can take it: the kernel's majors have 12 bits, its minors 20."""
+    return number.isdigit() and len(number) <= 9

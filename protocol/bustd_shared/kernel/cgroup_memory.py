@@ -38,7 +38,10 @@ class GroupStat(NamedTuple):
 
 
 class Level(NamedTuple):
-    """What one group allows and uses, in bytes. `limit` is at most RAM; `swap_limit` is NO_LIMIT where none is set."""
+    """What one group allows and uses, in bytes. `swap_limit` is NO_LIMIT where none is set.
+
+    `limit` is at most RAM, and at least 1: shares are taken of it, and memory.max may be 0.
+    """
 
     limit: int
     current: int
@@ -190,7 +193,7 @@ class GroupFiles:
             limit, current = parse_amount(_read(files[_MAX])), parse_amount(_read(files[_CURRENT]))
             if limit is not None and current is not None:
                 high = parse_amount(_read(files[_HIGH]))
-                limit = min(limit, NO_LIMIT if high is None else high, ram)
+                limit = max(min(limit, NO_LIMIT if high is None else high, ram), 1)
                 # The use of a group above counts only where that group has a limit.
                 levels.append((files, Level(limit, current if limit < ram or not place else 0)))
             elif not place:

@@ -140,6 +140,14 @@ def test_one_member_that_may_not_die_refuses_the_whole(world, guard, scope, chan
 
 
 @pytest.mark.parametrize("scope", SCOPES)
+def test_one_that_may_not_die_and_is_not_named_spares_none_of_the_others(world, guard, scope):
+    """A captured monitor can so have a unit killed around a protected process: the killer lists nothing."""
+    world.processes[4713] = entry(cgroup=SCOPE, start_ticks=3, comm=b"postgres")
+    assert close(take_aim(world.group_request(4712, scope=scope), guard())) == [4711, 4712]
+    assert 4713 not in world.opened
+
+
+@pytest.mark.parametrize("scope", SCOPES)
 @pytest.mark.parametrize(
     ("pid", "reason"),
     [(1, Reason.PID1), (KILLER, Reason.SELF), (PARENT, Reason.PARENT), (MONITOR, Reason.MONITOR)],

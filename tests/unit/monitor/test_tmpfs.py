@@ -42,9 +42,20 @@ def test_a_tmpfs_below_a_file_system_that_may_never_answer_is_not_asked():
     assert parse_mounts(fuse.replace(b"fuse.sshfs", b"xfs")) == [(b"/f/g/t", os.makedev(0, 6))]
 
 
-@pytest.mark.parametrize("data", [b"", b"\n\n", b"- - -", b"1 2 x:y / /t rw - tmpfs t rw\n", b"\xff" * 100])
+HUGE = b"1 2 0:99999999999 / /t rw - tmpfs t rw\n"
+
+
+@pytest.mark.parametrize("data", [b"", b"\n\n", b"- - -", b"1 2 x:y / /t rw - tmpfs t rw\n", HUGE, b"\xff" * 100])
 def test_mounts_that_make_no_sense_are_none(data):
     assert parse_mounts(data) == []
+
+
+def test_a_backslash_before_what_is_not_octal_is_one():
+    assert parse_mounts(rb"1 2 0:5 / /t\080\12 rw - tmpfs t rw") == [(rb"/t\080\12", os.makedev(0, 5))]
+
+
+def test_no_segment_takes_from_the_sum_of_the_others():
+    assert parse_segments(SEGMENTS.replace(b"  65536 ", b" -65536 ")) == 3 * MIB
 
 
 def test_a_segment_counts_what_of_it_is_in_memory_unless_it_goes_with_its_processes():

@@ -107,6 +107,12 @@ def test_memory_high_is_a_limit_like_memory_max(tree, opened):
     assert opened.read().meminfo[:3] == (700 * MIB, 100 * MIB, 100 * MIB)
 
 
+def test_a_group_that_may_have_nothing_has_a_total_that_shares_can_be_taken_of(tree, opened):
+    tree.memory("/a/b", limit=0, current=MIB, anon=MIB)
+    meminfo = opened.read().meminfo
+    assert (meminfo.total, meminfo.free, meminfo.available, meminfo.user_space) == (1, 0, 0, 1)
+
+
 def test_a_limit_that_changes_under_way_counts_at_the_next_reading(tree, opened):
     assert opened.read().meminfo.total == GIB
     tree.memory("/a/b", limit=2 * GIB, current=600 * MIB)
