@@ -384,6 +384,7 @@ def test_a_reader_gets_in_between_two_turns_and_the_next_ones_wait(scene, tmp_pa
     it.readers.tell(STARTED, b"started")
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as one:
         one.connect(str(tmp_path / "events"))
+        one.settimeout(10)
         it.turns()
         assert one.recv(99) == b"started"
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as next_one:

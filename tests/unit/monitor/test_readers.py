@@ -105,6 +105,9 @@ def test_a_new_reader_first_gets_what_holds_and_the_last_events_oldest_first_and
     heard = hall.enter().heard()
     assert heard[0] == b"ready", "what started says does not hold any more"
     assert heard[1:] == [*(b"%d" % number for number in range(1, MOST_KEPT)), b"read again"]
+    for number in range(MOST_KEPT):
+        tell(DECIDED, b"%d" % number)
+    assert hall.enter().heard()[:3] == [b"ready", b"read again", b"0"]
 
 
 def test_what_is_kept_is_bounded_in_bytes(hall):
