@@ -76,7 +76,7 @@ EXPLAIN = Command(
     "Shows what each condition demands and what there is now, which processes would die first and why, and which are "
     "left out. With a PID it shows of this one process whether it could die now, everything that spares it or moves "
     "its place, in the order in which it counts, and what would have to change for it. It looks at this machine for a "
-    f"second, and kills nothing. {_ON_TOP}",
+    f"second, and kills nothing. On a terminal, long lines are folded or cut to its width. {_ON_TOP}",
     (
         table.CONFIG,
         table.KILLER_CONFIG,
@@ -85,6 +85,7 @@ EXPLAIN = Command(
         table.UNKILLABLES,
         table.ONLY_DESCENDANTS_OF,
         table.CGROUP,
+        table.JSON,
     ),
     (
         ("sudo bustd explain", "show what the monitor of the whole machine sees"),
@@ -124,13 +125,17 @@ REPLAY = Command(
     "replay",
     "show what would have been killed in FILE, a trace or a table, when and why",
     "Shows what would have been killed in FILE, when and why: FILE is a trace that `bustd record` wrote, or a table of "
-    "readings of another tool (CSV). It kills nothing. The configuration is that of this machine, or "
-    "what --config names; the other options go on top. With two --config it shows both and in what they differ, and "
-    "ends with 1 if they do.",
-    (table.CONFIGS, table.KILLER_CONFIG, table.KILL_PGROUP, table.PSI, table.UNKILLABLES, table.CHANGES, table.CSV),
+    "readings of another tool (CSV); with `-` as FILE it reads standard input. It kills nothing. The configuration is "
+    "that of this machine, or what --config names; the other options go on top. With two --config it shows both and in "
+    "what they differ, and ends with 1 if they do.",
+    (
+        *(table.CONFIGS, table.KILLER_CONFIG, table.KILL_PGROUP, table.PSI, table.UNKILLABLES, table.CHANGES),
+        *(table.CSV, table.JSON),
+    ),
     (
         ("bustd replay FILE", "with the configuration of this machine"),
         ("bustd replay FILE --config a.toml --config b.toml", "compare two configurations"),
+        ("bustd replay - --json", "read standard input, and print JSON"),
     ),
     file="the trace or table to read",
 )

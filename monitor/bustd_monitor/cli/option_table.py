@@ -180,5 +180,6 @@ CONFIGS = CommandOption(
     repeats=True,
     dest="configs",
 )
+JSON = CommandOption(("--json",), "print one object of JSON; bustd(1) has its keys")
 CSV = CommandOption(("--csv",), "FILE is a table, whatever its name ends in")
 CHANGES = CommandOption(("-V", "--verbose"), "show when memory was watched, too", monitor="verbose")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bustd_shared.rules.killer_toml import KillerConfig
 
-from ..ranking.rule_matches import rule_matches, rules_of_killer, rules_of_victims, rules_shipped
+from ..ranking.rule_matches import RuleMatch, rule_matches, rules_of_killer, rules_of_victims, rules_shipped
 from ..ranking.settings import Victims
 from ..reporting.rules import rule_match
 from ..sensing.process_table import ProcessTable
@@ -14,23 +14,28 @@ _AT_ONCE = 1024
 _COMMANDS_WAIT_MS = 2000
 
 
-def show(victims: Victims, killer: KillerConfig, table: ProcessTable, before: str = "") -> None:
-    """Print a line for each rule of both files, and `before` above them; nothing if all of them are shipped."""
+def show(victims: Victims, killer: KillerConfig, table: ProcessTable) -> None:
+    """Print a line for each rule of both files; nothing if all of them are shipped."""
     found = lines(victims, killer, table)
     if found:
-        print(f"{before}Rules, and what each of them matches now:")
+        print("Rules, and what each of them matches now:")
     for line in found:
         print(f"  {line}")
 
 
 def lines(victims: Victims, killer: KillerConfig, table: ProcessTable) -> list[str]:
-    """A line for each rule of both files; none if all of them are shipped."""
+    """The matches of each rule, in words."""
+    return [rule_match(match) for match in matches(victims, killer, table)]
+
+
+def matches(victims: Victims, killer: KillerConfig, table: ProcessTable) -> list[RuleMatch]:
+    """What each rule of both files matches; nothing if all of them are shipped."""
     rules = rules_of_victims(victims) + rules_of_killer(killer)
     if all(rule.key == "protect.shipped" for rule in rules):
         return []
     rules += rules_shipped(victims)
     are_asked = any(rule.matchers.commands for rule in rules)
-    return [rule_match(match) for match in rule_matches(rules, processes(table, with_commands=are_asked))]
+    return rule_matches(rules, processes(table, with_commands=are_asked))
 
 
 def processes(table: ProcessTable, *, with_commands: bool) -> list[Process]:

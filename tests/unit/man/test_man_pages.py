@@ -1,6 +1,7 @@
 """The man pages say what the code says; what they are made of is rendered by a Python that has the standard library."""
 
 import argparse
+import json
 import os
 import re
 import shutil
@@ -15,11 +16,20 @@ from bustd_killer import start as killer_start
 from bustd_monitor import arguments as monitor_arguments
 from bustd_monitor import config
 from bustd_monitor import start as monitor_start
+from bustd_monitor.cli import explain_json
 from bustd_monitor.cli.main import parser
+from bustd_monitor.cli.replay import ReplayResult, replay_json
 from bustd_monitor.deciding.stages import Stage
 from bustd_monitor.ranking import shipped_avoid, what_may_die
+from bustd_monitor.ranking.what_may_die import Applied
+from bustd_monitor.reporting.one_process import Standing
+from bustd_monitor.traces.replaying import Kill
+from bustd_protocol.messages import Signal
 from bustd_shared.rules import killer_toml
 from bustd_shared.rules.schema import keys_of
+from tests.support.traces import HEADER
+from tests.unit.cli import test_explain
+from tests.unit.monitor import making
 
 TREE = Path(__file__).parents[3]
 REASONS = tomllib.loads((TREE / "packaging/man/reasons.toml").read_text())
@@ -325,3 +335,33 @@ def shown(arguments: list[str]) -> str:
     environment = os.environ | {"MANWIDTH": "100", "LC_ALL": "C.UTF-8", "MAN_KEEP_FORMATTING": ""}
     text = subprocess.run(["man", *arguments], check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
     return re.sub(r".\x08|\x1b\[[0-9;]*m", "", text)
+
+
+# --- JSON
+
+
+def keys_in(value: object) -> set[str]:
+    """Every key of a value of JSON, at any depth."""
+    if isinstance(value, list):
+        return {key for one in value for key in keys_in(one)}
+    return set(value) | keys_in([*value.values()]) if isinstance(value, dict) else set()
+
+
+def test_the_keys_of_json_are_those_that_the_commands_print(rendered):
+    standing = Standing(making.process(7), [], 16 * 2**20, True, True, candidate=making.candidate(7), place=1, of=1)
+    never = Applied(next(ground for ground in what_may_die.TABLE if ground.shield is not None), "name x")
+    whole = test_explain.crowded()
+    of_one = whole._replace(pid=7, standing=standing._replace(applied=[never]))
+    kill = Kill(0, "floor", Signal.TERM)
+    run = ReplayResult("", (kill,), HEADER, ((0, "it"),), (), kill)
+    printed = [explain_json.text(whole), explain_json.text(of_one), replay_json([run], is_different=False)]
+    found = keys_in([json.loads(text) for text in printed])
+    listed = section(rendered["bustd.1"], "# JSON").replace("\\\\x", "")
+    assert set(re.findall(r"(?<!\w)_([a-z][a-z0-9_]*)_(?!\w)", listed)) == found
+
+
+def test_a_directory_whose_name_is_that_of_an_option_is_refused(tmp_path):
+    command = [sys.executable, "-I", "-S", MAN / "render.py", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (1, "usage: render.py DIRECTORY\n")
+    assert list(tmp_path.iterdir()) == []
