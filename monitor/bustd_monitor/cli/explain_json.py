@@ -14,8 +14,7 @@ from ..sensing.processes import Process
 from ..sensing.reading import Reading
 from .json_text import document, plain
 from .look import Look
-
-_STATES = {(True, True): "fires", (False, True): "scarce", (False, False): "quiet"}
+from .seen_now import state
 
 
 def text(look: Look) -> str:
@@ -65,7 +64,7 @@ def _condition(finding: Finding, look: Look) -> dict[str, object]:
     why_not = unable(finding.condition, look.seen, look.conditions, look.pressure_trouble)
     return {
         "name": finding.name,
-        "state": "unable" if why_not else _STATES[finding.fires, finding.is_scarce],
+        "state": "unable" if why_not else state(finding),
         "unable": plain(why_not),
         "signal": finding.signal.name,
         "headroom_bytes": finding.headroom,

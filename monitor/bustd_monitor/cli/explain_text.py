@@ -13,11 +13,13 @@ from ..reporting.describe import describe
 from ..reporting.rules import rule_match
 from .look import Look
 from .screen import Column, Screen, Tone
+from .seen_now import state
 
 _SHOWN = 10
 _NAME_COLUMNS = 24
 _AFTER_NAME = 12
 """Where the text of a condition begins."""
+_TONES = {"fires": Tone.ALARM, "scarce": Tone.DOUBT, "quiet": Tone.GOOD}
 
 _VICTIMS = (
     Column("", is_number=True),
@@ -71,24 +73,20 @@ def _condition(finding: Finding, look: Look, screen: Screen) -> Iterator[str]:
     asks = demands(finding.condition, reading, look.conditions)
     why_not = unable(finding.condition, look.seen, look.conditions, look.pressure_trouble)
     if why_not:
-        state, tone = "can't fire", Tone.DOUBT
-        yield _with_state(screen, finding.name, state, tone, why_not)
+        yield _with_state(screen, finding.name, "can't fire", Tone.DOUBT, why_not)
         yield screen.folded(f"it would: {asks}", _AFTER_NAME)
         return
-    if finding.fires:
-        state, tone = f"FIRES, SIG{finding.signal.name}", Tone.ALARM
-    else:
-        state, tone = ("scarce", Tone.DOUBT) if finding.is_scarce else ("quiet", Tone.GOOD)
-    yield _with_state(screen, finding.name, state, tone, asks)
+    word = f"FIRES, SIG{finding.signal.name}" if finding.fires else state(finding)
+    yield _with_state(screen, finding.name, word, _TONES[state(finding)], asks)
     if not finding.is_scarce:
         yield screen.folded(f"{sentences.size(finding.headroom)} away", _AFTER_NAME)
     if grounds := rests_on(finding.condition, look.seen, look.conditions):
         yield screen.folded(grounds, _AFTER_NAME)
 
 
-def _with_state(screen: Screen, name: str, state: str, tone: Tone, text: str) -> str:
-    folded = screen.folded(f"{name:9} {state}: {text}", 2, _AFTER_NAME)
-    return folded.replace(state, screen.painted(state, tone), 1)
+def _with_state(screen: Screen, name: str, word: str, tone: Tone, text: str) -> str:
+    folded = screen.folded(f"{name:9} {word}: {text}", 2, _AFTER_NAME)
+    return folded.replace(word, screen.painted(word, tone), 1)
 
 
 def _one_process(look: Look, screen: Screen) -> Iterator[str]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import NamedTuple
 
 from bustd_shared.rules.killer_toml import minimum_bytes
 
 from ..conditions.finding import Finding, Seen
 from ..conditions.killer_limits import limits_in
-from ..conditions.table import Conditions, advanced, findings, killer_warnings
-from ..conditions.trends import Trends
+from ..conditions.table import Conditions, findings, killer_warnings
 from ..deciding.pace import sleep_ms
 from ..deciding.worth_killing import in_their_turn, needed_bytes
 from ..ranking.order import Candidate, Ranking
@@ -20,14 +18,12 @@ from ..ranking.terms import Rules, Terms, terms_at
 from ..ranking.what_may_die import Shield, Spared
 from ..reporting import sentences
 from ..reporting.one_process import Standing
-from ..sensing.cgroup_sensor import AnySensor, watch
+from ..sensing.cgroup_sensor import watch
 from ..sensing.process_table import ProcessTable, of_this_machine
-from ..sensing.reading import Reading
-from ..sensing.sensor import Unreadable
 from . import explain_one, rules_now
 from .options import Settings
+from .seen_now import now_ms, read, seen_in_a_second
 
-_READINGS, _BETWEEN_READINGS_S = 11, 0.1
 _MENTIONABLE_BYTES = 2**20
 
 
@@ -64,15 +60,15 @@ def look(settings: Settings, pid: int | None) -> Look:
     )
     try:
         search = CandidateSearch(table)
-        first = _read(sensor)
+        first = read(sensor)
         rules = Rules(monitor.victims, settings.protection, minimum_bytes(first.ram, killer), arguments.only_uid)
-        search.watch(terms_at(first, rules), _now_ms())  # to see what grows in that second
-        seen = _seen_in_a_second(sensor, conditions)
+        search.watch(terms_at(first, rules), now_ms())  # to see what grows in that second
+        seen = seen_in_a_second(sensor, conditions)
         reading = seen.reading
         found = findings(seen, conditions)
         terms = terms_at(reading, rules)._replace(needed_bytes=needed_bytes(reading, conditions.floor))
-        search.watch(terms, _now_ms())
-        ranking = search.rank(terms, frozenset(), _now_ms())
+        search.watch(terms, now_ms())
+        ranking = search.rank(terms, frozenset(), now_ms())
         apart = "" if arguments.cgroup else sentences.watching_apart(monitor.cgroup, killer.cgroup)
         return Look(
             place.why,
@@ -113,26 +109,3 @@ def left_out_in_order(ranking: Ranking) -> tuple[Spared, ...]:
     """What a rule leaves out is news to the person who wrote it; that a small process is small is not."""
     spared = [left for left in ranking.spared if left.process.held_bytes >= _MENTIONABLE_BYTES]
     return tuple(sorted(spared, key=lambda left: (left.shield is Shield.TOO_SMALL, -left.process.held_bytes)))
-
-
-def _seen_in_a_second(sensor: AnySensor, conditions: Conditions) -> Seen:
-    """Stalls are judged by their growth over a second, and the rate of filling over some readings."""
-    seen = Seen(_read(sensor))
-    trends = advanced(Trends(), seen.reading, _now_ms(), conditions)
-    for _ in range(_READINGS - 1):
-        time.sleep(_BETWEEN_READINGS_S)
-        reading = _read(sensor)
-        trends = advanced(trends, reading, _now_ms(), conditions)
-        seen = Seen(reading, trends)
-    return seen
-
-
-def _read(sensor: AnySensor) -> Reading:
-    reading = sensor.read()
-    if reading is None:
-        raise Unreadable("/proc/meminfo makes no sense")
-    return reading
-
-
-def _now_ms() -> int:
-    return time.monotonic_ns() // 1_000_000
