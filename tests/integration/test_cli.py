@@ -23,7 +23,7 @@ def lines_of(text: str) -> list[str]:
 # --- wrong arguments
 
 
-COMMANDS = "run, check, explain, selftest, record, replay, import-config"
+COMMANDS = "run, check, explain, selftest, record, replay, import-config, report"
 
 
 @pytest.mark.parametrize(

@@ -198,3 +198,14 @@ def test_explain_of_a_process_that_never_dies_is_69(crew, place):
     result = explain(crew, place, "1")
     assert result.returncode == 69
     assert result.stderr == "bustd: 1 never dies: it is gone, a kernel thread, PID 1, or can't be seen\n"
+
+
+def test_a_report_shows_a_victim_and_its_name_only_where_names_are_asked_for(crew, place):
+    names = [*pair.files(place, {**ALWAYS, "victims.prefer.names": ["zqsecret"]}, PERMISSIVE)]
+    with crew.victim(40, name=b"zqsecret") as one:
+        plain, named = (pair.run(crew, "report", *names, *words) for words in ((), ("--names",)))
+    assert (plain.returncode, plain.stderr) == (named.returncode, named.stderr) == (0, "")
+    assert "zqsecret" not in plain.stdout
+    assert f'  victims.prefer.names "…": 1 process, {one.pid} (…) with ' in plain.stdout
+    assert not re.search(rf"\b{re.escape(os.uname().nodename)}\b(?!\.)", plain.stdout.replace(os.uname().release, ""))
+    assert f'  victims.prefer.names "zqsecret": 1 process, {one.pid} (zqsecret) with ' in named.stdout

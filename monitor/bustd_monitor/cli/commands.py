@@ -156,7 +156,21 @@ IMPORT_CONFIG = Command(
     daemons=("earlyoom", "nohang"),
 )
 
-COMMANDS = (RUN, CHECK, EXPLAIN, SELFTEST, RECORD, REPLAY, IMPORT_CONFIG)
+REPORT = Command(
+    "report",
+    "print what a maintainer needs to know, without the names of anything",
+    "Prints versions, the kernel's memory, the configuration, the state of the units, the last entries of the log and "
+    "what `bustd explain` shows, as one text, for a report of what went wrong. Names of programs, units, users, files "
+    "and of this machine are left out, and so are rules and command lines, unless --names is given. It sends nothing: "
+    "read it before you do. As root it has the journal.",
+    (table.OUTPUT, table.WITH_NAMES, table.CONFIG, table.KILLER_CONFIG),
+    (
+        ("sudo bustd report -o bustd.txt", "write it to a file that only you can read"),
+        ("bustd report", "show it"),
+    ),
+)
+
+COMMANDS = (RUN, CHECK, EXPLAIN, SELFTEST, RECORD, REPLAY, IMPORT_CONFIG, REPORT)
 
 EXIT_CODES = (
     (0, "all is well; bustd was stopped by a signal"),
@@ -166,6 +180,9 @@ EXIT_CODES = (
     (69, "this machine does not have or show what bustd needs; the message says what"),
     (70, "one half of the pair died"),
     (71, "the system refuses what bustd needs; the rehearsal failed: the killer can't kill on this machine"),
-    (73, "the PID file, the log or the trace can't be written; bustd or another selftest is running already"),
+    (
+        73,
+        "the PID file, the log, the trace or the report can't be written; bustd or another selftest is running already",
+    ),
     (78, "the configuration is wrong"),
 )

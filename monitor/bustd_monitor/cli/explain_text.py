@@ -36,12 +36,20 @@ _LEFT_OUT = (
 )
 
 
-def lines(look: Look, screen: Screen) -> list[str]:
-    """Each is printable, except for colours where the screen has them. A long one may be several, with newlines."""
+def lines(look: Look, screen: Screen, *, with_descriptions: bool = True) -> list[str]:
+    """Each is printable, except for colours where the screen has them. A long one may be several, with newlines.
+
+    `with_descriptions`: user, age, command line and parents of each victim, which are read now.
+    """
     shown = [*_machine(look, screen), *_conditions(look, screen)]
     if look.pid is not None:
         return [*shown, *_one_process(look, screen)]
-    return [*shown, *_victims(look, screen), *_left_out(look, screen), *_rules(look, screen)]
+    return [
+        *shown,
+        *_victims(look, screen, with_descriptions=with_descriptions),
+        *_left_out(look, screen),
+        *_rules(look, screen),
+    ]
 
 
 def _machine(look: Look, screen: Screen) -> Iterator[str]:
@@ -101,7 +109,7 @@ def _one_process(look: Look, screen: Screen) -> Iterator[str]:
         yield screen.folded(line.lstrip(), indent, indent + 2)
 
 
-def _victims(look: Look, screen: Screen) -> Iterator[str]:
+def _victims(look: Look, screen: Screen, *, with_descriptions: bool) -> Iterator[str]:
     """Two lines below each row say why it has its place, and what it is."""
     yield ""
     yield screen.painted(f"The {_SHOWN} most likely victims, the first to die first:", Tone.HEADING)
@@ -124,7 +132,8 @@ def _victims(look: Look, screen: Screen) -> Iterator[str]:
     for line, candidate in zip(lines, shown, strict=True):
         yield line
         yield screen.folded(reasons.place(candidate), 6, 8)
-        yield screen.cut(describe(candidate.process.pid), 6)
+        if with_descriptions:
+            yield screen.cut(describe(candidate.process.pid), 6)
 
 
 def _left_out(look: Look, screen: Screen) -> Iterator[str]:

@@ -51,6 +51,10 @@ def _perform(options: Namespace) -> int:
         from .import_config import import_config
 
         return import_config(options)
+    if options.command == "report":
+        from .report import report
+
+        return report(options)
     if options.command == "selftest":
         from .selftest_units import selftest
 

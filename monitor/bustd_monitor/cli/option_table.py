@@ -182,4 +182,6 @@ CONFIGS = CommandOption(
 )
 JSON = CommandOption(("--json",), "print one object of JSON; bustd(1) has its keys")
 CSV = CommandOption(("--csv",), "FILE is a table, whatever its name ends in")
+OUTPUT = CommandOption(("-o", "--output"), "write to this new file, and not to standard output", FILE)
+WITH_NAMES = CommandOption(("--names",), "leave names, rules and command lines in, which may hold passwords")
 CHANGES = CommandOption(("-V", "--verbose"), "show when memory was watched, too", monitor="verbose")

@@ -112,7 +112,8 @@ def test_the_parser_of_the_whole_command_knows_what_parsed_does():
         (["--ver"], "ambiguous option: --ver could match --verbose, --version"),
         (
             ["\x1b[2J"],
-            "there is no command '\\x1b[2J'; there are run, check, explain, selftest, record, replay, import-config",
+            "there is no command '\\x1b[2J'; there are "
+            "run, check, explain, selftest, record, replay, import-config, report",
         ),
         (["--\x1b[2J"], "--\\x1b[2J is unknown"),
     ],
