@@ -10,9 +10,7 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator
-
-import msgpack
-import psutil
+from importlib import metadata
 
 from bustd_shared import __version__
 from bustd_shared.daemon.log import printable
@@ -45,8 +43,9 @@ _TIME_LENGTH = len("2026-01-31 12:00:00")
 
 def system() -> Iterator[str]:
     """Versions. The kernel's release is the one text in a report that somebody may have chosen."""
-    yield f"bustd {__version__}, Python {platform.python_version()}, psutil {psutil.__version__}"
-    yield f"msgpack {'.'.join(map(str, msgpack.version))}, {_distribution()}, {_systemd()}"
+    installed = ", ".join(f"{name} {_version_of(name)}" for name in ("msgpack", "psutil", "python-prctl"))
+    yield f"bustd {__version__}, Python {platform.python_version()}, {installed}"
+    yield f"{_distribution()}, {_systemd()}"
     yield f"Linux {printable(os.uname().release)} {os.uname().machine}, {os.cpu_count()} processors"
     hierarchy = cgroups.hierarchy()
     controllers = _text(f"{hierarchy}/cgroup.controllers").split() if hierarchy else []
@@ -167,6 +166,14 @@ def _shown(value: object, key: Key, *, names: bool) -> str:
         return f"{len(value)} of them"
     is_ours = key.kind in ("bool", "int", "number") or value in key.choices
     return json.dumps(value) if is_ours else nameless.LEFT_OUT
+
+
+def _version_of(package: str) -> str:
+    try:
+        found = metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "of an unknown version"
+    return found if _PLAIN.fullmatch(found) else nameless.LEFT_OUT
 
 
 def _distribution() -> str:
