@@ -137,4 +137,5 @@ def _spared(spared: Spared) -> Spared:
 
 def _match(match: RuleMatch) -> RuleMatch:
     rule = match.rule._replace(shown=LEFT_OUT if match.rule.shown else "")
-    return match._replace(rule=rule, largest=_process(match.largest) if match.largest else None)
+    largest = _process(match.largest) if match.largest else None
+    return match._replace(rule=rule, largest=largest, nearest=LEFT_OUT if match.nearest else "")

@@ -64,8 +64,8 @@ def is_readable_for(identity: tuple[int, int]) -> bool:
 
 
 def _places() -> str:
-    """Where this Python and what it imports are."""
-    return " or ".join(dict.fromkeys((sys.prefix, sys.base_prefix)))
+    """Where this Python and what it imports are; not /usr, which everybody can read."""
+    return " or ".join(place for place in dict.fromkeys((sys.prefix, sys.base_prefix)) if place != "/usr") or "/usr"
 
 
 def run(options: argparse.Namespace) -> int:
