@@ -13,7 +13,7 @@ import pytest
 
 from bustd_monitor.cli.screen import width
 from tests.support import install, pair, victims
-from tests.support.pair import ALWAYS, PERMISSIVE
+from tests.support.pair import ALWAYS, NEVER, PERMISSIVE
 
 TEN = 10
 
@@ -119,6 +119,15 @@ def test_explain_shows_for_each_rule_how_many_processes_it_matches_now(crew, pla
     largest = rf"the largest {large.pid} \(n2\) with 4\d MiB"
     assert re.fullmatch(rf'  victims\.prefer\.names "n\*": 2 processes with 6\d MiB, {largest}', shown[0])
     assert '  victims.prefer.names "nothing": no process' in shown
+
+
+def test_another_daemon_that_runs_is_named_by_explain_and_in_the_log_at_start(crew, place):
+    with crew.victim(20, name=b"earlyoom"):
+        result = explain(crew, place)
+        with pair.pair(crew, place, monitor=NEVER) as bustd:
+            bustd.await_line("earlyoom runs too: the faster one kills")
+    assert "  warning: earlyoom runs too: the faster one kills, and neither knows of the other's kills" in result.stdout
+    assert "runs too" not in explain(crew, place).stdout
 
 
 @pytest.mark.parametrize("columns", [80, 200])

@@ -19,6 +19,7 @@ from ..ranking.what_may_die import Shield, Spared
 from ..reporting import sentences
 from ..reporting.one_process import Standing
 from ..sensing.cgroup_sensor import watch
+from ..sensing.other_daemons import other_daemons
 from ..sensing.process_table import ProcessTable, of_this_machine
 from . import explain_one, rules_now
 from .options import Settings
@@ -70,6 +71,7 @@ def look(settings: Settings, pid: int | None) -> Look:
         search.watch(terms, now_ms())
         ranking = search.rank(terms, frozenset(), now_ms())
         apart = "" if arguments.cgroup else sentences.watching_apart(monitor.cgroup, killer.cgroup)
+        others = sentences.beside(other_daemons())
         return Look(
             place.why,
             monitor.dry_run,
@@ -77,7 +79,7 @@ def look(settings: Settings, pid: int | None) -> Look:
             seen,
             found,
             sensor.pressure_trouble,
-            (*killer_warnings(conditions, limits_in(killer)), *([apart] if apart else [])),
+            (*killer_warnings(conditions, limits_in(killer)), *(doubt for doubt in (apart, others) if doubt)),
             sleep_ms(found, monitor.sleep),
             in_their_turn(ranking.candidates, reading, conditions.floor),
             left_out_in_order(ranking),
