@@ -337,6 +337,15 @@ def shown(arguments: list[str]) -> str:
     return re.sub(r".\x08|\x1b\[[0-9;]*m", "", text)
 
 
+@pytest.mark.parametrize("name", PAGES)
+def test_apropos_finds_a_page_by_the_words_that_people_look_for(rendered, name):
+    line = section(rendered[name], "# NAME")
+    assert "out of memory" in line
+    assert "OOM" in line
+    described = (TREE / "packaging/debian/control").read_text()
+    assert "out of memory (OOM)" in described
+
+
 # --- JSON
 
 
