@@ -21,6 +21,20 @@ sources="protocol killer monitor packaging pyproject.toml README.md LICENSE CHAN
 for name in $sources packaging/bustd.toml packaging/killer.toml; do
     [ -e "$tree/$name" ] || die 66 "this tree is not whole: $name is missing"
 done
+
+# --- what everything below needs: a Python, and a program that makes users
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+look() { # a Python that is too old is not missing: find-python.sh says what to do
+    missing=""
+    [ -n "${PYTHON:-}" ] || command -v python3 >/dev/null || sh "$here/find-python.sh" >/dev/null 2>&1 ||
+        missing=python3
+    command -v useradd >/dev/null || command -v adduser >/dev/null || missing="$missing passwd"
+    missing=${missing# }
+}
+look
+brought=$missing
+provide "missing to install bustd" "that bustd needs"
 python=$(sh "$here/find-python.sh")
 
 if [ -h "$prefix" ] || { [ -e "$prefix" ] && [ ! -d "$prefix" ]; }; then
@@ -31,6 +45,8 @@ if [ -d "$prefix" ] && [ ! -e "$record" ] && [ -n "$(ls -A "$prefix")" ]; then
 fi
 install -d -m 0755 -o root -g root "$prefix"
 touch "$record"
+# shellcheck disable=SC2086  # a list of package names
+[ -z "$brought" ] || printf '%s\n' $brought >>"$record"
 
 # --- the system users: the monitor's and the killer's
 for user in bustd bustd-killer; do

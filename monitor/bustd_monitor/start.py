@@ -32,12 +32,13 @@ from .loop import EXIT_NOTHING_LEFT, Loop
 from .ranking.search import CandidateSearch
 from .readers import Readers
 from .reclaimer import Reclaimer
-from .reporting.sentences import DRY_RUN, watching_apart
+from .reporting.sentences import DRY_RUN, beside, watching_apart
 from .reporting.service_manager import ServiceManager
 from .sensing import visibility
 from .sensing.cgroup_sensor import watch
 from .sensing.group_charges import GroupCharges
 from .sensing.members import MemberReader
+from .sensing.other_daemons import other_daemons
 from .sensing.process_table import of_this_machine
 from .sensing.sensor import Unreadable
 from .sensing.triggers import arm_triggers, of_file
@@ -112,8 +113,9 @@ def _run(arguments: Arguments, tell: EventLog, readers: Readers) -> int:
     tell(Started(sensor.read(), settings.conditions, settings.dry_run))
     tell(Noted(place.why))
     apart = "" if arguments.cgroup else watching_apart(settings.cgroup, rules.cgroup)
-    if apart:
-        tell(Warned(apart))
+    for doubt in (apart, beside(other_daemons())):
+        if doubt:
+            tell(Warned(doubt))
     for warning in settings.warnings:
         tell(Warned(f"warning: {warning}"))
     tell(Noted(triggers.how))

@@ -6,11 +6,11 @@
 #    source ~/.local/share/bash_completion/bustd
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
-_shtab_bustd_subparsers=(run check explain status history watch notify metrics selftest record replay import-config)
+_shtab_bustd_subparsers=(run check explain status history watch notify metrics selftest record replay report import-config)
 
 _shtab_bustd_run_option_strings=(-h --help -V --verbose -n --no-daemon -g --kill-pgroup -p --psi -u --unkillables --dry-run --config --killer-config --user --only-descendants-of --cgroup)
 _shtab_bustd_check_option_strings=(-h --help --config --killer-config -p --psi -u --unkillables --cgroup -q --quiet --json)
-_shtab_bustd_explain_option_strings=(-h --help --config --killer-config -g --kill-pgroup -p --psi -u --unkillables --only-descendants-of --cgroup)
+_shtab_bustd_explain_option_strings=(-h --help --config --killer-config -g --kill-pgroup -p --psi -u --unkillables --only-descendants-of --cgroup --json)
 _shtab_bustd_status_option_strings=(-h --help --json)
 _shtab_bustd_history_option_strings=(-h --help --directory --json)
 _shtab_bustd_watch_option_strings=(-h --help --json --new)
@@ -18,7 +18,8 @@ _shtab_bustd_notify_option_strings=(-h --help)
 _shtab_bustd_metrics_option_strings=(-h --help -o --output)
 _shtab_bustd_selftest_option_strings=(-h --help --user --standalone)
 _shtab_bustd_record_option_strings=(-h --help --seconds --limit --commands --only-descendants-of --cgroup)
-_shtab_bustd_replay_option_strings=(-h --help --config --killer-config -g --kill-pgroup -p --psi -u --unkillables -V --verbose --csv)
+_shtab_bustd_replay_option_strings=(-h --help --config --killer-config -g --kill-pgroup -p --psi -u --unkillables -V --verbose --csv --json)
+_shtab_bustd_report_option_strings=(-h --help -o --output --names --config --killer-config)
 _shtab_bustd_import_config_option_strings=(-h --help)
 _shtab_bustd_option_strings=(-h --help --version -V --verbose -n --no-daemon -g --kill-pgroup -p --psi -u --unkillables --dry-run --config --killer-config --user --only-descendants-of --cgroup)
 
@@ -35,12 +36,16 @@ _shtab_bustd_record_pos_0_COMPGEN=_shtab_compgen_files
 _shtab_bustd_replay_pos_0_COMPGEN=_shtab_compgen_files
 _shtab_bustd_replay___config_COMPGEN=_shtab_compgen_files
 _shtab_bustd_replay___killer_config_COMPGEN=_shtab_compgen_files
+_shtab_bustd_report__o_COMPGEN=_shtab_compgen_files
+_shtab_bustd_report___output_COMPGEN=_shtab_compgen_files
+_shtab_bustd_report___config_COMPGEN=_shtab_compgen_files
+_shtab_bustd_report___killer_config_COMPGEN=_shtab_compgen_files
 _shtab_bustd_import_config_pos_1_COMPGEN=_shtab_compgen_files
 _shtab_bustd___config_COMPGEN=_shtab_compgen_files
 _shtab_bustd___killer_config_COMPGEN=_shtab_compgen_files
 
 _shtab_bustd_import_config_pos_0_choices=(earlyoom nohang)
-_shtab_bustd_pos_0_choices=(run check explain status history watch notify metrics selftest record replay import-config)
+_shtab_bustd_pos_0_choices=(run check explain status history watch notify metrics selftest record replay report import-config)
 
 _shtab_bustd_run__h_nargs=0
 _shtab_bustd_run___help_nargs=0
@@ -60,6 +65,7 @@ _shtab_bustd_explain__h_nargs=0
 _shtab_bustd_explain___help_nargs=0
 _shtab_bustd_explain__g_nargs=0
 _shtab_bustd_explain___kill_pgroup_nargs=0
+_shtab_bustd_explain___json_nargs=0
 _shtab_bustd_status__h_nargs=0
 _shtab_bustd_status___help_nargs=0
 _shtab_bustd_status___json_nargs=0
@@ -87,6 +93,10 @@ _shtab_bustd_replay___kill_pgroup_nargs=0
 _shtab_bustd_replay__V_nargs=0
 _shtab_bustd_replay___verbose_nargs=0
 _shtab_bustd_replay___csv_nargs=0
+_shtab_bustd_replay___json_nargs=0
+_shtab_bustd_report__h_nargs=0
+_shtab_bustd_report___help_nargs=0
+_shtab_bustd_report___names_nargs=0
 _shtab_bustd_import_config__h_nargs=0
 _shtab_bustd_import_config___help_nargs=0
 _shtab_bustd_pos_0_nargs=A...

@@ -51,7 +51,7 @@ function _shtab_bustd_using
   test "$_shtab_bustd_cmdpath" = "$argv"
 end
 
-set -g _shtab_bustd_commands run check explain status history watch notify metrics selftest record replay import-config
+set -g _shtab_bustd_commands run check explain status history watch notify metrics selftest record replay report import-config
 set -g _shtab_bustd_opts_with_value --cgroup --config --directory --killer-config --limit --only-descendants-of --output --psi --seconds --unkillables --user -o -p -u
 
 complete -c bustd -e
@@ -101,6 +101,7 @@ complete -c bustd -n '_shtab_bustd_using explain' -s p -l psi -x -d 'PSI some av
 complete -c bustd -n '_shtab_bustd_using explain' -s u -l unkillables -x -d 'never kill these names: '"'"'glob|glob'"'"''
 complete -c bustd -n '_shtab_bustd_using explain' -l only-descendants-of -x -d 'nothing outside of this process'"'"'s subtree may die'
 complete -c bustd -n '_shtab_bustd_using explain' -l cgroup -x -d 'watch this control group, and nothing outside of it may die'
+complete -c bustd -n '_shtab_bustd_using explain' -l json -d 'print one object of JSON; bustd(1) has its keys'
 complete -c bustd -n '_shtab_bustd_using; and test $_shtab_bustd_npos -eq 0' -a status -d 'say whether this machine is protected, in one line and with the exit code of a monitoring plugin'
 complete -c bustd -n '_shtab_bustd_using status' -s h -l help -d 'show this help message and exit'
 complete -c bustd -n '_shtab_bustd_using status' -l json -d 'print one object of JSON; bustd(1) has its keys'
@@ -138,7 +139,14 @@ complete -c bustd -n '_shtab_bustd_using replay' -s p -l psi -x -d 'PSI some avg
 complete -c bustd -n '_shtab_bustd_using replay' -s u -l unkillables -x -d 'never kill these names: '"'"'glob|glob'"'"''
 complete -c bustd -n '_shtab_bustd_using replay' -s V -l verbose -d 'show when memory was watched, too'
 complete -c bustd -n '_shtab_bustd_using replay' -l csv -d 'FILE is a table, whatever its name ends in'
+complete -c bustd -n '_shtab_bustd_using replay' -l json -d 'print one object of JSON; bustd(1) has its keys'
 complete -c bustd -n '_shtab_bustd_using replay; and test $_shtab_bustd_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'the trace or table to read'
+complete -c bustd -n '_shtab_bustd_using; and test $_shtab_bustd_npos -eq 0' -a report -d 'print what a maintainer needs to know, without the names of anything'
+complete -c bustd -n '_shtab_bustd_using report' -s h -l help -d 'show this help message and exit'
+complete -c bustd -n '_shtab_bustd_using report' -s o -l output -xka "(__fish_complete_path (commandline -ct))" -d 'write to this new file, and not to standard output'
+complete -c bustd -n '_shtab_bustd_using report' -l names -d 'leave names, rules and command lines in, which may hold passwords'
+complete -c bustd -n '_shtab_bustd_using report' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'read FILE instead of /etc/bustd/bustd.toml'
+complete -c bustd -n '_shtab_bustd_using report' -l killer-config -xka "(__fish_complete_path (commandline -ct))" -d 'read FILE instead of /etc/bustd/killer.toml'
 complete -c bustd -n '_shtab_bustd_using; and test $_shtab_bustd_npos -eq 0' -a import-config -d 'print a bustd.toml that does what earlyoom or nohang was told to do'
 complete -c bustd -n '_shtab_bustd_using import-config' -s h -l help -d 'show this help message and exit'
 complete -c bustd -n '_shtab_bustd_using import-config; and test $_shtab_bustd_npos -eq 0' -ka "earlyoom nohang" -d 'whose configuration it is'

@@ -1,8 +1,8 @@
 """Fill in what the man pages take from the code: keys, options, commands, exit codes and single values.
 
-Usage: render.py DIRECTORY. Each *.scd beside this file is written there, complete, for scdoc(1). A line `@WORD@` or
-`@WORD TABLE...@` is replaced by lines. Within a line, `@bustd.toml:KEY@` is replaced by the key's default, and `@WORD@`
-by a short text.
+Usage: render.py DIRECTORY, whose name must not begin with `-`. Each *.scd beside this file is written there, complete,
+for scdoc(1). A line `@WORD@` or `@WORD TABLE...@` is replaced by lines. Within a line, `@bustd.toml:KEY@` is replaced
+by the key's default, and `@WORD@` by a short text.
 
 Any Python from 3.11 on will do. It needs no msgpack, python-prctl or psutil, because nothing that uses them is called.
 """
@@ -236,6 +236,6 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
         sys.exit("usage: render.py DIRECTORY")
     sys.exit(main(sys.argv[1:]))

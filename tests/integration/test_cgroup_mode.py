@@ -1,6 +1,7 @@
 """`--cgroup`: the pair watches one control group, and the commands say which."""
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -116,7 +117,7 @@ def test_explain_names_the_group_and_ranks_no_process_outside_it(place: Path, wa
         result = run(bustd(watched, place, "explain", "--cgroup", f"/sys/fs/cgroup{watched.path}"))
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith(f"Watching the control group {watched.path}, which may have 1024 MiB")
-    assert f" 1. {inside.pid} (inside)" in result.stdout
+    assert re.search(rf"^ 1\. +{inside.pid}  inside ", result.stdout, re.M)
     assert "outside" not in result.stdout.partition("\nConditions:")[2]
     assert "floor     FIRES" in result.stdout
     assert "warning" not in result.stdout

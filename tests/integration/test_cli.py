@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -101,6 +102,19 @@ def test_the_monitor_needs_a_user_of_its_own(command, user, code, sentence):
     result = pair.run(pair.CREWS["root"], *command, "--user", user)
     assert (result.returncode, result.stdout) == (code, "")
     assert result.stderr.startswith(sentence)
+    assert len(lines_of(result.stderr)) == 1
+
+
+@pytest.mark.root
+def test_an_installation_that_the_monitors_user_cant_read_is_said_before_anything_is_started(tmp_path):
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    shutil.copytree(install.home(), private / "bustd", symlinks=True)
+    command = [private / "bustd/bin/python3", "-I", "-m", "bustd_monitor.cli.main", "-n", *pair.scope()]
+    result = subprocess.run([*command, "--user", "nobody"], capture_output=True, text=True, timeout=60)
+    assert (result.returncode, result.stdout) == (69, "")
+    assert result.stderr.startswith(f"bustd: the user nobody can't read {private}/bustd")
+    assert "install it where every user can read it" in result.stderr
     assert len(lines_of(result.stderr)) == 1
 
 

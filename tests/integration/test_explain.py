@@ -1,17 +1,41 @@
 """`bustd explain` shows what would die, and `bustd selftest` proves a kill on a leak of its own."""
 
+import json
 import os
+import pty
 import pwd
 import re
 import signal
 import subprocess
+import termios
 
 import pytest
 
+from bustd_monitor.cli.screen import width
 from tests.support import install, pair, victims
-from tests.support.pair import ALWAYS, PERMISSIVE
+from tests.support.pair import ALWAYS, NEVER, PERMISSIVE
 
 TEN = 10
+
+
+def on_a_terminal(command: list[str], columns: int, identity: dict, **environment: str) -> str:
+    """What a command prints on a pseudo-terminal of so many columns."""
+    controlling, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (40, columns))
+    whole = {**{name: value for name, value in os.environ.items() if name != "NO_COLOR"}, **environment}
+    process = subprocess.Popen(
+        command, stdin=terminal, stdout=terminal, stderr=terminal, env=whole, cwd="/", **identity
+    )
+    os.close(terminal)
+    printed = b""
+    try:
+        while True:
+            printed += os.read(controlling, 65536)
+    except OSError:  # EIO: nobody has the other end any more
+        assert process.wait(60) == 0
+        return printed.decode().replace("\r\n", "\n")
+    finally:
+        os.close(controlling)
 
 
 def explain(crew, place, *options: str, monitor=ALWAYS, killer=PERMISSIVE) -> subprocess.CompletedProcess[str]:
@@ -48,7 +72,8 @@ def test_explain_shows_the_ten_most_likely_victims_and_the_reason_for_each_place
     try:
         result = explain(crew, place)
         assert result.returncode == 0
-        shown = re.findall(r"^ +(\d+)\. (\d+) \((n\d+)\) holding (\d+) MiB, unit (\S+): (.*)$", result.stdout, re.M)
+        row = r"^ +(\d+)\. +(\d+)  (n\d+) +(\d+) MiB  (\S+)\n      (.*)$"
+        shown = re.findall(row, result.stdout, re.M)
         assert [int(place) for place, *_ in shown] == list(range(1, TEN + 1))
         assert [int(pid) for _, pid, *_ in shown] == [child.pid for child in reversed(children)][:TEN]
         assert all(reason.startswith("holds ") for *_, reason in shown)
@@ -70,8 +95,9 @@ def test_explain_says_who_is_left_out_and_why_on_a_line_each_whatever_they_call_
     ):
         result = explain(crew, place, "-u", "min?", killer={**PERMISSIVE, "protect.names": ["roots"]})
     candidates, _, left_out = result.stdout.partition("\nLeft out:\n")
-    assert rf"   1. {leak.pid} (\x1b[2J\n 1. \xff) holding" in candidates
-    reasons = dict(re.findall(r"^  (\d+) \(.*\), \d+ MiB: (.*)$", left_out, re.M))
+    hostile = re.escape(r"\x1b[2J\n 1. \xff")
+    assert re.search(rf"^ 1\. +{leak.pid}  {hostile} +\d+ MiB  ", candidates, re.M)
+    reasons = dict(re.findall(r"^ +(\d+)  .* \d+ MiB  (.*)$", left_out, re.M))
     assert reasons[str(roots.pid)] == "protected by killer.toml: name roots"
     assert reasons[str(small.pid)] == "its death would not help"
     assert "name min?" in reasons[str(mine.pid)]
@@ -81,7 +107,7 @@ def test_explain_says_who_is_left_out_and_why_on_a_line_each_whatever_they_call_
 def test_explain_shows_the_largest_that_is_left_out_first(crew, place):
     with crew.victim(20, name=b"mine1") as small, crew.victim(40, name=b"mine2") as large:
         result = explain(crew, place, "-u", "mine?")
-    left_out = re.findall(r"^  (\d+) \(mine\d\), ", result.stdout.partition("\nLeft out:\n")[2], re.M)
+    left_out = re.findall(r"^ +(\d+)  mine\d ", result.stdout.partition("\nLeft out:\n")[2], re.M)
     assert left_out == [str(large.pid), str(small.pid)]
 
 
@@ -93,6 +119,38 @@ def test_explain_shows_for_each_rule_how_many_processes_it_matches_now(crew, pla
     largest = rf"the largest {large.pid} \(n2\) with 4\d MiB"
     assert re.fullmatch(rf'  victims\.prefer\.names "n\*": 2 processes with 6\d MiB, {largest}', shown[0])
     assert '  victims.prefer.names "nothing": no process' in shown
+
+
+def test_another_daemon_that_runs_is_named_by_explain_and_in_the_log_at_start(crew, place):
+    with crew.victim(20, name=b"earlyoom"):
+        result = explain(crew, place)
+        with pair.pair(crew, place, monitor=NEVER) as bustd:
+            bustd.await_line("earlyoom runs too: the faster one kills")
+    assert "  warning: earlyoom runs too: the faster one kills, and neither knows of the other's kills" in result.stdout
+    assert "runs too" not in explain(crew, place).stdout
+
+
+@pytest.mark.parametrize("columns", [80, 200])
+def test_on_a_terminal_no_line_is_wider_than_it_and_the_colours_are_those_of_a_pipe_without(crew, place, columns):
+    words = ["explain", *pair.files(place, ALWAYS, PERMISSIVE), *pair.scope(), "-u", "x" * 15]
+    with crew.victim(40, name="字字字字字".encode()), crew.victim(20, name=b"\xff" * 15):
+        shown = on_a_terminal(install.bustd(*words), columns, crew.identity, TERM="xterm")
+        plain = on_a_terminal(install.bustd(*words), columns, crew.identity, TERM="xterm", NO_COLOR="1")
+    assert "\x1b[1;31mFIRES, SIGTERM\x1b[0m" in shown
+    assert "\x1b" not in plain
+    lines = plain.splitlines()
+    assert 60 < max(width(line) for line in lines) <= columns
+    assert [line for line in lines if re.match(r" 1\. +\d+  字字字字字", line)]
+    assert "  floor     FIRES, SIGTERM: available at most " in plain
+
+
+def test_explain_as_json_has_the_same_victims_and_no_byte_that_is_no_ascii(crew, place):
+    with crew.victim(40, name=b"\xff\n") as one:
+        result = explain(crew, place, "--json")
+    found = json.loads(result.stdout)
+    assert result.stdout.isascii()
+    assert [(first["pid"], first["comm"]) for first in found["candidates"][:1]] == [(one.pid, "\\xff\n")]
+    assert {condition["name"]: condition["state"] for condition in found["conditions"]}["floor"] == "fires"
 
 
 def test_explain_with_a_broken_file_is_78(crew, place):
@@ -149,3 +207,14 @@ def test_explain_of_a_process_that_never_dies_is_69(crew, place):
     result = explain(crew, place, "1")
     assert result.returncode == 69
     assert result.stderr == "bustd: 1 never dies: it is gone, a kernel thread, PID 1, or can't be seen\n"
+
+
+def test_a_report_shows_a_victim_and_its_name_only_where_names_are_asked_for(crew, place):
+    names = [*pair.files(place, {**ALWAYS, "victims.prefer.names": ["zqsecret"]}, PERMISSIVE)]
+    with crew.victim(40, name=b"zqsecret") as one:
+        plain, named = (pair.run(crew, "report", *names, *words) for words in ((), ("--names",)))
+    assert (plain.returncode, plain.stderr) == (named.returncode, named.stderr) == (0, "")
+    assert "zqsecret" not in plain.stdout
+    assert f'  victims.prefer.names "…": 1 process, {one.pid} (…) with ' in plain.stdout
+    assert not re.search(rf"\b{re.escape(os.uname().nodename)}\b(?!\.)", plain.stdout.replace(os.uname().release, ""))
+    assert f'  victims.prefer.names "zqsecret": 1 process, {one.pid} (zqsecret) with ' in named.stdout

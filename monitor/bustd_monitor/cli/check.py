@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -24,6 +25,7 @@ from . import rules_now
 from .json_text import document, plain
 from .options import examine, paths_of
 from .rule_values import values
+from .screen import Screen, screen_of
 
 
 def check(arguments: Arguments, *, as_json: bool = False, quiet: bool = False) -> int:
@@ -42,15 +44,16 @@ def check(arguments: Arguments, *, as_json: bool = False, quiet: bool = False) -
             found = rules_now.matches(settings.victims, rules, table)
         print(document(_values(files, problems, warnings, doubts, notes, found)))
         return code
+    screen = screen_of(sys.stdout, os.environ)
     for problem in problems:
-        print(problem.line())
-    _say("warning", [*warnings, *(doubt.line() for doubt in doubts)])
+        print(screen.folded(problem.line(), 0, 2))
+    _say("warning", [*warnings, *(doubt.line() for doubt in doubts)], screen)
     if quiet:
         return code
-    _say("note", notes)
+    _say("note", notes, screen)
     with _processes() as table:
-        rules_now.show(settings.victims, rules, table)
-    print(printable(_verdict(arguments, files, problems, doubts)))
+        rules_now.show(settings.victims, rules, table, screen)
+    print(screen.folded(printable(_verdict(arguments, files, problems, doubts)), 0, 2))
     return code
 
 
@@ -76,9 +79,9 @@ def _verdict(arguments: Arguments, read: Iterable[str], problems: list[Problem],
     return f"{names} {order} (files read: {files})"
 
 
-def _say(what: str, sentences: Iterable[str]) -> None:
+def _say(what: str, sentences: Iterable[str], screen: Screen) -> None:
     for sentence in sentences:
-        print(f"{what}: {sentence}")
+        print(screen.folded(f"{what}: {sentence}", 0, 2))
 
 
 @contextmanager

@@ -85,7 +85,7 @@ EXPLAIN = Command(
     "Shows what each condition demands and what there is now, which processes would die first and why, and which are "
     "left out. With a PID it shows of this one process whether it could die now, everything that spares it or moves "
     "its place, in the order in which it counts, and what would have to change for it. It looks at this machine for a "
-    f"second, and kills nothing. {_ON_TOP}",
+    f"second, and kills nothing. On a terminal, long lines are folded or cut to its width. {_ON_TOP}",
     (
         table.CONFIG,
         table.KILLER_CONFIG,
@@ -94,6 +94,7 @@ EXPLAIN = Command(
         table.UNKILLABLES,
         table.ONLY_DESCENDANTS_OF,
         table.CGROUP,
+        table.JSON,
     ),
     (
         ("sudo bustd explain", "show what the monitor of the whole machine sees"),
@@ -155,13 +156,17 @@ REPLAY = Command(
     "replay",
     "show what would have been killed in FILE, a trace or a table, when and why",
     "Shows what would have been killed in FILE, when and why: FILE is a trace that `bustd record` wrote, or a table of "
-    "readings of another tool (CSV). It kills nothing. The configuration is that of this machine, or "
-    "what --config names; the other options go on top. With two --config it shows both and in what they differ, and "
-    "ends with 1 if they do.",
-    (table.CONFIGS, table.KILLER_CONFIG, table.KILL_PGROUP, table.PSI, table.UNKILLABLES, table.CHANGES, table.CSV),
+    "readings of another tool (CSV); with `-` as FILE it reads standard input. It kills nothing. The configuration is "
+    "that of this machine, or what --config names; the other options go on top. With two --config it shows both and in "
+    "what they differ, and ends with 1 if they do.",
+    (
+        *(table.CONFIGS, table.KILLER_CONFIG, table.KILL_PGROUP, table.PSI, table.UNKILLABLES, table.CHANGES),
+        *(table.CSV, table.JSON),
+    ),
     (
         ("bustd replay FILE", "with the configuration of this machine"),
         ("bustd replay FILE --config a.toml --config b.toml", "compare two configurations"),
+        ("bustd replay - --json", "read standard input, and print JSON"),
     ),
     file="the trace or table to read",
 )
@@ -221,7 +226,24 @@ NOTIFY = Command(
     (("bustd notify", "start it by hand, until Ctrl-C"),),
 )
 
-COMMANDS = (RUN, CHECK, EXPLAIN, STATUS, HISTORY, WATCH, NOTIFY, METRICS, SELFTEST, RECORD, REPLAY, IMPORT_CONFIG)
+REPORT = Command(
+    "report",
+    "print what a maintainer needs to know, without the names of anything",
+    "Prints versions, the kernel's memory, the configuration, the state of the units, the last entries of the log and "
+    "what `bustd explain` shows, as one text, for a report of what went wrong. Names of programs, units, users, files "
+    "and of this machine are left out, and so are rules and command lines, unless --names is given. It sends nothing: "
+    "read it before you do. As root it has the journal.",
+    (table.NEW_FILE, table.WITH_NAMES, table.CONFIG, table.KILLER_CONFIG),
+    (
+        ("sudo bustd report -o bustd.txt", "write it to a file that only you can read"),
+        ("bustd report", "show it"),
+    ),
+)
+
+COMMANDS = (
+    *(RUN, CHECK, EXPLAIN, STATUS, HISTORY, WATCH, NOTIFY, METRICS, SELFTEST),
+    *(RECORD, REPLAY, REPORT, IMPORT_CONFIG),
+)
 
 EXIT_CODES = (
     (0, "all is well; bustd was stopped by a signal"),
@@ -239,7 +261,7 @@ EXIT_CODES = (
     (71, "the system refuses what bustd needs; the rehearsal failed: the killer can't kill on this machine"),
     (
         73,
-        "the PID file, log, trace or metrics can't be written; a pair or another selftest is running already",
+        "the PID file, log, trace, report or metrics can't be written; a pair or another selftest is running already",
     ),
     (78, "the configuration is wrong"),
 )

@@ -1,9 +1,6 @@
-"""`bustd explain PID`: could this one process die now, and what decides that?"""
+"""`bustd explain PID`: what is known of this one process, and where it stands in the order."""
 
 from __future__ import annotations
-
-import sys
-from collections.abc import Callable
 
 from bustd_protocol.messages import Scope, Signal
 
@@ -13,8 +10,6 @@ from ..deciding.worth_killing import in_their_turn, worth_asking_for, worth_it_a
 from ..ranking.order import Candidate, Ranking
 from ..ranking.terms import Terms
 from ..ranking.what_may_die import applied
-from ..reporting import one_process, sentences
-from ..reporting.describe import describe
 from ..reporting.one_process import Standing
 from ..sensing.process_table import ProcessTable
 from ..sensing.processes import Process
@@ -22,19 +17,6 @@ from ..sensing.reading import Reading
 from . import rules_now
 
 _COMMAND_WAIT_MS = 500
-
-
-def show(pid: int, table: ProcessTable, standing_of: Callable[[Process], Standing]) -> bool:
-    """Print it. False if there is nothing to show, for a reason that goes to standard error."""
-    process = _read(pid, table)
-    if process is None:
-        sys.stderr.write(f"bustd: {pid} never dies: it is gone, a kernel thread, PID 1, or can't be seen\n")
-        return False
-    print(sentences.victim(process))
-    print(f"    {describe(pid)}")
-    for line in one_process.lines(standing_of(process)):
-        print(line)
-    return True
 
 
 def standing(
@@ -69,7 +51,7 @@ def _dies_with(process: Process, candidate: Candidate) -> bool:
     return is_it or (candidate.scope is Scope.CGROUP and candidate.process.whole == process.whole)
 
 
-def _read(pid: int, table: ProcessTable) -> Process | None:
+def read(pid: int, table: ProcessTable) -> Process | None:
     """The process with its command line, which is waited for, but not for ever; None if it never dies anyway."""
     process = table.read(pid, table.score(pid)) if pid != 1 else None
     if process is None:

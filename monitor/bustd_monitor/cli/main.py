@@ -71,6 +71,10 @@ def _perform(options: Namespace) -> int:
         from .notify import notify
 
         return notify()
+    if options.command == "report":
+        from .report import report
+
+        return report(options)
     if options.command == "selftest":
         from .selftest_units import selftest
 

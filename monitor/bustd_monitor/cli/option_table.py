@@ -189,4 +189,6 @@ OUTPUT = CommandOption(("-o", "--output"), "write to FILE, in the place of what 
 JSON = CommandOption(("--json",), "print one object of JSON; bustd(1) has its keys")
 DIRECTORY = CommandOption(("--directory",), "read the journal in DIR, of another machine", DIRECTORY_NAME)
 CSV = CommandOption(("--csv",), "FILE is a table, whatever its name ends in")
+NEW_FILE = CommandOption(("-o", "--output"), "write to this new file, and not to standard output", FILE)
+WITH_NAMES = CommandOption(("--names",), "leave names, rules and command lines in, which may hold passwords")
 CHANGES = CommandOption(("-V", "--verbose"), "show when memory was watched, too", monitor="verbose")

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import pwd
+
 from bustd_shared.rules.killer_toml import KillerConfig
 
-from ..ranking.rule_matches import RuleMatch, rule_matches, rules_of_killer, rules_of_victims, rules_shipped
+from ..ranking.rule_matches import RuleMatch, SingleRule, rule_matches, rules_of_killer, rules_of_victims, rules_shipped
 from ..ranking.settings import Victims
 from ..reporting.rules import rule_match
 from ..sensing.process_table import ProcessTable
 from ..sensing.processes import Process
+from .screen import Screen
 
 _AT_ONCE = 1024
 _COMMANDS_WAIT_MS = 2000
 
 
-def show(victims: Victims, killer: KillerConfig, table: ProcessTable) -> None:
+def show(victims: Victims, killer: KillerConfig, table: ProcessTable, screen: Screen) -> None:
     """Print a line for each rule of both files; nothing if all of them are shipped."""
     found = lines(victims, killer, table)
     if found:
         print("Rules, and what each of them matches now:")
     for line in found:
-        print(f"  {line}")
+        print(screen.folded(line, 2, 4))
 
 
 def lines(victims: Victims, killer: KillerConfig, table: ProcessTable) -> list[str]:
@@ -35,7 +38,17 @@ def matches(victims: Victims, killer: KillerConfig, table: ProcessTable) -> list
         return []
     rules += rules_shipped(victims)
     are_asked = any(rule.matchers.commands for rule in rules)
-    return rule_matches(rules, processes(table, with_commands=are_asked))
+    return rule_matches([_as_written(rule) for rule in rules], processes(table, with_commands=are_asked))
+
+
+def _as_written(rule: SingleRule) -> SingleRule:
+    """A user by its name: people write that, and the configuration has the uid."""
+    if not rule.matchers.uids:
+        return rule
+    try:
+        return rule._replace(shown=pwd.getpwuid(rule.matchers.uids[0]).pw_name)
+    except KeyError:
+        return rule
 
 
 def processes(table: ProcessTable, *, with_commands: bool) -> list[Process]:

@@ -6,7 +6,9 @@ import argparse
 import os
 import pwd
 import resource
+import subprocess
 import sys
+from typing import Any
 
 from bustd_shared.kernel import machine_lock, version
 
@@ -16,6 +18,11 @@ from . import options as cli_options
 from .daemonize import CannotDaemonize, daemonize
 from .daemons import pair_command
 from .events_socket import EVENTS_SOCKET
+
+_UNREADABLE = (
+    "the user {user} can't read {place}, where bustd and its Python are: install it where every user can read it, such "
+    "as below /opt (with pipx: sudo PIPX_HOME=/opt/pipx PIPX_BIN_DIR=/usr/local/bin pipx install …)"
+)
 
 
 class CannotRun(Exception):
@@ -43,6 +50,25 @@ def identity_of(user: str) -> tuple[int, int]:
     return account.pw_uid, account.pw_gid
 
 
+def is_readable_for(identity: tuple[int, int]) -> bool:
+    """Whether this user can run the Python and import the modules of this installation, as the daemons must."""
+    if identity == (-1, -1):
+        return True
+    uid, gid = identity
+    command = [sys.executable, "-I", "-c", "import bustd_killer, bustd_monitor, bustd_protocol, bustd_shared, msgpack"]
+    nowhere = subprocess.DEVNULL
+    how: dict[str, Any] = {"stdin": nowhere, "stdout": nowhere, "stderr": nowhere, "cwd": "/", "extra_groups": []}
+    try:
+        return subprocess.run(command, user=uid, group=gid, **how).returncode == 0
+    except OSError:
+        return False
+
+
+def _places() -> str:
+    """Where this Python and what it imports are; not /usr, which everybody can read."""
+    return " or ".join(place for place in dict.fromkeys((sys.prefix, sys.base_prefix)) if place != "/usr") or "/usr"
+
+
 def run(options: argparse.Namespace) -> int:
     """Does not return where all is well: this process becomes the killer."""
     uname = os.uname()
@@ -63,6 +89,8 @@ def run(options: argparse.Namespace) -> int:
     is_restricted = bool(options.only_descendants_of or place.group or settings.killer.cgroup)
     if not is_restricted and not options.dry_run and (first := machine_lock.held_by_another()):
         return _refuse(os.EX_CANTCREAT, first)  # the killer would say it too, but in the background into the log alone
+    if not is_readable_for(identity):
+        return _refuse(os.EX_UNAVAILABLE, _UNREADABLE.format(user=options.user, place=_places()))
     print(f"bustd on {uname.sysname} {uname.release}", flush=True)
     if os.geteuid() != 0:
         print(f"not root: only processes of uid {os.geteuid()} can be killed", flush=True)

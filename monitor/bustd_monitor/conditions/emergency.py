@@ -98,6 +98,12 @@ def grounds(seen: Seen, emergency: Emergency) -> str:
     return f"PSI full {', '.join(str(second.full_ms) for second in seconds)} ms in the last seconds"
 
 
+def unable(seen: Seen, emergency: Emergency) -> str:
+    """Without refaults (read when scarce), swap that is used up is the only sign of the machine's own shortage."""
+    is_blind = seen.trends.stalls.refaults is None and judge(seen, emergency).is_scarce
+    return "there is no swap, and refaults can't be read" if is_blind and not seen.reading.swap_total else ""
+
+
 CONDITION = Condition(
     "emergency",
     Emergency,
@@ -106,6 +112,7 @@ CONDITION = Condition(
     lambda emergency: emergency.available_percent,
     demands,
     grounds,
+    unable,
     most_free_percent=lambda _emergency: _MOST_FREE_PERCENT,
     needs_psi=True,
     needs_time=True,

@@ -68,7 +68,7 @@ class Condition(NamedTuple):
 
     `settings`: the record of its keys in bustd.toml. `judge`: what it says. `most_available_percent`: with more
     available it is never scarce. In words: `demands`, what it demands; `grounds`, what it rests on beyond the reading
-    ("": nothing).
+    ("": nothing); `unable`, what this machine lacks beside PSI without which it never fires ("": nothing).
 
     `needs_psi`: without PSI it never fires. `needs_time`: no single reading makes it fire; PSI, or the rate of filling,
     must say so over time. `rests_on_average`: it looks at an average that lags, so it is ignored after a death until a
@@ -84,6 +84,7 @@ class Condition(NamedTuple):
     most_available_percent: Callable[[Any], float]
     demands: Callable[[Reading, Any], str]
     grounds: Callable[[Seen, Any], str] = no_grounds
+    unable: Callable[[Seen, Any], str] = no_grounds
     needs_psi: bool = False
     needs_time: bool = False
     rests_on_average: bool = False

@@ -136,6 +136,16 @@ def rests_on(condition: Condition, seen: Seen, conditions: Conditions) -> str:
     return condition.grounds(seen, getattr(conditions, condition.name))
 
 
+def unable(condition: Condition, seen: Seen, conditions: Conditions, pressure_trouble: str = "") -> str:
+    """Why the condition can't fire on this machine, whatever its memory; "" if it can.
+
+    `pressure_trouble`: why there is no PSI, where that is known.
+    """
+    if condition.needs_psi and seen.reading.pressure is None:
+        return f"no PSI ({pressure_trouble})" if pressure_trouble else "no PSI"
+    return condition.unable(seen, getattr(conditions, condition.name))
+
+
 def grounds(finding: Finding, seen: Seen, conditions: Conditions) -> str:
     """What the readings alone do not show of why this condition fires, and with this signal; "" if they show it all."""
     words = rests_on(finding.condition, seen, conditions)

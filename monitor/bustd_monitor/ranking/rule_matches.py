@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 
 from bustd_shared.daemon.record import NamedTuple
@@ -11,6 +12,8 @@ from ..sensing.processes import Process
 from .matching import matched_by
 from .settings import NOTHING, Matchers, Victims
 from .shipped_avoid import AVOIDED
+
+_LEAST_LIKENESS = 0.8
 
 
 class SingleRule(NamedTuple):
@@ -24,7 +27,8 @@ class SingleRule(NamedTuple):
 class RuleMatch(NamedTuple):
     """The processes that a rule matches: how many are `matched`, what they hold together, and the largest.
 
-    `unjudged`: how many it does not match as far as their command lines are known, which is not whole.
+    `unjudged`: how many it does not match as far as their command lines are known, which is not whole. `nearest`: for a
+    rule that matches none, a name or unit that runs now and is written almost so, "" if there is none.
     """
 
     rule: SingleRule
@@ -32,6 +36,7 @@ class RuleMatch(NamedTuple):
     held_bytes: int
     largest: Process | None
     unjudged: int = 0
+    nearest: str = ""
 
 
 def rules_of_victims(victims: Victims) -> list[SingleRule]:
@@ -84,4 +89,14 @@ def _match_of(rule: SingleRule, processes: list[Process]) -> RuleMatch:
             bool(process.command_trouble) for process in matched
         )
     largest = max(matched, key=lambda process: process.held_bytes, default=None)
-    return RuleMatch(rule, len(matched), sum(process.held_bytes for process in matched), largest, unjudged)
+    held_bytes, nearest = sum(process.held_bytes for process in matched), "" if matched else _nearest(rule, processes)
+    return RuleMatch(rule, len(matched), held_bytes, largest, unjudged, nearest)
+
+
+def _nearest(rule: SingleRule, processes: list[Process]) -> str:
+    """A program that is not running looks like a rule that is misspelt: this tells the two apart."""
+    running = {
+        *(process.comm.decode("utf-8", "backslashreplace") for process in processes if rule.matchers.names),
+        *(process.unit for process in processes if rule.matchers.units and process.unit),
+    }
+    return next(iter(difflib.get_close_matches(rule.shown, sorted(running), 1, _LEAST_LIKENESS)), "")

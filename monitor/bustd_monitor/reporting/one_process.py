@@ -33,16 +33,25 @@ class Standing(NamedTuple):
     candidate: Candidate | None = None
     signal: Signal = Signal.TERM
 
+    @property
+    def spares(self) -> list[Applied]:
+        """Everything that keeps it from dying, in the order in which it counts."""
+        return [one for one in self.applied if one.ground.shield is not None]
+
+    @property
+    def could_die(self) -> bool:
+        """Whether it could die now."""
+        return not self.spares and self.candidate is not None and self.is_short and self.is_worth_it
+
 
 def lines(standing: Standing) -> list[str]:
     """Whether it could die now, everything that applies to it in the order in which it counts, and what to change."""
-    spares = [one for one in standing.applied if one.ground.shield is not None]
     said = [could_it_die(standing)]
     if standing.applied or _growth(standing):
         said += ["What counts for it, in this order (bustd.toml(5), WHAT MAY DIE):", *_counting(standing)]
     else:
         said.append("No rule spares it or moves its place: what it holds is all that counts.")
-    if not spares and standing.candidate is not None:
+    if not standing.spares and standing.candidate is not None:
         said.append(_with_it(standing.candidate))
         ending = reasons.ending(standing.candidate, standing.signal)
         said += [f"It would get SIG{standing.signal.name}{f'; {ending}' if ending else ''}."]
@@ -52,9 +61,8 @@ def lines(standing: Standing) -> list[str]:
 
 def could_it_die(standing: Standing) -> str:
     """The first line."""
-    spares = [one for one in standing.applied if one.ground.shield is not None]
-    if spares:
-        return f"It could not die now, because of {_named(spares[0])}."
+    if standing.spares:
+        return f"It could not die now, because of {_named(standing.spares[0])}."
     if standing.candidate is None:
         return "It could not die now: others hold so much more that it is not among the candidates."
     place = f"number {standing.place} of {standing.of} in the order"
@@ -74,10 +82,17 @@ def _counting(standing: Standing) -> list[str]:
     return _growth(standing) + found
 
 
+_GROWN = {
+    Cause.GAINED: Cause.GAINED.value,
+    Cause.RUNS_AWAY: f"{Cause.RUNS_AWAY.value}, which is a bonus of",
+    Cause.RUNS_AWAY_WITH_UNIT: f"{Cause.RUNS_AWAY_WITH_UNIT.value}, which is a bonus of",
+}
+
+
 def _growth(standing: Standing) -> list[str]:
     moves = standing.candidate.moves if standing.candidate is not None else ()
-    grown = [move for move in moves if move.cause in (Cause.GAINED, Cause.RUNS_AWAY, Cause.RUNS_AWAY_WITH_UNIT)]
-    return [f"  victims.growth_percent: {move.cause.value} +{size(move.moved_bytes)}" for move in grown]
+    grown = [move for move in moves if move.cause in _GROWN]
+    return [f"  victims.growth_percent: {_GROWN[move.cause]} +{size(move.moved_bytes)}" for move in grown]
 
 
 def _named(one: Applied) -> str:
@@ -95,7 +110,7 @@ def _with_it(candidate: Candidate) -> str:
 
 def _changes(standing: Standing) -> list[str]:
     """For one that is spared, what would make it a candidate; for a candidate, what would spare it or move it."""
-    spares = [one.ground.shield for one in standing.applied if one.ground.shield is not None]
+    spares = [one.ground.shield for one in standing.spares if one.ground.shield is not None]
     if spares:
         least = size(standing.minimum_bytes)
         return [f"for it to die: {TO_DIE[shield].format(least=least)}" for shield in spares]

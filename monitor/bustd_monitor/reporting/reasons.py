@@ -22,6 +22,7 @@ def place(candidate: Candidate) -> str:
     return ", ".join(
         [
             f"holds {size(candidate.held_bytes)}{where}{twin}{stubborn}",
+            *_gained(candidate),
             *(_moved(move, candidate) for move in candidate.moves),
         ]
     )
@@ -67,14 +68,21 @@ _LEFT_OUT = {
     Shield.TOO_SMALL: "its death would not help",
 }
 _MOVED_BY = {
-    Cause.RUNS_AWAY: "runs away",
-    Cause.RUNS_AWAY_WITH_UNIT: "runs away with its unit",
-    Cause.TAKES_SWAP_AWAY: "takes swap away",
+    Cause.RUNS_AWAY: "runaway bonus",
+    Cause.RUNS_AWAY_WITH_UNIT: "bonus of a runaway unit",
+    Cause.TAKES_SWAP_AWAY: "takes away swap in use",
     Cause.GAINED: "gained recently",
     Cause.COPIED: "copied by a child",
     Cause.PREFERRED: "preferred by ",
     Cause.AVOIDED: "avoided by ",
 }
+
+
+def _gained(candidate: Candidate) -> list[str]:
+    """What a runaway has gained, beside its bonus: of others that is the bonus."""
+    has_bonus = any(move.cause in (Cause.RUNS_AWAY, Cause.RUNS_AWAY_WITH_UNIT) for move in candidate.moves)
+    gained = candidate.process.gained_bytes
+    return [f"gained {size(gained)} recently"] if has_bonus and gained else []
 
 
 def _moved(move: Move, candidate: Candidate) -> str:

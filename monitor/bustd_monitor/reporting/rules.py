@@ -11,7 +11,7 @@ from ..ranking.rule_matches import RuleMatch
 def rule_match(match: RuleMatch) -> str:
     """A printable line: the rule, and what it matches."""
     rule, largest = match.rule, match.largest
-    what = "no process"
+    what = f'no process; "{printable(match.nearest)}" runs' if match.nearest else "no process"
     if largest is not None:
         one = f"{largest.pid} ({printable(largest.comm)}) with {size(largest.held_bytes)}"
         together = f"{match.matched} processes with {size(match.held_bytes)}, the largest"

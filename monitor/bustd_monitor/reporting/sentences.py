@@ -212,6 +212,14 @@ def verdict(answer: Verdict) -> str:
     return f"the killer: signalled {answer.signalled_count} in {answer.latency_us} us{changed}"
 
 
+def beside(daemons: list[str]) -> str:
+    """That these daemons run as well; "" if none does."""
+    if not daemons:
+        return ""
+    names, run = " and ".join(daemons), "runs" if len(daemons) == 1 else "run"
+    return f"{names} {run} too: the faster one kills, and neither knows of the other's kills; let one of them run"
+
+
 def watching_apart(monitors_cgroup: str, killers_cgroup: str) -> str:
     """A sentence if bustd.toml and killer.toml name different control groups ("": none); "" if they agree."""
     if monitors_cgroup == killers_cgroup:

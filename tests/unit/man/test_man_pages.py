@@ -16,17 +16,24 @@ from bustd_killer import start as killer_start
 from bustd_monitor import arguments as monitor_arguments
 from bustd_monitor import config
 from bustd_monitor import start as monitor_start
-from bustd_monitor.cli import status_shown
+from bustd_monitor.cli import explain_json, status_shown
 from bustd_monitor.cli.check import check
 from bustd_monitor.cli.daemons import arguments_of
 from bustd_monitor.cli.daemons_running import Daemon, Running
 from bustd_monitor.cli.main import parser
 from bustd_monitor.cli.parser import parsed
+from bustd_monitor.cli.replay import ReplayResult, replay_json
 from bustd_monitor.deciding.stages import Stage
 from bustd_monitor.ranking import shipped_avoid, what_may_die
+from bustd_monitor.ranking.what_may_die import Applied
+from bustd_monitor.reporting.one_process import Standing
+from bustd_monitor.traces.replaying import Kill
+from bustd_protocol.messages import Signal
 from bustd_shared.rules import killer_toml
 from bustd_shared.rules.schema import keys_of
-from tests.unit.cli import test_status_shown
+from tests.support.traces import HEADER
+from tests.unit.cli import test_explain, test_status_shown
+from tests.unit.monitor import making
 
 TREE = Path(__file__).parents[3]
 REASONS = tomllib.loads((TREE / "packaging/man/reasons.toml").read_text())
@@ -334,6 +341,18 @@ def shown(arguments: list[str]) -> str:
     return re.sub(r".\x08|\x1b\[[0-9;]*m", "", text)
 
 
+@pytest.mark.parametrize("name", PAGES)
+def test_apropos_finds_a_page_by_the_words_that_people_look_for(rendered, name):
+    line = section(rendered[name], "# NAME")
+    assert "out of memory" in line
+    assert "OOM" in line
+    described = (TREE / "packaging/debian/control").read_text()
+    assert "out of memory (OOM)" in described
+
+
+# --- JSON
+
+
 def keys_in(value: object) -> set[str]:
     """Every key of a value that JSON can have, at any depth."""
     if isinstance(value, list):
@@ -350,3 +369,23 @@ def test_the_keys_of_status_and_check_are_those_that_they_print(rendered, tmp_pa
     printed = keys_in(status_shown.values(whole)) | keys_in(json.loads(capfd.readouterr().out))
     listed = section(rendered["bustd.1"], "# JSON OF STATUS AND CHECK")
     assert set(re.findall(r"(?<!\w)_([a-z][a-z0-9_]*)_(?!\w)", listed)) == printed
+
+
+def test_the_keys_of_json_are_those_that_the_commands_print(rendered):
+    standing = Standing(making.process(7), [], 16 * 2**20, True, True, candidate=making.candidate(7), place=1, of=1)
+    never = Applied(next(ground for ground in what_may_die.TABLE if ground.shield is not None), "name x")
+    whole = test_explain.crowded()
+    of_one = whole._replace(pid=7, standing=standing._replace(applied=[never]))
+    kill = Kill(0, "floor", Signal.TERM)
+    run = ReplayResult("", (kill,), HEADER, ((0, "it"),), (), kill)
+    printed = [explain_json.text(whole), explain_json.text(of_one), replay_json([run], is_different=False)]
+    found = keys_in([json.loads(text) for text in printed])
+    listed = section(rendered["bustd.1"], "# JSON").replace("\\\\x", "")
+    assert set(re.findall(r"(?<!\w)_([a-z][a-z0-9_]*)_(?!\w)", listed)) == found
+
+
+def test_a_directory_whose_name_is_that_of_an_option_is_refused(tmp_path):
+    command = [sys.executable, "-I", "-S", MAN / "render.py", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (1, "usage: render.py DIRECTORY\n")
+    assert list(tmp_path.iterdir()) == []

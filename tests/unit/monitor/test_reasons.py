@@ -13,8 +13,8 @@ from tests.unit.monitor.making import MIB, candidate, process
 @pytest.mark.parametrize(
     ("move", "words"),
     [
-        (Move(Cause.RUNS_AWAY, 2048 * MIB), "runs away +2048 MiB"),
-        (Move(Cause.RUNS_AWAY_WITH_UNIT, 130 * MIB), "runs away with its unit +130 MiB"),
+        (Move(Cause.RUNS_AWAY, 2048 * MIB), "runaway bonus +2048 MiB"),
+        (Move(Cause.RUNS_AWAY_WITH_UNIT, 130 * MIB), "bonus of a runaway unit +130 MiB"),
         (Move(Cause.GAINED, 10 * MIB), "gained recently +10 MiB"),
         (Move(Cause.OOM_SCORE_ADJ, -1024 * MIB), "oom_score_adj -100 -1024 MiB"),
         (Move(Cause.PREFERRED, 3072 * MIB, "name test*"), "preferred by name test* +3072 MiB"),
@@ -31,6 +31,13 @@ def test_all_that_moves_it_is_told_in_its_order():
     told = reasons.place(candidate()._replace(moves=moves))
     assert told == "holds 1024 MiB, gained recently +1 MiB, avoided by uid 26 -2 MiB"
     assert reasons.place(candidate()) == "holds 1024 MiB"
+
+
+def test_the_growth_of_a_runaway_and_its_bonus_are_two_words():
+    runaway = candidate(gained_bytes=600 * MIB)._replace(moves=(Move(Cause.RUNS_AWAY, 2048 * MIB),))
+    assert reasons.place(runaway) == "holds 1024 MiB, gained 600 MiB recently, runaway bonus +2048 MiB"
+    grown = candidate(gained_bytes=600 * MIB)._replace(moves=(Move(Cause.GAINED, 600 * MIB),))
+    assert reasons.place(grown) == "holds 1024 MiB, gained recently +600 MiB"
 
 
 def test_what_dies_whole_is_named_with_how_many_are_known_and_alone_it_is_not():

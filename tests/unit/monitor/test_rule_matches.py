@@ -1,6 +1,7 @@
 """How many processes each rule matches now, in numbers and in words."""
 
 import os
+import pwd
 
 import pytest
 
@@ -76,6 +77,21 @@ def test_that_a_command_line_is_not_known_whole_does_not_count_where_its_beginni
     assert said(rules, [one]) == ['victims.never.commands "java*": 1 process, 1 (java) with 1 MiB']
 
 
+@pytest.mark.parametrize(
+    ("rules", "told"),
+    [
+        (matchers(names=(b"pythno3",)), 'names "pythno3": no process; "python3" runs'),
+        (matchers(names=(b"node",)), 'names "node": no process'),
+        (matchers(names=(b"python?",)), 'names "python?": 1 process, 1 (python3) with 1 MiB'),
+        (matchers(units=("postgresq.service",)), 'units "postgresq.service": no process; "postgresql.service" runs'),
+        (matchers(commands=("python4",)), 'commands "python4": no process'),
+    ],
+)
+def test_a_rule_that_is_almost_a_name_or_a_unit_that_runs_is_told_from_one_of_a_program_that_does_not(rules, told):
+    running = [process(1, comm=b"python3", unit="postgresql.service", held_bytes=MIB, command="x", command_trouble="")]
+    assert said(rules_of_victims(victims(never=rules)), running) == [f"victims.never.{told}"]
+
+
 # --- on a machine
 
 
@@ -103,6 +119,18 @@ def test_every_process_that_has_memory_is_looked_at_whatever_its_score(proc):
         "protect.shipped: no process",
         "victims.avoid_shipped: no process",
     ]
+
+
+def test_a_user_is_shown_by_its_name_as_it_was_written(proc):
+    proc.process(101, b"db")
+    user, nobody_has = (
+        pwd.getpwuid(os.getuid()),
+        max(entry.pw_uid for entry in pwd.getpwall() if entry.pw_uid < 65534) + 1,
+    )
+    shown = lines(proc, victims(never=matchers(uids=(user.pw_uid, nobody_has))))
+    keys = [line.partition(":")[0] for line in shown]
+    assert f'victims.never.users "{user.pw_name}"' in keys
+    assert f'victims.never.users "{nobody_has}"' in keys
 
 
 def test_where_nobody_wrote_a_rule_there_is_nothing_to_show(proc):

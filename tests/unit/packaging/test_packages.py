@@ -61,7 +61,10 @@ def test_every_packaging_is_of_the_same_version():
         "RPM": found(r"^Version: +(.*)$", "rpm/bustd.spec"),
         "RPM's changelog": found(r"^%changelog\n.* - (.*)-\d+$", "rpm/bustd.spec"),
         "Gentoo": ebuild.stem.removeprefix("bustd-"),
-    } == dict.fromkeys(["the code", "Debian", "Arch", "RPM", "RPM's changelog", "Gentoo"], PROJECT["version"])
+        "CHANGELOG.md": found(r"^## \[(\d.*?)\] - \d{4}-\d\d-\d\d$", "../CHANGELOG.md"),
+    } == dict.fromkeys(
+        ["the code", "Debian", "Arch", "RPM", "RPM's changelog", "Gentoo", "CHANGELOG.md"], PROJECT["version"]
+    )
 
 
 def test_every_packaging_depends_on_what_the_project_does():

@@ -1,5 +1,7 @@
 """`bustd record` and `bustd replay` as they are typed: arguments, what they print, how they end."""
 
+import json
+
 import pytest
 
 from bustd_monitor.cli.parser import parsed
@@ -73,6 +75,73 @@ def test_a_replay_tells_who_would_have_been_killed_when_and_why(bustd):
         "200 was still in flight.",
         "1 kill.",
     ]
+
+
+@pytest.fixture
+def standard_input(monkeypatch, tmp_path):
+    """A function that puts bytes into standard input."""
+    opened = []
+
+    def put(data: bytes) -> None:
+        (tmp_path / "input").write_bytes(data)
+        opened.append((tmp_path / "input").open())
+        monkeypatch.setattr("sys.stdin", opened[-1])
+
+    yield put
+    for file in opened:
+        file.close()
+
+
+def test_replay_reads_standard_input_also_for_two_configurations(bustd, standard_input, tmp_path):
+    _, from_file, _ = bustd("replay", "short.trace", *CONFIG)
+    standard_input(SHORT)
+    code, out, err = bustd("replay", "-", *CONFIG)
+    assert (code, err) == (0, "")
+    assert out == from_file.replace("short.trace:", "standard input:", 1)
+    (tmp_path / "same.toml").write_text(ONLY_FLOOR)
+    standard_input(SHORT)
+    code, out, _ = bustd("replay", "-", *CONFIG, "--config", "same.toml")
+    assert (code, out.count("SIGTERM for 200 (leak)")) == (0, 2)
+    standard_input(b"time,MemAvailable,SwapFree\n0,2000000,0\n1,100000,0\n")
+    assert "    1.0 s  floor fires" in bustd("replay", "-", "--csv", *CONFIG)[1]
+    standard_input(b"nonsense")
+    assert bustd("replay", "-", *CONFIG) == (65, "", "bustd: standard input: it does not begin as a trace does\n")
+
+
+def test_replay_as_json_has_each_kill_and_what_was_said(bustd, tmp_path):
+    code, out, err = bustd("replay", "short.trace", *CONFIG, "--json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    (only,) = found["replays"]
+    assert found["differ"] is False
+    assert only["kills"] == [
+        {
+            "at_ms": 5000,
+            "condition": "floor",
+            "signal": "TERM",
+            "pid": 200,
+            "start_ticks": LEAK.start_ticks,
+            "comm": "leak",
+            "scope": "process",
+            "kin": 0,
+        }
+    ]
+    assert (only["in_flight_pid"], only["ram_bytes"], only["config"]) == (200, 2 * GIB, "bustd.toml")
+    assert [line["at_ms"] for line in only["log"]] == [5000, 8000]
+    (tmp_path / "careful.toml").write_text(ONLY_FLOOR + 'victims.never.names = ["leak", "other"]\n')
+    code, out, _ = bustd("replay", "short.trace", *CONFIG, "--config", "careful.toml", "--json")
+    found = json.loads(out)
+    assert (code, found["differ"], [len(one["kills"]) for one in found["replays"]]) == (1, True, [1, 0])
+
+
+def test_the_json_of_a_replay_is_ascii_whatever_the_trace_has_in_it(bustd, tmp_path):
+    hostile = LEAK._replace(comm=b"\xff\x1b", unit="a\nb")
+    data = trace(8, lambda at_ms: reading(GIB if at_ms < 5000 else 150 * MIB), lambda _: [hostile])
+    (tmp_path / "hostile.trace").write_bytes(data)
+    _, out, _ = bustd("replay", "hostile.trace", *CONFIG, "--json")
+    assert out.isascii()
+    (only,) = json.loads(out)["replays"]
+    assert only["kills"][0]["comm"] == "\\xff\x1b"
 
 
 def test_a_replay_in_which_nothing_happens_says_so(bustd, tmp_path):
