@@ -82,10 +82,10 @@ class CandidateSearch:
         self._room.note(terms.room_bytes, terms.total_bytes)
         allowance = self._allowance + elapsed_ms * _COST_PER_SECOND // 1000
         self._allowance = max(min(allowance, _COST_PER_SECOND), -_COST_PER_SECOND)
-        if elapsed_ms > _INTERRUPTED_MS:  # the sooner a round is made, the sooner growth in many small hands is seen
-            self._round = None
-            self._walk_on(terms, now_ms, is_due)
-        self._allowance -= self._offer_newcomers(terms, now_ms, is_due)
+        cost = self._offer_newcomers(terms, now_ms, is_due)
+        if elapsed_ms > _INTERRUPTED_MS:
+            self._round, cost = None, 0  # the sooner a round is made, the sooner growth in many small hands is seen
+        self._allowance -= cost
         is_sampled = self._accounts.note(terms, now_ms)
         if is_sampled:
             self._unsampled = [pid for pid in self._tracked.pids() if pid not in self._unsampled] + self._unsampled
@@ -93,7 +93,11 @@ class CandidateSearch:
             self._tracked.look_again([self._unsampled.pop()], now_ms)
             if is_due():
                 break
-        self._walk_on(terms, now_ms, is_due)
+        while self._owes_a_round() or (self._allowance > 0 and not self._may_rest(terms, now_ms)):
+            cost = self._walk(terms, now_ms)
+            self._allowance -= cost
+            if not cost or is_due():
+                break
         if is_sampled:
             self._tracked.read_commands()
 
@@ -221,14 +225,6 @@ class CandidateSearch:
             if is_due():
                 break
         return cost
-
-    def _walk_on(self, terms: Terms, now_ms: int, is_due: Callable[[], bool]) -> None:
-        """Walk as far as the allowance goes, or further where a decision has looked at control groups alone."""
-        while self._owes_a_round() or (self._allowance > 0 and not self._may_rest(terms, now_ms)):
-            cost = self._walk(terms, now_ms)
-            self._allowance -= cost
-            if not cost or is_due():
-                break
 
     def _walk(self, terms: Terms, now_ms: int) -> int:
         """Walk one piece of a round; returns the cost, 0 at the end of the round."""
