@@ -541,6 +541,20 @@ def test_what_newcomers_cost_is_taken_from_the_walk(scene, monkeypatch):
     assert not walked
 
 
+def test_after_a_calm_the_first_watch_walks_however_many_newcomers_there_are(scene, monkeypatch):
+    scene.proc.last_pid(100)
+    scene.show_last_pid()
+    scene.crowd(100)
+    scene.watch(1)
+    for pid in range(101, 601):
+        scene.proc.process(pid, oom_score=700, resident_pages=100_000 - pid)
+    scene.proc.last_pid(600)
+    walked, walk = [], scene.table.walk
+    monkeypatch.setattr(scene.table, "walk", lambda count: walked.append(count) or walk(count))
+    scene.watch(1, apart_ms=20_000)
+    assert len(walked) > 10
+
+
 def test_a_tracked_process_that_grows_comes_before_a_larger_one(scene):
     scene.proc.process(101, anonymous_kib=600 * 1024)
     scene.proc.process(102, anonymous_kib=300 * 1024)
