@@ -14,7 +14,7 @@ from bustd_shared.daemon.log import printable
 from bustd_shared.kernel import process, procfs
 
 from . import crisis, own_process, texts
-from .candidates import Look, NamedProcess
+from .candidates import Glance, NamedProcess
 from .crisis import Crisis
 from .desk import DEATHS, Desk, Dismissed, PressedKey
 from .following import Follower, Following
@@ -67,11 +67,11 @@ class Agent:
             due.append(now_ms + LOOK_MS)
         return max(min(due) - now_ms, 0) if due else None
 
-    def _look(self, target: NamedProcess) -> Look:
+    def _look(self, target: NamedProcess) -> Glance:
         """What the user may do with a process. To end what the session depends on is no offer."""
         if is_of_the_session(target.comm.encode("utf-8", "surrogateescape")):
-            return Look()
-        return Look(own_process.may_end(target), self._sparing.may_spare(target))
+            return Glance()
+        return Glance(own_process.may_end(target), self._sparing.may_spare(target))
 
     def _pressed(self, key: str) -> None:
         offered = crisis.offered(self._crisis, key)

@@ -22,7 +22,7 @@ class NamedProcess(NamedTuple):
     comm: str
 
 
-class Look(NamedTuple):
+class Glance(NamedTuple):
     """What the agent sees of a process now: whether the user may end it, and may spare it for a while."""
 
     may_end: bool = False
@@ -33,7 +33,7 @@ class Offer(NamedTuple):
     """A process for which the user can choose something."""
 
     target: NamedProcess
-    look: Look
+    look: Glance
 
 
 def targets_of(entry: Entry) -> tuple[NamedProcess, ...]:
@@ -51,7 +51,7 @@ def target_of(text: str) -> NamedProcess | None:
     return NamedProcess(pid, start_ticks, uid, held_bytes, words[4]) if pid > 1 else None
 
 
-def offers_of(targets: tuple[NamedProcess, ...], uid: int, look: Callable[[NamedProcess], Look]) -> tuple[Offer, ...]:
+def offers_of(targets: tuple[NamedProcess, ...], uid: int, look: Callable[[NamedProcess], Glance]) -> tuple[Offer, ...]:
     """What the user can choose: processes of `uid` alone, at most three of them. Only the first can be spared.
 
     It is the one that bustd would end: that another may live longer is no answer to what the user is asked.

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ...reporting import events
 from ..entries import Entry
 from . import texts
-from .candidates import MOST_OFFERED, Look, NamedProcess, offers_of, targets_of
+from .candidates import MOST_OFFERED, Glance, NamedProcess, offers_of, targets_of
 from .texts import Death, Note, Shortage
 
 FRESH_WARNING_US = 5_000_000
@@ -94,7 +94,7 @@ def reconnected(crisis: Crisis) -> Crisis:
     return crisis._replace(since_us=crisis.heard_us)
 
 
-def heard(crisis: Crisis, entry: Entry, now_us: int, look: Callable[[NamedProcess], Look]) -> Crisis:
+def heard(crisis: Crisis, entry: Entry, now_us: int, look: Callable[[NamedProcess], Glance]) -> Crisis:
     """An event has come. `now_us`: CLOCK_MONOTONIC. `look`: what the user may do with a process of theirs."""
     made_us = entry.number("__MONOTONIC_TIMESTAMP") or 0
     if made_us <= crisis.since_us:
@@ -110,7 +110,7 @@ def heard(crisis: Crisis, entry: Entry, now_us: int, look: Callable[[NamedProces
     return crisis._replace(alarm=None) if kind == events.NO_SHORTAGE else crisis
 
 
-def _warned(crisis: Crisis, entry: Entry, now_ms: int, look: Callable[[NamedProcess], Look]) -> Crisis:
+def _warned(crisis: Crisis, entry: Entry, now_ms: int, look: Callable[[NamedProcess], Glance]) -> Crisis:
     """A warning that says the same again only lasts longer: each notification that changes disturbs the user."""
     alarm, targets = crisis.alarm, targets_of(entry)
     short_in_ms = entry.own_number("SHORT_IN_MS") or 0
@@ -202,7 +202,7 @@ def offered(crisis: Crisis, key: str) -> tuple[NamedProcess, str] | None:
     return None
 
 
-def answered(crisis: Crisis, target: NamedProcess, answer: str, look: Callable[[NamedProcess], Look]) -> Crisis:
+def answered(crisis: Crisis, target: NamedProcess, answer: str, look: Callable[[NamedProcess], Glance]) -> Crisis:
     """A choice was carried out, or failed: the warning says so, and offers the others."""
     alarm = crisis.alarm
     if alarm is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 from bustd_monitor.cli.entries import Entry, entries
-from bustd_monitor.cli.notifying.candidates import Look, NamedProcess
+from bustd_monitor.cli.notifying.candidates import Glance, NamedProcess
 from bustd_monitor.reporting import events
 from bustd_monitor.reporting.events import Kind
 
@@ -60,9 +60,9 @@ def line(pid: int = 7, name: bytes = b"leak", *, uid: int = UID) -> bytes:
     return b"%d 90 %d %d %s" % (pid, uid, GIB, name)
 
 
-def everything(_: NamedProcess) -> Look:
-    return Look(may_end=True, may_spare=True)
+def everything(_: NamedProcess) -> Glance:
+    return Glance(may_end=True, may_spare=True)
 
 
-def nothing(_: NamedProcess) -> Look:
-    return Look()
+def nothing(_: NamedProcess) -> Glance:
+    return Glance()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bustd_monitor.cli.notifying.candidates import Look, NamedProcess, Offer, offers_of, target_of, targets_of
+from bustd_monitor.cli.notifying.candidates import Glance, NamedProcess, Offer, offers_of, target_of, targets_of
 from tests.unit.cli.notifying.making import UID, everything, line, nothing, target, warned
 
 
@@ -34,15 +34,15 @@ def test_only_processes_of_the_user_are_offered_and_three_at_most():
 
 def test_only_the_first_of_all_can_be_spared():
     offers = offers_of((target(2), target(3)), UID, everything)
-    assert [one.look for one in offers] == [Look(True, True), Look(True, False)]
+    assert [one.look for one in offers] == [Glance(True, True), Glance(True, False)]
     (behind_root,) = offers_of((target(1, uid=0), target(2)), UID, everything)
-    assert behind_root.look == Look(True, False)
+    assert behind_root.look == Glance(True, False)
 
 
 def test_what_can_be_neither_ended_nor_spared_is_no_offer():
     assert offers_of((target(2), target(3)), UID, nothing) == ()
-    assert offers_of((target(2), target(3)), UID, lambda _: Look(may_spare=True)) == (
-        Offer(target(2), Look(may_spare=True)),
+    assert offers_of((target(2), target(3)), UID, lambda _: Glance(may_spare=True)) == (
+        Offer(target(2), Glance(may_spare=True)),
     )
 
 

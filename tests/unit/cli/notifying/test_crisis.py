@@ -3,7 +3,7 @@
 import pytest
 
 from bustd_monitor.cli.notifying import crisis
-from bustd_monitor.cli.notifying.candidates import Look
+from bustd_monitor.cli.notifying.candidates import Glance
 from bustd_monitor.cli.notifying.crisis import (
     END,
     FRESH_DEATH_US,
@@ -201,9 +201,9 @@ def test_what_is_not_offered_is_not_done(key):
 
 
 def test_a_process_that_can_only_be_spared_is_not_ended_and_the_other_way_round():
-    spared = crisis.heard(Crisis(UID), warned(line(7)), NOW_US, lambda _: Look(may_spare=True))
+    spared = crisis.heard(Crisis(UID), warned(line(7)), NOW_US, lambda _: Glance(may_spare=True))
     assert (crisis.offered(spared, "end 7 90"), crisis.offered(spared, "spare 7 90")) == (None, (target(7), SPARE))
-    ended_ = crisis.heard(Crisis(UID), warned(line(7)), NOW_US, lambda _: Look(may_end=True))
+    ended_ = crisis.heard(Crisis(UID), warned(line(7)), NOW_US, lambda _: Glance(may_end=True))
     assert (crisis.offered(ended_, "end 7 90"), crisis.offered(ended_, "spare 7 90")) == ((target(7), END), None)
 
 

@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bustd_monitor.cli.notifying import texts
-from bustd_monitor.cli.notifying.candidates import Look, Offer
+from bustd_monitor.cli.notifying.candidates import Glance, Offer
 from bustd_monitor.cli.notifying.texts import LONGEST_BODY, LONGEST_NAME, Death, Shortage, markup, name_of
 from tests.unit.cli.notifying.making import GIB, MIB, UID, target
 
-BOTH = Look(may_end=True, may_spare=True)
+BOTH = Glance(may_end=True, may_spare=True)
 
 
 def shortage(*offers: Offer, first=None, short_in_ms: int = 20_000, total: int = 16 * GIB) -> Shortage:
@@ -37,7 +37,7 @@ def test_what_the_event_does_not_tell_is_not_said():
 
 def test_the_buttons_name_the_processes_and_their_keys_say_which():
     leak, other = target(7, "leak"), target(8, "a <b> & c")
-    note = texts.warning(shortage(Offer(leak, BOTH), Offer(other, Look(may_end=True)), first=leak), UID)
+    note = texts.warning(shortage(Offer(leak, BOTH), Offer(other, Glance(may_end=True)), first=leak), UID)
     assert note.actions == (
         ("end 7 90", "End leak"),
         ("end 8 90", "End a <b> & c"),
@@ -47,7 +47,7 @@ def test_the_buttons_name_the_processes_and_their_keys_say_which():
 
 def test_a_process_that_can_only_be_spared_has_no_button_to_end_it():
     leak = target(7)
-    note = texts.warning(shortage(Offer(leak, Look(may_spare=True)), first=leak), UID)
+    note = texts.warning(shortage(Offer(leak, Glance(may_spare=True)), first=leak), UID)
     assert note.actions == (("spare 7 90", "Not this one"),)
 
 
