@@ -35,7 +35,10 @@ def held_back(protection: int, current: int, cache: int) -> int:
 
 
 class Protected:
-    """Reads the groups directly below `root`: no group below them has more protection than its top-level group.
+    """Reads the groups directly below `root`, and below those that have a protection, because no other group has one.
+
+    A group's own figures say what stays if all in it is protected alike. Where groups below it have protections of
+    their own, these come first (memory_recursiveprot in cgroup-v2.rst), so the larger of both is what stays.
 
     They are read once a minute; while little is available every ten seconds, and once a second where any of them has a
     protection.
@@ -44,6 +47,8 @@ class Protected:
     def __init__(self, root: str) -> None:
         self._root = root
         self._due_ms: int | None = None
+        self._left = 0
+        """How many more groups are read this time."""
         self.held = NOTHING
         """As it was read last."""
 
@@ -58,18 +63,32 @@ class Protected:
         return self.held
 
     def _read(self) -> Held:
-        by_min = by_low = 0
+        self._left = _MOST_GROUPS
         try:
-            names = [name for name, _ in zip(cgroups.names_below(self._root), range(_MOST_GROUPS), strict=False)]
+            return self._below(self._root)
         except OSError:  # a lack of descriptors: what was known is the best there is
             return self.held
-        for name in names:
-            folder = f"{self._root}/{name}"
-            least = amount(f"{folder}/memory.min") or 0
-            low = max(amount(f"{folder}/memory.low") or 0, least)
-            stat = cgroup_memory.parse_stat(contents(f"{folder}/memory.stat")) if low else None
-            if stat is not None:
-                current, cache = amount(f"{folder}/memory.current") or 0, stat.cache + stat.slab_reclaimable
-                by_min += held_back(least, current, cache)
-                by_low += held_back(low, current, cache)
+
+    def _below(self, folder: str) -> Held:
+        """What the groups directly below hold back together."""
+        by_min = by_low = 0
+        for name in cgroups.names_below(folder):
+            if self._left == 0:
+                break
+            self._left -= 1
+            held = self._of(f"{folder}/{name}")
+            by_min, by_low = by_min + held.by_min, by_low + held.by_low
         return Held(by_min, by_low)
+
+    def _of(self, folder: str) -> Held:
+        least = amount(f"{folder}/memory.min") or 0
+        low = max(amount(f"{folder}/memory.low") or 0, least)
+        stat = cgroup_memory.parse_stat(contents(f"{folder}/memory.stat")) if low else None
+        if stat is None:
+            return NOTHING
+        current, cache = amount(f"{folder}/memory.current") or 0, stat.cache + stat.slab_reclaimable
+        below = self._below(folder)
+        return Held(
+            max(held_back(least, current, cache), min(below.by_min, least, cache)),
+            max(held_back(low, current, cache), min(below.by_low, low, cache)),
+        )

@@ -57,6 +57,23 @@ def test_of_the_groups_at_the_top_each_counts_and_those_below_are_in_them(tree):
     assert Protected(tree.path).read(0) == Held(2 * GIB, 7 * GIB)
 
 
+def test_a_group_below_that_is_protected_itself_keeps_its_cache_though_others_in_the_slice_use_the_rest(tree):
+    """A slice of 8 GiB with 4 GiB of cache, all of it one service's, and a leak of 4 GiB beside that."""
+    protect(tree, "a.slice", least=4 * GIB, current=8 * GIB, cache=4 * GIB)
+    assert Protected(tree.path).read(0).by_min == 0, "the leak might have all of the protection"
+    protect(tree, "a.slice/cache.service", least=4 * GIB, current=4 * GIB, cache=4 * GIB)
+    protect(tree, "a.slice/leak.service", current=4 * GIB, cache=0)
+    assert Protected(tree.path).read(0) == Held(4 * GIB, 4 * GIB)
+    protect(tree, "a.slice", least=3 * GIB, current=8 * GIB, cache=4 * GIB)
+    assert Protected(tree.path).read(0) == Held(3 * GIB, 3 * GIB), "no more than its slice has"
+
+
+def test_of_very_many_groups_no_more_are_read_than_a_few(tree):
+    for number in range(70):
+        protect(tree, f"a{number}.slice", least=GIB)
+    assert Protected(tree.path).read(0).by_min == 64 * GIB
+
+
 def test_it_is_read_once_a_minute_and_once_a_second_while_little_is_available(tree):
     protect(tree, "a.slice", least=GIB)
     protected = Protected(tree.path)
