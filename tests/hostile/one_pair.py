@@ -176,7 +176,8 @@ for way in (lambda: os.open(f"/proc/self/fd/{{path}}", os.O_RDONLY | os.O_NONBLO
     else: print("done")
 """
     for user in (NOBODY, {**NOBODY, "user": USERS["bustd"], "group": USERS["bustd"]}):
-        ran = subprocess.run([sys.executable, "-I", "-c", attempt], capture_output=True, text=True, **user)
+        python = f"{sys.base_prefix}/bin/python3"  # a checkout may be where other users can't go
+        ran = subprocess.run([python, "-I", "-c", attempt], capture_output=True, text=True, **user)
         assert (ran.returncode, ran.stdout) == (0, ""), ran
     with foreground(place) as again:
         again.await_ready()

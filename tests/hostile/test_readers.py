@@ -14,6 +14,8 @@ import pytest
 from tests.support import pair, victims
 from tests.support.reading import events_until, monitor_of, pair_with_readers, reader
 
+pytestmark = pytest.mark.attack("a local user")
+
 MOST_CPU = 0.05
 SECONDS = 4.0
 TICKS = os.sysconf("SC_CLK_TCK")

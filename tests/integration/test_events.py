@@ -76,6 +76,11 @@ def test_a_place_where_no_socket_can_be_made_does_not_keep_the_pair_from_startin
 # --- bustd watch
 
 
+def _heed_sigint() -> None:
+    """A shell starts what is in the background with SIGINT ignored, and these tests may be."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def watch(place):
     """`bustd watch` on the socket of the place."""
@@ -89,7 +94,8 @@ def watch(place):
             "sys.exit(main.main())"
         )
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "bufsize": 0}
-        started.append(subprocess.Popen([install.python(), "-I", "-c", code], env={"PATH": os.defpath}, **pipes))
+        command = [install.python(), "-I", "-c", code]
+        started.append(subprocess.Popen(command, env={"PATH": os.defpath}, preexec_fn=_heed_sigint, **pipes))
         return started[-1]
 
     yield start

@@ -69,7 +69,7 @@ class SimulatedSleep:
         self._machine, self._killer = machine, killer
         self._some, self._full = Trigger(0.1), Trigger(0.05)
         self._is_triggered = False
-        self.killer_speaks = self.reader_knocks = False
+        self.killer_speaks = self.reader_knocks = self.ancestor_has_ended = False
         self.has_triggers = True
         self.count = 0
 
@@ -105,7 +105,7 @@ class Simulation:
             hierarchy=HIERARCHY,
             commands=CommandLines(start=lambda function, arguments: function(*arguments), clock_ms=self._clock_ms),
         )
-        with mock.patch.object(loop, "Sleeper", lambda _triggers, _log: self.sleep):
+        with mock.patch.object(loop, "Sleeper", lambda *_: self.sleep):
             self.loop = loop.Loop(
                 config.config_of(settings),
                 killer.protection,

@@ -11,7 +11,7 @@ import pytest
 from bustd_killer.stage1 import identity, landlock, libc, seccomp
 from bustd_killer.stage1.identity import Identity
 from bustd_killer.stage1.system_calls import AUDIT_ARCH
-from tests.support import victims
+from tests.support import install, victims
 from tests.unit.killer.execution import executed
 from tests.unit.killer.test_identity import ALL_SETS, FREE, KILL, STATUS, VICTIMS, sleeping
 
@@ -34,7 +34,7 @@ def has_landlock(version: int) -> bool:
 def killer() -> list[str]:
     """As the start of the killer does it. The last step: what comes after it is what serves."""
     chosen = identity.choose(MONITOR.uid)
-    return [identity.become(chosen), landlock.confine_killer(), seccomp.filter_killer()]
+    return [identity.become(chosen), landlock.confine_killer(install.python()), seccomp.filter_killer()]
 
 
 def monitor() -> list[str]:
@@ -44,7 +44,7 @@ def monitor() -> list[str]:
     os.setresuid(MONITOR.uid, MONITOR.uid, MONITOR.uid)
     libc.prctl(PR_SET_NO_NEW_PRIVS, 1)
     libc.prctl(PR_SET_PDEATHSIG, 15)
-    return [landlock.confine_monitor(), seccomp.filter_monitor()]
+    return [landlock.confine_monitor(install.python()), seccomp.filter_monitor()]
 
 
 @pytest.mark.parametrize("which", VICTIMS)

@@ -37,10 +37,6 @@ pkg_nofetch() {
 	einfo "Run \`make dist\` in bustd's tree and copy dist/${A} into your DISTDIR."
 }
 
-pkg_postinst() {
-	optfeature "notifications of the desktop (bustd notify)" dev-python/jeepney
-}
-
 src_install() {
 	distutils-r1_src_install
 	sh packaging/install-system-files.sh "${D}" "${PYTHON}" "$(python_get_sitedir)" "$(systemd_get_systemunitdir)" ||
@@ -52,4 +48,5 @@ src_install() {
 
 pkg_postinst() {
 	tmpfiles_process bustd.conf
+	optfeature "notifications of the desktop (bustd notify)" dev-python/jeepney
 }
