@@ -64,7 +64,7 @@ if [ "$packaged" = no ] && grep -qs "^Exec=$prefix/bin/bustd " "$autostart"; the
     rm -f "$autostart"
     removed="$removed $autostart"
 fi
-for path in /run/bustd /run/bustd.* /run/bustd-* /var/log/bustd.log; do
+for path in /run/bustd /run/bustd.* /run/bustd-* /var/log/bustd.log /var/lib/prometheus/node-exporter/bustd.prom; do
     [ "$packaged" = no ] || break
     if [ -e "$path" ] || [ -h "$path" ]; then
         rm -rf "$path"

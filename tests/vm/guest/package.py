@@ -1,6 +1,7 @@
 """What the package promises: an upgrade keeps the pair alive and the configuration, and a purge leaves nothing."""
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import machine
 from daemons import KILLER, MONITOR, main_pid
 
 _CONFIG = Path("/etc/bustd/bustd.toml")
+_METRICS = Path("/var/lib/prometheus/node-exporter/bustd.prom")
 _WORD = "\n# a word of the administrator's\n"
 _LEFT_OUT = (
     *("/proc", "/sys", "/dev", "/tmp", "/home", "/run/job", "/run/vm", "/var/tmp", "/var/cache"),
@@ -79,18 +81,22 @@ def _upgrade(deb, epoch):
 
 def remove():
     """Everything stops, a `bustd` in the background included; the configuration stays."""
+    _METRICS.parent.mkdir(parents=True, exist_ok=True)
+    machine.run("systemctl", "start", "bustd-metrics.service")
+    faults = [] if _METRICS.exists() else ["there are no metrics whose removal could be seen"]
     machine.run("bustd", "run", "--dry-run")  # another pair that kills is refused beside the units
     standalone = int(Path("/run/bustd.pid").read_text())
     pids = [main_pid(KILLER), main_pid(MONITOR), standalone]
-    faults = [f"PID {pid} does not run" for pid in pids if not Path(f"/proc/{pid}").exists()]
+    faults += [f"PID {pid} does not run" for pid in pids if not Path(f"/proc/{pid}").exists()]
     machine.run("apt-get", "remove", "-y", "bustd", seconds=300)
     faults += [f"PID {pid} still runs" for pid in pids if Path(f"/proc/{pid}").exists()]
     if not _CONFIG.exists():
         faults.append("the administrator's configuration is gone")
     sockets = ("/run/bustd/killer.sock", "/run/bustd/events")
-    for path in ("/usr/bin/bustd", *sockets, "/usr/lib/systemd/system/bustd-killer.service"):
+    for path in ("/usr/bin/bustd", *sockets, str(_METRICS), "/usr/lib/systemd/system/bustd-killer.service"):
         if Path(path).exists():
             faults.append(f"{path} is still there")
+    shutil.rmtree(_METRICS.parents[1])
     return {"faults": faults}
 
 
