@@ -1,6 +1,7 @@
 """How the units behave, seen on the running machine: each step returns its faults, and what it saw."""
 
 import os
+import shutil
 import signal
 import time
 from contextlib import ExitStack
