@@ -26,7 +26,7 @@ def members_of(candidate: Candidate, reader: MemberReader) -> AnyMembers:
     process, family = candidate.process, candidate.family
     if family is None:
         return reader.of(process, candidate.scope)
-    members = reader.of(process._replace(twin_pid=0), candidate.scope)  # with all of its group, and not its twin alone
+    members = reader.of(process._replace(twins=()), candidate.scope)  # with all of its group, and not its twins alone
     if family.is_whole:
         return members
     return FamilyMembers(members, family.others, family.kinship, family.born_ticks)

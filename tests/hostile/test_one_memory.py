@@ -52,7 +52,6 @@ def sharers(place: Path) -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
-@pytest.mark.xfail(strict=True, reason="of more than two such processes the first request names two")
 def test_all_that_share_it_die_by_one_request(place: Path, sharers: subprocess.Popen[bytes]) -> None:
     rules = pair.ONE_KILL | {"limits.minimum_mib": MIB // 2}
     with pair.pair(CREWS["root"], place, killer=rules) as running:

@@ -72,12 +72,14 @@ def _with_one_memory(processes: list[Process]) -> list[Process]:
     elder = twins(processes)
     if not elder:
         return processes
-    twin = {elder[one.pid]: one for one in processes if one.pid in elder}
-    return [_without_memory(one) if one.pid in elder else _with_twin(one, twin.get(one.pid)) for one in processes]
-
-
-def _with_twin(process: Process, twin: Process | None) -> Process:
-    return process if twin is None else process._replace(twin_pid=twin.pid, twin_ticks=twin.start_ticks)
+    younger: dict[int, list[tuple[int, int]]] = {}
+    for one in processes:
+        if one.pid in elder:
+            younger.setdefault(elder[one.pid], []).append((one.pid, one.start_ticks))
+    return [
+        _without_memory(one) if one.pid in elder else one._replace(twins=tuple(younger.get(one.pid, ())))
+        for one in processes
+    ]
 
 
 def _without_memory(process: Process) -> Process:

@@ -211,7 +211,7 @@ def _placed(company: _Company, runs_away: Cause | None, terms: Terms, children: 
     is_alone = len(company.members) == 1 and not company.whole
     moves += what_may_die.moves(process if is_alone else process._replace(copied_bytes=0), terms)
     badness = held + sum([move.moved_bytes for move in moves])
-    is_group = victims.scope == "group" or process.twin_pid
+    is_group = victims.scope == "group" or process.twins
     scope = Scope.CGROUP if company.whole else Scope.GROUP if is_group else Scope.PROCESS
     beside = children.get(process.pid, 0) if scope is Scope.PROCESS else 0
     service = ending.service_ended_with(process, company.whole)

@@ -18,14 +18,21 @@ def place(candidate: Candidate) -> str:
     whole = candidate.process.whole
     where = f" in {printable(whole)} ({candidate.known} known)" if candidate.scope is Scope.CGROUP else ""
     stubborn = " and can't be ended by SIGTERM" if candidate.process.ignores_sigterm else ""
-    twin = f" together with {candidate.process.twin_pid}" if candidate.process.twin_pid else ""
+    twins = _together_with(candidate.process.twins)
     return ", ".join(
         [
-            f"holds {size(candidate.held_bytes)}{where}{twin}{stubborn}",
+            f"holds {size(candidate.held_bytes)}{where}{twins}{stubborn}",
             *_gained(candidate),
             *(_moved(move, candidate) for move in candidate.moves),
         ]
     )
+
+
+def _together_with(twins: tuple[tuple[int, int], ...]) -> str:
+    if not twins:
+        return ""
+    others = f" and {len(twins) - 1} more that have the same memory" if len(twins) > 1 else ""
+    return f" together with {twins[0][0]}{others}"
 
 
 def ending(candidate: Candidate, signal: Signal) -> str:

@@ -22,11 +22,11 @@ class Members:
     """The members of one kill, which can be listed again when its victim has exited.
 
     `pid`: the victim. `group`: its process group and session, (0, 0) for none. `path`: the control group that dies with
-    it, "" for none. `only`: of the process group only this process, None for all.
+    it, "" for none. `only`: of the process group only these processes, () for all.
     """
 
     def __init__(
-        self, pid: int, group: tuple[int, int], hierarchy: str, path: str, proc: str, only: Member | None = None
+        self, pid: int, group: tuple[int, int], hierarchy: str, path: str, proc: str, only: tuple[Member, ...] = ()
     ) -> None:
         self._pid, self._group, self._path, self._only = pid, group, path, only
         self._hierarchy, self._proc = hierarchy, proc
@@ -58,8 +58,8 @@ class Members:
         None where that leader lives on in the very group: then the group is no job of a shell's, but everything that
         was started in the session without one, as by a compositor.
         """
-        if self._only is not None:
-            return [self._only] if self._read(self._only[0]) == self._only else []
+        if self._only:
+            return [member for member in self._only if self._read(member[0]) == member]
         leader = self._group[1]
         if self._group[0] == leader != self._pid and self._read(leader) is not None and self._is_beside(leader):
             return []
@@ -89,12 +89,13 @@ class MemberReader:
 
     def of(self, process: Process, scope: Scope) -> Members:
         """The members that die with this process: what its group is is read now, and who is in it when it is listed."""
-        group, path, only = (0, 0), "", None
+        group, path = (0, 0), ""
+        only: tuple[Member, ...] = ()
         if scope is Scope.CGROUP and self._hierarchy:
             path = process.whole
         elif scope is Scope.GROUP:
             group = self._group_of(process)
-            only = (process.twin_pid, process.twin_ticks) if process.twin_pid else None
+            only = process.twins
         return Members(process.pid, group, self._hierarchy, path, self._proc, only)
 
     def largest(self, members: list[Member], count: int) -> list[int]:

@@ -42,9 +42,8 @@ class Process(NamedTuple):
     it (sensing.preferences). `is_system`: all its uids are below 1000. `command_trouble`: why `command` is not the
     whole command line, "" if it is. `parent`, `group` and `session`: PIDs, 0 where they are not known. For
     `program_bytes`, `ignores_sigterm` and `memory_print` see sensing.traits. `copied_bytes`: what of `held_bytes` a
-    forked child has too, so that it stays when this process dies alone. `twin_pid`, `twin_ticks`: PID and start time of
-    a process that has the same memory (CLONE_VM) and must die with it, 0 if there is none. ranking.accounting fills
-    these in.
+    forked child has too, so that it stays when this process dies alone. `twins`: PID and start time of each process
+    that has the same memory (CLONE_VM) and must die with it. ranking.accounting fills these in.
     """
 
     pid: int
@@ -72,8 +71,7 @@ class Process(NamedTuple):
     ignores_sigterm: bool = False
     memory_print: int = 0
     copied_bytes: int = 0
-    twin_pid: int = 0
-    twin_ticks: int = 0
+    twins: tuple[tuple[int, int], ...] = ()
 
 
 def oom_score(pid: int, proc: str = "/proc") -> int:

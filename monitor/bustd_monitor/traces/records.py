@@ -41,8 +41,7 @@ NOT_RECORDED = {
     "gained_bytes": "ranking works it out from what a process held ten seconds before, in a replay as it does live",
     "shared_gained_bytes": "ranking works it out in the same way",
     "copied_bytes": "ranking works it out from what a process and its parent hold",
-    "twin_pid": "ranking works it out from memory_print",
-    "twin_ticks": "ranking works it out from memory_print",
+    "twins": "ranking works it out from memory_print",
 }
 """Fields that are left out of a trace and read as their default, and why."""
 

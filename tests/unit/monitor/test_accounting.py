@@ -6,6 +6,7 @@ from bustd_monitor.ranking import order
 from bustd_monitor.ranking.accounting import SharedMemory, accounted
 from bustd_monitor.ranking.order import Cause
 from bustd_monitor.ranking.terms import Terms
+from bustd_monitor.reporting import reasons
 from bustd_protocol.messages import Scope
 from bustd_shared.rules.protection import Protection
 from tests.unit.monitor.making import GIB, MIB, process, victims
@@ -175,8 +176,16 @@ def test_one_of_which_a_copy_lives_dies_after_a_smaller_one_and_is_still_known_t
     assert [move.cause for move in second.moves] == [Cause.COPIED]
 
 
+def test_of_many_with_one_memory_all_die_with_the_eldest():
+    family = [twin(10, 5, start_ticks=1), *(twin(pid, 10, start_ticks=pid) for pid in (20, 30))]
+    counted = accounted(family, SharedMemory())
+    (first,) = order.rank(counted, Terms(victims(), Protection(), 16 * MIB)).candidates
+    assert (first.process.pid, first.process.twins) == (10, ((20, 20), (30, 30)))
+    assert reasons.place(first) == "holds 100 MiB together with 20 and 1 more that have the same memory"
+
+
 def test_the_elder_of_two_with_one_memory_dies_with_the_other():
     counted = accounted([twin(20, 10, start_ticks=500), twin(10, 5, start_ticks=400)], SharedMemory())
     (first,) = order.rank(counted, Terms(victims(), Protection(), 16 * MIB)).candidates
-    assert (first.process.pid, first.process.twin_pid, first.process.twin_ticks) == (10, 20, 500)
+    assert (first.process.pid, first.process.twins) == (10, ((20, 500),))
     assert (first.scope, first.held_bytes) == (Scope.GROUP, 100 * MIB)

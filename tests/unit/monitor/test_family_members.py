@@ -24,7 +24,7 @@ def proc(tmp_path):
 
 def listed(proc, kinship, *, is_whole=False, times=2):
     family = Family(kinship, ((12, 110), (13, 120)), 0, is_whole=is_whole, born_ticks=120)
-    first = candidate(11, start_ticks=100, twin_pid=12, twin_ticks=110)._replace(scope=Scope.GROUP, family=family)
+    first = candidate(11, start_ticks=100, twins=((12, 110),))._replace(scope=Scope.GROUP, family=family)
     members = members_of(first, MemberReader("", proc.path))
     return [sorted(members.listed()) for _ in range(times)]
 

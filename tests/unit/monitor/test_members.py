@@ -47,9 +47,9 @@ def test_of_a_group_only_the_twin_is_a_member_where_there_is_one_and_only_while_
         victims.victim(1, group=first.pid),
     ):
         ticks = victims.start_ticks(second.pid)
-        members = MemberReader("").of(leader(first.pid, twin_pid=second.pid, twin_ticks=ticks), Scope.GROUP)
+        members = MemberReader("").of(leader(first.pid, twins=((second.pid, ticks),)), Scope.GROUP)
         assert members.listed() == [(second.pid, ticks)]
-        other = MemberReader("").of(leader(first.pid, twin_pid=second.pid, twin_ticks=ticks + 1), Scope.GROUP)
+        other = MemberReader("").of(leader(first.pid, twins=((second.pid, ticks + 1),)), Scope.GROUP)
         assert other.listed() == []
         victims.end(second)
         assert members.listed() == []

@@ -24,7 +24,7 @@ from tests.support.traces import HEADER, decoded
 
 TRACES = Path(__file__).parents[2] / "data/traces"
 RECORDS = (Reading, RecordedProcess, *NESTED.values())
-SAMPLES = {"int": 7, "float": 1.5, "str": "x", "bytes": b"x"}
+SAMPLES = {"tuple[tuple[int, int], ...]": ((5, 7),), "int": 7, "float": 1.5, "str": "x", "bytes": b"x"}
 
 
 def in_source(kind):
