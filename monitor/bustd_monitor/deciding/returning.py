@@ -21,6 +21,7 @@ LEFT_MS = 2000
 """No wait where memory and swap would be gone within this time."""
 _SEEN_PART = 256
 """A smaller part of RAM comes and goes at any time: whether it has come back by a death can't be seen."""
+_INEXACT_PART = 4
 _REMEMBERED_MS = 600_000
 _MOST_BOOKS = 16
 
@@ -74,15 +75,17 @@ def is_awaited(claim: Claim, trends: Trends, reading: Reading, now_ms: int) -> b
     return left_ms is None or left_ms >= LEFT_MS
 
 
-def shortfall_of(claim: Claim, reading: Reading, now_ms: int) -> Shortfall | None:
+def shortfall_of(claim: Claim, trends: Trends, reading: Reading, now_ms: int) -> Shortfall | None:
     """What to remember where less than half came back in all that time; None where it is not certain.
 
-    What others have taken since the request, at the speed of that time, may have come back too.
+    What others have taken since the request, at the speed of that time or of now, may have come back too, and a quarter
+    more than that: neither is exact, and other processes of the kind would count by what is wrong in it.
     """
     if claim.until_ms is None or now_ms < claim.until_ms or not reading.is_whole or is_back(claim, reading):
         return None
-    taken = claim.lost_per_second * (now_ms - claim.chosen_ms) // 1000
-    came_back = max(reading.room_bytes - claim.room_bytes + taken, 0)
+    per_second = max(claim.lost_per_second, filling.rate(trends.filling).per_second)
+    taken = per_second * (now_ms - claim.chosen_ms) // 1000
+    came_back = max(reading.room_bytes - claim.room_bytes + taken + taken // _INEXACT_PART, 0)
     process = claim.process
     if came_back * 2 >= claim.claimed_bytes:
         return None

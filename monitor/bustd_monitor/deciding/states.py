@@ -252,7 +252,7 @@ def _awaited(state: State, reading: Reading, now_ms: int) -> Step:
         return state, ()
     if returning.is_awaited(claim, state.trends, reading, now_ms):
         return _held(state, min(now_ms + _RETURN_LOOK_MS, claim.until_ms)), ()
-    state, short = state._replace(claim=None), returning.shortfall_of(claim, reading, now_ms)
+    state, short = state._replace(claim=None), returning.shortfall_of(claim, state.trends, reading, now_ms)
     if short is None:
         return state, ()
     less = LessCameBack(claim.process, short.claimed_bytes, short.came_back_bytes)

@@ -42,6 +42,10 @@ class SizeCensus:
         self._last: Count | None = None
         self._current = _begun(0, 0)
 
+    def forget(self) -> None:
+        """Nobody has looked for a while: what has come since then has not gained all that it holds just now."""
+        self._earlier = self._later = self._last = None
+
     def begin(self, now_ms: int, room_bytes: int) -> None:
         """A round begins."""
         self._current = _begun(now_ms, room_bytes)

@@ -85,6 +85,7 @@ class CandidateSearch:
         cost = self._offer_newcomers(terms, now_ms, is_due)
         if elapsed_ms > _INTERRUPTED_MS:
             self._round, cost = None, 0  # the sooner a round is made, the sooner growth in many small hands is seen
+            self._census.forget()
         self._allowance -= cost
         is_sampled = self._accounts.note(terms, now_ms)
         if is_sampled:

@@ -40,6 +40,13 @@ def test_what_was_only_just_seen_is_nothing_to_compare_with():
     assert (before.room_bytes, before.kib()) == (GIB - 1000 * MIB, {10: 5 * 1024})
 
 
+def test_after_a_calm_there_is_nothing_to_compare_with_before_the_next_round():
+    census = counted((1000, {10: 5}))
+    census.forget()
+    assert census.before(60_000) is None
+    assert census.kib() == {}
+
+
 def test_it_compares_with_ten_to_twenty_seconds_ago_as_soon_as_it_can():
     for last_ms in range(1000, 60_000, 1000):
         census = counted(*((at_ms, {10: at_ms // 1000}) for at_ms in range(0, last_ms + 1, 1000)))

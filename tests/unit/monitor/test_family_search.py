@@ -192,6 +192,18 @@ def test_after_a_calm_the_first_watch_makes_a_round_so_that_growth_is_seen_half_
     assert dying(scene.rank()[0]) == [*HERD]
 
 
+def test_a_round_from_before_a_calm_is_nothing_to_compare_with(scene):
+    """The older program has come since then, too, and holds more than the herd has gained in the last seconds."""
+    scene.proc.remove(str(OLDER))
+    scene.watch(3)
+    scene.now_ms += 60_000
+    scene.holds(OLDER, 265, b"older", parent=1, group=OLDER, age_s=12)
+    for mib in (3, 5, 7):
+        scene.herd(mib, age_s=11)
+        scene.watch(lost=60)
+    assert dying(scene.rank()[0]) == [*HERD]
+
+
 def test_what_has_grown_like_its_parent_is_no_copy(scene):
     scene.holds(PARENT, 12, b"leak", parent=1)
     grown(scene)

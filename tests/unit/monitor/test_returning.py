@@ -52,7 +52,7 @@ def test_a_claim_that_is_too_small_to_be_seen_to_come_back_is_not_waited_for():
     small = VICTIM._replace(held_bytes=SHORT.ram // 256 - 1)
     state, _ = states.on_verdict(State(Stage.ACT, chosen=(0, GIB)), Asked(small, Signal.TERM), verdict(), 0)
     assert next_kill_ms(states.on_exited(state, Exited(1, Fate.GONE, 40), GONE_MS)) <= 60
-    assert returning.shortfall_of(state.claim._replace(until_ms=0), SHORT, GONE_MS) is None
+    assert returning.shortfall_of(state.claim._replace(until_ms=0), Trends(), SHORT, GONE_MS) is None
 
 
 def test_while_nothing_came_back_no_other_is_asked_for_before_a_second_is_over():
@@ -102,7 +102,7 @@ def test_a_reading_of_sysinfo_alone_ends_the_wait_and_is_not_booked():
     claim = dead().claim
     quick = lower_bound(16 * GIB, 12 * GIB, 12 * GIB)
     assert not returning.is_awaited(claim, Trends(), quick, 1100)
-    assert returning.shortfall_of(claim, quick, 9000) is None
+    assert returning.shortfall_of(claim, Trends(), quick, 9000) is None
 
 
 def test_a_lost_killer_ends_the_wait():
@@ -118,9 +118,10 @@ def test_a_kill_that_is_in_flight_again_is_waited_for_from_its_own_end():
 # The books
 
 
-def booked(back: int, *, lost_per_second: int = 0) -> Shortfall | None:
+def booked(back: int, *, lost_per_second: int = 0, now_per_second: int = 0) -> Shortfall | None:
     claim = Claim(VICTIM.process, 800 * MIB, 0, GIB, lost_per_second, chosen_ms=0, until_ms=2000)
-    return returning.shortfall_of(claim, reading(GIB + back), 2000)
+    trends = Trends(filling=Filling((2000, GIB), (), Rate(now_per_second, 600)))
+    return returning.shortfall_of(claim, trends, reading(GIB + back), 2000)
 
 
 def test_a_death_that_brought_less_than_half_is_remembered_for_ten_minutes():
@@ -130,8 +131,10 @@ def test_a_death_that_brought_less_than_half_is_remembered_for_ten_minutes():
 
 
 def test_what_others_took_meanwhile_came_back_too():
-    assert booked(100 * MIB, lost_per_second=100 * MIB).came_back_bytes == 300 * MIB
-    assert booked(100 * MIB, lost_per_second=150 * MIB) is None
+    assert booked(100 * MIB, lost_per_second=100 * MIB).came_back_bytes == 350 * MIB
+    assert booked(100 * MIB, now_per_second=100 * MIB).came_back_bytes == 350 * MIB
+    assert booked(100 * MIB, lost_per_second=100 * MIB, now_per_second=110 * MIB).came_back_bytes == 375 * MIB
+    assert booked(100 * MIB, lost_per_second=120 * MIB) is None, "300 MiB, if the rate is a quarter more than it seemed"
 
 
 def test_it_is_said_once_and_those_of_its_kind_count_by_it():
