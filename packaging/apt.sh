@@ -32,6 +32,16 @@ installed_packages() {
     dpkg-query -W -f '${db:Status-Abbrev} ${binary:Package}\n' | sed -n 's/^ii *//p' | LC_ALL=C sort
 }
 
+# apt_bring RECORD PACKAGE...: installs them, and adds to RECORD what is new with them. A package that was there already,
+# and is a new version of itself now, is not added.
+apt_bring() {
+    brought_into=$1
+    shift
+    installed_packages >"$scratch/before"
+    apt_install "$@"
+    installed_packages | LC_ALL=C comm -13 "$scratch/before" - >>"$brought_into"
+}
+
 # remove_tools RECORD: removes the packages that it lists and nothing that depends on one of them, which then stays too.
 remove_tools() {
     [ -s "$1" ] || return 0

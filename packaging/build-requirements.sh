@@ -6,7 +6,7 @@ here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 . "$here/functions.sh"
 . "$here/apt.sh"
 python=${1:?which Python}
-record=${2:-}
+record=${2:-/dev/null}
 
 compiles() {
     printf '%s\nint main(void) { return 0; }\n' "$1" | cc -x c -o "$scratch/program" - >/dev/null 2>&1
@@ -67,11 +67,8 @@ case $python in
     ;;
 esac
 
-installed_packages >"$scratch/before"
 say "installing Debian packages to build python-prctl: $packages"
 # shellcheck disable=SC2086  # a list of package names
-apt_install $packages
-# What came with them too. A package that was there already, and is a new version of itself now, stays.
-[ -z "$record" ] || installed_packages | LC_ALL=C comm -13 "$scratch/before" - >>"$record"
+apt_bring "$record" $packages
 look
 [ -z "$missing" ] || die 69 "still missing after apt-get install: $missing"

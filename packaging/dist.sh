@@ -15,6 +15,8 @@ if [ -z "${SOURCE_DATE_EPOCH:-}" ]; then # so that the same commit gives the sam
     SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null) || SOURCE_DATE_EPOCH=$(date +%s)
 fi
 export SOURCE_DATE_EPOCH
+command -v scdoc >/dev/null || [ -d "$here/man/rendered" ] ||
+    die 69 "scdoc, which makes the man pages, is missing; on Debian: sudo apt-get install scdoc"
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 quietly "making a virtual environment" "$python" -I -m venv "$scratch/venv"

@@ -36,10 +36,20 @@ need_root() {
 links() {
     cat <<EOF
 /opt/bustd/bin/bustd /usr/local/bin/bustd
+/opt/bustd/share/man/man1/bustd.1 /usr/local/share/man/man1/bustd.1
+/opt/bustd/share/man/man5/bustd.toml.5 /usr/local/share/man/man5/bustd.toml.5
+/opt/bustd/share/man/man5/killer.toml.5 /usr/local/share/man/man5/killer.toml.5
+/opt/bustd/share/man/man8/bustd-killer.8 /usr/local/share/man/man8/bustd-killer.8
+/opt/bustd/share/man/man8/bustd-monitor.8 /usr/local/share/man/man8/bustd-monitor.8
 /opt/bustd/completion/bustd.bash /usr/local/share/bash-completion/completions/bustd
 /opt/bustd/completion/_bustd /usr/local/share/zsh/site-functions/_bustd
 /opt/bustd/completion/bustd.fish /usr/local/share/fish/vendor_completions.d/bustd.fish
 EOF
+}
+
+# index_pages: makes apropos(1) find the man pages among the links, or forget them.
+index_pages() {
+    ! command -v mandb >/dev/null || mandb -q /usr/local/share/man >/dev/null 2>&1 || :
 }
 
 # isolate SCRIPT: makes its first line start Python isolated (-I): root's environment and home then choose no code.

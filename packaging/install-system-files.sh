@@ -1,11 +1,10 @@
 #!/bin/sh
 # Puts into DESTDIR what a distribution's package needs in addition to the Python modules and the command: units, the
-# system users, the file of the lock, configuration, man pages, catalog of the journal, alert rules, completion, and the
-# file that starts `bustd notify` in a session. The command is there already, and is made to run isolated. Every
-# packaging calls this script, so the list of files exists once.
+# system users, the file of the lock, configuration, catalog of the journal, alert rules, completion, and the file that
+# starts `bustd notify` in a session. The command is there already, and is made to run isolated; the man pages too, because
+# they came with the wheel. Every packaging calls this script, so the list of files exists once.
 # Usage: install-system-files.sh DESTDIR PYTHON PACKAGES_DIR [UNIT_DIR]; ZSH_DIR is where zsh looks for functions.
-# The installed units start the daemons with PYTHON and PACKAGES_DIR. If the environment has a PYTHON, that one makes the
-# man pages; otherwise it is the same one.
+# The installed units start the daemons with PYTHON and PACKAGES_DIR.
 set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 . "$here/functions.sh"
@@ -19,6 +18,7 @@ for path in "$python" "$packages" "$unit_dir"; do
     esac
 done
 umask 022
+[ -e "$destdir/usr/share/man/man1/bustd.1" ] || die 69 "there are no man pages: the wheel was built without scdoc"
 isolate "$destdir/usr/bin/bustd"
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -29,10 +29,6 @@ put() {
     install -m 0644 "$1" "$destdir$2/${3:-${1##*/}}"
 }
 
-PYTHON=${PYTHON:-$python} sh "$here/man/build.sh" "$scratch/man" # first, because this step can fail
-for page in "$scratch"/man/*.[1-9]; do
-    put "$page" "/usr/share/man/man${page##*.}"
-done
 for unit in "$here"/systemd/*; do
     case $unit in
     *.in)

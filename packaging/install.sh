@@ -112,6 +112,9 @@ else
     scratch=$(mktemp -d)
     trap 'rm -rf "$scratch"; remove_tools "$record"' EXIT
     sh "$here/build-requirements.sh" "$python" "$record"
+    if ! command -v scdoc >/dev/null && [ ! -d "$here/man/rendered" ] && command -v apt-get >/dev/null; then
+        (apt_bring "$record" scdoc) || : # makes the man pages, which bustd can do without
+    fi
     if [ "$usable" = no ]; then
         for part in bin include lib lib64 share pyvenv.cfg; do rm -rf "${prefix:?}/$part"; done
         quietly "making a virtual environment" "$python" -I -m venv --without-pip "$prefix"
@@ -139,6 +142,7 @@ else
     taken=$(wheels_of)
     [ -z "$taken" ] || say "taken as it was built by its authors: ${taken#, }"
     isolate "$prefix/bin/bustd"
+    [ -d "$prefix/share/man" ] || say "without man pages, because scdoc, which makes them, is missing here"
     "$prefix/bin/python" -I -c "$imports" || die 70 "what was installed in $prefix cannot be imported"
 fi
 
@@ -162,8 +166,9 @@ for name in bustd.toml killer.toml; do
     fi
 done
 
-# --- links to the command and its completion
+# --- links to the command, its man pages and its completion
 while read -r target link; do
+    [ -e "$target" ] || continue # a man page
     if [ -e "$link" ] || [ -h "$link" ]; then
         [ "$(readlink "$link")" = "$target" ] || say "$link is something else and stays as it is"
         continue
@@ -178,6 +183,7 @@ while read -r target link; do
 done <<EOF
 $(links)
 EOF
+index_pages
 
 # --- notifications, in the sessions that begin from now on
 autostart=/etc/xdg/autostart/bustd-notify.desktop

@@ -56,6 +56,7 @@ while read -r target link; do
 done <<EOF
 $(links)
 EOF
+index_pages
 if [ -e "$prefix/.made-folders" ]; then
     while read -r folder; do rmdir "$folder" 2>/dev/null || :; done <"$prefix/.made-folders"
 fi

@@ -39,6 +39,7 @@ TREE = Path(__file__).parents[3]
 REASONS = tomllib.loads((TREE / "packaging/man/reasons.toml").read_text())
 MAN = TREE / "packaging/man"
 PAGES = sorted(path.stem for path in MAN.glob("*.scd"))
+(EBUILD,) = (TREE / "packaging/gentoo/sys-process/bustd").glob("*.ebuild")
 LONG_OPTION = re.compile(r"--[a-z]+(?:-[a-z]+)*")
 
 needs_scdoc = pytest.mark.skipif(not shutil.which("scdoc"), reason="scdoc is not installed (Debian: scdoc)")
@@ -346,8 +347,11 @@ def test_apropos_finds_a_page_by_the_words_that_people_look_for(rendered, name):
     line = section(rendered[name], "# NAME")
     assert "out of memory" in line
     assert "OOM" in line
-    described = (TREE / "packaging/debian/control").read_text()
-    assert "out of memory (OOM)" in described
+
+
+@pytest.mark.parametrize("file", ["debian/control", "arch/PKGBUILD", "rpm/bustd.spec", EBUILD])
+def test_a_search_for_packages_finds_bustd_by_the_same_words(file):
+    assert "out of memory (OOM)" in (TREE / "packaging" / file).read_text()
 
 
 # --- JSON

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bustd_monitor.cli.commands import COMMANDS, RUN
+from tests.unit.packaging.test_in_wheel import PAGES
 from tests.unit.packaging.test_packages import PACKAGING, install
 
 COMPLETION = PACKAGING / "completion"
@@ -68,8 +69,9 @@ def test_a_package_has_it_where_each_shell_looks(
 
 def test_what_make_run_links_uninstall_removes() -> None:
     listed = said_by("sh", "-euc", '. "$1"; links', "sh", str(PACKAGING / "functions.sh"))
-    targets = {target.removeprefix("/opt/bustd/completion/") for target, _ in (line.split() for line in listed)}
-    assert targets == {"/opt/bustd/bin/bustd", BASH.name, ZSH.name, FISH.name}
+    targets = {target.removeprefix("/opt/bustd/") for target, _ in (line.split() for line in listed)}
+    completion = {f"completion/{file.name}" for file in (BASH, ZSH, FISH)}
+    assert targets == {"bin/bustd", *completion, *(f"share/man/{page}" for page in PAGES)}
     for script in ("install.sh", "uninstall.sh"):
         text = (PACKAGING / script).read_text()
         assert "$(links)" in text and ".made-folders" in text

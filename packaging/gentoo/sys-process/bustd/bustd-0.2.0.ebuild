@@ -11,7 +11,7 @@ PYTHON_COMPAT=( python3_{11..14} )
 
 inherit distutils-r1 optfeature systemd tmpfiles
 
-DESCRIPTION="Keeps a machine alive when memory runs out, by killing the one process that frees it"
+DESCRIPTION="Keeps a machine alive when it runs out of memory (OOM), by killing the one process that frees it"
 # The archive that `make dist` leaves in dist/. This version is not published yet.
 SRC_URI="bustd-${PV}.tar.gz"
 
