@@ -13,6 +13,7 @@ export PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1
 
 prefix=/opt/bustd
 record=$prefix/.installed-packages # brought to build with, and not removed yet; it also shows that this script made $prefix
+needed=$prefix/.needed-packages # brought because bustd runs with them: uninstall.sh names them
 stamp=$prefix/.installed-from
 shipped=$prefix/.shipped
 made_folders=$prefix/.made-folders
@@ -46,7 +47,7 @@ fi
 install -d -m 0755 -o root -g root "$prefix"
 touch "$record"
 # shellcheck disable=SC2086  # a list of package names
-[ -z "$brought" ] || printf '%s\n' $brought >>"$record"
+[ -z "$brought" ] || printf '%s\n' $brought >>"$needed"
 
 # --- the system users: the monitor's and the killer's
 for user in bustd bustd-killer; do

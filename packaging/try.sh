@@ -33,13 +33,14 @@ set -eu
 # Where Debian's Python puts what a package brings; otherwise it is the place for what an administrator has compiled.
 export DEB_PYTHON_INSTALL_LAYOUT=deb_system PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8
 cd /build
-traces() { find / -xdev ! -path '/build/*' ! -path '/proc/*' -name '*bustd*'; }
 case $1 in
 arch)
     runuser -u builder -- makepkg --nodeps
+    ln -sf /proc/self/mounts /etc/mtab # pacman reads it
     pacman -U --noconfirm --nodeps --nodeps ./bustd-*.pkg.tar*
     pacman -Qkk bustd # each file is there, with the mode and the owner that it was packed with
-    useradd --system bustd # Arch has a hook of systemd's for it
+    useradd --system bustd # Arch has a hook of systemd's for both users
+    useradd --system bustd-killer
     ;;
 rpm)
     runuser -u builder -- rpmbuild --define '_topdir /build' --define '_sourcedir /build' --nodeps -bb bustd.spec
@@ -52,9 +53,20 @@ esac
 bustd --version
 bustd check
 bustd selftest --standalone
-for unit in bustd-killer bustd-monitor; do # the daemons, as systemd would start them
-    $(sed -n 's/^ExecStart=//p' "/usr/lib/systemd/system/$unit.service") --help
-done >/dev/null
+
+# The daemons by the commands in their units, in a dry run: the monitor must say that it is connected to the killer.
+started_by() { sed -n 's/^ExecStart=//p' "/usr/lib/systemd/system/$1.service"; }
+mkdir -p /run/bustd
+$(started_by bustd-killer) --dry-run --socket /run/bustd/killer.sock &
+killer=$!
+setpriv --reuid=bustd --regid=bustd --init-groups $(started_by bustd-monitor) --dry-run >monitor.log 2>&1 &
+monitor=$!
+for _ in $(seq 60); do ! grep -qs 'connected to the killer' monitor.log || break; sleep 0.5; done
+kill "$monitor" "$killer"
+wait "$monitor" "$killer"
+grep 'connected to the killer' monitor.log
+rm -r /run/bustd
+
 mandb -q
 for page in bustd.1 bustd.toml.5 killer.toml.5 bustd-killer.8 bustd-monitor.8; do man -w "${page##*.}" "${page%.*}"; done
 for words in oom "out of memory"; do apropos "$words" | grep '^bustd '; done
@@ -63,19 +75,17 @@ case $1 in
 arch) pacman -R --noconfirm bustd ;;
 rpm) rpm -e --nodeps bustd ;;
 esac
-left=$(traces)
+left=$(find / -xdev ! -path '/build/*' ! -path '/proc/*' -name '*bustd*')
 [ -z "$left" ] || { printf 'left over:\n%s\n' "$left"; exit 1; }
 INSIDE
 
-# Its own mounts, because pacman and rpm want / to be one; and its own processes, because a selftest kills.
-inside() {
-    unshare --mount --pid --fork sh -euc '
-        mount --bind "$1" "$1"
-        mount -t proc proc "$1/proc"
-        mount --bind /dev "$1/dev"
-        exec chroot "$1" sh /try "$2"
-    ' sh "$root" "$kind"
-}
 say "building it, installing it, trying it, removing it"
-inside
+# Its own mounts, because pacman and rpm want / to be one; and its own processes, because a selftest kills.
+# shellcheck disable=SC2016  # what the inner shell expands
+unshare --mount --pid --fork --kill-child sh -euc '
+    mount --bind "$1" "$1"
+    mount -t proc proc "$1/proc"
+    mount --bind /dev "$1/dev"
+    exec chroot "$1" sh /try "$2"
+' sh "$root" "$kind"
 say "$kind: built, installed, tried and removed"

@@ -6,6 +6,7 @@ here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 need_root uninstall
 prefix=/opt/bustd
 record=$prefix/.installed-packages
+needed=$prefix/.needed-packages
 
 if [ -e "$prefix" ] && { [ -h "$prefix" ] || [ ! -e "$record" ]; }; then
     die 73 "$prefix was not made by install.sh; nothing was removed"
@@ -21,11 +22,12 @@ running=${running% }
 
 packages=""
 if [ -e "$record" ] && command -v dpkg-query >/dev/null; then
-    while read -r package; do
+    brought=$(cat "$record" "$needed" 2>/dev/null) || : # either may be missing
+    for package in $brought; do
         if dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null </dev/null | grep -q '^ii'; then
             packages="$packages $package"
         fi
-    done <"$record"
+    done
 fi
 
 # A package of the distribution uses the same configuration, user and /run, and owns them.
@@ -103,5 +105,5 @@ fi
 [ "$packaged" = no ] || say "kept /etc/bustd and the user bustd: a package of bustd is installed"
 if [ -n "$removed" ]; then say "removed:$removed"; else say "there is nothing to remove"; fi
 if [ -n "$packages" ]; then
-    say "these Debian packages were brought to build bustd and are still there; to remove them:" "apt-get purge$packages"
+    say "these Debian packages were brought for bustd and are still there; to remove them:" "apt-get purge$packages"
 fi

@@ -165,6 +165,12 @@ def test_what_the_build_has_brought_is_removed_and_what_could_not_be_is_said_and
     assert (record.read_text() == "") is not is_refused
 
 
+def test_what_bustd_runs_with_is_not_removed_with_the_tools_and_uninstall_names_both():
+    assert found(r'^\[ -z "\$brought" \] .* >>"(.*)"$', "install.sh") == "$needed"
+    assert found(r'remove_tools "(.*)"\' EXIT', "install.sh") == "$record"
+    assert found(r"^ +brought=\$\(cat (.*) 2>", "uninstall.sh") == '"$record" "$needed"'
+
+
 def test_nothing_of_the_debian_package_is_fetched_by_pip_and_no_compiled_module_is_in_it():
     """Its dependencies are the distribution's packages (py3dist-overrides), and python3-hatchling builds it."""
     assert "pip" not in re.findall(
