@@ -7,6 +7,7 @@ protects this machine; 78 the configuration or the socket is wrong. The monitor'
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -223,7 +224,8 @@ def _lock(policy: Policy, arguments: Arguments, log: Log) -> int:
     try:
         return machine_lock.take()
     except OSError as error:
-        log(f"warning: whether another pair protects this machine is not known: {error}")
+        why = f"{machine_lock.PATH}: {error.strerror}"
+        log(f"warning: whether another pair protects this machine is not known: {why}")
         return NO_DESCRIPTOR
 
 
@@ -258,7 +260,11 @@ def _confine(policy: Policy, log: Log) -> None:
     """Give up root and everything else but one power; what this kernel can't do is said. Raises OSError."""
     resources.detach_from_input()  # while a write to /dev/null is permitted
     monitor_uid = -1 if policy.peer_uid == os.geteuid() else policy.peer_uid
-    log(identity.become(identity.choose(monitor_uid)))
+    chosen = identity.choose(monitor_uid)
+    if chosen.uid != os.geteuid() and not identity.has_cap_kill():  # in a container that was not given it
+        lacking = f"CAP_KILL is missing, and without it uid {chosen.uid} can kill nothing: give it to the container"
+        raise PermissionError(errno.EPERM, lacking)
+    log(identity.become(chosen))
     if policy.only_descendants_of == policy.parent and policy.listener >= 0:
         # Now: a change of user takes it back. A pair ends by its monitor, which sees the end of any ancestor.
         prctl.set_pdeathsig(signal.SIGTERM)

@@ -28,7 +28,7 @@ UNUSED = re.compile(
     r"|sitecustomize\.py)"
     r"|.*/(tests?|__pycache__)/.*|.*\.egg-info(/.*)?|.*\.pyi|/usr/lib/python3/dist-packages/_?psutil_(bsd|osx|windows).*"
 )
-"""Much that bustd does not import, and all that would bring a shared library for it. `prove` shows that nothing lacks."""
+"""Much that bustd does not import, and what would bring shared libraries. `prove` shows that nothing is missing."""
 
 USERS = {"root": 0, "bustd": 65518, "bustd-killer": 65519, "nobody": 65534}
 """With the host's processes in sight a uid below 1000 could be one that the host has given to a service of its own."""
@@ -64,7 +64,18 @@ def main(source: Path, root: Path) -> None:
     write_users(root / "etc")
     prove(root)
     # Unchecked: what is in an image does not change. The same files then give the same image.
-    compiling = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", "-s", root, "-p", "/"]
+    compiling = [
+        sys.executable,
+        "-m",
+        "compileall",
+        "-q",
+        "--invalidation-mode",
+        "unchecked-hash",
+        "-s",
+        root,
+        "-p",
+        "/",
+    ]
     subprocess.run([*compiling, root / "usr/lib"], check=True)
 
 
