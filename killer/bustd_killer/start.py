@@ -7,7 +7,6 @@ protects this machine; 78 the configuration or the socket is wrong. The monitor'
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import sys
@@ -25,7 +24,7 @@ from bustd_shared.kernel import ancestor, cgroups, machine_lock, version, watche
 from bustd_shared.rules import killer_toml
 
 from .policy import NO_DESCRIPTOR, Policy
-from .stage1 import identity, landlock, launcher, listening, memory_min, resources, seccomp
+from .stage1 import identity, landlock, launcher, listening, memory_min, reach, resources, seccomp
 from .stage1.handing_on import LIMITS, TooLong, handed_on
 from .stage1.launcher import MonitorPlan
 
@@ -261,9 +260,7 @@ def _confine(policy: Policy, log: Log) -> None:
     resources.detach_from_input()  # while a write to /dev/null is permitted
     monitor_uid = -1 if policy.peer_uid == os.geteuid() else policy.peer_uid
     chosen = identity.choose(monitor_uid)
-    if chosen.uid != os.geteuid() and not identity.has_cap_kill():  # in a container that was not given it
-        lacking = f"CAP_KILL is missing, and without it uid {chosen.uid} can kill nothing: give it to the container"
-        raise PermissionError(errno.EPERM, lacking)
+    reach.require_cap_kill(chosen)
     log(identity.become(chosen))
     if policy.only_descendants_of == policy.parent and policy.listener >= 0:
         # Now: a change of user takes it back. A pair ends by its monitor, which sees the end of any ancestor.
@@ -273,6 +270,8 @@ def _confine(policy: Policy, log: Log) -> None:
     log(landlock.confine_killer())
     if policy.listener < 0 or not listening.is_of_systemd():
         log(seccomp.filter_killer())
+    if identity.has_cap_kill() and (trouble := reach.trouble()):
+        log(trouble, CRITICAL)
 
 
 def _execute(descriptor: int, policy: Policy, locked: set[int], log: Log) -> NoReturn:

@@ -1,14 +1,12 @@
 import os
 import sys
 
-import prctl
 import pytest
 
 from bustd_killer import start
 from bustd_killer.stage1.launcher import MonitorPlan
 from bustd_shared.daemon.log import Log
 from tests.unit.killer.making import policy
-from tests.unit.shared.forked import in_child
 
 
 @pytest.mark.parametrize(("needs_site", "flags"), [(False, ["-I", "-S"]), (True, ["-I"])])
@@ -67,19 +65,3 @@ def test_without_a_place_for_such_a_socket_the_monitor_is_started_all_the_same(t
     assert start._with_readers(PLAN, str(tmp_path / "missing" / "b" / "events"), said.append) == PLAN
     assert said == [f"no socket for readers of events: {tmp_path}/missing/b/events: No such file or directory"]
     assert start._with_readers(PLAN, "", said.append) == PLAN and len(said) == 1
-
-
-@pytest.mark.root
-def test_root_without_cap_kill_does_not_become_a_user_that_can_kill_nothing():
-    """In a container that was given CAP_SETUID and CAP_SETGID alone."""
-
-    def confined() -> str:
-        prctl.cap_effective.kill = False
-        prctl.cap_permitted.kill = False
-        with pytest.raises(PermissionError) as refused:
-            start._confine(policy(peer_uid=65_533), Log("test"))
-        return f"{os.geteuid()}: {refused.value.strerror}"
-
-    said = in_child(confined)
-    assert said.startswith("0: CAP_KILL is missing")
-    assert said.endswith("give it to the container")
