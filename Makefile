@@ -1,7 +1,7 @@
 # The ways in. Each target is one small script, which also runs on its own.
 
 .DEFAULT_GOAL := help
-.PHONY: help run uninstall test attack fuzz vm-test vm-compare bench dist deb clean
+.PHONY: help run uninstall test attack fuzz vm-test vm-compare bench dist deb image image-test clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | \
@@ -40,6 +40,13 @@ dist: ## the wheel and the source archive, in dist/
 
 deb: ## the Debian package, in dist/
 	@sh packaging/deb.sh
+
+image: ## as root: the container image, in dist/ (BASE=mmdebstrap where no registry can be reached)
+	@sh packaging/container/build.sh
+
+image-test: ## as root: run the image in dist/ with podman and runc, beside a leak, in a PID namespace of its own
+	@sh packaging/test-environment.sh
+	@sh packaging/container/test.sh $(ARGS)
 
 clean: ## remove what the other targets left in the tree
 	@sh packaging/clean.sh

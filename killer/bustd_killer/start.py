@@ -24,7 +24,7 @@ from bustd_shared.kernel import ancestor, cgroups, machine_lock, version, watche
 from bustd_shared.rules import killer_toml
 
 from .policy import NO_DESCRIPTOR, Policy
-from .stage1 import identity, landlock, launcher, listening, memory_min, resources, seccomp
+from .stage1 import identity, landlock, launcher, listening, memory_min, reach, resources, seccomp
 from .stage1.handing_on import LIMITS, TooLong, handed_on
 from .stage1.launcher import MonitorPlan
 
@@ -223,7 +223,8 @@ def _lock(policy: Policy, arguments: Arguments, log: Log) -> int:
     try:
         return machine_lock.take()
     except OSError as error:
-        log(f"warning: whether another pair protects this machine is not known: {error}")
+        why = f"{machine_lock.PATH}: {error.strerror}"
+        log(f"warning: whether another pair protects this machine is not known: {why}")
         return NO_DESCRIPTOR
 
 
@@ -258,7 +259,9 @@ def _confine(policy: Policy, log: Log) -> None:
     """Give up root and everything else but one power; what this kernel can't do is said. Raises OSError."""
     resources.detach_from_input()  # while a write to /dev/null is permitted
     monitor_uid = -1 if policy.peer_uid == os.geteuid() else policy.peer_uid
-    log(identity.become(identity.choose(monitor_uid)))
+    chosen = identity.choose(monitor_uid)
+    reach.require_cap_kill(chosen)
+    log(identity.become(chosen))
     if policy.only_descendants_of == policy.parent and policy.listener >= 0:
         # Now: a change of user takes it back. A pair ends by its monitor, which sees the end of any ancestor.
         prctl.set_pdeathsig(signal.SIGTERM)
@@ -267,6 +270,8 @@ def _confine(policy: Policy, log: Log) -> None:
     log(landlock.confine_killer())
     if policy.listener < 0 or not listening.is_of_systemd():
         log(seccomp.filter_killer())
+    if identity.has_cap_kill() and (trouble := reach.trouble()):
+        log(trouble, CRITICAL)
 
 
 def _execute(descriptor: int, policy: Policy, locked: set[int], log: Log) -> NoReturn:

@@ -113,7 +113,10 @@ def _run(arguments: Arguments, tell: EventLog, readers: Readers) -> int:
     tell(Started(sensor.read(), settings.conditions, settings.dry_run))
     tell(Noted(place.why))
     apart = "" if arguments.cgroup else watching_apart(settings.cgroup, rules.cgroup)
-    for doubt in (apart, beside(other_daemons())):
+    # Where lxcfs is, the container's own memory is what is watched.
+    is_machine = not (place.group or only) and sensor.sysinfo_is_usable
+    narrow = visibility.narrow_view() if is_machine else ""
+    for doubt in (apart, narrow, beside(other_daemons())):
         if doubt:
             tell(Warned(doubt))
     for warning in settings.warnings:

@@ -69,9 +69,11 @@ def at_path(path: str, owner_uid: int, *, mode: int = 0o600, backlog: int = _BAC
     mask = os.umask(0o777 & ~mode)
     try:
         listener.bind(path)
-        if os.geteuid() == 0:
-            os.chown(path, owner_uid, -1, follow_symlinks=False)
+        _give(path, owner_uid)
         listener.listen(backlog)
+    except SocketError:
+        listener.close()
+        raise
     except OSError as error:
         listener.close()
         raise SocketError(f"{path}: {error.strerror or error}") from None
@@ -79,6 +81,16 @@ def at_path(path: str, owner_uid: int, *, mode: int = 0o600, backlog: int = _BAC
         os.umask(mask)
     listener.setblocking(False)
     return listener
+
+
+def _give(path: str, owner_uid: int) -> None:
+    """Make the user the owner; only root can. Raises SocketError."""
+    if os.geteuid() == 0:
+        try:
+            os.chown(path, owner_uid, -1, follow_symlinks=False)
+        except OSError as error:
+            why = f"{error.strerror}: it takes CAP_CHOWN" if error.errno == errno.EPERM else error.strerror
+            raise SocketError(f"{path} can't be given to uid {owner_uid}, the monitor's ({why})") from None
 
 
 def for_readers(path: str) -> Socket:
@@ -109,7 +121,8 @@ def _where_only_root_writes(path: str) -> str:
         # In a sticky directory as /tmp is, nobody else can rename what is root's; but anybody can put a socket there.
         is_writable = found.st_mode & 0o022 and (above == directory or not found.st_mode & stat.S_ISVTX)
         if found.st_uid != 0 or is_writable:
-            raise SocketError(f"{path}: as root only in a directory that nobody else can write to; {above} is another")
+            what = f"{above} has mode {stat.S_IMODE(found.st_mode):04o} and owner uid {found.st_uid}"
+            raise SocketError(f"{path}: as root only in a directory that nobody else can write to; {what}")
         if above == "/":
             return os.path.join(directory, name)
         above = os.path.dirname(above)

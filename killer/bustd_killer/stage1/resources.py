@@ -18,7 +18,8 @@ def shield_from_the_kernel(log: Log) -> None:
         with open("/proc/self/oom_score_adj", "w", encoding="ascii") as adj:
             adj.write("-1000")
     except OSError as error:
-        log(f"oom_score_adj stays as it is ({error.strerror}): the kernel may choose the killer itself")
+        why = f"{error.strerror}: to lower it takes CAP_SYS_RESOURCE"
+        log(f"oom_score_adj stays as it is ({why}), and the kernel may choose the killer itself")
     try:
         os.setpriority(os.PRIO_PROCESS, 0, -20)
     except OSError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import pwd
 import resource
@@ -22,6 +23,11 @@ from .events_socket import EVENTS_SOCKET
 _UNREADABLE = (
     "the user {user} can't read {place}, where bustd and its Python are: install it where every user can read it, such "
     "as below /opt (with pipx: sudo PIPX_HOME=/opt/pipx PIPX_BIN_DIR=/usr/local/bin pipx install …)"
+)
+
+_NO_CHANGE = (
+    "root may not become the user {user} here, as the monitor must: give the container CAP_SETUID and CAP_SETGID, and "
+    "CAP_SETPCAP and CAP_KILL for the killer"
 )
 
 
@@ -50,18 +56,24 @@ def identity_of(user: str) -> tuple[int, int]:
     return account.pw_uid, account.pw_gid
 
 
-def is_readable_for(identity: tuple[int, int]) -> bool:
-    """Whether this user can run the Python and import the modules of this installation, as the daemons must."""
+def trouble_as(user: str, identity: tuple[int, int]) -> str:
+    """Why this user can't run the Python or import the modules of this installation, as the daemons must; "" if it can.
+
+    Root may be unable to become that user at all: in a container it has only the capabilities that were given to it.
+    """
     if identity == (-1, -1):
-        return True
+        return ""
     uid, gid = identity
     command = [sys.executable, "-I", "-c", "import bustd_killer, bustd_monitor, bustd_protocol, bustd_shared, msgpack"]
     nowhere = subprocess.DEVNULL
     how: dict[str, Any] = {"stdin": nowhere, "stdout": nowhere, "stderr": nowhere, "cwd": "/", "extra_groups": []}
     try:
-        return subprocess.run(command, user=uid, group=gid, **how).returncode == 0
-    except OSError:
-        return False
+        can_run = subprocess.run(command, user=uid, group=gid, **how).returncode == 0
+    except OSError as error:
+        if error.errno == errno.EPERM:
+            return _NO_CHANGE.format(user=user)
+        can_run = False
+    return "" if can_run else _UNREADABLE.format(user=user, place=_places())
 
 
 def _places() -> str:
@@ -89,8 +101,8 @@ def run(options: argparse.Namespace) -> int:
     is_restricted = bool(options.only_descendants_of or place.group or settings.killer.cgroup)
     if not is_restricted and not options.dry_run and (first := machine_lock.held_by_another()):
         return _refuse(os.EX_CANTCREAT, first)  # the killer would say it too, but in the background into the log alone
-    if not is_readable_for(identity):
-        return _refuse(os.EX_UNAVAILABLE, _UNREADABLE.format(user=options.user, place=_places()))
+    if trouble := trouble_as(options.user, identity):
+        return _refuse(os.EX_UNAVAILABLE, trouble)
     print(f"bustd on {uname.sysname} {uname.release}", flush=True)
     if os.geteuid() != 0:
         print(f"not root: only processes of uid {os.geteuid()} can be killed", flush=True)

@@ -1,8 +1,8 @@
 """PSI triggers: the kernel wakes the monitor when programs stall (Documentation/accounting/psi.rst).
 
 To open the file for a window below 2 s takes CAP_SYS_RESOURCE, so a privileged process may open it and pass it on.
-Without such a descriptor the monitor opens its own with a window of 2 s (Linux 6.5 and later). Without that it polls.
-All three are ordinary.
+Opened without privilege, by the launcher in a container or by the monitor itself, it takes a window of 2 s (Linux 6.5
+and later). Without that the monitor polls. All three are ordinary.
 """
 
 from __future__ import annotations
@@ -29,12 +29,11 @@ def arm_triggers(inherited: dict[str, int], path: str = "/proc/pressure/memory")
     An inherited descriptor stays open even if it can't be armed: a monitor that re-executes itself is told the same
     numbers again, and they must not mean another file.
     """
-    armed = []
-    for name in inherited.keys() & _STALL_US.keys():
-        if _arm(inherited[name], name, window_s=1):
-            armed.append(inherited[name])
-    if armed:
-        return Triggers(tuple(sorted(armed)), "PSI triggers with a window of 1 s, opened with privilege")
+    passed = {name: inherited[name] for name in inherited.keys() & _STALL_US.keys()}
+    for window_s, how in ((1, "1 s, opened with privilege"), (2, "2 s, opened for it without privilege")):
+        armed = [descriptor for name, descriptor in passed.items() if _arm(descriptor, name, window_s)]
+        if armed:
+            return Triggers(tuple(sorted(armed)), f"PSI triggers with a window of {how}")
     trouble = ""
     for name in _STALL_US:
         try:

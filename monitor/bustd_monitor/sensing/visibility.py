@@ -1,10 +1,28 @@
-"""Whether /proc shows this monitor the processes that it must rank, and its sandbox lets it read them."""
+"""Whether this monitor sees the processes that it must rank, and the control groups, and its sandbox lets it read."""
 
 from __future__ import annotations
 
 import os
 
+from bustd_shared.kernel import process
+from bustd_shared.kernel.cgroup_paths import in_group
+
 from . import processes
+
+_FIRST_PID_NAMESPACE = 0xEFFFFFFC
+"""Its inode number (PROC_PID_INIT_INO in linux/proc_ns.h); every container's is another."""
+
+_OWN_PROCESSES_ONLY = (
+    "this is a PID namespace of its own: the memory is the whole machine's, and only the processes in this container "
+    "can be seen and killed. To protect the machine, share its PID namespace (podman, Docker: --pid=host; Kubernetes: "
+    "hostPID: true)"
+)
+_OWN_GROUPS_ONLY = (
+    "this is a cgroup namespace of its own: the machine's control groups can't be read. So single processes are "
+    "killed, and a service that stalls at a limit of its own can't be told from a machine that stalls. Units in "
+    "killer.toml are protected all the same. Share the machine's (podman, Docker: --cgroupns=host; in Kubernetes only "
+    "a privileged container can)"
+)
 
 
 def hidden_processes(proc: str = "/proc", *, own_only: bool) -> str:
@@ -38,3 +56,14 @@ def unreadable_processes(proc: str = "/proc") -> str:
     if processes.read_process(os.getpid(), 0, proc) is None:
         return f"{proc}/{os.getpid()} can't be read, not even by the monitor itself: no process could be ranked"
     return ""
+
+
+def narrow_view(proc: str = "/proc") -> str:
+    """What a container keeps from a monitor that watches the whole machine, as sentences; "" if it is nothing."""
+    try:
+        if os.stat(f"{proc}/self/ns/pid").st_ino != _FIRST_PID_NAMESPACE:
+            return _OWN_PROCESSES_ONLY
+    except OSError:
+        return ""  # a kernel without PID namespaces
+    of_first = process.read_file(f"{proc}/1/cgroup") or b""
+    return _OWN_GROUPS_ONLY if b"0::" in of_first and not in_group("/", of_first) else ""

@@ -76,7 +76,11 @@ def in_words(pid: int, proc: str = "/proc", pid_file: str = PID_FILE) -> str:
 
 
 def _make(path: str, group: str) -> None:
-    """The file, for root and the killer's group alone; also where it was made before there was that group."""
+    """The file, for root and the killer's group alone; also where it was made before there was that group.
+
+    A group that has no name here stays: it is the host's, which shares the file with this container. Without CAP_CHOWN
+    the file is root's alone, and still a lock for every killer that begins as root.
+    """
     directory = os.path.dirname(path)
     try:
         os.mkdir(directory, 0o700)
@@ -87,16 +91,23 @@ def _make(path: str, group: str) -> None:
         os.mkfifo(path, 0o600)
     except FileExistsError:
         pass
-    try:
-        gid, mode = grp.getgrnam(group).gr_gid, 0o660
-    except KeyError:
-        gid, mode = 0, 0o600
     descriptor = _opened(path)
     try:
-        os.fchown(descriptor, 0, gid)
-        os.fchmod(descriptor, mode)
+        gid = _group_for(os.fstat(descriptor).st_gid, group)
+        try:
+            os.fchown(descriptor, 0, gid)
+        except PermissionError:
+            pass
+        is_theirs = os.fstat(descriptor).st_gid == gid != 0
+        os.fchmod(descriptor, 0o660 if is_theirs else 0o600)
     finally:
         os.close(descriptor)
+
+
+def _group_for(found: int, name: str) -> int:
+    """The gid that the file is to have, which has the gid `found`; 0 where there is no such group."""
+    known = {group.gr_name: group.gr_gid for group in grp.getgrall()}
+    return found if found and found not in known.values() else known.get(name, 0)
 
 
 def _opened(path: str) -> int:

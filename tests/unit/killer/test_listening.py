@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import prctl
 import pytest
 
 from bustd_killer.stage1.listening import SocketError, at_path, for_readers
@@ -54,6 +55,21 @@ def test_the_socket_belongs_to_the_monitors_user(tmp_path):
     listener = at_path(str(tmp_path / "killer.sock"), NOBODY)
     assert (tmp_path / "killer.sock").stat().st_uid == NOBODY
     listener.close()
+
+
+@pytest.mark.root
+def test_root_that_may_not_give_it_away_says_what_that_takes(tmp_path):
+    """Root in a container has only the capabilities that were given to it."""
+
+    def without_chown() -> str:
+        prctl.cap_effective.chown = False
+        with pytest.raises(SocketError) as refused:
+            at_path(str(tmp_path / "killer.sock"), NOBODY)
+        return str(refused.value)
+
+    said = in_child(without_chown)
+    why = "(Operation not permitted: it takes CAP_CHOWN)"
+    assert said.endswith(f"/killer.sock can't be given to uid {NOBODY}, the monitor's {why}")
 
 
 def test_a_socket_that_nobody_serves_any_more_is_replaced(tmp_path):
@@ -116,8 +132,9 @@ def test_root_makes_no_socket_where_another_user_could_put_something_in_its_plac
     other = {"directory": roots, "above": roots.parent}[which]
     if how == "another's":
         os.chown(other, NOBODY, -1)
-    other.chmod({"another's": 0o755, "a group's": 0o775, "everybody's": 0o777}[how])
-    with pytest.raises(SocketError, match=f"nobody else can write to; {other} is another"):
+    mode = {"another's": 0o755, "a group's": 0o775, "everybody's": 0o777}[how]
+    other.chmod(mode)
+    with pytest.raises(SocketError, match=f"nobody else can write to; {other} has mode {mode:04o} and owner uid "):
         at_path(str(roots / "killer.sock"), NOBODY)
     assert list(roots.iterdir()) == []
 
@@ -137,7 +154,7 @@ def test_a_link_to_a_directory_of_another_user_is_looked_through(roots, tmp_path
     theirs.mkdir()
     os.chown(theirs, NOBODY, -1)
     (roots / "link").symlink_to(theirs)
-    with pytest.raises(SocketError, match=f"{theirs} is another"):
+    with pytest.raises(SocketError, match=f"{theirs} has mode 0755 and owner uid {NOBODY}"):
         at_path(str(roots / "link" / "killer.sock"), NOBODY)
 
 

@@ -21,16 +21,16 @@ def psi(tmp_path):
 
 @pytest.fixture
 def refusing(monkeypatch):
-    """A function that makes write(2) fail on the descriptors of some files, the first `after` writes aside."""
+    """A function that makes write(2) fail on the descriptors of some files, from write `after` to write `until`."""
     real = os.write
 
-    def refuse(code: int, *paths: Path, after: int = 0) -> None:
+    def refuse(code: int, *paths: Path, after: int = 0, until: int = 2**31) -> None:
         written: list[int] = []
 
         def write(fileno, data):
             if Path(f"/proc/self/fd/{fileno}").resolve() in paths:
                 written.append(fileno)
-                if len(written) > after:
+                if after < len(written) <= until:
                     raise OSError(code, os.strerror(code))
             return real(fileno, data)
 
@@ -90,6 +90,17 @@ def test_if_one_of_two_can_not_be_armed_the_other_serves_and_its_number_stays_ta
     assert triggers.descriptors == (passed["psi-some"],)
     assert is_open(passed["psi-full"])
     os.close(passed["psi-full"])
+    close(triggers)
+
+
+def test_what_was_handed_over_without_privilege_is_armed_with_a_window_of_two_seconds(tmp_path, psi, refusing):
+    """A launcher in a container lacks CAP_SYS_RESOURCE, and its monitor may open nothing for writing (Landlock)."""
+    passed = handed("psi-some", "psi-full", directory=tmp_path)
+    refusing(errno.EINVAL, tmp_path / "psi-some", tmp_path / "psi-full", until=2)
+    triggers = arm_triggers(passed, str(psi))
+    assert triggers.descriptors == (passed["psi-some"], passed["psi-full"])
+    assert triggers.how == "PSI triggers with a window of 2 s, opened for it without privilege"
+    assert (tmp_path / "psi-some").read_bytes() == b"some 200000 2000000\0"
     close(triggers)
 
 

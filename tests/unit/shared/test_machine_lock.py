@@ -1,5 +1,6 @@
 """The lock of the pair that serves the whole machine, on a file of the test's own."""
 
+import grp
 import os
 import select
 import stat
@@ -8,10 +9,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import prctl
 import pytest
 
 from bustd_shared.kernel import machine_lock
 from bustd_shared.kernel.machine_lock import AlreadyServed, held_by_another, in_words, take
+from tests.unit.shared.forked import in_child
 
 NO_GROUP = "no such group here"
 
@@ -115,6 +118,47 @@ def test_root_closes_one_that_others_could_open(tmp_path):
     path.chmod(0o666)
     os.close(take(str(path), NO_GROUP))
     assert path.stat().st_mode & 0o7777 == 0o600
+
+
+FOREIGN = 59_999
+"""No group of this machine has this number."""
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("mode", [0o660, 0o666])
+def test_a_group_that_has_no_name_here_stays_and_others_are_shut_out(tmp_path, mode):
+    """A container that shares the host's /run/bustd: the host's killer must still be able to open the file."""
+    path = tmp_path / "lock"
+    os.mkfifo(path)
+    os.chown(path, 0, FOREIGN)
+    path.chmod(mode)
+    os.close(take(str(path), "daemon"))
+    assert (path.stat().st_gid, path.stat().st_mode & 0o7777) == (FOREIGN, 0o660)
+
+
+@pytest.mark.root
+def test_a_group_of_this_machine_that_is_not_the_killers_is_replaced(tmp_path):
+    path = tmp_path / "lock"
+    os.mkfifo(path)
+    os.chown(path, 0, grp.getgrnam("mail").gr_gid)
+    os.close(take(str(path), "daemon"))
+    assert path.stat().st_gid == grp.getgrnam("daemon").gr_gid
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("group", ["root", "mail"])
+def test_root_that_may_not_change_the_group_has_it_for_itself_alone(tmp_path, group):
+    """In a container without CAP_CHOWN."""
+    path = tmp_path / "lock"
+    os.mkfifo(path)
+    os.chown(path, 0, grp.getgrnam(group).gr_gid)
+
+    def without_chown() -> int:
+        prctl.cap_effective.chown = False
+        os.close(take(str(path), "daemon"))
+        return path.stat().st_mode & 0o7777
+
+    assert in_child(without_chown) == 0o600
 
 
 @pytest.mark.parametrize("what", ["file", "link", "nothing"])
