@@ -26,6 +26,7 @@ from . import (
     memory,
     page_cache,
     peers,
+    readers,
     table,
     tick,
     warnings,
@@ -53,8 +54,8 @@ class Settings(NamedTuple):
 
 
 _SECTIONS = ("size", "tick", "kill", "decision", "idle")
-_IF_ASKED = ("crises", "healthy", "warnings")
-"""Hours of simulation, which no figure of this machine's goes into."""
+_IF_ASKED = ("readers", "crises", "healthy", "warnings")
+"""What a change of events asks for; and hours of simulation, which no figure of this machine's goes into."""
 _QUICK = Settings(500, 3, 20, (100,), 3, 2.0, 1, 0.5, 4, 2, may_download=False, may_fill=False)
 
 
@@ -116,6 +117,10 @@ def _figures(settings: Settings, only: list[str], directory: Path) -> list[Figur
         "idle": (
             f"2 x {settings.idle_runs} x {settings.idle_seconds:.0f} idle seconds, memory",
             lambda: _idle(settings, directory),
+        ),
+        "readers": (
+            f"readers of events, {settings.idle_seconds:.0f} idle seconds",
+            lambda: readers.measure(settings.decisions, settings.idle_seconds, settings.settle_seconds, directory),
         ),
         "crises": (f"{settings.crises} random crises", lambda: crises.measure(settings.crises, settings.jobs)),
         "warnings": (

@@ -40,15 +40,20 @@ class Run(NamedTuple):
 
 
 def run(pids: dict[str, int], seconds: float) -> Run:
-    """Let them idle. `pids` by name."""
+    """Let the pair and its peers idle. `pids` by name."""
+    elapsed, used = spent(pids, seconds)
+    used["pair"] = Spent(*(a + b for a, b in zip(used["killer"], used["monitor"], strict=True)))
+    return Run(elapsed, used)
+
+
+def spent(pids: dict[str, int], seconds: float) -> tuple[float, dict[str, Spent]]:
+    """How many seconds it was, and what each of these processes has used in them."""
     before = {name: _spent(pid) for name, pid in pids.items()}
     started = time.monotonic()
     time.sleep(seconds)
     after = {name: _spent(pid) for name, pid in pids.items()}
     elapsed = time.monotonic() - started
-    used = {name: Spent(*(b - a for a, b in zip(before[name], after[name], strict=True))) for name in pids}
-    used["pair"] = Spent(*(a + b for a, b in zip(used["killer"], used["monitor"], strict=True)))
-    return Run(elapsed, used)
+    return elapsed, {name: Spent(*(b - a for a, b in zip(before[name], after[name], strict=True))) for name in pids}
 
 
 def figures(cache: str, runs: list[Run], missing: dict[str, str], note: str = "") -> list[Figure]:

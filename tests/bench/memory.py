@@ -27,7 +27,7 @@ def measure(pids: dict[str, int], missing: dict[str, str]) -> list[Figure]:
     memory: dict[str, Memory] = {}
     for name, pid in pids.items():
         try:
-            memory[name] = _memory(pid)
+            memory[name] = of(pid)
         except PermissionError:
             missing[name] = "only root may read its smaps: it is not dumpable"
     figures = []
@@ -50,7 +50,7 @@ def measure_alone(who: str, pids: dict[str, int]) -> list[Figure]:
     A list, empty where the figure can't be had: `measure` says why.
     """
     try:
-        total = sum(_memory(pid).proportional for pid in pids.values())
+        total = sum(of(pid).proportional for pid in pids.values())
     except PermissionError:
         return []
     what = f"memory, {who}, proportional, no other Python"
@@ -83,7 +83,8 @@ def _together(memory: dict[str, Memory], missing: dict[str, str]) -> Figure:
     return against(figure, pair_mb, nohang_mb, f"≤ nohang: {nohang_mb:.3g} MB")
 
 
-def _memory(pid: int) -> Memory:
+def of(pid: int) -> Memory:
+    """Of one process (proc_pid_smaps_rollup). Raises PermissionError."""
     fields = {}
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
         name, _, amount = line.partition(":")

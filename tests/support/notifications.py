@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 import os
-import queue
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from bustd_monitor.reporting import events
 from bustd_monitor.reporting.events import Kind
 
-jeepney = pytest.importorskip("jeepney", reason="the Python package jeepney is not installed")
-from jeepney import HeaderFields, MessageType, message_bus, new_error, new_method_return, new_signal  # noqa: E402
-from jeepney.io.blocking import open_dbus_connection  # noqa: E402
-
-SERVER = "org.freedesktop.Notifications"
-ADDRESS = jeepney.DBusAddress("/org/freedesktop/Notifications", bus_name=SERVER, interface=SERVER)
-EVERYTHING = ("actions", "body", "body-markup")
-PATIENCE_S = 20
-"""Nothing is expected to take this long."""
+pytest.importorskip("jeepney", reason="the Python package jeepney is not installed")
+from .notification_server import PATIENCE_S, FakeServer  # noqa: F401  (for the tests too, which skip without jeepney)
 
 
 def needs(*tools: str) -> None:
@@ -51,103 +41,6 @@ def private_bus(**environment: str) -> Iterator[str]:
             yield bus.stdout.readline().strip()
         finally:
             bus.terminate()
-
-
-class Shown(NamedTuple):
-    """A call of Notify, and the id that was given."""
-
-    note_id: int
-    replaces_id: int
-    summary: str
-    body: str
-    actions: list[str]
-    urgency: int
-
-    @property
-    def buttons(self) -> dict[str, str]:
-        """Label to key."""
-        return dict(zip(self.actions[1::2], self.actions[::2], strict=True))
-
-
-class FakeServer:
-    """A notification server that tells the test everything, in a thread of its own."""
-
-    def __init__(self, address: str, capabilities: tuple[str, ...] = EVERYTHING, *, hangs: bool = False) -> None:
-        self._address, self._client = address, ""
-        self._link = open_dbus_connection(address)
-        self._capabilities = list(capabilities)
-        self.shown: queue.Queue[Shown] = queue.Queue()
-        self.closed: queue.Queue[int] = queue.Queue()
-        self._last_id = 0
-        self._is_over = threading.Event()
-        self._answers = threading.Event()
-        if not hangs:
-            self._answers.set()
-        self._link.send_and_get_reply(message_bus.RequestName(SERVER, 4))
-        self._thread = threading.Thread(target=self._serve)
-        self._thread.start()
-
-    def __enter__(self) -> FakeServer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._is_over.set()
-        self._answers.set()
-        self._thread.join()
-        self._link.close()
-
-    def wake_up(self) -> None:
-        """Answer from now on, first what has come before."""
-        self._answers.set()
-
-    def next(self) -> Shown:
-        """The next call of Notify."""
-        return self.shown.get(timeout=PATIENCE_S)
-
-    def press(self, note_id: int, key: str) -> None:
-        """As if the user pressed a button."""
-        self._link.send(new_signal(ADDRESS, "ActionInvoked", "us", (note_id, key)))
-
-    def press_as_another(self, note_id: int, key: str) -> None:
-        """As if another program of the session said that the user pressed a button, to the agent itself."""
-        signal_ = new_signal(ADDRESS, "ActionInvoked", "us", (note_id, key))
-        signal_.header.fields[HeaderFields.destination] = self._client
-        with open_dbus_connection(self._address) as another:
-            another.send(signal_)
-            another.send_and_get_reply(message_bus.GetId())  # the bus has passed it on
-
-    def dismiss(self, note_id: int) -> None:
-        """As if the user closed it."""
-        self._link.send(new_signal(ADDRESS, "NotificationClosed", "uu", (note_id, 2)))
-
-    def _serve(self) -> None:
-        while not self._is_over.is_set():
-            self._answers.wait()
-            try:
-                message = self._link.receive(timeout=0.05)
-            except TimeoutError:
-                continue
-            except OSError:
-                return
-            if message.header.message_type is MessageType.method_call:
-                self._answer(message)
-
-    def _answer(self, call) -> None:
-        member = call.header.fields[HeaderFields.member]
-        self._client = call.header.fields[HeaderFields.sender]
-        if member == "GetCapabilities":
-            self._link.send(new_method_return(call, "as", (self._capabilities,)))
-        elif member == "Notify":
-            _, replaces_id, _, summary, body, actions, hints, _ = call.body
-            self._last_id += not replaces_id
-            note_id = replaces_id or self._last_id
-            self._link.send(new_method_return(call, "u", (note_id,)))
-            self.shown.put(Shown(note_id, replaces_id, summary, body, actions, hints["urgency"][1]))
-        elif member == "CloseNotification":
-            self.closed.put(call.body[0])
-            self._link.send(new_method_return(call))
-        else:
-            self._link.send(new_error(call, "org.freedesktop.DBus.Error.UnknownMethod"))
 
 
 # --- the monitor's end

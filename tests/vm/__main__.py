@@ -15,7 +15,7 @@ from . import comparison
 from .image import Image, image
 from .outcome import Outcome, close
 from .performing import Plan, perform, perform_all
-from .scenarios import BOOTS, Scenario, all_scenarios
+from .scenarios import BOOTS, STORY, Scenario, all_scenarios
 from .selection import CORE, selected
 
 _TURNS, _TIMES_IN_A_TURN = 2, 2
@@ -26,7 +26,7 @@ def main() -> int:
     """0: everything passed, or was lost as it says; 1: not; 69: no QEMU."""
     parser = argparse.ArgumentParser(prog="python -m tests.vm")
     parser.add_argument("mode", choices=("test", "compare", "again"))
-    parser.add_argument("scenarios", nargs="*", help="their names, `promises`, `core` for the core set; all by default")
+    parser.add_argument("scenarios", nargs="*", help="names; `promises`, `story`, `core`: the core set; all by default")
     parser.add_argument("--deb", type=Path, required=True)
     parser.add_argument("--daemon", action="append", help="for compare; all five by default")
     parser.add_argument("--traces", type=Path, help="for test: a folder for what bustd records beside each scenario")
@@ -52,7 +52,7 @@ def main() -> int:
         outcome = Outcome(options.results)
         for boot in BOOTS:
             mine = [one for one in chosen.scenarios if one.boot == boot]
-            promises = chosen.promises if boot == "ordinary" else []
+            promises = chosen.promises if boot == "ordinary" else [STORY] if boot == STORY and chosen.is_told else []
             perform(Plan(boot, mine, "bustd", options.deb, promises, options.traces), made, outcome)
     print(f"== virtual machine: {' '.join(options.scenarios) or 'everything'}")
     return close(outcome, is_core=options.scenarios == [CORE])

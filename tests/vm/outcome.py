@@ -9,7 +9,7 @@ from typing import Any
 
 from . import judge
 from .comparison import STOOD_STILL
-from .scenarios import Scenario
+from .scenarios import STORY, Scenario
 
 UNDECIDED = "NOT DECIDED"
 """The verdict on what failed, and then failed once more, both times while the machine itself stood still."""
@@ -122,7 +122,12 @@ def close(outcome: Outcome, *, is_core: bool) -> int:
 
 def _words(names: list[str]) -> list[str]:
     """What to ask for to have them performed: a promise has no word of its own."""
-    return list(dict.fromkeys("promises" if ":" in name or name == "install" else name for name in names))
+    return list(dict.fromkeys(_word(name) for name in names))
+
+
+def _word(name: str) -> str:
+    kind, is_step, _ = name.partition(":")
+    return STORY if kind == STORY else "promises" if is_step or name == "install" else name
 
 
 def reactions(by_name_ms: dict[str, float]) -> str:

@@ -11,11 +11,14 @@ from . import judge
 from .image import Image
 from .outcome import Outcome, verdict_under
 from .qemu import BOOT, Hung, booted
-from .scenarios import BOOTS, Scenario
+from .scenarios import BOOTS, STORY, Scenario
 
 
 class Plan(NamedTuple):
-    """What one kind of machine is booted for. `promises`: "all" or "core", or the names of some, or none."""
+    """What one kind of machine is booted for. `promises`: "all" or "core", or the names of some, or none.
+
+    The machine of the story tells all of it, whichever of its steps is among them.
+    """
 
     boot: str
     scenarios: list[Scenario]
@@ -31,6 +34,7 @@ class Plan(NamedTuple):
             "deb": self.deb.name if self.deb else "",
             "scenarios": [scenario.for_the_guest() for scenario in rest],
             "promises": self.promises,
+            "is_story": self.boot == STORY,
             "traces": self.traces is not None,
         }
 

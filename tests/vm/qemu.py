@@ -3,7 +3,7 @@ port, one JSON object a line. A step that takes too long ends the machine.
 
 KVM is not used even where there is one: the machines that run this rarely have it, and figures of both can't be
 compared. `-cpu max,-cx16`: with cmpxchg16b the emulation sometimes fails in the kernel's allocator. `panic=-1`: a
-kernel that fails all the same ends the machine at once.
+kernel that fails all the same ends the machine at once, unless it is one that is booted more than once.
 
 `norandmaps`: where each process has its libraries at other addresses, QEMU 7.2 translates them once for each process,
 and a byte that is written later into a page that held them is checked against all of these translations. The kernel
@@ -29,7 +29,10 @@ from .image import Image
 from .scenarios import Boot
 
 _GUEST = Path(__file__).parent / "guest"
-_ATTACKER = Path(__file__).parents[1] / "hostile" / "captured_killer.py"
+_TREE = Path(__file__).parents[2]
+_LENT = ("tests/hostile/captured_killer.py", "tests/support/notification_server.py")
+"""What other tests have too: they stand beside the guest's own programs."""
+_EVENTS_PAGE = _TREE / "docs" / "events.md"
 _KERNEL_OPTIONS = "root=/dev/vda rw console=ttyS0 loglevel=5 panic=-1 systemd.show_status=0 norandmaps"
 _BOOT_S = 240
 BOOT = "boot"
@@ -91,14 +94,16 @@ def booted(image: Image, boot: Boot, job: dict[str, Any], files: list[Path]) -> 
         (place / "job.json").write_text(json.dumps(job))
         with tarfile.open(place / "job.tar", "w") as tar:
             tar.add(_GUEST, "guest", filter=lambda entry: None if "__pycache__" in entry.name else entry)
-            tar.add(_ATTACKER, f"guest/{_ATTACKER.name}")
-            for file in [place / "job.json", *files]:
+            for lent in _LENT:
+                tar.add(_TREE / lent, f"guest/{Path(lent).name}")
+            for file in [place / "job.json", _EVENTS_PAGE, *files]:
                 tar.add(file, file.name)
         ours, theirs = socket.socketpair()
         command = [
             *("setpriv", "--pdeathsig", "KILL"),  # no machine outlives its test
             *("qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max,-cx16", "-M", "q35"),
-            *("-m", str(boot.memory_mib), "-smp", "2", "-nodefaults", "-display", "none", "-no-reboot"),
+            *("-m", str(boot.memory_mib), "-smp", "2", "-nodefaults", "-display", "none"),
+            *(() if boot.reboots else ("-no-reboot",)),
             *("-kernel", str(image.kernel), "-initrd", str(image.initrd), "-append"),
             f"{_KERNEL_OPTIONS} {boot.kernel_options}",
             *("-drive", f"file={image.disk},if=virtio,format=raw,snapshot=on"),

@@ -6,9 +6,11 @@ out=${1:?where to}
 work=$(mktemp -d "$out/building.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
-# What a small server has, bustd's dependencies, and the other daemons for the comparison.
+# What a small server has, bustd's dependencies, what a user's session and a pipe of events need, and the other daemons
+# for the comparison.
 packages="linux-image-amd64 initramfs-tools zstd systemd systemd-sysv dbus udev kmod procps iproute2 passwd e2fsprogs
-    apt python3 python3-msgpack python3-psutil python3-prctl strace earlyoom nohang systemd-oomd"
+    apt python3 python3-msgpack python3-psutil python3-prctl python3-jeepney dbus-user-session jq strace earlyoom nohang
+    systemd-oomd"
 
 # The initrd holds only what finds the disk: unpacking more takes the emulated processor many seconds.
 cat >"$work/small-initrd" <<'HOOK'

@@ -13,13 +13,22 @@ SWAPS = ("none", "disk", "zram", "ram")
 
 
 class Boot(NamedTuple):
-    """A machine to boot: its memory and what its kernel is told beyond the usual."""
+    """A machine to boot: its memory, what its kernel is told beyond the usual, whether it comes back from a reboot."""
 
     memory_mib: int
     kernel_options: str = ""
+    reboots: bool = False
 
 
-BOOTS = {"ordinary": Boot(1024), "psi-off": Boot(1024, "psi=0"), "small": Boot(256), "large": Boot(2048)}
+STORY = "story"
+"""The machine on which one story is told over several boots (guest/story.py)."""
+BOOTS = {
+    "ordinary": Boot(1024),
+    "psi-off": Boot(1024, "psi=0"),
+    "small": Boot(256),
+    "large": Boot(2048),
+    STORY: Boot(1024, reboots=True),
+}
 
 
 class Work(NamedTuple):

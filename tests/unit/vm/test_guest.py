@@ -211,13 +211,10 @@ def test_the_core_set_has_promises_of_the_sandbox_the_units_and_the_package(gues
     main = guest("main")
     performed = []
     monkeypatch.setattr(main.machine, "make_program_file", lambda: None)
-    monkeypatch.setattr(main.machine, "lock_memory", lambda: None)
-    monkeypatch.setattr(main.resource, "setrlimit", lambda *_: None)
     monkeypatch.setattr(main.package, "everything", set)
     monkeypatch.setattr(main.daemons, "start", lambda daemon: None)
-    monkeypatch.setattr(main, "Heartbeat", lambda: None)
-    monkeypatch.setattr(main, "_told", lambda heartbeat, name, seconds, step: performed.append(name))
-    main._perform({"daemon": "bustd", "deb": "one.deb", "scenarios": [], "promises": [chosen] if chosen else []})
+    job = {"daemon": "bustd", "deb": "one.deb", "scenarios": [], "promises": [chosen] if chosen else []}
+    main._perform(job, lambda name, seconds, step: performed.append(name))
     everything = [*guest("sandbox").all_of(), *guest("promises").all_of(), *guest("package").all_of({"deb": ""}, set())]
     names = {"core": [name for name, core, _ in everything if core], "all": [name for name, _, _ in everything], "": []}
     assert performed == ["install", *names.get(chosen, [chosen])]

@@ -42,12 +42,13 @@ def test_what_is_not_decided_is_counted_by_itself_and_fails_only_a_run_that_was_
     outcome.leave_undecided("bustd", "two", STOOD, ["leak lives"])
     assert "NOT DECIDED  two: the machine stood still for 4000 ms, both times: leak lives" in capsys.readouterr().out
     outcome.leave_undecided("bustd", "promise: no", STOOD, ["no"])
+    outcome.leave_undecided("bustd", "story: a leak", STOOD, ["no"])
     assert close(outcome, is_core=is_core) == code
     assert last_lines(capsys, 4) == [
         "performed once more, because the machine stood still: two",
-        "NOT DECIDED: failed twice, both times while the machine stood still: two, promise: no",
-        '        for an answer, run on a quiet machine: make vm-test ARGS="two promises"',
-        "1 passed, 0 failed, 0 skipped, 2 not decided",
+        "NOT DECIDED: failed twice, both times while the machine stood still: two, promise: no, story: a leak",
+        '        for an answer, run on a quiet machine: make vm-test ARGS="two promises story"',
+        "1 passed, 0 failed, 0 skipped, 3 not decided",
     ]
 
 

@@ -119,6 +119,11 @@ def test_a_promise_that_was_broken_while_the_machine_stood_still_is_kept_once_mo
     assert machines.promises == [["core"], ["promise 1"]]
 
 
+@pytest.mark.parametrize(("boot", "is_story"), [("story", True), ("ordinary", False)])
+def test_the_machine_of_the_story_is_told_that_it_is_one(boot, is_story):
+    assert performing.Plan(boot, [], "bustd", None, ["story: a leak"]).job([])["is_story"] is is_story
+
+
 def test_another_daemon_has_failed_what_it_failed_twice(monkeypatch, tmp_path):
     machines = Machines(monkeypatch, tmp_path, {"one": FAILED_AND_STOOD}, {"one": FAILED_AND_STOOD})
     assert machines.performed(SCENARIOS[0], daemon="earlyoom") == [("one", ASIDE), ("one", "FAIL")]

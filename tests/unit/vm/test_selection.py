@@ -16,26 +16,28 @@ CORE = [scenario for scenario in all_scenarios() if scenario.core]
 
 
 @pytest.mark.parametrize(
-    ("words", "names", "promises"),
+    ("words", "names", "promises", "is_told"),
     [
-        ([], ["one", "two", "three"], ["all"]),
-        (["two"], ["two"], []),
-        (["two", "one"], ["two", "one"], []),
-        (["two", "two"], ["two", "two"], []),
-        (["promises"], [], ["all"]),
-        (["two", "promises"], ["two"], ["all"]),
-        (["core"], ["one", "three"], ["core"]),
-        (["core", "two"], ["one", "three", "two"], ["core"]),
-        (["three", "core"], ["one", "three"], ["core"]),
-        (["core", "promises"], ["one", "three"], ["all"]),
+        ([], ["one", "two", "three"], ["all"], True),
+        (["two"], ["two"], [], False),
+        (["two", "one"], ["two", "one"], [], False),
+        (["two", "two"], ["two", "two"], [], False),
+        (["promises"], [], ["all"], False),
+        (["two", "promises"], ["two"], ["all"], False),
+        (["story"], [], [], True),
+        (["core"], ["one", "three"], ["core"], False),
+        (["core", "two"], ["one", "three", "two"], ["core"], False),
+        (["three", "core", "story"], ["one", "three"], ["core"], True),
+        (["core", "promises"], ["one", "three"], ["all"], False),
     ],
 )
-def test_the_words_of_a_command_line_say_what_is_performed(words, names, promises):
-    assert selected(words, KNOWN) == Selection([KNOWN[name] for name in names], promises)
+def test_the_words_of_a_command_line_say_what_is_performed(words, names, promises, is_told):
+    assert selected(words, KNOWN) == Selection([KNOWN[name] for name in names], promises, is_told)
 
 
 def test_a_word_that_is_nothing_is_an_error_that_names_what_there_is():
-    with pytest.raises(ValueError, match="no such scenario: four, zero; there are one, two, three, promises, and core"):
+    said = "no such scenario: four, zero; there are one, two, three, promises, story, and core"
+    with pytest.raises(ValueError, match=said):
         selected(["zero", "core", "four"], KNOWN)
 
 

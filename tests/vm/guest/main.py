@@ -1,8 +1,12 @@
-"""The guest's runner: does what job.json says, reports each step to the host, and switches the machine off."""
+"""The guest's runner: does what job.json says, reports each step to the host, and switches the machine off.
+
+A story goes on after a reboot: this runner is started at each boot.
+"""
 
 import json
 import os
 import resource
+import signal
 import time
 import traceback
 from functools import partial
@@ -14,6 +18,7 @@ import package
 import promises
 import sandbox
 import scenario
+import story
 from heartbeat import Heartbeat
 
 _SPARE_S = 240
@@ -24,30 +29,36 @@ def main():
     machine.PLACE.mkdir(exist_ok=True)
     machine.PLACE.chmod(0o1777)
     try:
-        _perform(job)
+        perform = story.perform if job["is_story"] else _perform
+        if perform(job, partial(_told, _prepared())):
+            signal.pause()  # until the machine is down
         machine.emit("done")
     except BaseException:
         machine.emit("broken", why=traceback.format_exc())
     os.system("systemctl poweroff --force --force")
 
 
-def _perform(job):
+def _prepared():
+    """The heartbeat of a runner that stays in memory, and may hold a pidfd for each process that is watched."""
     machine.lock_memory()
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a pidfd for each process that is watched
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return Heartbeat()
+
+
+def _perform(job, tell):
     machine.make_program_file()
-    heartbeat = Heartbeat()
     before = package.everything() if job["promises"] else set()
     if job["daemon"] == "bustd":
-        _told(heartbeat, "install", 400, lambda: daemons.install("/run/job/" + job["deb"]))
+        tell("install", 400, lambda: daemons.install("/run/job/" + job["deb"]))
     daemons.start(job["daemon"])
     for description in job["scenarios"]:
         step = partial(scenario.perform, description, job["daemon"], job["traces"])
-        _told(heartbeat, description["name"], scenario.longest_seconds(description) + _SPARE_S, step)
+        tell(description["name"], scenario.longest_seconds(description) + _SPARE_S, step)
     if job["promises"]:
         for name, core, promise in [*sandbox.all_of(), *promises.all_of(), *package.all_of(job, before)]:
             if is_asked(name, core, job["promises"]):
-                _told(heartbeat, name, 600, promise)
+                tell(name, 600, promise)
 
 
 def is_asked(name, core, words):
@@ -69,6 +80,7 @@ def _told(heartbeat, name, seconds, step):
         report = {"error": traceback.format_exc()}
     measured = {"took_s": round(time.monotonic() - begun, 1), "stood_still_ms": heartbeat.stood_still_ms()}
     machine.emit("report", name=name, report=measured | report)
+    return report
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from bustd_shared.kernel import cgroup_paths, process, procfs
 
@@ -51,12 +51,13 @@ def ask_to_end(target: NamedProcess, proc: str = "/proc") -> None:
     """Send SIGTERM; a stopped process is continued, so that it can obey. Raises CannotTouch."""
     with held(target, proc) as pidfd:
         try:
-            for number in (signal.SIGTERM, signal.SIGCONT):
-                signal.pidfd_send_signal(pidfd, number)
+            signal.pidfd_send_signal(pidfd, signal.SIGTERM)
         except ProcessLookupError:
             raise CannotTouch(GONE) from None
         except OSError as error:
             raise CannotTouch(error.strerror or str(error)) from None
+        with suppress(OSError):  # it may have obeyed already
+            signal.pidfd_send_signal(pidfd, signal.SIGCONT)
 
 
 def may_end(target: NamedProcess, proc: str = "/proc") -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from argparse import Namespace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from bustd_monitor.cli.metrics.journal import NO_JOURNAL, JournalSince
 from bustd_monitor.cli.protection import ProtectionNow
 from tests.support.told import told
 from tests.unit.cli.metrics.test_counters import a_kill, kills, refusal
+from tests.unit.shared.forked import in_child
 
 CURSOR = "s=0f;i=2a;b=0e;m=1;t=2;x=3"
 ONE_KILL = JournalSince(told(*a_kill()), CURSOR)
@@ -132,3 +134,15 @@ def test_a_file_that_can_not_be_written_is_said_and_leaves_nothing(run, capsys, 
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2 and all(line.startswith(f"bustd: {tmp_path}/") for line in said)
     assert [path.name for path in tmp_path.iterdir()] == ["directory.prom"]
+
+
+def test_on_a_full_disk_the_file_of_before_stays_and_nothing_is_left(run, tmp_path):
+    """RLIMIT_FSIZE stands for the disk: what is written beyond it fails (setrlimit(2))."""
+    run.path.write_text("old\n")
+
+    def on_a_full_disk() -> int:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+        return run(ONE_KILL)
+
+    assert in_child(on_a_full_disk) == os.EX_CANTCREAT
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("bustd.prom", "old\n")]

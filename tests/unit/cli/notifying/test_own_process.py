@@ -51,6 +51,18 @@ def test_a_stopped_process_can_obey(victim):
     assert victim.wait(PATIENCE_S) == -signal.SIGTERM
 
 
+def test_a_process_that_obeys_before_it_could_be_continued_was_asked_to_end(victim, monkeypatch):
+    send = signal.pidfd_send_signal
+
+    def send_and_await_the_end(pidfd: int, number: int) -> None:
+        send(pidfd, number)
+        victim.wait(PATIENCE_S)
+
+    monkeypatch.setattr(own_process.signal, "pidfd_send_signal", send_and_await_the_end)
+    ask_to_end(named(victim.pid))
+    assert victim.returncode == -signal.SIGTERM
+
+
 @pytest.mark.parametrize("later", [-1, 1])
 def test_a_process_with_another_start_time_is_left_alone(victim, later):
     assert why(ask_to_end, named(victim.pid, later=later)) == own_process.GONE
