@@ -29,7 +29,7 @@ from .image import Image
 from .scenarios import Boot
 
 _GUEST = Path(__file__).parent / "guest"
-_ATTACKER = Path(__file__).parents[1] / "hostile" / "captured_killer.py"
+_ATTACKERS = Path(__file__).parents[1] / "hostile"
 _KERNEL_OPTIONS = "root=/dev/vda rw console=ttyS0 loglevel=5 panic=-1 systemd.show_status=0 norandmaps"
 _BOOT_S = 240
 BOOT = "boot"
@@ -91,7 +91,8 @@ def booted(image: Image, boot: Boot, job: dict[str, Any], files: list[Path]) -> 
         (place / "job.json").write_text(json.dumps(job))
         with tarfile.open(place / "job.tar", "w") as tar:
             tar.add(_GUEST, "guest", filter=lambda entry: None if "__pycache__" in entry.name else entry)
-            tar.add(_ATTACKER, f"guest/{_ATTACKER.name}")
+            for attacker in _ATTACKERS.glob("captured_*.py"):
+                tar.add(attacker, f"guest/{attacker.name}")
             for file in [place / "job.json", *files]:
                 tar.add(file, file.name)
         ours, theirs = socket.socketpair()

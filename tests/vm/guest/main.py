@@ -10,10 +10,12 @@ from pathlib import Path
 
 import daemons
 import machine
+import one_pair
 import package
 import promises
 import sandbox
 import scenario
+import selftests
 from heartbeat import Heartbeat
 
 _SPARE_S = 240
@@ -45,7 +47,8 @@ def _perform(job):
         step = partial(scenario.perform, description, job["daemon"], job["traces"])
         _told(heartbeat, description["name"], scenario.longest_seconds(description) + _SPARE_S, step)
     if job["promises"]:
-        for name, core, promise in [*sandbox.all_of(), *promises.all_of(), *package.all_of(job, before)]:
+        of_the_units = [*sandbox.all_of(), *selftests.all_of(), *one_pair.all_of(), *promises.all_of()]
+        for name, core, promise in [*of_the_units, *package.all_of(job, before)]:
             if is_asked(name, core, job["promises"]):
                 _told(heartbeat, name, 600, promise)
 
