@@ -71,8 +71,10 @@ def shown() -> dict[str, list[str]]:
     return {row[0]: _PLACE.findall(row[1]) for row in rows if len(row) == 2 and _PLACE.search(row[1])}
 
 
-def functions(path: Path) -> set[str]:
-    return {node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)}
+def functions(path: Path) -> dict[str, list[str]]:
+    """Each function with its decorators."""
+    nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
+    return {node.name: [ast.unparse(decorator) for decorator in node.decorator_list] for node in nodes}
 
 
 def test_every_sentence_is_shown_or_an_assumption() -> None:
@@ -89,8 +91,8 @@ def test_each_test_that_is_named_exists(place: str) -> None:
     file, _, name = place.partition("::")
     assert (TESTS / file).is_file()
     if file.endswith(".py"):
-        assert name in functions(TESTS / file)
-        assert name.startswith("test_") or file.startswith("vm/guest/")
+        decorators = functions(TESTS / file)[name]
+        assert name.startswith("test_") or file.startswith("vm/guest/") or "scenario" in decorators
 
 
 @pytest.mark.parametrize(

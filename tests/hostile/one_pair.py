@@ -153,6 +153,15 @@ def who_need_not_be_the_only_one(place: Path) -> None:
         second.await_ready()
 
 
+@scenario
+def a_dry_run_that_a_reload_can_end_takes_it(place: Path) -> None:
+    """`dry_run` of bustd.toml, unlike --dry-run: after a SIGHUP this pair may kill, so it must be the only one."""
+    command = install.bustd("-n", *pair.files(place, {"dry_run": True, **NEVER}, PERMISSIVE), "--user", "bustd")
+    with pair.started(command, {}, place / "pair.log") as first:
+        first.await_ready()
+        refused(place, "-n", first=first.pid)
+
+
 # --- attacks
 
 

@@ -2,23 +2,28 @@
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from bustd_protocol.messages import Exited, Outcome, Reason, Scope, Signal
+from bustd_shared.kernel.cgroup_paths import DEEPEST
 from tests.support import victims
 from tests.support.cgroups import groups_at, put, writable_hierarchy
 from tests.support.dialogue import peer
 from tests.support.honest import OVER, all_survive, dies_of, group_request, is_served, refused, request_for
 from tests.support.in_process import guard, kills
 from tests.support.killer import killer
+from tests.unit.shared.forked import in_child
 
 pytestmark = [pytest.mark.root, pytest.mark.attack("a captured monitor")]
 
 USER = "user.slice/user-1000.slice/user@1000.service"
 UNIT = f"{USER}/app.slice/leak.scope"
+
+LOOKS = ("open", "os.listdir", "os.scandir")
 
 Process = subprocess.Popen[bytes]
 
@@ -221,6 +226,34 @@ def test_hundreds_of_members_die_together(place: Path, hierarchy: Path, victim: 
             assert (unit / "cgroup.procs").read_text() == ""
     finally:
         victims.end(crowd)
+
+
+def test_of_the_hierarchy_it_reads_memory_oom_group_alone_and_lists_nothing(
+    hierarchy: Path, victim: Process, member: Process
+) -> None:
+    """Seen by Python's own audit of each open and each list of a directory."""
+    with groups_at(hierarchy, f"{UNIT}/sub/deeper") as (deeper,):
+        put(victim.pid, deeper)
+        put(member.pid, deeper.parent)
+        request = group_request(victim.pid, member.pid, scope=Scope.CGROUP)
+        its_guard = guard(hierarchy=str(hierarchy))
+
+        def audited() -> tuple[int, list[tuple[str, str]]]:
+            seen: list[tuple[str, str]] = []
+            with kills() as slot:
+                sys.addaudithook(lambda event, words: seen.append((event, str(words[0]))) if event in LOOKS else None)
+                count = slot.answer(request, its_guard, 0).verdict.signalled_count
+            return count, seen
+
+        count, seen = in_child(audited)
+        assert count == 2
+        assert dies_of(victim) and dies_of(member)
+    inside = [(event, path) for event, path in seen if path.startswith(str(hierarchy))]
+    assert {event for event, _ in inside} == {"open"}
+    assert {path.rpartition("/")[2] for _, path in inside} == {"memory.oom.group"}
+    assert len(inside) <= DEEPEST
+    assert [path for event, path in seen if event != "open"] == []
+    assert all(path.startswith("/proc/") for event, path in seen if (event, path) not in inside)
 
 
 def test_what_was_moved_out_since_the_monitor_looked_lives(hierarchy: Path, victim: Process, member: Process) -> None:

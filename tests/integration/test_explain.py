@@ -166,8 +166,11 @@ def selftest_words(crew) -> list[str]:
 def test_selftest_shows_that_its_own_leak_dies_and_nothing_else(crew):
     with crew.victim() as bystander:
         result = pair.run(crew, *selftest_words(crew))
-        assert result.stdout == "selftest passed: the pair killed the leak of 64 MiB (SIGTERM), and nothing else\n"
-        assert (result.returncode, result.stderr) == (0, "")
+        passed, *more = result.stdout.splitlines()
+        assert passed == "selftest passed: the pair killed the leak of 64 MiB (SIGTERM), and nothing else"
+        no_pair = "the sandbox works, but this machine is not protected, because no pair of bustd runs"
+        assert more in ([], [no_pair])  # it looks at the machine that this test runs on
+        assert (result.returncode, result.stderr) == (len(more), "")
         assert victims.is_alive(bystander)
 
 

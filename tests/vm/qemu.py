@@ -30,7 +30,7 @@ from .scenarios import Boot
 
 _GUEST = Path(__file__).parent / "guest"
 _TREE = Path(__file__).parents[2]
-_LENT = ("tests/hostile/captured_killer.py", "tests/support/notification_server.py")
+_LENT = ("tests/hostile/captured_*.py", "tests/support/notification_server.py")
 """What other tests have too: they stand beside the guest's own programs."""
 _EVENTS_PAGE = _TREE / "docs" / "events.md"
 _KERNEL_OPTIONS = "root=/dev/vda rw console=ttyS0 loglevel=5 panic=-1 systemd.show_status=0 norandmaps"
@@ -94,8 +94,8 @@ def booted(image: Image, boot: Boot, job: dict[str, Any], files: list[Path]) -> 
         (place / "job.json").write_text(json.dumps(job))
         with tarfile.open(place / "job.tar", "w") as tar:
             tar.add(_GUEST, "guest", filter=lambda entry: None if "__pycache__" in entry.name else entry)
-            for lent in _LENT:
-                tar.add(_TREE / lent, f"guest/{Path(lent).name}")
+            for lent in [file for pattern in _LENT for file in _TREE.glob(pattern)]:
+                tar.add(lent, f"guest/{lent.name}")
             for file in [place / "job.json", _EVENTS_PAGE, *files]:
                 tar.add(file, file.name)
         ours, theirs = socket.socketpair()

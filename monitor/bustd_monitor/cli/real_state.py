@@ -12,6 +12,8 @@ from bustd_shared.rules.schema import Schema
 
 from .. import config
 from ..arguments import Arguments, UsageError, parse_arguments
+from ..sensing.visibility import hidden_processes
+from .daemons_running import daemons_running
 from .options import examine
 from .unit_copies import KILLER, MONITOR, UNITS, Unit, Unusable, exec_start
 
@@ -19,15 +21,13 @@ _RUNS = ("active", "reloading", "refreshing")
 
 
 def why_not_protected(
-    units: Mapping[str, Unit], texts: Mapping[str, list[str]], lock: str = machine_lock.PATH
+    units: Mapping[str, Unit], texts: Mapping[str, list[str]], lock: str = machine_lock.PATH, proc: str = "/proc"
 ) -> list[str]:
     """Each reason why nothing would die in a shortage, as a part of a sentence; none if the machine is protected.
 
     `units`: none of them where they are not installed; `texts`: their files.
     """
-    reasons = (
-        [] if _another_pair_serves(units, lock) else [_state(name, units[name]) for name in UNITS if name in units]
-    )
+    reasons = [] if _another_pair_serves(units, lock) else _of_the_pair(units, lock, proc)
     try:
         arguments = _arguments(texts)
     except (UsageError, Unusable) as error:
@@ -38,6 +38,14 @@ def why_not_protected(
 def _another_pair_serves(units: Mapping[str, Unit], lock: str) -> bool:
     """Units that are stopped leave nothing open where a `bustd` that was started by hand serves the machine."""
     return KILLER in units and units[KILLER].active not in _RUNS and machine_lock.held_by_another(lock) != ""
+
+
+def _of_the_pair(units: Mapping[str, Unit], lock: str, proc: str) -> list[str]:
+    """Why the units don't protect it; where they are not installed, whether no pair runs. It may be hidden."""
+    if units:
+        return [_state(name, units[name]) for name in UNITS if name in units]
+    may_run = daemons_running(proc).monitors or hidden_processes(proc, own_only=False)
+    return [] if may_run or machine_lock.held_by_another(lock) else ["no pair of bustd runs"]
 
 
 def _state(name: str, unit: Unit) -> str:

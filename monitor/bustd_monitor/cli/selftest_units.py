@@ -46,6 +46,7 @@ class Host(NamedTuple):
     run: Path
     init: int
     is_root: bool
+    proc: str = "/proc"
 
 
 class Answer(NamedTuple):
@@ -76,7 +77,7 @@ def _why_not_protected(units: Mapping[str, Unit], host: Host) -> list[str]:
     """The real units and the real configuration: what their copies are told is another."""
     installed = {name: unit for name, unit in units.items() if unit.state != "not-found"}
     texts = {name: list(_texts(name, unit).values()) for name, unit in installed.items() if _is_whole(unit)}
-    return real_state.why_not_protected(installed, texts, f"{host.run}/bustd/lock")
+    return real_state.why_not_protected(installed, texts, f"{host.run}/bustd/lock", host.proc)
 
 
 def choice(states: Mapping[str, str], host: Host) -> tuple[bool, str]:
@@ -111,10 +112,12 @@ def _selftest_inside(units: Mapping[str, Unit], host: Host) -> int:
     """0 if exactly the leak died; 1 if not, with the log of the copies; 73 while another selftest is running."""
     told_to_stop = trial.stop_signals()
     with ExitStack() as stack:
-        if not _is_alone(host.run / "bustd-selftest.lock", stack):
+        lock = host.run / "bustd-selftest.lock"
+        if not _is_alone(lock, stack):
             sys.stderr.write("bustd: another selftest is running\n")
             return os.EX_CANTCREAT
         _clear_stale(host)
+        stack.enter_context(_cleared_if_killed(lock, host))
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bustd-selftest-", dir=host.run)))
         try:
             files = copies({name: _texts(name, units[name]) for name in UNITS}, str(directory), _told(directory))
@@ -144,6 +147,29 @@ def _is_alone(path: Path, stack: ExitStack) -> bool:
         return False
     stack.callback(path.unlink)
     return True
+
+
+@contextmanager
+def _cleared_if_killed(lock: Path, host: Host) -> Iterator[None]:
+    """Should this command be killed in the block, a child of it clears up. Until then the child holds the lock too."""
+    end, other_end = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.close(other_end)
+            os.setsid()  # ctrl-C is for the command
+            if os.read(end, 1) == b"":
+                _clear_stale(host)
+                lock.unlink(missing_ok=True)
+        finally:
+            os._exit(0)
+    os.close(end)
+    try:
+        yield
+    finally:
+        os.write(other_end, b"x")
+        os.close(other_end)
+        os.waitpid(child, 0)
 
 
 def _is_whole(unit: Unit) -> bool:

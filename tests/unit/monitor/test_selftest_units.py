@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from bustd_monitor.cli.real_state import why_not_protected
 from bustd_monitor.cli.selftest_units import Host, choice
 from bustd_monitor.cli.unit_copies import COPIES, KILLER, MONITOR, SOCKET, UNITS
 from tests.support.typed import typed
@@ -73,8 +74,8 @@ class Machine(NamedTuple):
 
     @property
     def host(self) -> Host:
-        """The process that made the socket of the journal is this one."""
-        return Host(self.run, os.getpid(), True)
+        """The process that made the socket of the journal is this one, and no other can be seen in its /proc."""
+        return Host(self.run, os.getpid(), True, str(self.root / "proc"))
 
     def has_systemctl(self, *, show: str | None = None, results: str = "success\n\n" * 3, **actions: str) -> None:
         """`actions` are statements of Python, by the verb with underscores."""
@@ -115,11 +116,12 @@ class Machine(NamedTuple):
 
     def command(self, host: Host, *how: str) -> dict[str, Any]:
         """`bustd selftest` there, for subprocess; SIGHUP is not ignored, although these tests may run under nohup."""
+        user = how[how.index("--user") + 1] if "--user" in how else "bustd"
         text = (
             "import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL);"
             "from pathlib import Path; from bustd_monitor.cli.selftest_units import Host, selftest;"
-            f"host = Host(Path({str(host.run)!r}), {host.init}, {host.is_root});"
-            "sys.exit(selftest('bustd', host=host, standalone='standalone' in sys.argv))"
+            f"host = Host(Path({str(host.run)!r}), {host.init}, {host.is_root}, {host.proc!r});"
+            f"sys.exit(selftest({user!r}, host=host, standalone='standalone' in sys.argv))"
         )
         environment = {"PATH": str(self.root / "bin"), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         return {"args": [sys.executable, "-c", text, *how], "env": environment, "cwd": "/", "text": True}
@@ -137,8 +139,9 @@ class Machine(NamedTuple):
 def machine() -> Iterator[Machine]:
     with tempfile.TemporaryDirectory(prefix="bustd-") as name, socket.socket(socket.AF_UNIX) as journal:
         made = Machine(Path(name))
-        for folder in ("bin", "run/systemd/system", "run/systemd/journal"):
+        for folder in ("bin", "run/systemd/system", "run/systemd/journal", "proc/1"):
             (made.root / folder).mkdir(parents=True)
+        (made.root / "proc/1/stat").write_text("1 (init) S 0 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 3 0 0\n")
         journal.bind(f"{made.run}/systemd/journal/stdout")
         journal.listen()
         yield made
@@ -270,6 +273,41 @@ def test_units_that_are_stopped_are_no_reason_where_another_pair_has_the_lock(ma
     result = machine.selftest()
     os.close(lock)
     assert (result.returncode, result.stdout.count("\n")) == (0, 1), result
+
+
+NO_PAIR = f"{BUT}no pair of bustd runs\n"
+
+
+def test_where_no_units_are_installed_a_pair_must_run(machine):
+    machine.has_systemctl(show=ABSENT)
+    result = machine.selftest("--user", "nobody")
+    assert (result.returncode, result.stdout.splitlines(keepends=True)[1:]) == (1, [NO_PAIR]), result
+
+
+def test_a_pair_that_was_started_by_hand_protects_it(machine):
+    (machine.run / "bustd").mkdir()
+    os.mkfifo(machine.run / "bustd/lock")
+    lock = os.open(machine.run / "bustd/lock", os.O_RDWR)
+    fcntl.lockf(lock, fcntl.LOCK_EX)
+    machine.has_systemctl(show=ABSENT)
+    result = machine.selftest("--user", "nobody")
+    os.close(lock)
+    assert (result.returncode, result.stdout.count("\n")) == (0, 1), result
+
+
+@pytest.mark.parametrize(("uid", "is_one"), [(0, True), (999, True), (65534, False)])
+def test_a_monitor_that_runs_is_a_pair_unless_any_user_could_have_called_it_so(machine, uid, is_one):
+    monitor = Path(machine.host.proc, "77")
+    monitor.mkdir()
+    (monitor / "stat").write_text("77 (bustd-monitor) S 1 77 77 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 3 0 0\n")
+    (monitor / "status").write_text(f"Name:\tbustd-monitor\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\n")
+    reasons = why_not_protected({}, {}, str(machine.run / "bustd/lock"), machine.host.proc)
+    assert ("no pair of bustd runs" in reasons) is not is_one
+
+
+def test_where_processes_are_hidden_it_is_not_known_whether_a_pair_runs(machine):
+    Path(machine.host.proc, "1/stat").unlink()
+    assert "no pair" not in str(why_not_protected({}, {}, str(machine.run / "bustd/lock"), machine.host.proc))
 
 
 def test_a_failed_trial_says_that_alone(machine):
@@ -428,6 +466,16 @@ def test_a_signal_stops_the_copies_and_leaves_nothing(machine, number):
         os.killpg(running.pid, number)  # as ctrl-C does
         out, err = running.communicate(timeout=30)
     assert (running.returncode, out, err) == (128 + number, "", "")
+    assert machine.calls()[-3:] == ["stop", "reset-failed", "daemon-reload"]
+    assert machine.traces() == ["started"]
+
+
+@pytest.mark.parametrize("target", ["it alone", "its process group"])
+def test_one_that_is_killed_leaves_nothing_either(machine, target):
+    with waiting(machine) as running:
+        (os.kill if target == "it alone" else os.killpg)(running.pid, signal.SIGKILL)
+        out, err = running.communicate(timeout=30)  # what clears up has its standard output until it has done so
+    assert (running.returncode, out, err) == (-signal.SIGKILL, "", "")
     assert machine.calls()[-3:] == ["stop", "reset-failed", "daemon-reload"]
     assert machine.traces() == ["started"]
 

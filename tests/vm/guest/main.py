@@ -14,10 +14,12 @@ from pathlib import Path
 
 import daemons
 import machine
+import one_pair
 import package
 import promises
 import sandbox
 import scenario
+import selftests
 import story
 from heartbeat import Heartbeat
 
@@ -56,7 +58,8 @@ def _perform(job, tell):
         step = partial(scenario.perform, description, job["daemon"], job["traces"])
         tell(description["name"], scenario.longest_seconds(description) + _SPARE_S, step)
     if job["promises"]:
-        for name, core, promise in [*sandbox.all_of(), *promises.all_of(), *package.all_of(job, before)]:
+        of_the_units = [*sandbox.all_of(), *selftests.all_of(), *one_pair.all_of(), *promises.all_of()]
+        for name, core, promise in [*of_the_units, *package.all_of(job, before)]:
             if is_asked(name, core, job["promises"]):
                 tell(name, 600, promise)
 
