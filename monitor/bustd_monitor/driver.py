@@ -158,7 +158,9 @@ class Driver:
         if reading is None:
             self.lost(now_ms + _UNREADABLE_HOLD_MS)
             return
-        self.state, actions = states.on_ranking(self.state, ranking.candidates, reading, now_ms, self.config.conditions)
+        self.state, actions = states.on_ranking(
+            self.state, ranking.candidates, reading, now_ms, self.config.conditions, ranking.spared
+        )
         took_us = (self._performer.now_ns() - started_ns) // 1000
         self._perform(actions)
         for action in actions:

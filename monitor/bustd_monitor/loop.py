@@ -195,7 +195,7 @@ class Loop:
             return min(wait_ms, _SETTLE_SLEEP_MS)
         if not self._sleeper.has_triggers:
             return wait_ms
-        eased_ms = self._ease.eased_ms(wait_ms, self._available, sleep)
+        eased_ms = self._ease.eased_ms(wait_ms, self._available, now_ms, sleep)
         return max(_earliest(eased_ms, *(one.look_again_ms for one in state.found)), sleep.shortest_ms)
 
     def _sleep_ms(self, now_ms: int, due_ms: int | None) -> int:

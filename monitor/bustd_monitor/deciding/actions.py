@@ -114,6 +114,13 @@ class NothingGrows(NamedTuple):
     """Memory fills up, and no process that is worth killing grows."""
 
 
+class StillSmall(NamedTuple):
+    """This process takes the memory, and holds too little yet to be killed: there is time until it does."""
+
+    process: Process
+    available: int
+
+
 class LessCameBack(NamedTuple):
     """A death brought less than half of what was claimed; those of the same kind count by that for a while."""
 
@@ -160,6 +167,7 @@ News = (
     | KernelKilled
     | NodeIsFull
     | NothingGrows
+    | StillSmall
     | LessCameBack
     | CannotKill
     | Scarce

@@ -24,25 +24,29 @@ def sleep_ms(findings: tuple[Finding, ...], sleep: Sleep) -> int:
     return max(wait, sleep.shortest_ms)
 
 
-LONGEST_EASED_MS = 250
-_MOVES = 256
-"""Memory moves if more than this part of what is available was taken since the last reading."""
+LONGEST_EASED_MS, SHORT_EASED_MS = 250, 50
+"""A decision and the kill after it take about as long as the second: to look more often than that gains little."""
+_PARTS = 16
+"""At the rate seen since the last reading, all that is available must last for this many such sleeps."""
 
 
 class Ease:
-    """While nothing moves near a threshold each sleep is twice as long as the one before: for PSI triggers alone.
+    """While hardly anything moves near a threshold, each sleep is twice as long as the last: for PSI triggers alone.
 
-    A machine may live just above a threshold for months. No sleep is longer than half of the time in which programs
-    could take all that is available.
+    A machine may live just above a threshold for months. No sleep beyond SHORT_EASED_MS is longer than the time in
+    which programs could take all that is available. Times are monotonic milliseconds.
     """
 
     def __init__(self) -> None:
         self._available = self._wait_ms = 0
+        self._read_ms = -1
 
-    def eased_ms(self, wait_ms: int, available: int, sleep: Sleep) -> int:
+    def eased_ms(self, wait_ms: int, available: int, now_ms: int, sleep: Sleep) -> int:
         """The sleep after a reading with so much available, for which the pace says `wait_ms`."""
-        is_still = self._available - available <= available // _MOVES
+        lost, elapsed_ms = self._available - available, now_ms - self._read_ms
         gone_ms = available * 1000 // (sleep.fill_mib_per_second * 2**20)
-        eased_ms = min(2 * self._wait_ms if is_still else 0, LONGEST_EASED_MS, gone_ms // 2)
-        self._available, self._wait_ms = available, max(wait_ms, eased_ms)
+        eased_ms = min(2 * self._wait_ms, LONGEST_EASED_MS, max(gone_ms, SHORT_EASED_MS))
+        if lost > 0:
+            eased_ms = min(eased_ms, available * elapsed_ms // lost // _PARTS)
+        self._available, self._wait_ms, self._read_ms = available, max(wait_ms, eased_ms), now_ms
         return self._wait_ms

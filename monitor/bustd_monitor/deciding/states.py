@@ -16,6 +16,7 @@ from ..conditions.table import Conditions, findings
 from ..conditions.trends import Trends
 from ..ranking.books import Shortfall
 from ..ranking.order import Candidate
+from ..ranking.what_may_die import Spared
 from ..sensing.reading import Reading
 from . import outlook, returning
 from .actions import (
@@ -32,6 +33,7 @@ from .actions import (
     NothingGrows,
     Rank,
     ShortageIsOver,
+    StillSmall,
     none_would_help,
 )
 from .happened import happened
@@ -39,13 +41,13 @@ from .outlook import Outlook
 from .requests import finding_for
 from .returning import Claim
 from .stages import Event, Stage, next_phase
-from .worth_killing import takes_memory, worth_a_second, worth_asking_for, worth_it_ahead
+from .worth_killing import enough_of_the_cause, first_worth_asking_for, still_small, takes_memory
 
 READINGS_BEFORE_A_KILL = 2
 """A monitor that has just come up asks for no kill before it has seen this many."""
 
 _HOLD_MS = {Reaction.RANK_AGAIN: 100, Reaction.STAND_DOWN: 1000, Reaction.ALARM: 1000}
-_NO_VICTIM_HOLD_MS, _AHEAD_HOLD_MS = 1000, 200
+_NO_VICTIM_HOLD_MS, _AHEAD_HOLD_MS, _STILL_SMALL_HOLD_MS = 1000, 200, 100
 _NO_VICTIM_SAID_MS = 10_000
 """The same is not said again within this time."""
 _MOST_STUCK = 64
@@ -55,8 +57,7 @@ processes than the killer has descriptors."""
 _LONGEST_QUEUE = 16
 _QUEUE_HOLD_MS = 500
 """The killer hangs up on more than 50 messages a second: at most a queue of candidates in this time."""
-_BUSY_HOLD_MS = 200
-_RETURN_LOOK_MS = 50
+_BUSY_HOLD_MS, _RETURN_LOOK_MS = 200, 50
 _SPARED_MS, _MOST_SPARED = 600_000, 64
 """A process that SIGTERM did not end, and that lived because memory was no longer short, gets SIGKILL the next time."""
 _DEARER_MS = 60_000
@@ -135,7 +136,12 @@ def _on_findings(state: State, now_ms: int) -> Step:
 
 
 def on_ranking(
-    state: State, candidates: tuple[Candidate, ...], reading: Reading, now_ms: int, conditions: Conditions
+    state: State,
+    candidates: tuple[Candidate, ...],
+    reading: Reading,
+    now_ms: int,
+    conditions: Conditions,
+    spared: tuple[Spared, ...] = (),
 ) -> Step:
     """The ranking is done, and the readings were taken once more: ask, unless the shortage is over."""
     seen = Seen(reading, state.trends)
@@ -148,21 +154,18 @@ def on_ranking(
     filled_by = filled.grown(state.trends.fillers, reading) if nothing_grows else filled.NOTHING
     has_one_died = state.still_death_ms is not None and now_ms - state.still_death_ms < _DEARER_MS
     is_second = nothing_grows and has_one_died and conditions.floor.relief_percent > 0
-    for finding in firing:
-        worthy = candidates if finding.filled_ahead is None else worth_it_ahead(candidates, finding.filled_ahead)
-        choice = worth_asking_for(worthy, reading, conditions.floor)
-        if is_second:
-            choice = worth_a_second(choice, filled_by.together)
-        if choice.candidates:
-            break
-    else:
+    small = still_small(firing, candidates, spared, enough_of_the_cause(reading, conditions.floor), filled_by.together)
+    if small is not None:
+        return _no_victim(state, StillSmall(small, reading.available), now_ms, _STILL_SMALL_HOLD_MS)
+    second = filled_by.together if is_second else None
+    finding, choice = first_worth_asking_for(firing, candidates, reading, conditions.floor, second)
+    if not choice.candidates:
+        news = none_would_help(candidates, reading, filled_by, is_second=is_second)
         if any(one.filled_ahead is None for one in firing):
-            return _no_victim(
-                state, none_would_help(candidates, reading, filled_by, is_second=is_second), now_ms, _NO_VICTIM_HOLD_MS
-            )
+            return _no_victim(state, news, now_ms, _NO_VICTIM_HOLD_MS)
+        # Memory is not short yet: whatever else fires must not wait.
         state = state._replace(ahead_hold_until_ms=now_ms + _AHEAD_HOLD_MS)
-        news = NothingGrows() if candidates else none_would_help(candidates, reading, filled_by)
-        return _no_victim(state, news, now_ms, 0)  # memory is not short yet: whatever else fires must not wait
+        return _no_victim(state, NothingGrows() if candidates else news, now_ms, 0)
     first, *others = choice.candidates
     queue = tuple(others[: _LONGEST_QUEUE - 1])
     state = state._replace(finding=finding, queue=queue, no_victim_said_ms=None, chosen=(now_ms, reading.room_bytes))
@@ -224,9 +227,8 @@ def on_exited(state: State, exited: Exited, now_ms: int) -> State:
 
 def on_hello(state: State, hello: KillerHello) -> State:
     """A killer answers: it may have a kill in flight from before."""
-    if hello.flight_id == 0:
-        return state
-    return on_resumed(state, Flight(hello.flight_pid, hello.flight_start_ticks, hello.flight_signal))
+    flight = Flight(hello.flight_pid, hello.flight_start_ticks, hello.flight_signal)
+    return state if hello.flight_id == 0 else on_resumed(state, flight)
 
 
 def on_resumed(state: State, flight: Flight) -> State:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum
 
+from bustd_protocol.messages import Signal
 from bustd_shared.daemon.record import NamedTuple
 
+from ..conditions.finding import Finding
 from ..conditions.floor import Floor, floor_bytes
 from ..ranking.order import Candidate, grows
-from ..ranking.what_may_die import Cause
+from ..ranking.what_may_die import Cause, Shield, Spared
 from ..sensing.preferences import OWN_AVOID
 from ..sensing.processes import Process
 from ..sensing.reading import Reading
@@ -80,6 +82,53 @@ def worth_asking_for(candidates: tuple[Candidate, ...], reading: Reading, floor:
     if candidates and (together >= needed or len(candidates) >= _LONG_LIST):
         return Choice(candidates, Relief.MANY_HANDS, needed)
     return Choice((), Relief.NONE, needed)
+
+
+def first_worth_asking_for(
+    firing: list[Finding],
+    candidates: tuple[Candidate, ...],
+    reading: Reading,
+    floor: Floor,
+    second_filled_bytes: int | None,
+) -> tuple[Finding, Choice]:
+    """The first finding with a candidate that is worth asking for, and the choice; else the last, and an empty choice.
+
+    `second_filled_bytes`: see worth_a_second; None where this death is not such a one.
+    """
+    for finding in firing:
+        worthy = candidates if finding.filled_ahead is None else worth_it_ahead(candidates, finding.filled_ahead)
+        choice = worth_asking_for(worthy, reading, floor)
+        if second_filled_bytes is not None:
+            choice = worth_a_second(choice, second_filled_bytes)
+        if choice.candidates:
+            break
+    return finding, choice
+
+
+def still_small(
+    firing: list[Finding],
+    candidates: tuple[Candidate, ...],
+    spared: tuple[Spared, ...],
+    enough: int,
+    filled_bytes: int,
+) -> Process | None:
+    """The process that takes the memory, and that is spared only because it holds too little yet; None if none does.
+
+    On a small machine that has lived close to the floor, a leak needs little to make memory short. It has gained more
+    than all others together, and than what no process holds (`filled_bytes`), and its death would bring `enough`. There
+    is time to wait for it while there would be for SIGTERM, and no condition fires that has seen memory fill up or
+    programs stall.
+    """
+    is_urgent = any(one.signal is Signal.KILL or one.condition.needs_time for one in firing)
+    if is_urgent or (candidates and candidates[0].takes_swap_away):
+        return None
+    too_small = [one.process for one in spared if one.shield is Shield.TOO_SMALL]
+    small = max(too_small, key=lambda one: one.gained_bytes, default=None)
+    if small is None or small.held_bytes < enough or not grows(small):
+        return None
+    gained = [*(one.process.gained_bytes for one in candidates), *(one.process.gained_bytes for one in spared)]
+    others = sum([amount for amount in gained if amount > 0]) - small.gained_bytes
+    return small if small.gained_bytes > max(others, filled_bytes) else None
 
 
 def in_their_turn(candidates: tuple[Candidate, ...], reading: Reading, floor: Floor) -> tuple[Candidate, ...]:

@@ -53,6 +53,7 @@ LIVES = Kind("the victim lives", "a0f39869ede34b69af8c657169e08932", WARNING)
 CAME_BACK = Kind("less came back", "df04c67fc84f49fc97e4c87169148d46", INFO)
 NO_SHORTAGE = Kind("no shortage any more", "fb62874d561c42109b4309482a9997e3", INFO)
 NO_VICTIM = Kind("nobody to kill", "d319d2c50311404488f9f46b995e8de8", WARNING)
+NOT_YET = Kind("nobody is killed yet", "2497b6ab3fc573994c6aa368ae581ee9", NOTICE)
 SCARCE = Kind("memory scarce", "fe3a03c3466f43df8de1cd8cba33ee62", NOTICE)
 SHORT_SOON = Kind("memory will be short", "abe6f2004768a51e741542cf7b773687", WARNING)
 KERNEL_KILLED = Kind("the kernel was first", "1e4e4e38f6ad4dbd863eb7a0fc8b4d18", WARNING)
@@ -63,7 +64,7 @@ VERBOSE = Kind("verbose", "80100398de6d479b8d33b71921b9d314", DEBUG)
 
 KINDS = (
     *(STARTED, READ_AGAIN, STOPPING, READY, NOT_PROTECTED, WARNED, NOTED, DECIDED, ANSWERED, ENDED, LIVES, CAME_BACK),
-    *(NO_SHORTAGE, NO_VICTIM, SCARCE, SHORT_SOON, KERNEL_KILLED, SWAP_WENT, NODE_IS_FULL, UNJUDGED, VERBOSE),
+    *(NO_SHORTAGE, NO_VICTIM, NOT_YET, SCARCE, SHORT_SOON, KERNEL_KILLED, SWAP_WENT, NODE_IS_FULL, UNJUDGED, VERBOSE),
 )
 
 
@@ -227,6 +228,7 @@ _TABLE: dict[type, Callable[[Any], Told]] = {
     actions.ShortageIsOver: lambda it: Told(NO_SHORTAGE, sentences.news(it)),
     actions.NoVictim: lambda it: Told(NO_VICTIM, sentences.news(it), _memory(it.reading)),
     actions.NothingGrows: lambda it: Told(NO_VICTIM, sentences.news(it)),
+    actions.StillSmall: lambda it: Told(NOT_YET, sentences.news(it)),
     actions.Scarce: _scarce,
     actions.ShortSoon: _short_soon,
     actions.SwapWent: lambda it: Told(SWAP_WENT, sentences.news(it)),

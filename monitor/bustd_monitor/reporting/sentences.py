@@ -24,6 +24,7 @@ from ..deciding.actions import (
     NoVictim,
     Scarce,
     ShortSoon,
+    StillSmall,
     SwapWent,
 )
 from ..deciding.stages import Stage
@@ -156,6 +157,11 @@ def news(said: News) -> str:
         return unheld.node_is_full(said.node, said.available)
     if isinstance(said, NothingGrows):
         return "memory fills up, and no process worth killing grows: what takes it is no program (a tmpfs, perhaps)"
+    if isinstance(said, StillSmall):
+        return (
+            f"no process is killed yet: {said.process.pid} ({printable(said.process.comm)}) takes the memory, and its "
+            f"death would not help before it holds more; {size(said.available)} are left"
+        )
     if isinstance(said, LessCameBack):
         return (
             f"{said.process.pid} ({printable(said.process.comm)}) has given back {size(said.came_back_bytes)} of "

@@ -58,6 +58,7 @@ ALL: tuple[Event, ...] = (
     actions.KernelKilled(2),
     actions.NodeIsFull(1, GIB),
     actions.NothingGrows(),
+    actions.StillSmall(process(101, comm=HOSTILE), GIB),
     actions.LessCameBack(process(101, comm=HOSTILE), GIB, MIB),
     actions.CannotKill(Reason.PROTECTED),
 )

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bustd_monitor.config import Sleep
-from bustd_monitor.deciding.pace import LONGEST_EASED_MS, Ease, sleep_ms
-from tests.unit.monitor.making import DEFAULTS, GIB, finding
+from bustd_monitor.deciding.pace import LONGEST_EASED_MS, SHORT_EASED_MS, Ease, sleep_ms
+from tests.unit.monitor.making import DEFAULTS, GIB, MIB, finding
 
 SLEEP = DEFAULTS.sleep
 
@@ -109,25 +109,48 @@ def test_no_condition_that_acts_without_psi_is_slept_past(findings, sleep):
 # Near a threshold where nothing moves
 
 
+def eased_ms(amounts, wait_ms: int = 20) -> list[int]:
+    """The sleeps after readings with so much available, each at the end of the sleep before."""
+    ease, now_ms, waits_ms = Ease(), 0, []
+    for available in amounts:
+        waits_ms.append(ease.eased_ms(wait_ms, int(available), now_ms, SLEEP))
+        now_ms += waits_ms[-1]
+    return waits_ms
+
+
 def test_a_machine_that_lives_just_above_a_threshold_wakes_up_five_times_a_second_at_most_after_a_moment():
-    ease, available = Ease(), 4 * GIB
-    waits_ms = [ease.eased_ms(20, available + (at % 2) * 10**6, SLEEP) for at in range(20)]
+    waits_ms = eased_ms(4 * GIB + (at % 2) * 10**6 for at in range(20))
     assert waits_ms[:5] == [20, 40, 80, 160, LONGEST_EASED_MS]
     assert set(waits_ms[5:]) == {LONGEST_EASED_MS}
 
 
-def test_as_soon_as_memory_moves_the_pace_is_the_ordinary_one():
-    ease = Ease()
-    for _ in range(9):
-        ease.eased_ms(20, 4 * GIB, SLEEP)
-    assert ease.eased_ms(20, 4 * GIB - 4 * GIB // 200, SLEEP) == 20
-    assert ease.eased_ms(20, 5 * GIB, SLEEP) == 40, "more than before is no danger"
+def test_so_does_one_whose_heaps_are_collected_now_and_then():
+    saw = (2 * GIB - (at % 20) * 4 * MIB for at in range(100))
+    assert eased_ms(saw)[-1] == LONGEST_EASED_MS, "at sixteen mebibytes a second what is left lasts for minutes"
+
+
+def test_a_small_machine_wakes_up_twenty_times_a_second():
+    assert eased_ms([90 * MIB] * 9) == [20, 40, *[SHORT_EASED_MS] * 7]
+
+
+def test_as_soon_as_memory_is_taken_fast_the_pace_is_the_ordinary_one():
+    still = [4 * GIB] * 9
+    assert eased_ms([*still, 4 * GIB - GIB / 2])[-1] == 1750 // 16, "2 GiB a second would take all in 1.75 s"
+    assert eased_ms([*still, 4 * GIB - GIB, 2 * GIB])[-1] == 20
+    assert eased_ms([*still, 5 * GIB])[-1] == LONGEST_EASED_MS, "more than before is no danger"
 
 
 @given(st.integers(1, 10_000), st.lists(st.integers(0, 2**40), min_size=1, max_size=30))
-def test_no_sleep_is_eased_beyond_half_of_the_time_in_which_all_could_be_taken(wait_ms, amounts):
-    ease = Ease()
-    for available in amounts:
-        eased_ms = ease.eased_ms(wait_ms, available, SLEEP)
+def test_no_sleep_is_eased_beyond_the_time_in_which_all_could_be_taken_or_a_decision_takes(wait_ms, amounts):
+    for available, eased in zip(amounts, eased_ms(amounts, wait_ms), strict=True):
         gone_ms = available * 1000 // (SLEEP.fill_mib_per_second * 2**20)
-        assert eased_ms == wait_ms or wait_ms < eased_ms <= min(gone_ms // 2, LONGEST_EASED_MS)
+        assert eased == wait_ms or wait_ms < eased <= min(max(gone_ms, SHORT_EASED_MS), LONGEST_EASED_MS)
+
+
+@given(st.lists(st.integers(0, 2**40), min_size=2, max_size=30))
+def test_at_the_rate_that_was_seen_memory_lasts_for_sixteen_eased_sleeps(amounts):
+    waits_ms = eased_ms(amounts)
+    for at in range(1, len(amounts)):
+        lost = amounts[at - 1] - amounts[at]
+        if waits_ms[at] > 20 and lost > 0:
+            assert lost * 16 * waits_ms[at] <= amounts[at] * waits_ms[at - 1]
