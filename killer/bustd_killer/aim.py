@@ -6,89 +6,48 @@ The request names every process that is to die; nothing is listed here.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 
 from bustd_protocol.messages import KillRequest, Reason, Scope, unpacked_members
 from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.kernel.cgroup_paths import is_member, target_of
-from bustd_shared.kernel.process import ProcEntry, read_file
+from bustd_shared.kernel.process import read_file
 
 from . import checks, facts
-from .checks import AskedOf, Case, Guard, Ruling
+from .checks import Case, Guard, Ruling
 from .facts import Victim
 
 _NO_MEMBER = (Reason.GONE, Reason.NOT_LEADER, Reason.START_TIME)
 """It has exited since the monitor looked: it is left out, and no ground for refusal."""
 
 
-class Target(NamedTuple):
-    """What members belong to: with scope GROUP, the named process as it was read; with CGROUP, a control group."""
-
-    scope: Scope
-    named: ProcEntry
-    cgroup: str = ""
-
-    def holds(self, victim: Victim) -> bool:
-        """Whether it dies with the named process: a member of the group that the killer itself has read."""
-        entry, named = victim.entry, self.named
-        if self.scope is Scope.CGROUP:
-            return is_member(entry.cgroup, self.cgroup)
-        is_together = (entry.stat.group, entry.stat.session) == (named.stat.group, named.stat.session)
-        is_leader = entry.stat.session == victim.pid
-        return is_together and not is_leader and bool(entry.membership) and entry.membership == named.membership
-
-
 class Aim(NamedTuple):
-    """The processes to signal, what they are members of, and the case of the named one."""
+    """The processes to signal, and what further ones must belong to: the named one as it was read when it was judged.
+
+    `cgroup`: with scope CGROUP, what dies whole with it.
+    """
 
     victims: tuple[Victim, ...]
-    target: Target
     case: Case
+    cgroup: str = ""
 
 
-def take_aim(request: KillRequest, guard: Guard) -> Aim | Ruling:
+def take_aim(request: KillRequest, guard: Guard, continued: Aim | None = None) -> Aim | Ruling:
     """Checks 4 to 9 on the named process, and those of members on the others, or why not.
 
+    `continued`: the kill that the request continues. Then only the others are judged, and only they are victims.
     The caller closes the pidfds of the victims; a Ruling leaves nothing open. Raises OSError (ENOSYS, EMFILE).
     """
-    named = facts.open_victim(request.pid)
-    if isinstance(named, Reason):
-        return Ruling(named)
-    victims = [named]
-    try:
-        case = case_of(named, request, guard)
-        ruling = first_refusal(case)
-        target = _target_of(case) if not ruling.reason else ruling
-        refusal = target if isinstance(target, Ruling) else _add_members(victims, target, case)
-        if not refusal.reason and request.members:
-            refusal = checks.holds_enough(case, facts.held_together(victims, case.machine))
-        if not refusal.reason and request.members:
-            # To open hundreds takes time, in which something else may have freed memory.
-            refusal = checks.shortage(guard.machine.read(), guard)
-    except BaseException:
-        close_all(victims)
-        raise
-    if refusal.reason or isinstance(target, Ruling):
-        close_all(victims)
-        return refusal._replace(saw=named)
-    return Aim(tuple(victims), target, case)
-
-
-def take_further(request: KillRequest, aimed: Aim, guard: Guard) -> list[Victim] | Ruling:
-    """The members that a continuation names. The caller closes their pidfds. Raises OSError (EMFILE)."""
     victims: list[Victim] = []
+    aimed: Aim | Ruling = checks.PASSED
     try:
-        refusal = _add_members(victims, aimed.target, aimed.case._replace(request=request, guard=guard))
-    except BaseException:
-        close_all(victims)
-        raise
-    if refusal.reason:
-        close_all(victims)
-        return refusal
-    return victims
+        aimed = _aimed(victims, request, guard, continued)
+    finally:
+        if isinstance(aimed, Ruling):
+            close_all(victims)
+    return aimed._replace(saw=victims[0]) if isinstance(aimed, Ruling) and victims and not continued else aimed
 
 
-def close_all(victims: Iterable[Victim]) -> None:
+def close_all(victims: list[Victim] | tuple[Victim, ...]) -> None:
     """Let go of the pidfds of victims that are not to be signalled after all."""
     for victim in victims:
         os.close(victim.pidfd)
@@ -100,46 +59,71 @@ def case_of(victim: Victim, request: KillRequest, guard: Guard) -> Case:
 
 
 def first_refusal(case: Case, *, is_member: bool = False) -> Ruling:
-    """Walk the table from check 5 on, for a further member only through the checks of members; PASSED if all pass."""
-    for check in checks.TABLE:
-        if isinstance(check.made_by, str) or (is_member and check.asked_of is not AskedOf.MEMBER):
-            continue
-        ruling = check.made_by(case)
+    """Walk the table, for a further member only through the checks of members; PASSED if all pass."""
+    for judge in checks.OF_EVERY_MEMBER if is_member else checks.TABLE:
+        ruling = judge(case)
         if ruling.reason:
             return ruling
     return checks.PASSED
 
 
-def _target_of(case: Case) -> Target | Ruling:
-    """What the scope means for the named process, or why its control group may not die."""
-    entry, scope, hierarchy = case.victim.entry, case.request.scope, case.guard.policy.hierarchy
-    if scope is not Scope.CGROUP:
-        return Target(scope, entry)
-    cgroup = target_of(entry.cgroup, lambda path: read_file(f"{hierarchy}{path}/memory.oom.group") == b"1\n")
+def _aimed(victims: list[Victim], request: KillRequest, guard: Guard, continued: Aim | None) -> Aim | Ruling:
+    """As take_aim; whatever is open is in `victims`, also when it raises."""
+    aimed = continued or _aimed_at_named(victims, request, guard)
+    if isinstance(aimed, Ruling):
+        return aimed
+    ruling = _add_members(victims, request, guard, aimed)
+    if request.members and not continued and not ruling.reason:
+        ruling = checks.holds_enough(aimed.case, facts.held_together(victims, aimed.case.machine))
+        # To open hundreds takes time, in which something else may have freed memory.
+        ruling = ruling if ruling.reason else checks.shortage(guard.machine.read(), guard.policy)
+    return ruling if ruling.reason else aimed._replace(victims=tuple(victims))
+
+
+def _aimed_at_named(victims: list[Victim], request: KillRequest, guard: Guard) -> Aim | Ruling:
+    """Every check of the named process, and what its scope means for it."""
+    named = facts.open_victim(request.pid)
+    if isinstance(named, Reason):
+        return Ruling(named)
+    victims.append(named)
+    case = case_of(named, request, guard)
+    ruling = first_refusal(case)
+    if ruling.reason or request.scope is not Scope.CGROUP:
+        return ruling if ruling.reason else Aim((), case)
+    path, hierarchy = named.entry.cgroup, guard.policy.hierarchy
+    cgroup = target_of(path, lambda at: read_file(f"{hierarchy}{at}/memory.oom.group") == b"1\n")
     if not cgroup:
-        why = f"{entry.cgroup or 'its control group'} is no part of a unit that may die whole"
-        return Ruling(Reason.PROTECTED, why)
-    return Target(scope, entry, cgroup)
+        return Ruling(Reason.PROTECTED, f"{path or 'its control group'} is no part of a unit that may die whole")
+    return Aim((), case, cgroup)
 
 
-def _add_members(victims: list[Victim], target: Target, case: Case) -> Ruling:
+def _add_members(victims: list[Victim], request: KillRequest, guard: Guard, aimed: Aim) -> Ruling:
     """Add the members that the request names: one that may not die refuses the whole. Raises OSError (EMFILE)."""
-    for pid, start_ticks in dict(unpacked_members(case.request.members)).items():
-        if target.scope is Scope.PROCESS:
+    for pid, start_ticks in dict(unpacked_members(request.members)).items():
+        if aimed.case.request.scope is Scope.PROCESS:
             return Ruling(Reason.UNSUPPORTED, "members with scope PROCESS")
-        member = facts.open_victim(pid) if pid != case.request.pid else Reason.GONE
+        member = facts.open_victim(pid) if pid != request.pid else Reason.GONE
         if isinstance(member, Reason):
-            refusal = Ruling(member)
+            ruling = Ruling(member)
         else:
             victims.append(member)
-            is_descendant = _is_descendant(member, case.guard)
-            its_case = case._replace(victim=member, start_ticks=start_ticks, is_descendant=is_descendant)
-            refusal = first_refusal(its_case, is_member=True) if target.holds(member) else Ruling(Reason.GONE)
-            if refusal.reason in _NO_MEMBER:
+            case = Case(member, start_ticks, _is_descendant(member, guard), aimed.case.machine, request, guard)
+            ruling = first_refusal(case, is_member=True) if _belongs(member, aimed) else Ruling(Reason.GONE)
+            if ruling.reason in _NO_MEMBER:
                 os.close(victims.pop().pidfd)
-        if refusal.reason and refusal.reason not in _NO_MEMBER:
-            return refusal._replace(why=f"member {pid}: {refusal.why or refusal.reason.name.lower()}")
+        if ruling.reason and ruling.reason not in _NO_MEMBER:
+            return ruling._replace(why=f"member {pid}: {ruling.why or ruling.reason.name.lower()}")
     return checks.PASSED
+
+
+def _belongs(victim: Victim, aimed: Aim) -> bool:
+    """Whether it dies with the named process: a member of the group that the killer itself has read."""
+    entry, named = victim.entry, aimed.case.victim.entry
+    if aimed.case.request.scope is Scope.CGROUP:
+        return is_member(entry.cgroup, aimed.cgroup)
+    is_together = (entry.stat.group, entry.stat.session) == (named.stat.group, named.stat.session)
+    is_leader = entry.stat.session == victim.pid
+    return is_together and not is_leader and bool(entry.membership) and entry.membership == named.membership
 
 
 def _is_descendant(victim: Victim, guard: Guard) -> bool:

@@ -1,40 +1,31 @@
-"""The killer's nine checks of a request: `TABLE` is the list, in the order in which they are made (SPEC.md, section 5).
+"""The killer's nine checks of a request, in the order in which they are made (SPEC.md, section 5, has the table).
 
-Checks 1 to 4 are made before there is anything to compare, where the peer, its packets, the slot and the pidfd are.
-Checks 5 to 9 are the functions below. They are pure: the killer's own readings and the request in, a ruling out.
+Checks 1 to 4 are made before there is anything to compare, where the peer, its packets, the slot and the pidfd are:
+`server.Server._accept`, `peer.Peer.receive`, `flight.Kills.refusal`, `facts.open_victim`. Checks 5 to 9 are the
+functions of `TABLE` below. They are pure: the killer's own readings and the request in, a ruling out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from bustd_protocol.messages import DIFFERS_COMM, DIFFERS_UID, KillRequest, Reason
-from bustd_shared.daemon.record import NamedTuple, StrEnum
+from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.kernel.cgroup_paths import in_group
 from bustd_shared.kernel.process import ProcEntry
-from bustd_shared.rules.protection import Protection, is_system, is_trusted_with_a_name, minimum_bytes, protected_by
+from bustd_shared.kernel.procfs import Meminfo
+from bustd_shared.rules.protection import is_system, is_trusted_with_a_name, minimum_bytes, protected_by
 
-from .facts import Machine, MachineFiles, Victim
+from .facts import MachineFiles, Victim
 from .policy import Policy
 
 OOM_SCORE_ADJ_MIN = -1000
 
 
-class OwnPids(NamedTuple):
-    """The PIDs of bustd's own processes, which must never die; `parent` is the killer's, `monitor` 0 before Hello."""
-
-    killer: int
-    parent: int
-    monitor: int
-
-
 class Guard(NamedTuple):
-    """Everything that decides which processes may die, fixed at start except for `own`."""
+    """Everything that decides which processes may die, fixed at start except for `own`: see own_pids."""
 
     policy: Policy
-    protection: Protection
     machine: MachineFiles
-    own: OwnPids
+    own: dict[int, Reason]
 
 
 class Case(NamedTuple):
@@ -48,7 +39,7 @@ class Case(NamedTuple):
     victim: Victim
     start_ticks: int
     is_descendant: bool
-    machine: Machine | None
+    machine: Meminfo | None
     request: KillRequest
     guard: Guard
 
@@ -69,21 +60,29 @@ class Ruling(NamedTuple):
 PASSED = Ruling(Reason.NONE)
 
 
+def own_pids(killer: int, parent: int, monitor: int) -> dict[int, Reason]:
+    """bustd's own processes and process 1, which must never die, and what to answer; `monitor`: 0 before Hello."""
+    return {monitor: Reason.MONITOR, parent: Reason.PARENT, killer: Reason.SELF, 1: Reason.PID1}
+
+
 def judge_kind(case: Case) -> Ruling:
-    """Check 5: it is alive, and none of the processes that must never be asked for."""
-    pid, stat, own = case.victim.pid, case.victim.entry.stat, case.guard.own
-    for reserved, reason in ((1, Reason.PID1), (own.killer, Reason.SELF), (own.parent, Reason.PARENT)):
-        if pid == reserved:
-            return Ruling(reason)
-    if pid == own.monitor:
-        return Ruling(Reason.MONITOR)
+    """Check 5: it is alive, and none of the processes that must never be asked for.
+
+    It distrusts a monitor that names what must never die.
+    """
+    stat = case.victim.entry.stat
+    if case.victim.pid in case.guard.own:
+        return Ruling(case.guard.own[case.victim.pid])
     if stat.is_kernel_thread:
         return Ruling(Reason.KERNEL_THREAD)
     return Ruling(Reason.GONE, "a zombie") if stat.is_dead else PASSED
 
 
 def judge_identity(case: Case) -> Ruling:
-    """Check 6: the start time alone is identity; a uid or comm that differs is reported (see `differences`)."""
+    """Check 6: the start time alone is identity; a uid or comm that differs is reported (see `differences`).
+
+    It distrusts the time since the monitor looked: the pid may have been reused.
+    """
     found, asked = case.victim.entry.stat.start_ticks, case.start_ticks
     return PASSED if found == asked else Ruling(Reason.START_TIME, f"started at {found}, not {asked}")
 
@@ -103,7 +102,10 @@ def differences(entry: ProcEntry, request: KillRequest) -> int:
 
 
 def judge_protection(case: Case) -> Ruling:
-    """Check 7: it is among the processes that the killer may choose from, and nothing exempts it."""
+    """Check 7: it is among the processes that the killer may choose from, and nothing exempts it.
+
+    It distrusts a monitor that does not keep root's rules.
+    """
     entry, policy = case.victim.entry, case.guard.policy
     if not case.is_descendant:
         return Ruling(Reason.OUTSIDE, f"not a descendant of {policy.only_descendants_of}")
@@ -112,8 +114,7 @@ def judge_protection(case: Case) -> Ruling:
     if entry.oom_score_adj <= OOM_SCORE_ADJ_MIN and not is_swapoff(entry):
         return Ruling(Reason.ADJ)
     is_trusted = is_trusted_with_a_name(is_system=is_system(entry.status.uids), held_bytes=case.victim.held_bytes)
-    who = entry.unit, entry.status.uid, entry.stat.comm
-    rule = protected_by(case.guard.protection, *who, is_trusted=is_trusted)
+    rule = protected_by(policy.protection, entry.unit, entry.status.uid, entry.stat.comm, is_trusted=is_trusted)
     return Ruling(Reason.PROTECTED, rule) if rule else PASSED
 
 
@@ -121,11 +122,11 @@ def judge_bytes(case: Case) -> Ruling:
     """Check 8: it holds its share of what the request claims, and enough to help.
 
     A request that names members is judged by what they hold together, and so when they are known (aim.take_aim).
-    Root's swapoff may hold nothing.
+    Root's swapoff may hold nothing. It distrusts the monitor's figures: a death that frees little helps nothing.
     """
-    return (
-        PASSED if case.request.members or is_swapoff(case.victim.entry) else holds_enough(case, case.victim.held_bytes)
-    )
+    if case.request.members or is_swapoff(case.victim.entry):
+        return PASSED
+    return holds_enough(case, case.victim.held_bytes)
 
 
 def holds_enough(case: Case, held: int) -> Ruling:
@@ -133,82 +134,41 @@ def holds_enough(case: Case, held: int) -> Ruling:
 
     The sum is an upper bound: see facts.held_together.
     """
-    # Without a reading of the machine there is no minimum, and check 9 refuses.
-    policy, total = case.guard.policy, case.machine.meminfo.total if case.machine else 0
-    least = minimum_bytes(total, policy.minimum_mib, policy.minimum_percent)
-    least = max(case.request.claimed_bytes * policy.claimed_percent // 100, least)
+    policy = case.guard.policy
+    least = max(case.request.claimed_bytes * policy.claimed_percent // 100, least_bytes(case.machine, policy))
     return PASSED if held >= least else Ruling(Reason.SHRUNK, f"holds {held >> 10} KiB, not {least >> 10} KiB")
 
 
+def least_bytes(machine: Meminfo | None, policy: Policy) -> int:
+    """What is to die must hold at least this much, whatever is claimed; 0 of an unknown machine: check 9 refuses."""
+    return minimum_bytes(machine.total if machine else 0, policy.minimum_mib, policy.minimum_percent)
+
+
 def judge_shortage(case: Case) -> Ruling:
-    """Check 9: the machine is really short of memory.
+    """Check 9: the machine is really short of memory. It distrusts the monitor's word that memory is short.
 
     Pressure proves nothing and is not asked: a user with a memory cgroup of its own can make it on an idle machine. The
     share is of what user space can have (available plus anonymous), so that a filled tmpfs does not shift it.
     """
-    return shortage(case.machine, case.guard)
+    return shortage(case.machine, case.guard.policy)
 
 
-def shortage(machine: Machine | None, guard: Guard) -> Ruling:
+def shortage(machine: Meminfo | None, policy: Policy) -> Ruling:
     """Check 9 at any other moment: when a SIGTERM's grace is over, and for an escalation."""
     if machine is None:
-        return Ruling(Reason.NOT_SHORT, unreadable(guard))
-    available = machine.meminfo.available
-    if available is None:
+        return Ruling(Reason.NOT_SHORT, unreadable(policy))
+    if machine.available is None:
         return Ruling(Reason.NOT_SHORT, "/proc/meminfo has no MemAvailable")
-    percent, most = 100 * available / machine.meminfo.user_space, guard.policy.available_percent
-    return PASSED if percent <= most else Ruling(Reason.NOT_SHORT, f"{percent:.1f} % available")
+    percent = 100 * machine.available / machine.user_space
+    return PASSED if percent <= policy.available_percent else Ruling(Reason.NOT_SHORT, f"{percent:.1f} % available")
 
 
-def unreadable(guard: Guard) -> str:
+def unreadable(policy: Policy) -> str:
     """What to say of a machine or control group whose memory can't be read."""
-    return f"{f'the memory of {guard.policy.group}' if guard.policy.group else '/proc/meminfo'} makes no sense"
+    return f"{f'the memory of {policy.group}' if policy.group else '/proc/meminfo'} makes no sense"
 
 
-class AskedOf(StrEnum):
-    """What a check is asked of. A member is any process that would die; the named one is the request's own `pid`."""
-
-    PEER = "the peer"
-    PACKET = "each packet"
-    REQUEST = "the request"
-    NAMED = "the named process"
-    TOGETHER = "all members together"
-    MEMBER = "every member"
-
-
-class Check(NamedTuple):
-    """A row of the table: `made_by` is a function on a Case, or names the function elsewhere that makes the check.
-
-    `reasons`: what it refuses with; none: the connection is closed. `distrusts`: why it is there.
-    """
-
-    number: int
-    made_by: Callable[[Case], Ruling] | str
-    asked_of: AskedOf
-    reasons: tuple[Reason, ...]
-    distrusts: str
-
-
-_KINDS = (Reason.PID1, Reason.SELF, Reason.PARENT, Reason.MONITOR, Reason.KERNEL_THREAD, Reason.GONE)
-
-TABLE = (
-    Check(1, "server.Server._accept", AskedOf.PEER, (),
-          "other programs that can reach the socket"),
-    Check(2, "peer.Peer.receive", AskedOf.PACKET, (),
-          "a captured monitor that sends what the killer might misread, or floods it"),
-    Check(3, "flight.Kills.refusal", AskedOf.REQUEST, (Reason.BUSY, Reason.RATE, Reason.UNSUPPORTED),
-          "a monitor that kills again before the memory of the last victim is back"),
-    Check(4, "facts.open_victim", AskedOf.MEMBER, (Reason.GONE, Reason.NOT_LEADER, Reason.HIDDEN),
-          "the list that the pid comes from: the pidfd keeps what is read now from being about a successor"),
-    Check(5, judge_kind, AskedOf.MEMBER, _KINDS,
-          "a monitor that names what must never die"),
-    Check(6, judge_identity, AskedOf.MEMBER, (Reason.START_TIME,),
-          "the time since the monitor looked: the pid may have been reused"),
-    Check(7, judge_protection, AskedOf.MEMBER, (Reason.OUTSIDE, Reason.ADJ, Reason.PROTECTED),
-          "a monitor that does not keep root's rules"),
-    Check(8, judge_bytes, AskedOf.TOGETHER, (Reason.SHRUNK,),
-          "the monitor's figures: a death that frees little helps nothing"),
-    Check(9, judge_shortage, AskedOf.NAMED, (Reason.NOT_SHORT,),
-          "the monitor's word that memory is short"),
-)  # fmt: skip
-"""Every check, in the order in which they are made: the first that fails decides. aim.py walks it from check 5 on."""
+OF_EVERY_MEMBER = (judge_kind, judge_identity, judge_protection)
+"""What is asked of any process that would die: check 4 before, and whether it belongs to the named one."""
+TABLE = (*OF_EVERY_MEMBER, judge_bytes, judge_shortage)
+"""Checks 5 to 9, which the named process is asked: the first that fails decides."""

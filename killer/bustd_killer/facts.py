@@ -9,9 +9,8 @@ from collections.abc import Iterable
 
 from bustd_protocol.messages import Reason
 from bustd_shared.daemon.record import NamedTuple
-from bustd_shared.kernel import procfs
-from bustd_shared.kernel.bounds import PID_MAX
 from bustd_shared.kernel.process import ProcEntry, ancestors, read_file, read_process, scores_nothing
+from bustd_shared.kernel.procfs import PID_MAX, Meminfo, Stat, parse_meminfo
 
 _MOST_BYTES = 16384
 _ERRNOS_OF_A_THREAD = (errno.EINVAL, errno.ENOENT)
@@ -37,20 +36,14 @@ class Victim(NamedTuple):
         return (self.entry.status.held_bytes or 0) + self.entry.status.shared_bytes
 
 
-class Machine(NamedTuple):
-    """Memory of the whole machine, or of the control group that is watched, in bytes."""
-
-    meminfo: procfs.Meminfo
-
-
-def held_together(victims: list[Victim], machine: Machine | None) -> int:
+def held_together(victims: list[Victim], machine: Meminfo | None) -> int:
     """What the death of all these gives back at most, in bytes.
 
     Memory that many of them map is there once. So of shared memory no more counts than there is memory that is neither
     free nor anonymous. Copies that forks have made count for each.
     """
     shared = sum([victim.entry.status.shared_bytes for victim in victims])
-    total, free, _, anonymous, *_ = machine.meminfo if machine else (shared, 0, 0, 0)
+    total, free, _, anonymous, *_ = machine or (shared, 0, 0, 0)
     return sum([victim.held_bytes for victim in victims]) - max(shared - max(total - free - anonymous, 0), 0)
 
 
@@ -75,7 +68,8 @@ def open_victim(pid: int, proc: str = "/proc") -> Victim | Reason:
         # Only now: if the process is still alive, every read was about it and not about a successor with the same PID.
         if entry is not None and not has_exited(pidfd):
             return Victim(pid, pidfd, entry)
-        unread = Reason.KERNEL if _is_shown(pid, proc) else Reason.HIDDEN
+        # To look into a directory takes the right that hidepid takes away (proc(5)).
+        unread = Reason.KERNEL if os.path.exists(f"{proc}/{pid}/.") else Reason.HIDDEN
         reason = Reason.GONE if has_exited(pidfd) else unread
     except BaseException:
         os.close(pidfd)
@@ -113,15 +107,13 @@ def has_memory(pid: int, proc: str = "/proc") -> bool:
         return True
 
 
-def descends_from(stat: procfs.Stat, ancestor: int, pidfd: int, proc: str = "/proc") -> bool:
+def descends_from(stat: Stat, ancestor: int, pidfd: int, proc: str = "/proc") -> bool:
     """Whether `ancestor` is a parent, a parent's parent, and so on, of the process with this stat; not if in doubt.
 
     `pidfd` is the ancestor's: once that has exited, its number may be another's. 0: any process is its descendant.
+    Raises OSError (EMFILE).
     """
-    try:
-        return not ancestor or (ancestor in ancestors(stat, proc) and not has_exited(pidfd))
-    except OSError:
-        return False
+    return not ancestor or (ancestor in ancestors(stat, proc) and not has_exited(pidfd))
 
 
 class MachineFiles:
@@ -130,10 +122,9 @@ class MachineFiles:
     def __init__(self, proc: str = "/proc") -> None:
         self._meminfo = os.open(f"{proc}/meminfo", os.O_RDONLY | os.O_CLOEXEC)
 
-    def read(self) -> Machine | None:
-        """The memory as it is now; None where /proc/meminfo makes no sense."""
-        meminfo = procfs.parse_meminfo(os.pread(self._meminfo, _MOST_BYTES, 0))
-        return None if meminfo is None else Machine(meminfo)
+    def read(self) -> Meminfo | None:
+        """The memory as it is now, in bytes; None where /proc/meminfo makes no sense."""
+        return parse_meminfo(os.pread(self._meminfo, _MOST_BYTES, 0))
 
 
 def _read(pid: int, proc: str) -> ProcEntry | None:
@@ -149,14 +140,6 @@ def _read(pid: int, proc: str) -> ProcEntry | None:
         if blind_looks == _MOST_BLIND_LOOKS:
             break
     return best
-
-
-def _is_shown(pid: int, proc: str) -> bool:
-    try:
-        os.close(os.open(f"{proc}/{pid}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-    except OSError as error:
-        return error.errno in (errno.EMFILE, errno.ENFILE)
-    return True
 
 
 def _maps_memory(statm: str) -> bool:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 from _signal import SIGCONT, pidfd_send_signal
-from collections.abc import Iterable
 
 from bustd_protocol import limits
 from bustd_protocol.messages import Exited, Fate, KillRequest, Reason, Scope, Signal, Verdict, outcome_of
 from bustd_shared.daemon.lines import printable
 from bustd_shared.daemon.record import NamedTuple
 
-from . import aim, checks, facts, rate
+from . import aim, checks, facts
 from .aim import Aim
 from .checks import Guard, Ruling
 from .facts import Victim
 from .policy import Policy
+from .rate import Bucket, Rate
 
 LOOK_MS = 100
 """How often a victim that has its SIGKILL is asked whether it still has memory."""
@@ -76,15 +76,11 @@ class Kills:
     """The in-flight slot and the limits on kills and on processes looked at. Times are monotonic milliseconds."""
 
     def __init__(self, now_ms: int, policy: Policy) -> None:
-        self._rate = rate.at_start(now_ms, policy)
-        self._looks = rate.Bucket(limits.PROCESSES_AT_ONCE, limits.PROCESSES_PER_SECOND, now_ms)
+        self.rate = Rate(now_ms, policy)
+        self._looks = Bucket(limits.PROCESSES_AT_ONCE, limits.PROCESSES_PER_SECOND, now_ms)
         self._ended: Flight | None = None
         self._ended_ms = 0
         self.flight: Flight | None = None
-
-    def retry_after_ms(self, now_ms: int, policy: Policy) -> int:
-        """Milliseconds for which the rate limit still forbids a new kill."""
-        return rate.wait_ms(self._rate, now_ms, policy)
 
     def answer(self, request: KillRequest, guard: Guard, now_ms: int) -> Answer:
         """Check 3, then checks 4 to 9, then the signals; of an escalation check 9, of a continuation its members'."""
@@ -106,11 +102,10 @@ class Kills:
         """Check 3: the slot is free, the limits have room, and there is what the scope needs. No process is read."""
         if self.flight is not None and not is_continuation:
             return Ruling(Reason.BUSY, f"{self.flight.key[0]} is in flight")
-        wait_ms = 0 if is_continuation else self.retry_after_ms(now_ms, guard.policy)
         looks = 1 + len(request.members) // limits.MEMBER_BYTES
-        if rate.signalled_in_a_minute(self._rate, now_ms) + looks > limits.PROCESSES_AT_ONCE:
-            wait_ms = max(wait_ms, 1000)
-        wait_ms = max(wait_ms, self._looks.wait_ms(now_ms, looks))
+        is_too_many = self.rate.signalled_in_a_minute(now_ms) + looks > limits.PROCESSES_AT_ONCE
+        of_kills_ms = 0 if is_continuation else self.rate.wait_ms(now_ms)
+        wait_ms = max(of_kills_ms, 1000 * is_too_many, self._looks.wait_ms(now_ms, looks))
         if wait_ms:
             return Ruling(Reason.RATE, f"for {wait_ms} ms", retry_after_ms=wait_ms)
         self._looks.take(now_ms, looks)
@@ -132,7 +127,7 @@ class Kills:
             return self._end(flight, fate, now_ms, f"{pid} {how} after {elapsed_ms} ms")
         if flight.signal is Signal.KILL:
             return self._end(flight, Fate.STUCK, now_ms, f"{pid} is STUCK, {elapsed_ms} ms after its signal")
-        relief = checks.shortage(guard.machine.read(), guard)
+        relief = checks.shortage(guard.machine.read(), guard.policy)
         if relief.reason:
             words = f"{pid} has not obeyed SIGTERM for {elapsed_ms} ms, and is SPARED: {relief.why}"
             return self._end(flight, Fate.SPARED, now_ms, words)
@@ -160,7 +155,7 @@ class Kills:
         return flight if request.signal in signals or not request.members else None
 
     def _escalate(self, flight: Flight, request: KillRequest, guard: Guard, now_ms: int) -> Answer:
-        relief = checks.shortage(guard.machine.read(), guard)
+        relief = checks.shortage(guard.machine.read(), guard.policy)
         if relief.reason:
             return _answer(request, relief)
         self.flight = _with_sigkill(flight, now_ms, guard.policy)
@@ -174,11 +169,11 @@ class Kills:
             aim.close_all(aimed.victims)
             return _answer(request, ruling, named)
         held = ((named.pid, named.pidfd), *_signalled(aimed.victims[1:], request.signal))
-        self._rate = rate.after_kill(self._rate, now_ms, len(held), policy)
+        self.rate.count(now_ms, len(held))
         deadline_ms = now_ms + _grace_ms(request.signal, policy)
         self.flight = Flight(request.id, aimed._replace(victims=()), held, request.signal, now_ms, deadline_ms, now_ms)
         if len(held) > 1:
-            ruling = ruling._replace(why=f"with {len(held) - 1} more of {aimed.target.cgroup or 'its group'}")
+            ruling = ruling._replace(why=f"with {len(held) - 1} more of {aimed.cgroup or 'its group'}")
         return _answer(request, ruling, named, signalled_count=len(held))._replace(is_kill=True)
 
     def _continue(self, flight: Flight, request: KillRequest, guard: Guard, now_ms: int) -> Answer:
@@ -186,24 +181,22 @@ class Kills:
         if flight.continuations >= limits.CONTINUATIONS:
             return _answer(request, Ruling(Reason.BUSY, f"{flight.continuations} continuations were made"))
         # A kill that is over may have ended the shortage: what is left of the group must not die for it.
-        relief = checks.shortage(guard.machine.read(), guard) if self.flight is None else checks.PASSED
+        relief = checks.shortage(guard.machine.read(), guard.policy) if self.flight is None else checks.PASSED
         if relief.reason:
             return _answer(request, relief)
-        further = aim.take_further(request, flight.aimed, guard)
+        further = aim.take_aim(request, guard, flight.aimed)
         if isinstance(further, Ruling):
             return _answer(request, further)
-        held = _signalled(further, flight.signal)  # by now it may be SIGKILL
-        self._rate = rate.after_continuation(self._rate, now_ms, len(held))
+        held = _signalled(further.victims, flight.signal)  # by now it may be SIGKILL
+        self.rate.count(now_ms, len(held), kills=0)
         continued = flight._replace(held=(*flight.held, *held), continuations=flight.continuations + 1)
-        if self.flight is not None:
-            self.flight = continued
-        elif held:
-            deadline_ms = now_ms + _grace_ms(flight.signal, guard.policy)
-            again = continued._replace(id=request.id, signalled_ms=now_ms, deadline_ms=deadline_ms, looked_ms=now_ms)
-            self.flight = again._replace(was_released=False)
-        else:
+        if self.flight is None and not held:
             self._ended = continued
             return _answer(request, Ruling(Reason.GONE, "and so are the members"))
+        if self.flight is None:
+            continued = continued._replace(id=request.id, signalled_ms=now_ms, looked_ms=now_ms, was_released=False)
+            continued = continued._replace(deadline_ms=now_ms + _grace_ms(flight.signal, guard.policy))
+        self.flight = continued
         return _answer(request, Ruling(Reason.NONE, f"{len(held)} more members"), signalled_count=len(held))
 
     def _end(self, flight: Flight, fate: Fate, now_ms: int, sentence: str) -> Ending:
@@ -217,18 +210,12 @@ class Kills:
 
 def _answer(request: KillRequest, ruling: Ruling, victim: Victim | None = None, signalled_count: int = 0) -> Answer:
     """The verdict on a request, and its line for the log: what the killer saw, and what it was told only as such."""
-    outcome, differs, held_bytes = outcome_of(ruling.reason), 0, 0
-    if victim is not None:
-        differs, held_bytes = checks.differences(victim.entry, request), victim.held_bytes
-    seen = _description(victim or ruling.saw, request)
-    words = [ruling.reason.name.lower()] if ruling.reason else []
-    why = " ".join([*words, ruling.why]).strip()
-    sentence = (
-        f"{outcome.name.lower()} SIG{request.signal.name} to {request.pid} ({seen}) "
-        f"for {printable(request.condition)}{f': {why}' if why else ''}"
-    )
-    told = differs, held_bytes, signalled_count, ruling.retry_after_ms, ruling.errno
-    return Answer(Verdict(request.id, outcome, ruling.reason, *told), sentence)
+    outcome, seen = outcome_of(ruling.reason), _description(victim or ruling.saw, request)
+    asked = f"SIG{request.signal.name} to {request.pid} ({seen}) for {printable(request.condition)}"
+    why = f"{ruling.reason.name.lower() if ruling.reason else ''} {ruling.why}".strip()
+    told = (checks.differences(victim.entry, request), victim.held_bytes) if victim else (0, 0)
+    verdict = Verdict(request.id, outcome, ruling.reason, *told, signalled_count, ruling.retry_after_ms, ruling.errno)
+    return Answer(verdict, f"{outcome.name.lower()} {asked}{f': {why}' if why else ''}")
 
 
 def _description(victim: Victim | None, request: KillRequest) -> str:
@@ -250,7 +237,7 @@ def _signal(victim: Victim, number: int) -> Ruling:
     return ruling
 
 
-def _signalled(victims: Iterable[Victim], number: int) -> tuple[tuple[int, int], ...]:
+def _signalled(victims: tuple[Victim, ...], number: int) -> tuple[tuple[int, int], ...]:
     """Signal each; (PID, pidfd) of those that took it. One that is gone, or can't be signalled, is not waited for."""
     held = []
     for victim in victims:

@@ -19,18 +19,15 @@ class Policy(NamedTuple):
     """`peer_uid`: the monitor's. The limits are those of killer.toml, with the same names (killer.toml(5)).
 
     `only_descendants_of`: a PID, 0 for none; `ancestor`: its pidfd. `hierarchy`: where the unified one is mounted,
-    "" if nowhere. `group`: the control group in it that is watched instead of the machine, "" if none is. `parent`,
-    `monitor`, `subject`: PIDs; the monitor's and the subject's are those of the killer's own children, 0 where there is
-    none. Descriptors are NO_DESCRIPTOR where there is none; `monitor_log` is the other end of the standard error of the
-    pair's monitor, `log_link` the socket that lines go to. `log_safe_bytes`, `log_form`: see bustd_shared.daemon.lines.
-    `lock_denied`: why no memory may be locked, "" if it may.
+    "" if nowhere. `group`: the control group in it that is watched instead of the machine, "" if none is. `monitor`,
+    `subject`: PIDs of the killer's own children, 0 where there is none. Descriptors are NO_DESCRIPTOR where there is
+    none; `monitor_log` is the other end of the standard error of the pair's monitor, `log_link` the socket that lines
+    go to. `log_safe_bytes`, `log_form`: see bustd_shared.daemon.lines. `lock_denied`: why no memory may be locked, ""
+    if it may.
     """
 
     peer_uid: int
-    units: list[str]
-    uids: list[int]
-    names: list[bytes]
-    shipped_names: list[bytes]
+    protection: Protection
     claimed_percent: int
     minimum_mib: int
     minimum_percent: int
@@ -43,7 +40,6 @@ class Policy(NamedTuple):
     only_descendants_of: int = 0
     hierarchy: str = ""
     group: str = ""
-    parent: int = 0
     monitor: int = 0
     subject: int = 0
     listener: int = NO_DESCRIPTOR
@@ -56,11 +52,6 @@ class Policy(NamedTuple):
     log_form: int = -1
     lock_denied: str = ""
 
-    @property
-    def protection(self) -> Protection:
-        """Its rules on who must never be killed."""
-        return Protection(tuple(self.units), tuple(self.uids), tuple(self.names), tuple(self.shipped_names))
-
 
 def received(descriptor: int) -> Policy:
     """The policy that the start has written. Raises ValueError for anything else, and OSError."""
@@ -68,7 +59,7 @@ def received(descriptor: int) -> Policy:
     while chunk := os.read(descriptor, 65536):
         packed += chunk
     os.close(descriptor)
-    values = msgpack.unpackb(packed)
+    values = msgpack.unpackb(packed, use_list=False)
     if len(values) != len(Policy._fields):
         raise ValueError("not a policy")
-    return Policy(*values)
+    return Policy(values[0], Protection(*values[1]), *values[2:])

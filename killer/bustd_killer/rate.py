@@ -1,61 +1,47 @@
 """How much the killer does in a time, whatever it is asked: kills, processes looked at, messages, lines of log.
 
-Pure; times are monotonic milliseconds. All of it holds over all connections since the start.
+Times are monotonic milliseconds. All of it holds over all connections since the start.
 """
 
 from __future__ import annotations
-
-from bustd_shared.daemon.record import NamedTuple
 
 from .policy import Policy
 
 _MINUTE_MS = 60_000
 
 
-class Rate(NamedTuple):
-    """What the limit of kills remembers: when the whole burst is free again, and the last minute.
+class Rate:
+    """The limit of kills, and of processes signalled in a minute. Only signals that were sent use it up."""
 
-    `kills_ms`: when a kill began. `signalled`: when, and how many processes; continuations of a kill are in it too.
-    """
+    def __init__(self, now_ms: int, policy: Policy) -> None:
+        """An empty burst and half a minute's kills used: a killer that is made to start again gains nothing by that."""
+        self._policy = policy
+        self._burst_free_ms = now_ms + policy.burst * policy.interval_ms
+        # When, how many kills began (0: a continuation), and how many processes were signalled.
+        self._counted = [(now_ms, 1, 0)] * (policy.per_minute // 2)
 
-    burst_free_ms: int
-    kills_ms: tuple[int, ...] = ()
-    signalled: tuple[tuple[int, int], ...] = ()
+    def count(self, now_ms: int, processes: int, kills: int = 1) -> None:
+        """So many processes have been signalled; `kills` 0: in a kill that was counted when it began."""
+        self._counted = [*self._recent(now_ms), (now_ms, kills, processes)]
+        self._burst_free_ms = max(self._burst_free_ms, now_ms) + self._policy.interval_ms * kills
 
+    def wait_ms(self, now_ms: int) -> int:
+        """Milliseconds until the next kill is permitted, 0 if it is now.
 
-def at_start(now_ms: int, policy: Policy) -> Rate:
-    """An empty burst and half a minute's kills used: a killer that is made to start again gains nothing by that."""
-    return Rate(now_ms + policy.burst * policy.interval_ms, (now_ms,) * (policy.per_minute // 2))
+        `burst` kills may come at once and one more every `interval_ms`; no minute may see more than `per_minute`.
+        """
+        wait = self._burst_free_ms - (self._policy.burst - 1) * self._policy.interval_ms - now_ms
+        kills_ms = [at_ms for at_ms, kills, _ in self._recent(now_ms) if kills]
+        if len(kills_ms) >= self._policy.per_minute:
+            wait = max(wait, kills_ms[-self._policy.per_minute] + _MINUTE_MS - now_ms)
+        return max(0, wait)
 
+    def signalled_in_a_minute(self, now_ms: int) -> int:
+        """How many processes were signalled in the last minute."""
+        return sum(processes for _, _, processes in self._recent(now_ms))
 
-def after_kill(rate: Rate, now_ms: int, signalled: int, policy: Policy) -> Rate:
-    """The rate after one more kill of so many processes. Only signals that were sent use it up."""
-    kills_ms = tuple(at_ms for at_ms in rate.kills_ms if at_ms > now_ms - _MINUTE_MS)
-    begun = Rate(max(rate.burst_free_ms, now_ms) + policy.interval_ms, (*kills_ms, now_ms), rate.signalled)
-    return after_continuation(begun, now_ms, signalled)
-
-
-def after_continuation(rate: Rate, now_ms: int, signalled: int) -> Rate:
-    """The rate after so many more processes of a kill that was counted when it began."""
-    recent = [one for one in rate.signalled if one[0] > now_ms - _MINUTE_MS]
-    return rate._replace(signalled=(*recent, (now_ms, signalled)))
-
-
-def wait_ms(rate: Rate, now_ms: int, policy: Policy) -> int:
-    """Milliseconds until the next kill is permitted, 0 if it is now.
-
-    `burst` kills may come at once and one more every `interval_ms`; no minute may see more than `per_minute`.
-    """
-    wait = rate.burst_free_ms - (policy.burst - 1) * policy.interval_ms - now_ms
-    recent = [at_ms for at_ms in rate.kills_ms if at_ms > now_ms - _MINUTE_MS]
-    if len(recent) >= policy.per_minute:
-        wait = max(wait, recent[-policy.per_minute] + _MINUTE_MS - now_ms)
-    return max(0, wait)
-
-
-def signalled_in_a_minute(rate: Rate, now_ms: int) -> int:
-    """How many processes were signalled in the last minute."""
-    return sum(signalled for at_ms, signalled in rate.signalled if at_ms > now_ms - _MINUTE_MS)
+    def _recent(self, now_ms: int) -> list[tuple[int, int, int]]:
+        return [one for one in self._counted if one[0] > now_ms - _MINUTE_MS]
 
 
 class Bucket:

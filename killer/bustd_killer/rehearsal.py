@@ -10,7 +10,8 @@ from . import aim, checks, facts, flight
 from .checks import Guard
 
 _PATIENCE_MS = 2000
-_POLICY = {reason for check in checks.TABLE if check.number >= 7 for reason in check.reasons}
+_OF_FACTS = (Reason.SELF, Reason.PARENT, Reason.KERNEL_THREAD, Reason.GONE, Reason.START_TIME)
+"""Reasons of the first checks of the table, which are no matter of policy."""
 
 
 class Unable(Exception):
@@ -27,10 +28,10 @@ def rehearse(pid: int, guard: Guard) -> None:
         who, what = (pid, stat.start_ticks, victim.entry.status.uid, stat.comm, 0), (Signal.KILL, Scope.PROCESS)
         case = aim.case_of(victim, KillRequest(1, *who, *what, b"rehearsal", 0), guard)
         ruling = aim.first_refusal(case)
-        if ruling.reason and ruling.reason not in _POLICY:
+        if ruling.reason in _OF_FACTS:
             raise Unable(f"the facts of its own child {pid} make no sense: {ruling.reason.name.lower()} {ruling.why}")
         if case.machine is None:
-            raise Unable(checks.unreadable(guard))
+            raise Unable(checks.unreadable(guard.policy))
         for number in (0, Signal.KILL):
             ruling = flight.send_signal(victim.pidfd, number)
             if ruling.reason:

@@ -13,10 +13,9 @@ from bustd_protocol.errors import LocalProtocolError, OtherVersion, RemoteProtoc
 from bustd_protocol.messages import Bye, Farewell, KillerHello, KillRequest, MonitorHello, Ping, Pong
 from bustd_shared.daemon.lines import NOTICE, WARNING, Lines
 from bustd_shared.daemon.packets import Socket
-from bustd_shared.rules.protection import minimum_bytes
 
 from . import rehearsal
-from .checks import Guard
+from .checks import Guard, least_bytes, own_pids
 from .flight import Kills
 from .peer import Disconnected, Peer, credentials
 from .rate import Bucket
@@ -143,7 +142,7 @@ class Server:
     def _answer(self, peer: Peer, request: KillRequest, received_ns: int) -> None:
         """The signal, then the verdict, and only then the log."""
         # By now its parent may be another: the number of one that has exited must not protect a leak that has it.
-        guard = self._guard._replace(own=self._guard.own._replace(parent=os.getppid()))
+        guard = self._guard._replace(own=own_pids(os.getpid(), os.getppid(), peer.pid))
         verdict, sentence, is_kill = self._kills.answer(request, guard, _now_ms())
         try:
             peer.send(verdict._replace(latency_us=(time.monotonic_ns() - received_ns) // 1000))
@@ -206,29 +205,17 @@ class Server:
 
     def _greet(self, peer: Peer, hello: MonitorHello) -> None:
         """Answer Hello, after the killer has shown on the monitor itself that it can signal another user's process."""
-        self._guard = self._guard._replace(own=self._guard.own._replace(monitor=peer.pid))
         inability = rehearsal.prove_on(peer.pid)
         if inability:
             peer.send(Bye(0, Farewell.UNABLE))
             self._hang_up(f"CANNOT PROTECT THIS MACHINE: {inability}")
             return
         policy, flight = self._guard.policy, self._kills.flight
-        machine = self._guard.machine.read()
-        least = minimum_bytes(machine.meminfo.total if machine else 0, policy.minimum_mib, policy.minimum_percent)
+        least = least_bytes(self._guard.machine.read(), policy)
+        mine = limits.VERSION, os.getpid(), policy.claimed_percent, least, policy.available_percent
         kill = (flight.id, *flight.key, int(flight.signal)) if flight else (0, 0, 0, 0)
-        wait_ms = self._kills.retry_after_ms(_now_ms(), policy)
         times_ms = policy.term_ms, policy.stuck_ms
-        mine = (
-            limits.VERSION,
-            os.getpid(),
-            policy.claimed_percent,
-            least,
-            policy.available_percent,
-            *times_ms,
-            *kill,
-            wait_ms,
-        )
-        peer.send(KillerHello(hello.id, *mine))
+        peer.send(KillerHello(hello.id, *mine, *times_ms, *kill, self._kills.rate.wait_ms(_now_ms())))
         self._say(f"serving the monitor {peer.pid}, uid {peer.uid}")
 
     def _say_goodbye(self) -> None:

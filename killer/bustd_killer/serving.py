@@ -16,7 +16,7 @@ from bustd_shared.daemon.lines import CRITICAL, PLAIN, SYSLOG, Lines, where
 from bustd_shared.daemon.packets import Socket
 
 from . import policy, rehearsal
-from .checks import Guard, OwnPids
+from .checks import Guard, own_pids
 from .facts import MachineFiles, exited
 from .peer import Peer
 from .policy import Policy
@@ -78,7 +78,7 @@ def _refuse_other_powers() -> None:
 
 
 def _serve(given: Policy, log: Lines) -> int:
-    guard = Guard(given, given.protection, _machine(given), OwnPids(os.getpid(), given.parent, given.monitor))
+    guard = Guard(given, _machine(given), own_pids(os.getpid(), os.getppid(), given.monitor))
     gc.collect()
     gc.freeze()
     gc.disable()

@@ -116,6 +116,7 @@ def main() -> int:
     except UsageError as error:
         sys.stderr.write(f"bustd-killer: {error}\n{_USAGE}\n")
         return EX_USAGE
+    parent = os.getppid()
     syslog = syslog_socket() if arguments.syslog else None
     log = Log("bustd-killer", syslog=syslog, journal_stream=os.environ.get("JOURNAL_STREAM", ""))
     prctl.set_name("bustd-killer")
@@ -133,7 +134,7 @@ def main() -> int:
         policy = _with_peer(policy, arguments, log)
         policy = policy._replace(subject=resources.start_subject())
         descriptor = handed_on(policy)
-        _confine(policy, log)
+        _confine(policy, parent, log)
         _execute(descriptor, policy, {arguments.pid_file, lock}, log)
     except killer_toml.ConfigError as error:
         for problem in error.problems:
@@ -193,16 +194,12 @@ def _policy(arguments: Arguments, config: killer_toml.KillerConfig, log: Log) ->
         log(f"it kills at {agreed_percent} %, because memory.min holds back memory that counts as available")
     return Policy(
         peer_uid=os.geteuid() if config.peer_uid is None else config.peer_uid,
-        units=list(rules.units),
-        uids=list(rules.uids),
-        names=[*rules.names, *arguments.protect_names],
-        shipped_names=list(rules.shipped_names),
+        protection=rules._replace(names=(*rules.names, *arguments.protect_names)),
         **limits | {"available_percent": agreed_percent},
         only_descendants_of=arguments.only_descendants_of,
         ancestor=_ancestor(arguments),
         hierarchy=hierarchy,
         group=group,
-        parent=os.getppid(),
     )
 
 
@@ -255,18 +252,21 @@ def _with_readers(plan: MonitorPlan, path: str, log: Log) -> MonitorPlan:
     return plan._replace(passed=(*plan.passed, ("events", listener.detach())))
 
 
-def _confine(policy: Policy, log: Log) -> None:
-    """Give up root and everything else but one power; what this kernel can't do is said. Raises OSError."""
+def _confine(policy: Policy, parent: int, log: Log) -> None:
+    """Give up root and everything else but one power; what this kernel can't do is said. Raises OSError.
+
+    `parent`: what the killer's parent was when it started.
+    """
     resources.detach_from_input()  # while a write to /dev/null is permitted
     monitor_uid = -1 if policy.peer_uid == os.geteuid() else policy.peer_uid
     chosen = identity.choose(monitor_uid)
     reach.require_cap_kill(chosen)
     log(identity.become(chosen))
-    if policy.only_descendants_of == policy.parent and policy.listener >= 0:
+    if policy.only_descendants_of == parent and policy.listener >= 0:
         # Now: a change of user takes it back. A pair ends by its monitor, which sees the end of any ancestor.
         prctl.set_pdeathsig(signal.SIGTERM)
-        if os.getppid() != policy.parent:
-            raise ancestor.AncestorEnded(ancestor.sentence(policy.parent))
+        if os.getppid() != parent:
+            raise ancestor.AncestorEnded(ancestor.sentence(parent))
     log(landlock.confine_killer())
     if policy.listener < 0 or not listening.is_of_systemd():
         log(seccomp.filter_killer())

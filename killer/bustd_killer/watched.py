@@ -6,8 +6,9 @@ A killer that judges by the whole machine never loads this.
 from __future__ import annotations
 
 from bustd_shared.kernel.cgroup_memory import GroupFiles
+from bustd_shared.kernel.procfs import Meminfo
 
-from .facts import Machine, MachineFiles
+from .facts import MachineFiles
 
 
 class CgroupFiles(MachineFiles):
@@ -16,7 +17,7 @@ class CgroupFiles(MachineFiles):
     def __init__(self, hierarchy: str, group: str, proc: str = "/proc") -> None:
         self._files = GroupFiles(hierarchy, group, proc)
 
-    def read(self) -> Machine | None:
+    def read(self) -> Meminfo | None:
         """The memory as it is now; None where the files make no sense, or the group does not exist."""
         memory = self._files.read()
-        return None if memory is None else Machine(memory.meminfo)
+        return None if memory is None else memory.meminfo

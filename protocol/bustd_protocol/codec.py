@@ -8,28 +8,23 @@ from __future__ import annotations
 
 import msgpack
 
-from . import limits
-from .errors import LocalProtocolError, OtherVersion, RemoteProtocolError
-from .messages import LAYOUT, Bye, EnumField, Farewell, FieldKind, IntField, Message, Verdict, outcome_of
+from bustd_shared.daemon.record import IntEnum
 
-_BY_NUMBER = {number: (kind, fields) for kind, (number, fields) in LAYOUT.items()}
+from . import limits
+from .errors import LocalProtocolError, OtherVersion, ProtocolError, RemoteProtocolError
+from .messages import LAYOUT, Bye, Farewell, Message, Verdict, outcome_of
+
+_BY_NUMBER = {number: kind for kind, (number, _) in LAYOUT.items()}
 _LONGEST_ARRAY = 2 + max(len(fields) for _, fields in LAYOUT.values())
 _LONGEST_BIN = limits.MEMBERS * limits.MEMBER_BYTES
 
 
-class _UnfitField(Exception):
-    """A value that its field can't hold. It becomes a LocalProtocolError or a RemoteProtocolError."""
-
-
 def encode(message: Message) -> bytes:
     """The packet for `message`. Raises LocalProtocolError if a field holds what the protocol does not allow."""
-    number, fields = LAYOUT[type(message)]
-    try:
-        values = [_checked(kind, value) for kind, value in zip(fields, message, strict=True)]
-        _check_whole(message)
-    except _UnfitField as unfit:
-        raise LocalProtocolError(f"{type(message).__name__}: {unfit}") from None
-    packed: bytes = msgpack.packb([number, limits.VERSION, *values])
+    kind = type(message)
+    values: list[object] = [int(value) if isinstance(value, IntEnum) else value for value in message]
+    _checked(kind, values, LocalProtocolError)
+    packed: bytes = msgpack.packb([LAYOUT[kind][0], limits.VERSION, *values])
     return packed
 
 
@@ -38,9 +33,9 @@ def decode(packet: bytes) -> Message:
     if not 0 < len(packet) <= limits.PACKET_BYTES:
         raise RemoteProtocolError(f"a packet of {len(packet)} bytes")
     try:
-        array = msgpack.unpackb(packet, raw=False, strict_map_key=True, ext_hook=_no_extension, max_ext_len=0,
-                                max_str_len=0, max_map_len=0, max_array_len=_LONGEST_ARRAY,
-                                max_bin_len=_LONGEST_BIN)  # fmt: skip
+        # Ints and bytes alone matter: an empty string, map or extension, which these bounds permit, fits no field.
+        array = msgpack.unpackb(packet, strict_map_key=True, max_ext_len=0, max_str_len=0, max_map_len=0,
+                                max_array_len=_LONGEST_ARRAY, max_bin_len=_LONGEST_BIN)  # fmt: skip
     except ValueError as error:
         raise RemoteProtocolError(f"not a message: {type(error).__name__}") from None
     if type(array) is not list or len(array) < 3 or type(array[0]) is not int or type(array[1]) is not int:
@@ -49,15 +44,7 @@ def decode(packet: bytes) -> Message:
         return _of_another_version(array)
     if array[0] not in _BY_NUMBER:
         raise RemoteProtocolError(f"unknown message type {array[0]}")
-    kind, fields = _BY_NUMBER[array[0]]
-    if len(array) != 2 + len(fields):
-        raise RemoteProtocolError(f"{kind.__name__} with {len(array)} elements instead of {2 + len(fields)}")
-    try:
-        message = kind._make(_restored(field, value) for field, value in zip(fields, array[2:], strict=True))
-        _check_whole(message)
-    except _UnfitField as unfit:
-        raise RemoteProtocolError(f"{kind.__name__}: {unfit}") from None
-    return message
+    return _checked(_BY_NUMBER[array[0]], array[2:], RemoteProtocolError)
 
 
 def farewell_to(version: int) -> bytes:
@@ -76,44 +63,15 @@ def _of_another_version(array: list[int]) -> Bye:
     raise OtherVersion(version)
 
 
-def _no_extension(_code: int, _data: bytes) -> None:
-    raise ValueError("extension types are not part of the protocol")
-
-
-def _checked(kind: FieldKind, value: object) -> int | bytes:
-    """The value as it goes on the wire. It asks `type(x) is`, because True is an int to isinstance."""
-    if isinstance(kind, EnumField):
-        if type(value) is not kind.members:
-            raise _UnfitField(f"{value!r} is no {kind.members.__name__}")
-        return int(value)
-    if isinstance(kind, IntField):
-        if type(value) is not int:
-            raise _UnfitField(f"{type(value).__name__} where an int belongs")
-        if not kind.low <= value <= kind.high:
-            raise _UnfitField(f"{value} is not within {kind.low} to {kind.high}")
-        return value
-    if type(value) is not bytes:
-        raise _UnfitField(f"{type(value).__name__} where bytes belong")
-    if len(value) > kind.longest:
-        raise _UnfitField(f"{len(value)} bytes where {kind.longest} are the most")
-    if len(value) % kind.step:
-        raise _UnfitField(f"{len(value)} bytes where a multiple of {kind.step} belongs")
-    return value
-
-
-def _restored(kind: FieldKind, value: object) -> object:
-    """The value as the message holds it, from the value on the wire."""
-    if not isinstance(kind, EnumField):
-        return _checked(kind, value)
-    if type(value) is not int:
-        raise _UnfitField(f"{type(value).__name__} where an int belongs")
-    try:
-        return kind.members(value)
-    except ValueError:
-        raise _UnfitField(f"{value} is no {kind.members.__name__}") from None
-
-
-def _check_whole(message: Message) -> None:
-    """Check what no field says alone: the reason of a verdict fixes its outcome."""
+def _checked(kind: type[Message], values: list[object], error: type[ProtocolError]) -> Message:
+    """The message of this kind with these values, as they are on the wire. Raises `error` if the protocol has none."""
+    fields = LAYOUT[kind][1]
+    if len(values) != len(fields):
+        raise error(f"{kind.__name__} with {len(values)} fields instead of {len(fields)}")
+    restored = [field.restored(value) for field, value in zip(fields, values, strict=True)]
+    if None in restored:
+        raise error(f"{kind.__name__}: {kind._fields[restored.index(None)]} is of another type or out of range")
+    message = kind._make(restored)
     if isinstance(message, Verdict) and message.outcome is not outcome_of(message.reason):
-        raise _UnfitField(f"outcome {message.outcome.name} with reason {message.reason.name}")
+        raise error(f"{kind.__name__}: outcome {message.outcome.name} with reason {message.reason.name}")
+    return message

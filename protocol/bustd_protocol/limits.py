@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bustd_shared.kernel.bounds import PID_MAX as PID_MAX
-from bustd_shared.kernel.bounds import UINT32_MAX as UINT32_MAX
-from bustd_shared.kernel.bounds import UINT63_MAX as UINT63_MAX
+from bustd_shared.kernel.procfs import PID_MAX as PID_MAX
+from bustd_shared.kernel.procfs import UINT32_MAX as UINT32_MAX
+from bustd_shared.kernel.procfs import UINT63_MAX as UINT63_MAX
 
 VERSION = 2
 """The only version that this code speaks."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import struct
 
 from bustd_shared.daemon.record import IntEnum, NamedTuple
 
@@ -83,6 +83,8 @@ class Farewell(IntEnum):
 DIFFERS_UID = 1
 DIFFERS_COMM = 2
 
+_MEMBER = struct.Struct("<IQ")
+
 
 class MonitorHello(NamedTuple):
     """The monitor's first message. `pid` is for the log: the killer knows its peer from the socket."""
@@ -127,7 +129,7 @@ class KillRequest(NamedTuple):
     """Kill this process, and with a wider scope the `members` that the monitor names.
 
     Identity is `pid` with `start_ticks` (field 22 of proc_pid_stat(5)); uid and comm are for the record. `members`:
-    records of 12 bytes, see `packed_members`.
+    records of 12 bytes, see `unpacked_members`.
     """
 
     id: int
@@ -143,18 +145,9 @@ class KillRequest(NamedTuple):
     members: bytes = b""
 
 
-def packed_members(members: Iterable[tuple[int, int]]) -> bytes:
-    """(PID, start time in clock ticks) of each as KillRequest carries them. Raises OverflowError out of range."""
-    return b"".join([pid.to_bytes(4, "little") + ticks.to_bytes(8, "little") for pid, ticks in members])
-
-
 def unpacked_members(packed: bytes) -> list[tuple[int, int]]:
     """The (PID, start time in clock ticks) of each member. The length must be a multiple of 12, as decode holds it."""
-    starts = range(0, len(packed), limits.MEMBER_BYTES)
-    return [
-        (int.from_bytes(packed[at : at + 4], "little"), int.from_bytes(packed[at + 4 : at + 12], "little"))
-        for at in starts
-    ]
+    return [(pid, start_ticks) for pid, start_ticks in _MEMBER.iter_unpack(packed)]
 
 
 class Verdict(NamedTuple):
@@ -195,6 +188,10 @@ class IntField(NamedTuple):
     low: int
     high: int
 
+    def restored(self, value: object) -> int | None:
+        """What it holds, by the value on the wire; None if it may not hold that. True is an int to isinstance."""
+        return value if type(value) is int and self.low <= value <= self.high else None
+
 
 class BytesField(NamedTuple):
     """A field that holds up to `longest` bytes, a multiple of `step`."""
@@ -202,11 +199,19 @@ class BytesField(NamedTuple):
     longest: int
     step: int = 1
 
+    def restored(self, value: object) -> bytes | None:
+        """See IntField."""
+        return value if type(value) is bytes and len(value) <= self.longest and not len(value) % self.step else None
+
 
 class EnumField(NamedTuple):
     """A field that holds a member of one closed enumeration."""
 
     members: type[IntEnum]
+
+    def restored(self, value: object) -> IntEnum | None:
+        """See IntField."""
+        return next((member for member in self.members if type(value) is int and value == member), None)
 
 
 FieldKind = IntField | BytesField | EnumField

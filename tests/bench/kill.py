@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bustd_monitor.client import Client
-from bustd_protocol.messages import Exited, KillRequest, Message, Outcome, Scope, Signal, Verdict, packed_members
+from bustd_protocol.members import packed_members
+from bustd_protocol.messages import Exited, KillRequest, Message, Outcome, Scope, Signal, Verdict
 
 from ..support import victims
 from ..support.killer import killer

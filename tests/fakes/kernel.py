@@ -17,7 +17,6 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from bustd_killer import aim, facts, flight, rehearsal, server
-from bustd_killer.facts import Machine
 from bustd_monitor import client
 from bustd_monitor.sensing import contents
 from bustd_shared.kernel import process, procfs
@@ -262,14 +261,13 @@ class Kernel:
 
     # --- what the killer calls
 
-    def _memory(self) -> Machine | None:
+    def _memory(self) -> procfs.Meminfo | None:
         if self.available_percent is None:
             return None
         available = TOTAL_KIB * self.available_percent // 100
         lines = (("MemTotal", TOTAL_KIB), ("MemFree", available), ("MemAvailable", available),
                  ("AnonPages", TOTAL_KIB - available))  # fmt: skip
-        found = procfs.parse_meminfo(b"".join(b"%s: %d kB\n" % (name.encode(), kib) for name, kib in lines))
-        return None if found is None else Machine(found)
+        return procfs.parse_meminfo(b"".join(b"%s: %d kB\n" % (name.encode(), kib) for name, kib in lines))
 
     def _read_file(self, path: str, _most_bytes: int = 0) -> bytes | None:
         if path.endswith("/memory.oom.group"):
@@ -285,11 +283,9 @@ class Kernel:
             raise FileNotFoundError(errno.ENOENT, path)
         return [pid]
 
-    def _open_path(self, path: str, _flags: int) -> int:
-        found = self.processes.get(int(path.rpartition("/")[2]))
-        if found is None or found.is_hidden:
-            raise FileNotFoundError(errno.ENOENT, path)
-        return self.open(found)
+    def _exists(self, path: str) -> bool:
+        found = self.processes.get(int(path.split("/")[2]))
+        return found is not None and not found.is_hidden
 
     def _pidfd_open(self, pid: int) -> int:
         found = self.processes.get(pid)
@@ -313,8 +309,8 @@ class Kernel:
         calls = {
             "pidfd_open": self._pidfd_open,
             "close": self.close,
-            "open": self._open_path,
             "listdir": self._listdir,
+            "path": SimpleNamespace(exists=self._exists),
             "getpid": lambda: self._own[0],
             "getppid": lambda: self._own[1],
             "pipe2": lambda _flags: (self.open(_NEVER), self.open(_NEVER)),

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from bustd_killer.checks import Guard, OwnPids
+from bustd_killer.checks import Guard, own_pids
 from bustd_killer.server import Server
 from bustd_protocol import limits
 from bustd_protocol.codec import encode
-from bustd_protocol.messages import Bye, Farewell, KillRequest, MonitorHello, Ping, Scope, Signal, packed_members
+from bustd_protocol.members import packed_members
+from bustd_protocol.messages import Bye, Farewell, KillRequest, MonitorHello, Ping, Scope, Signal
 from bustd_shared.daemon.lines import Lines
 from bustd_shared.rules.protection import Protection
 from tests.fakes.kernel import GIB_KIB, Endpoint, Kernel, Listener, Process
@@ -27,8 +28,8 @@ _SERVICE = "/system.slice/web.service"
 _NAMES = (1, 2, PARENT, KILLER, MONITOR, 4711, 4712, 4713, 4714, 5000, 5001, 5002, 5003, 6000, 6001, 7777)
 _GARBLED = ("stat", "status", "oom_score_adj", "cgroup", "statm", "oom_score")
 _DURATIONS_MS = (0, 1, 20, 99, 100, 499, 500, 1000, 1999, 2000, 2001, 5000, 10_000, 60_000, 100_000, 1)
-_POLICY = in_process.policy(peer_uid=MONITOR_UID, hierarchy="/sys/fs/cgroup")
 _PROTECTION = Protection(("sshd.service",), (PROTECTED_UID,), (b"precious",), (b"systemd",))
+_POLICY = in_process.policy(peer_uid=MONITOR_UID, hierarchy="/sys/fs/cgroup", protection=_PROTECTION)
 _LONGEST_LINE = 4096
 
 
@@ -81,7 +82,7 @@ class World:
         kernel = self.kernel
         kernel.listener = Listener(kernel)
         log = Lines("bustd-killer", link=SimpleNamespace(send_now=self.logged))  # type: ignore[arg-type]
-        guard = Guard(_POLICY, _PROTECTION, kernel.machine, OwnPids(KILLER, PARENT, 0))  # type: ignore[arg-type]
+        guard = Guard(_POLICY, kernel.machine, own_pids(KILLER, PARENT, 0))  # type: ignore[arg-type]
         self.server = Server(guard, log, kernel.listener, None)  # type: ignore[arg-type]
         self.own = set(kernel.descriptors)
 

@@ -16,6 +16,7 @@ from bustd_protocol import limits
 from bustd_protocol.codec import encode
 from bustd_protocol.connection import Connection
 from bustd_protocol.errors import LocalProtocolError, RemoteProtocolError
+from bustd_protocol.members import packed_members
 from bustd_protocol.messages import (
     Bye,
     Exited,
@@ -33,7 +34,6 @@ from bustd_protocol.messages import (
     Signal,
     Verdict,
     outcome_of,
-    packed_members,
 )
 from bustd_protocol.session import TRANSITIONS, Cue, Phase, Role, Session, received, sent
 from tests.fuzz.strategies import DEEP, FUZZ, exchanges

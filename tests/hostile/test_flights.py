@@ -240,7 +240,7 @@ def test_a_victim_that_will_not_die_is_stuck_and_the_next_may_die(
         kill(monitor, bystander)
 
 
-@pytest.mark.parametrize("number", Signal)
+@pytest.mark.parametrize("number", list(Signal))
 def test_the_deadlines_of_a_kill_that_never_ends(
     victim: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, number: Signal
 ) -> None:
@@ -248,7 +248,7 @@ def test_the_deadlines_of_a_kill_that_never_ends(
     sent: list[int] = []
     monkeypatch.setattr(flight, "send_signal", lambda _, signal_number: sent.append(signal_number) or PASSED)
     rules = guard(burst=1)
-    with kills() as slot, all_survive(victim):
+    with kills(burst=1) as slot, all_survive(victim):
         request = request_for(victim.pid, signal=number)
         assert slot.answer(request, rules, 0).verdict.outcome is Outcome.SIGNALLED
         killed_ms = 0
@@ -282,7 +282,7 @@ def test_a_victim_that_dies_before_the_signal_is_gone_and_costs_nothing(
 
     monkeypatch.setattr(aim, "take_aim", too_late)
     rules = guard(burst=1)
-    with kills() as slot:
+    with kills(burst=1) as slot:
         assert slot.answer(request_for(victim.pid), rules, 0).verdict.outcome is Outcome.GONE
         assert slot.flight is None
-        assert slot.retry_after_ms(0, rules.policy) == 0
+        assert slot.rate.wait_ms(0) == 0

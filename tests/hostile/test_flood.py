@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from bustd_protocol import codec, limits
-from bustd_protocol.messages import KillRequest, Message, MonitorHello, Ping, Reason, Scope, Signal, packed_members
+from bustd_protocol.members import packed_members
+from bustd_protocol.messages import KillRequest, Message, MonitorHello, Ping, Reason, Scope, Signal
 from tests.support import victims
 from tests.support.dialogue import peer
 from tests.support.honest import all_survive, group_request, is_served, refused, request_for

@@ -54,7 +54,7 @@ def undead() -> Iterator[subprocess.Popen[bytes]]:
     victims.end(process)
 
 
-@pytest.mark.parametrize("number", Signal)
+@pytest.mark.parametrize("number", list(Signal))
 @pytest.mark.parametrize("who", ["pid1", "self", "parent", "monitor"])
 def test_what_must_never_be_asked_for_is_refused(
     place: Path, victim: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes], who: str, number: Signal
@@ -63,7 +63,7 @@ def test_what_must_never_be_asked_for_is_refused(
         with all_survive(victim, bystander, daemon.process), peer(daemon.socket_path) as liar:
             pid = {"pid1": 1, "self": daemon.pid, "parent": os.getpid(), "monitor": liar.pid}[who]
             verdict = liar.ask(request_for(pid, signal=number, claimed_bytes=0))
-            assert refused(verdict, Reason[who.upper()])
+            assert refused(verdict, getattr(Reason, who.upper()))
             assert victims.is_alive(liar.process)  # type: ignore[arg-type]
         assert daemon.has_said(f"refused SIG{number.name} to {pid} (")
         assert daemon.has_said(f"for floor: {who}\n")

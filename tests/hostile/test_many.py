@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from bustd_protocol import limits
-from bustd_protocol.messages import Exited, KillRequest, Outcome, Reason, Verdict, packed_members
+from bustd_protocol.members import packed_members
+from bustd_protocol.messages import Exited, KillRequest, Outcome, Reason, Verdict
 from tests.support import victims
 from tests.support.dialogue import Dialogue, Heard, peer
 from tests.support.honest import all_survive, group_request, is_served, refused

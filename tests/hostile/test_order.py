@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from bustd_killer.checks import OwnPids
+from bustd_killer.checks import own_pids
 from bustd_protocol.messages import Reason
 from bustd_shared.rules.protection import Protection
 from tests.support.honest import all_survive, dies_of, request_for
@@ -22,11 +22,11 @@ def test_the_checks_are_made_in_their_order(
     honest = request_for(victim.pid)
     request = honest._replace(start_ticks=0, claimed_bytes=2**60)
     rules = guard(available_percent=100, protection=Protection(names=(b"leak",)), burst=1)
-    rules = rules._replace(own=OwnPids(victim.pid, ELSEWHERE, ELSEWHERE))
-    with kills() as slot, all_survive(bystander):
+    rules = rules._replace(own=own_pids(victim.pid, ELSEWHERE, ELSEWHERE))
+    with kills(burst=1) as slot, all_survive(bystander):
         assert slot.answer(request._replace(pid=ELSEWHERE), rules, 0).verdict.reason is Reason.GONE
         assert slot.answer(request, rules, 0).verdict.reason is Reason.SELF
-        rules = rules._replace(own=OwnPids(ELSEWHERE, ELSEWHERE, ELSEWHERE))
+        rules = rules._replace(own=own_pids(ELSEWHERE, ELSEWHERE, ELSEWHERE))
         assert slot.answer(request, rules, 0).verdict.reason is Reason.START_TIME
         request = request._replace(start_ticks=honest.start_ticks)
         assert (
@@ -36,7 +36,7 @@ def test_the_checks_are_made_in_their_order(
             is Reason.OUTSIDE
         )
         assert slot.answer(request, rules, 0).verdict.reason is Reason.PROTECTED
-        rules = rules._replace(protection=Protection())
+        rules = rules._replace(policy=rules.policy._replace(protection=Protection()))
         assert slot.answer(request, rules, 0).verdict.reason is Reason.SHRUNK
         request = request._replace(claimed_bytes=honest.claimed_bytes)
         assert slot.answer(request, rules, 0).verdict.reason is Reason.NOT_SHORT

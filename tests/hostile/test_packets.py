@@ -8,7 +8,8 @@ import msgpack
 import pytest
 
 from bustd_protocol import codec, limits
-from bustd_protocol.messages import Farewell, KillRequest, Scope, packed_members
+from bustd_protocol.members import packed_members
+from bustd_protocol.messages import Farewell, KillRequest, Scope
 from tests.support import victims
 from tests.support.dialogue import Heard, peer
 from tests.support.honest import all_survive, is_served, request_for

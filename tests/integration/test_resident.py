@@ -36,7 +36,7 @@ SHARED = {
     *("bustd_shared.daemon.libc", "bustd_shared.daemon.lines", "bustd_shared.daemon.log"),
     "bustd_shared.daemon.mrelease",
     *("bustd_shared.daemon.memory_lock", "bustd_shared.daemon.packets", "bustd_shared.daemon.record"),
-    *("bustd_shared.kernel", "bustd_shared.kernel.bounds", "bustd_shared.kernel.cgroup_memory"),
+    *("bustd_shared.kernel", "bustd_shared.kernel.cgroup_memory"),
     *(
         "bustd_shared.kernel.cgroup_paths",
         "bustd_shared.kernel.cgroups",

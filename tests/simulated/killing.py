@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from bustd_killer.checks import Guard, OwnPids
+from bustd_killer.checks import Guard, own_pids
 from bustd_killer.facts import MachineFiles
 from bustd_killer.flight import Kills
 from bustd_killer.policy import Policy
@@ -44,11 +44,10 @@ class Killer:
         self._config = killer_toml.config_of(config or {})
         protection = killer_toml.protection_of(self._config)
         told = {name: getattr(self._config, name) for name in LIMITS}
-        rules = (list(protection.units), list(protection.uids), list(protection.names), list(protection.shipped_names))
         told["available_percent"] = agreed_percent(told["available_percent"], "/sys/fs/cgroup")
-        policy = Policy(0, *rules, **told, hierarchy="/sys/fs/cgroup")
+        policy = Policy(0, protection, **told, hierarchy="/sys/fs/cgroup")
         self.protection = protection
-        self._guard = Guard(policy, protection, MachineFiles(), OwnPids(_KILLER_PID, OWN_PARENT, OWN_PID))
+        self._guard = Guard(policy, MachineFiles(), own_pids(_KILLER_PID, OWN_PARENT, OWN_PID))
         self._kills = Kills(self.now_ms() - _LONG_AGO_MS, policy)
         self._connection = Connection(Role.KILLER)
         self._words: deque[bytes] = deque()
@@ -103,7 +102,7 @@ class Killer:
     def _hello(self, hello: MonitorHello, now_ms: int) -> KillerHello:
         policy = self._guard.policy
         least = minimum_bytes(int(self._machine.ram), policy.minimum_mib, policy.minimum_percent)
-        wait_ms = self._kills.retry_after_ms(now_ms, policy)
+        wait_ms = self._kills.rate.wait_ms(now_ms)
         times = (policy.term_ms, policy.stuck_ms)
         return KillerHello(
             hello.id,

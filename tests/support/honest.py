@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bustd_protocol.members import packed_members
 from bustd_protocol.messages import (
     Exited,
     Fate,
@@ -17,7 +18,6 @@ from bustd_protocol.messages import (
     Scope,
     Signal,
     Verdict,
-    packed_members,
 )
 from bustd_shared.kernel import procfs
 

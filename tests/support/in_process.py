@@ -6,8 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bustd_killer.checks import Guard, OwnPids
-from bustd_killer.facts import Machine
+from bustd_killer.checks import Guard, own_pids
 from bustd_killer.flight import Kills
 from bustd_killer.policy import Policy
 from bustd_killer.stage1.handing_on import LIMITS
@@ -33,7 +32,7 @@ class FixedMachine:
     def __init__(self, available_percent: int) -> None:
         self.reading = _machine(available_percent)
 
-    def read(self) -> Machine:
+    def read(self) -> procfs.Meminfo:
         return self.reading
 
     def becomes(self, available_percent: int) -> None:
@@ -44,7 +43,7 @@ class FixedMachine:
 def policy(**changed: object) -> Policy:
     """The policy of an untouched configuration, without any protection, and with what the test changes."""
     limits = {name: getattr(DEFAULTS, name) for name in LIMITS}
-    rules: dict[str, object] = {"peer_uid": os.geteuid(), "units": [], "uids": [], "names": [], "shipped_names": []}
+    rules: dict[str, object] = {"peer_uid": os.geteuid(), "protection": Protection()}
     return Policy(**(rules | limits | changed))  # type: ignore[arg-type]
 
 
@@ -55,9 +54,9 @@ def guard(
     **changed: object,
 ) -> Guard:
     """What the checks rest on. Only descendants of the test may die, as with every killer in a test."""
-    own = OwnPids(_NOBODYS, _NOBODYS, _NOBODYS)
-    told = policy(**{"only_descendants_of": os.getpid(), "ancestor": HELD} | changed)
-    return Guard(told, protection, FixedMachine(available_percent), own)  # type: ignore[arg-type]
+    own = own_pids(_NOBODYS, _NOBODYS, _NOBODYS)
+    told = policy(**{"only_descendants_of": os.getpid(), "ancestor": HELD, "protection": protection} | changed)
+    return Guard(told, FixedMachine(available_percent), own)  # type: ignore[arg-type]
 
 
 @contextmanager
@@ -71,6 +70,6 @@ def kills(started_ms: int = LONG_AGO_MS, **changed: object) -> Iterator[Kills]:
             os.close(pidfd)
 
 
-def _machine(available_percent: int) -> Machine:
+def _machine(available_percent: int) -> procfs.Meminfo:
     available = 2**30 * available_percent // 100
-    return Machine(procfs.Meminfo(2**30, available, available, 2**30 - available, 0, 0))
+    return procfs.Meminfo(2**30, available, available, 2**30 - available, 0, 0)

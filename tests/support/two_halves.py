@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
-from bustd_killer.checks import Guard, OwnPids
+from bustd_killer.checks import Guard, own_pids
 from bustd_killer.server import Server
 from bustd_monitor.client import Client
 from bustd_monitor.config import config_of
@@ -187,7 +187,7 @@ class Halves:
             flight and (name(flight.id), name(flight.key[1]), flight.signal, due(flight.deadline_ms),
                         due(flight.looked_ms + 100), len(flight.held), flight.continuations),
             ended and due(kills._ended_ms + 1000) != -1 and name(ended.key[1]),
-            due(kills._rate.burst_free_ms), [due(at_ms + 60_000) for at_ms in kills._rate.kills_ms],
+            due(kills.rate._burst_free_ms), [due(at_ms + 60_000) for at_ms, begun, _ in kills.rate._counted if begun],
             len(self._listener.backlog),
         )  # fmt: skip
         alive = [(pid, name(one.start_ticks), one.signals) for pid, one in self.kernel.processes.items() if pid >= LEAK]
@@ -197,7 +197,7 @@ class Halves:
     # --- how they run
 
     def _start_killer(self) -> None:
-        guard = Guard(_POLICY, Protection(), self.kernel.machine, OwnPids(KILLER, PARENT, 0))  # type: ignore[arg-type]
+        guard = Guard(_POLICY, self.kernel.machine, own_pids(KILLER, PARENT, 0))  # type: ignore[arg-type]
         self.server = Server(guard, lambda *_: None, self._listener, None)  # type: ignore[arg-type]
         self.kills, self.life_ms = [], self.kernel.now_ms
         self._run_killer()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bustd_protocol import limits
-from bustd_protocol.messages import KillRequest, Scope, Signal, packed_members
+from bustd_protocol.members import packed_members
+from bustd_protocol.messages import KillRequest, Scope, Signal
 
 from ..conditions.finding import Finding
 from ..ranking.order import Candidate

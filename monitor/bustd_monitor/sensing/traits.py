@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from bustd_shared.daemon.record import NamedTuple
-from bustd_shared.kernel.bounds import UINT63_MAX
-from bustd_shared.kernel.procfs import field_bytes
+from bustd_shared.kernel.procfs import UINT63_MAX, field_bytes
 
 
 class Traits(NamedTuple):

@@ -3,6 +3,7 @@
 A type checker sees `typing.NamedTuple` itself. At run time a class statement becomes a tuple with named fields, as
 `collections.namedtuple` makes it, except that all of them share one set of methods: with its own for each, the hundred
 records of a daemon take 150 KB more. Members of an enumeration have a name and a value, and are its only instances.
+What neither daemon needs is not there at run time: no `in`, `len` or `[name]` of an enumeration.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from enum import IntEnum as IntEnum
-    from enum import StrEnum as StrEnum
     from typing import NamedTuple as NamedTuple
 else:
 
@@ -34,20 +34,8 @@ else:
         def __iter__(cls):
             return iter(cls._by_value.values())
 
-        def __len__(cls):
-            return len(cls._by_value)
-
-        def __contains__(cls, value):
-            return value in cls._by_value
-
-        def __getitem__(cls, name):
-            return cls.__dict__[name]
-
     class IntEnum(int, metaclass=_EnumType):
         """Subclass it with constants, as `enum.IntEnum`."""
-
-    class StrEnum(str, metaclass=_EnumType):
-        """The same of strings."""
 
     class _Record(tuple):
         """What a namedtuple can do (collections.namedtuple), once for all of them."""

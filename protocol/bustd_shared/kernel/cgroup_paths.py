@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from .procfs import path_in
+
 DEEPEST = 32
 """How many components a path may have, and so how many memory.oom.group files are looked at."""
 
@@ -25,16 +27,10 @@ def parse_path(data: bytes) -> str:
     ASCII, or more than 32 levels. A line without its newline is "" too, and so is a path of PATH_MAX bytes, because the
     kernel cuts longer paths to that length and still ends the line.
     """
-    # Not splitlines: a name may contain a carriage return, but never a newline.
-    for line in data.split(b"\n")[:-1]:
-        if line.startswith(b"0::/"):
-            path = line[3:]
-            names = path.split(b"/")[1:]
-            is_plain = (
-                len(path) < _CUT_BYTES and not path.translate(None, _PLAIN) and not {b"", b".", b".."} & set(names)
-            )
-            return path.decode("ascii") if is_plain and len(names) <= DEEPEST else ""
-    return ""
+    path = path_in(data.rpartition(b"\n")[0])
+    names = path.split(b"/")[1:]
+    is_plain = not path.translate(None, _PLAIN) and not {b"", b".", b".."} & set(names)
+    return path.decode("ascii") if is_plain and len(path) < _CUT_BYTES and len(names) <= DEEPEST else ""
 
 
 def leaf_unit(path: str) -> str:
@@ -86,12 +82,8 @@ def in_group(group: str, membership: bytes) -> bool:
     if not group:
         return True
     inside = group.rstrip("/").encode("utf-8", "surrogateescape") + b"/"
-    # Not splitlines: a name may contain a carriage return, but never a newline.
-    for line in membership.split(b"\n"):
-        if line.startswith(b"0::/"):
-            path = line[3:] + b"/"
-            return path.startswith(inside) and not path.startswith(b"/../")
-    return False
+    path = path_in(membership) + b"/"
+    return len(path) > 1 and path.startswith(inside) and not path.startswith(b"/../")
 
 
 def _names_a_unit(path: str) -> bool:

@@ -19,7 +19,8 @@ MOST_BYTES = 2**20
 """The longest file is the status of a process in 65536 groups (NGROUPS_MAX), about 720 KiB."""
 
 Parse = Callable[[bytes], procfs.Status | None]
-_CHUNK_BYTES = 16_384
+_ORDINARY_BYTES = 16_384
+"""Room for more than that is costly to make, and hardly ever needed."""
 _DEEPEST_TREE = 128
 
 
@@ -47,23 +48,21 @@ class ProcEntry(NamedTuple):
         return cgroup_paths.parse_path(self.membership or b"")
 
 
-def read_process(pid: int, proc: str = "/proc", parse: Parse | None = None) -> ProcEntry | None:
+def read_process(pid: int, proc: str = "/proc", parse: Parse = procfs.parse_status) -> ProcEntry | None:
     """The process of this PID, None for the id of another thread than the leader, which procfs shows too.
 
-    `parse`: instead of procfs.parse_status. The last file that it was given is the one that counts.
+    `parse`: what reads the file status. The last one that it was given is the one that counts.
     """
     directory = f"{proc}/{pid}"
-    stat = procfs.parse_stat(read_file(f"{directory}/stat") or b"")
-    if stat is None:
-        return None
-    adj = procfs.parse_oom_score_adj(read_file(f"{directory}/oom_score_adj") or b"")
-    if adj is None:
+    stat = read_stat(pid, proc)
+    adj = procfs.parse_oom_score_adj(read_file(f"{directory}/oom_score_adj") or b"") if stat else None
+    if stat is None or adj is None:
         return None
     status = None
     if stat.state == b"Z" and not stat.is_dead and not scores_nothing(pid, adj, proc):
         directory, status = _living_thread(directory, parse)
     if status is None:
-        status = _read_status(directory, parse)
+        status = parse(read_file(f"{directory}/status") or b"")
     if status is None or status.tgid not in (None, pid):
         return None
     return ProcEntry(stat, adj, status, read_file(f"{directory}/cgroup"))
@@ -102,7 +101,7 @@ def ancestors(stat: procfs.Stat, proc: str = "/proc") -> Iterator[int]:
 def read_file(path: str, most_bytes: int = MOST_BYTES) -> bytes | None:
     """The file to its end, or its first `most_bytes`; None if it can't be read, b"" where its path is too long to tell.
 
-    A file of /proc/PID is read to its end as soon as a read comes back with less than it asked for.
+    The kernel writes a file of /proc/PID in one piece: a read that comes back with less than it asked for has its end.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -110,26 +109,16 @@ def read_file(path: str, most_bytes: int = MOST_BYTES) -> bytes | None:
         if error.errno in (errno.EMFILE, errno.ENFILE):
             raise
         return None
-    data = b""
     try:
-        while len(data) < most_bytes:
-            asked = min(_CHUNK_BYTES, most_bytes - len(data))
-            chunk = os.read(descriptor, asked)
-            data += chunk
-            if len(chunk) < asked:
-                break
-        return data
+        data = os.read(descriptor, min(_ORDINARY_BYTES, most_bytes))
+        return data if len(data) < _ORDINARY_BYTES else data + os.read(descriptor, most_bytes - _ORDINARY_BYTES)
     except OSError as error:
         return b"" if error.errno == errno.ENAMETOOLONG else None
     finally:
         os.close(descriptor)
 
 
-def _read_status(directory: str, parse: Parse | None) -> procfs.Status | None:
-    return (parse or procfs.parse_status)(read_file(f"{directory}/status") or b"")
-
-
-def _living_thread(directory: str, parse: Parse | None) -> tuple[str, procfs.Status | None]:
+def _living_thread(directory: str, parse: Parse) -> tuple[str, procfs.Status | None]:
     """The directory and the status of the first thread that still has memory; the leader's own and None without one."""
     try:
         threads = os.listdir(f"{directory}/task")
@@ -138,7 +127,7 @@ def _living_thread(directory: str, parse: Parse | None) -> tuple[str, procfs.Sta
             raise
         threads = []
     for thread in threads:
-        status = _read_status(f"{directory}/task/{thread}", parse)
+        status = parse(read_file(f"{directory}/task/{thread}/status") or b"")
         if status is not None and status.held_bytes is not None:
             return f"{directory}/task/{thread}", status
     return directory, None

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from bustd_shared.daemon.record import NamedTuple
 
-from . import bounds
+PID_MAX = 2**22
+"""The kernel's PID_MAX_LIMIT on 64-bit machines (proc_sys_kernel(5), pid_max)."""
+
+UINT32_MAX = 2**32 - 1
+UINT63_MAX = 2**63 - 1
+"""The largest numbers that the kernel shows for a process. The protocol allows no larger ones in its messages."""
 
 PF_KTHREAD = 0x00200000
 _LOWEST_ADJ, _HIGHEST_ADJ = -1000, 1000
-_NEWLINE = 10
 _LARGEST_KIB = 2**50
 """More kibibytes than any machine has: lxcfs prints negative amounts as 18446744073709551360 kB."""
 
@@ -88,7 +92,7 @@ def parse_stat(data: bytes) -> Stat | None:
         stat = Stat(data[start + 1 : end], rest[0], *[int(rest[at]) for at in (1, 2, 3, 6, 17, 19)])
     except ValueError:
         return None
-    return stat if rest[19].isdigit() and stat.start_ticks <= bounds.UINT63_MAX else None
+    return stat if rest[19].isdigit() and stat.start_ticks <= UINT63_MAX else None
 
 
 def parse_status(data: bytes) -> Status | None:
@@ -100,7 +104,7 @@ def parse_status(data: bytes) -> Status | None:
     at = data.find(b"\nUid:")
     words = data[at + 5 : at + 80].split()[:4]
     uids = tuple([int(word) for word in words if word.isdigit()])
-    if at < 0 or len(uids) != 4 or max(uids) > bounds.UINT32_MAX:
+    if at < 0 or len(uids) != 4 or max(uids) > UINT32_MAX:
         return None
     anonymous, *rest = (field_bytes(data, name) for name in (b"RssAnon:", b"VmSwap:", b"VmPTE:", b"RssShmem:"))
     swap, page_tables, shared = (amount or 0 for amount in rest)
@@ -141,19 +145,23 @@ def parse_unit(data: bytes) -> str:
     `user@1000.service` is `user@1000.service`. The path in the unified hierarchy counts, and where that is empty, the
     path in the hierarchy that is named systemd.
     """
-    paths = {}
-    # Not splitlines: users may put a carriage return into the name of a control group of their own, and the rest of
-    # that name would count as a line of the kernel's.
-    for line in data.split(b"\n"):
-        hierarchy, _, rest = line.partition(b":")
-        controllers, _, path = rest.partition(b":")
-        if hierarchy == b"0" or controllers == b"name=systemd":
-            paths[hierarchy == b"0"] = path
-    for unified in (True, False):
-        for component in paths.get(unified, b"").split(b"/"):
+    for controllers in (b"", b"name=systemd"):
+        for component in path_in(data, controllers).split(b"/"):
             if component not in (b"", b"..") and not component.endswith(b".slice"):
                 return component.decode("utf-8", "backslashreplace")
     return ""
+
+
+def path_in(data: bytes, controllers: bytes = b"") -> bytes:
+    """The path in /proc/PID/cgroup in the hierarchy with these controllers, by default the unified one; b"" if none."""
+    # Not splitlines: users may put a carriage return into the name of a control group of their own, and the rest of
+    # that name would count as a line of the kernel's.
+    for line in data.split(b"\n"):
+        _, _, rest = line.partition(b":")
+        found, _, path = rest.partition(b":")
+        if found == controllers and path.startswith(b"/"):
+            return path
+    return b""
 
 
 def field_bytes(data: bytes, name: bytes) -> int | None:
@@ -166,9 +174,7 @@ def field_bytes(data: bytes, name: bytes) -> int | None:
 
 def number_after(data: bytes, name: bytes) -> int | None:
     """The number that follows `name` at the beginning of a line; None if the line or its number is missing."""
-    at = data.find(name)
-    while at > 0 and data[at - 1] != _NEWLINE:
-        at = data.find(name, at + 1)
+    at = (b"\n" + data).find(b"\n" + name)
     if at < 0:
         return None
     words = data[at + len(name) : at + len(name) + 48].split(None, 1)

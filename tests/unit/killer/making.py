@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-from bustd_killer.checks import Case, Guard, OwnPids
-from bustd_killer.facts import Machine, Victim
+from bustd_killer.checks import Case, Guard, own_pids
+from bustd_killer.facts import Victim
 from bustd_killer.policy import Policy
-from bustd_protocol.messages import KillRequest, Scope, Signal
+from bustd_protocol.messages import KillRequest, Reason, Scope, Signal
 from bustd_shared.kernel.process import ProcEntry
 from bustd_shared.kernel.procfs import Meminfo, Stat, Status
 from bustd_shared.rules.protection import Protection
@@ -71,36 +71,35 @@ def machine(
     *,
     total: int = 16 * GIB,
     of_user_space: int = 10 * GIB,
-) -> Machine:
+) -> Meminfo:
     """`of_user_space` is what is available plus anonymous: the percentage is of that."""
     available = None if available_percent is None else int(of_user_space * available_percent / 100)
     anonymous = of_user_space - (available or 0)
-    return Machine(Meminfo(total, 0, available, anonymous, 0, 0))
+    return Meminfo(total, 0, available, anonymous, 0, 0)
 
 
 class FakeMachine:
     """Readings that the test decides: a shortage can't be caused on a machine that others work on."""
 
-    def __init__(self, reading: Machine | None) -> None:
+    def __init__(self, reading: Meminfo | None) -> None:
         self.reading = reading
 
-    def read(self) -> Machine | None:
+    def read(self) -> Meminfo | None:
         return self.reading
 
 
 def guard(
-    reading: Machine | None = None,
+    reading: Meminfo | None = None,
     *,
     protection: Protection | None = None,
-    own: OwnPids | None = None,
+    own: dict[int, Reason] | None = None,
     **of_policy: object,
 ) -> Guard:
     """On a machine that is short of memory, unless the test says otherwise; nothing is protected."""
     return Guard(
-        policy(**of_policy),
-        protection or Protection(),
+        policy(**{"protection": protection or Protection()} | of_policy),
         FakeMachine(reading or machine()),  # type: ignore[arg-type]
-        own or OwnPids(os.getpid(), os.getppid(), 0),
+        own if own is not None else own_pids(os.getpid(), os.getppid(), 0),
     )
 
 

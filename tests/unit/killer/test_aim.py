@@ -5,14 +5,14 @@ import errno
 import pytest
 
 from bustd_killer.aim import Aim, take_aim
-from bustd_killer.checks import OwnPids, Ruling
+from bustd_killer.checks import Ruling, own_pids
 from bustd_protocol.messages import Reason
 from bustd_shared.kernel.procfs import PF_KTHREAD, Stat
 from bustd_shared.rules.protection import Protection
 from tests.unit.killer.making import GIB, KILLER, MONITOR, PARENT, entry, guard, machine, request
 from tests.unit.killer.world import World, close
 
-OWN = OwnPids(KILLER, PARENT, MONITOR)
+OWN = own_pids(KILLER, PARENT, MONITOR)
 DATABASE = Protection(names=(b"postgres",))
 
 

@@ -5,17 +5,18 @@ from types import SimpleNamespace
 
 import pytest
 
-from bustd_killer.aim import Aim, Target, take_aim, take_further
-from bustd_killer.checks import OwnPids, Ruling
+from bustd_killer.aim import Aim, take_aim
+from bustd_killer.checks import Ruling, own_pids
 from bustd_protocol import limits
-from bustd_protocol.messages import Reason, Scope, packed_members
+from bustd_protocol.members import packed_members
+from bustd_protocol.messages import Reason, Scope
 from bustd_shared.rules.protection import Protection
 from tests.fakes.cgroupfs import FakeHierarchy
 from tests.unit.killer.making import GIB, KILLER, MIB, MONITOR, PARENT, entry, machine, request
 from tests.unit.killer.making import guard as ordinary_guard
 from tests.unit.killer.world import World, close
 
-OWN = OwnPids(KILLER, PARENT, MONITOR)
+OWN = own_pids(KILLER, PARENT, MONITOR)
 SCOPE = "/user.slice/user-1000.slice/user@1000.service/app.slice/leak.scope"
 SCOPES = (Scope.GROUP, Scope.CGROUP)
 
@@ -107,7 +108,7 @@ def test_shared_memory_counts_in_the_sum_no_more_than_there_can_be(world, guard)
         if not isinstance(one, Reason):
             status = one.status._replace(shared_bytes=5 * GIB)
             world.processes[pid] = one._replace(status=status)
-    there_is = machine().meminfo.total - machine().meminfo.anonymous
+    there_is = machine().total - machine().anonymous
     assert 5 * GIB < there_is < 10 * GIB
     for claimed, reason in [(there_is, None), (there_is + 4 * MIB, Reason.SHRUNK)]:
         aimed = take_aim(world.group_request(4712, 4713, claimed_bytes=claimed), guard(claimed_percent=100))
@@ -285,7 +286,7 @@ def test_a_member_is_in_the_unit_or_below_it_and_in_no_unit_of_its_own(world, gu
     }
     aimed = take_aim(world.group_request(4712, 4713, 4714, 4715, 4716, 4800, scope=Scope.CGROUP), guard())
     assert isinstance(aimed, Aim)
-    assert (aimed.target.scope, aimed.target.cgroup) == (Scope.CGROUP, SCOPE)
+    assert aimed.cgroup == SCOPE
     assert close(aimed) == [4711, 4712]
 
 
@@ -348,24 +349,24 @@ def aimed(world, guard):
 
 def test_a_continuation_opens_the_further_members_alone(world, guard, aimed):
     world.opened.clear()
-    assert close(take_further(world.group_request(4711, 4713, 4800), aimed, guard())) == [4713]
+    assert close(take_aim(world.group_request(4711, 4713, 4800), guard(), aimed)) == [4713]
     assert world.opened == [4713, 4800]
 
 
 def test_a_continuation_is_refused_whole_too(world, guard, aimed):
     world.processes[4713] = entry(cgroup=SCOPE, start_ticks=3, adj=-1000)
-    further = take_further(world.group_request(4712, 4713), aimed, guard())
+    further = take_aim(world.group_request(4712, 4713), guard(), aimed)
     assert refusal(further) == (Reason.ADJ, "member 4713: adj")
 
 
 def test_the_monitor_of_now_is_no_member_of_an_earlier_ones_kill(world, guard, aimed):
-    later = guard(own=OWN._replace(monitor=4713))
-    assert refusal(take_further(world.group_request(4713), aimed, later)) == (Reason.MONITOR, "member 4713: monitor")
+    later = guard(own=own_pids(KILLER, PARENT, 4713))
+    assert refusal(take_aim(world.group_request(4713), later, aimed)) == (Reason.MONITOR, "member 4713: monitor")
 
 
 def test_the_target_stays_that_of_the_first_request(world, guard, aimed):
-    assert aimed.target == Target(Scope.GROUP, world.processes[4711])
+    assert (aimed.case.request.scope, aimed.case.victim.entry) == (Scope.GROUP, world.processes[4711])
     world.processes[4711] = Reason.GONE
     world.processes[4713] = entry(cgroup=f"{SCOPE}/sub", start_ticks=3)
     asked = request(scope=Scope.CGROUP, members=packed_members([(4713, 3)]))
-    assert close(take_further(asked, aimed, guard())) == []
+    assert close(take_aim(asked, guard(), aimed)) == []

@@ -2,8 +2,8 @@
 
 import pytest
 
-from bustd_killer.aim import take_aim, take_further
-from bustd_killer.checks import OwnPids
+from bustd_killer.aim import take_aim
+from bustd_killer.checks import own_pids
 from bustd_killer.watched import CgroupFiles
 from bustd_protocol.messages import Reason, Scope
 from tests.fakes.cgroupfs import FakeHierarchy
@@ -12,7 +12,7 @@ from tests.unit.killer.making import KILLER, MONITOR, PARENT, entry, guard, requ
 from tests.unit.killer.world import World, close
 
 MIB, GIB = 2**20, 2**30
-OWN = OwnPids(KILLER, PARENT, MONITOR)
+OWN = own_pids(KILLER, PARENT, MONITOR)
 WATCHED = "/box.slice/job.service"
 
 
@@ -55,7 +55,7 @@ def test_what_of_a_process_group_is_outside_is_no_member_and_lives(world):
     world.processes[4801] = at(WATCHED, start_ticks=4)
     aimed = take_aim(world.group_request(4800, 4801), watching())
     assert close(aimed) == [4711, 4801]
-    assert close(take_further(world.group_request(4800), aimed, watching())) == []
+    assert close(take_aim(world.group_request(4800), watching(), aimed)) == []
 
 
 def test_a_process_that_tells_no_control_group_is_outside(world):
@@ -84,7 +84,7 @@ def files(tree):
 
 def test_a_shortage_of_the_group_is_a_shortage(files, world):
     reading = files.read()
-    assert (reading.meminfo.total, reading.meminfo.available) == (GIB, 24 * MIB)
+    assert (reading.total, reading.available) == (GIB, 24 * MIB)
     assert close(take_aim(request(), watching()._replace(machine=files))) == [4711]
 
 

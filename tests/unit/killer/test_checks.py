@@ -3,8 +3,7 @@
 import pytest
 
 from bustd_killer import checks
-from bustd_killer.checks import OwnPids
-from bustd_killer.facts import Machine
+from bustd_killer.checks import own_pids
 from bustd_protocol.messages import Reason
 from bustd_shared.kernel.procfs import PF_KTHREAD, Meminfo
 from bustd_shared.rules.protection import Protection
@@ -22,7 +21,7 @@ from tests.unit.killer.making import (
     request,
 )
 
-OWN = OwnPids(KILLER, PARENT, MONITOR)
+OWN = own_pids(KILLER, PARENT, MONITOR)
 
 
 # Check 5: what it is
@@ -43,7 +42,7 @@ def test_bustds_own_processes_and_the_first_of_all_must_never_die(pid, reason):
 
 
 def test_pid_1_is_called_so_even_where_it_is_the_killers_parent():
-    assert checks.judge_kind(case(pid=1, own=OwnPids(KILLER, 1, 0))).reason is Reason.PID1
+    assert checks.judge_kind(case(pid=1, own=own_pids(KILLER, 1, 0))).reason is Reason.PID1
 
 
 def test_a_kernel_thread_is_refused_by_its_flag():
@@ -201,7 +200,7 @@ def test_no_process_dies_while_memory_is_not_short(available_percent, reason):
 def test_anonymous_memory_that_is_another_machines_or_missing_does_not_move_the_share(anonymous, reason):
     """65 % of RAM is available, or 6.5 %: the total is at most RAM, and all of RAM where the line is missing."""
     available = 650 * GIB // 100 if reason is Reason.NOT_SHORT else GIB // 10
-    reading = Machine(Meminfo(10 * GIB, 0, available, anonymous, 0, 0))
+    reading = Meminfo(10 * GIB, 0, available, anonymous, 0, 0)
     assert checks.judge_shortage(case(reading=reading)).reason is reason
 
 

@@ -7,8 +7,8 @@ import importlib
 import pytest
 
 from bustd_killer import checks
-from bustd_killer.aim import Aim, first_refusal, take_aim, take_further
-from bustd_killer.checks import TABLE, AskedOf, Case, Check, OwnPids, Ruling
+from bustd_killer.aim import Aim, first_refusal, take_aim
+from bustd_killer.checks import OF_EVERY_MEMBER, TABLE, Case, Ruling, own_pids
 from bustd_killer.flight import Kills
 from bustd_protocol.messages import Reason, Scope
 from bustd_shared.kernel.procfs import PF_KTHREAD
@@ -17,9 +17,19 @@ from tests.unit.killer.making import KILLER, LONG_AGO_MS, MONITOR, PARENT, case,
 from tests.unit.killer.world import World, close
 from tests.unit.protocol.test_spec import table
 
-OWN = OwnPids(KILLER, PARENT, MONITOR)
-JUDGES = [check for check in TABLE if not isinstance(check.made_by, str)]
-ELSEWHERE = [check for check in TABLE if isinstance(check.made_by, str)]
+OWN = own_pids(KILLER, PARENT, MONITOR)
+ELSEWHERE = {
+    1: "server.Server._accept",
+    2: "peer.Peer.receive",
+    3: "flight.Kills.refusal",
+    4: "facts.open_victim",
+}
+"""Where the checks are made that look at no facts."""
+JUDGES = dict(enumerate(TABLE, 5))
+"""The functions of the table, by the number of their check."""
+SPEC = {
+    int(row["check"]): row for row in table("check", "asked of", "reasons", "what must be true", "whom it distrusts")
+}
 
 
 @pytest.fixture
@@ -30,48 +40,37 @@ def world(monkeypatch):
 # The table and SPEC.md
 
 
-def row_of(check: Check) -> dict[str, str]:
-    """The check as SPEC.md writes it, except for what must be true."""
-    return {
-        "check": str(check.number),
-        "asked of": check.asked_of.value,
-        "reasons": ", ".join(reason.name for reason in check.reasons) or "none",
-        "whom it distrusts": check.distrusts,
-    }
-
-
-def test_the_table_is_that_of_the_page_check_for_check_and_in_its_order():
-    told = [dict(row) for row in table("check", "asked of", "reasons", "what must be true", "whom it distrusts")]
-    for row in told:
-        del row["what must be true"]
-    assert told == [row_of(check) for check in TABLE]
-
-
 def test_there_are_nine_checks_in_the_order_of_their_numbers():
-    assert [check.number for check in TABLE] == list(range(1, 10))
+    assert list(SPEC) == [*ELSEWHERE, *JUDGES] == list(range(1, 10))
 
 
-def test_every_reason_is_that_of_a_check_or_comes_from_the_kernel():
-    of_checks = {reason for check in TABLE for reason in check.reasons}
-    assert of_checks | {Reason.NONE, Reason.EPERM, Reason.KERNEL} == set(Reason)
-    assert not of_checks & {Reason.NONE, Reason.EPERM, Reason.KERNEL}
-
-
-# The functions that the table names
-
-
-@pytest.mark.parametrize("check", ELSEWHERE, ids=lambda check: check.made_by)
-def test_a_check_that_is_made_elsewhere_is_made_where_the_table_says(check):
-    module, *names = check.made_by.split(".")
+@pytest.mark.parametrize("number", ELSEWHERE)
+def test_a_check_that_is_made_elsewhere_is_made_where_the_table_says(number):
+    module, *names = ELSEWHERE[number].split(".")
     found = importlib.import_module(f"bustd_killer.{module}")
     for name in names:
         found = getattr(found, name)
-    assert found.__doc__.startswith(f"Check {check.number}: ")
+    assert found.__doc__.startswith(f"Check {number}: ")
+    assert f"`{ELSEWHERE[number]}`" in checks.__doc__
 
 
-@pytest.mark.parametrize("check", JUDGES, ids=lambda check: check.made_by.__name__)
-def test_a_function_of_the_table_says_which_check_it_makes(check):
-    assert check.made_by.__doc__.startswith(f"Check {check.number}: ")
+@pytest.mark.parametrize("number", JUDGES)
+def test_a_function_of_the_table_says_which_check_it_makes_and_whom_it_distrusts(number):
+    said = " ".join(JUDGES[number].__doc__.split())
+    assert said.startswith(f"Check {number}: ")
+    assert f"t distrusts {SPEC[number]['whom it distrusts']}." in said
+
+
+def test_every_member_is_asked_what_the_page_says():
+    asked = {number: judge in OF_EVERY_MEMBER for number, judge in JUDGES.items()}
+    assert asked == {number: SPEC[number]["asked of"] == "every member" for number in JUDGES}
+    assert tuple(judge for judge in TABLE if judge in OF_EVERY_MEMBER) == OF_EVERY_MEMBER
+
+
+def test_every_reason_is_that_of_a_check_or_comes_from_the_kernel():
+    told = {name for row in SPEC.values() for name in row["reasons"].split(", ")} - {"none"}
+    assert told | {"NONE", "EPERM", "KERNEL"} == {reason.name for reason in Reason}
+    assert not told & {"NONE", "EPERM", "KERNEL"}
 
 
 FAILING: list[tuple[int, Reason, Case]] = [
@@ -92,31 +91,32 @@ FAILING: list[tuple[int, Reason, Case]] = [
 
 @pytest.mark.parametrize(("number", "reason", "failing"), FAILING, ids=[reason.name for _, reason, _ in FAILING])
 def test_each_reason_is_given_by_the_check_that_names_it_and_by_no_other(number, reason, failing):
-    rulings = {check.number: check.made_by(failing).reason for check in JUDGES}
-    assert rulings == {check.number: Reason.NONE for check in JUDGES} | {number: reason}
+    rulings = {at: judge(failing).reason for at, judge in JUDGES.items()}
+    assert rulings == dict.fromkeys(JUDGES, Reason.NONE) | {number: reason}
 
 
-def test_every_reason_of_a_function_of_the_table_was_just_tried():
-    assert [(number, reason) for number, reason, _ in FAILING] == [
-        (check.number, reason) for check in JUDGES for reason in check.reasons
-    ]
+def test_every_reason_of_the_page_was_just_tried():
+    of_judges = [(number, name) for number in JUDGES for name in SPEC[number]["reasons"].split(", ")]
+    assert [(number, reason.name) for number, reason, _ in FAILING] == of_judges
 
 
 # The table is what is executed
 
 
-def recording(monkeypatch: pytest.MonkeyPatch, table: tuple[Check, ...] = TABLE) -> list[tuple[int, int]]:
+def recording(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """Every check that is made of a process from now on, as number and PID."""
     made: list[tuple[int, int]] = []
 
-    def recorder(check: Check) -> Check:
-        def judge(of: Case) -> Ruling:
-            made.append((check.number, of.victim.pid))
-            return check.made_by(of)
+    def recorder(number, judge):
+        def judge_and_note(of: Case) -> Ruling:
+            made.append((number, of.victim.pid))
+            return judge(of)
 
-        return check if isinstance(check.made_by, str) else check._replace(made_by=judge)
+        return judge_and_note
 
-    monkeypatch.setattr(checks, "TABLE", tuple(recorder(check) for check in table))
+    recorders = {judge: recorder(number, judge) for number, judge in JUDGES.items()}
+    monkeypatch.setattr(checks, "TABLE", tuple(recorders[judge] for judge in TABLE))
+    monkeypatch.setattr(checks, "OF_EVERY_MEMBER", tuple(recorders[judge] for judge in OF_EVERY_MEMBER))
     return made
 
 
@@ -124,7 +124,8 @@ def test_the_order_of_the_rows_is_the_order_in_which_they_speak(monkeypatch):
     everything = entry(flags=PF_KTHREAD, start_ticks=5, adj=-1000, held_bytes=0)
     wrong = case(everything, reading=machine(90))
     assert first_refusal(wrong).reason is Reason.KERNEL_THREAD
-    made = recording(monkeypatch, tuple(reversed(TABLE)))
+    made = recording(monkeypatch)
+    monkeypatch.setattr(checks, "TABLE", tuple(reversed(checks.TABLE)))
     assert first_refusal(wrong).reason is Reason.NOT_SHORT
     assert made == [(9, 4711)]
 
@@ -144,8 +145,7 @@ def test_which_checks_a_member_is_asked_is_read_from_the_table(monkeypatch, worl
     aimed = take_aim(asked, guard(own=OWN))
     assert isinstance(aimed, Ruling)
     assert aimed.reason is Reason.ADJ
-    looser = tuple(check._replace(asked_of=AskedOf.NAMED) if check.number == 7 else check for check in TABLE)
-    monkeypatch.setattr(checks, "TABLE", looser)
+    monkeypatch.setattr(checks, "OF_EVERY_MEMBER", OF_EVERY_MEMBER[:2])
     assert close(take_aim(asked, guard(own=OWN))) == [4711, 4712]
 
 
@@ -157,8 +157,8 @@ def test_no_process_is_asked_anything_twice(monkeypatch, world):
     aimed = take_aim(asked, guard(own=OWN))
     assert isinstance(aimed, Aim)
     assert close(aimed) == [4711, 4712]
-    assert close(take_further(world.group_request(4713, 4713), aimed, guard(own=OWN))) == [4713]
-    refusal = take_further(world.group_request(4715), aimed, guard(own=OWN))
+    assert close(take_aim(world.group_request(4713, 4713), guard(own=OWN), aimed)) == [4713]
+    refusal = take_aim(world.group_request(4715), guard(own=OWN), aimed)
     assert isinstance(refusal, Ruling)
     assert refusal[:2] == (Reason.HIDDEN, "member 4715: hidden")
     assert sorted(world.opened) == [4711, 4712, 4713, 4715]
@@ -169,7 +169,7 @@ def test_no_process_is_asked_anything_twice(monkeypatch, world):
 # Check 3, which looks at no process
 
 
-@pytest.mark.parametrize("scope", Scope)
+@pytest.mark.parametrize("scope", list(Scope))
 @pytest.mark.parametrize("hierarchy", ["", "/sys/fs/cgroup"])
 def test_a_scope_that_the_killer_can_not_do_is_refused(scope, hierarchy):
     refused = scope is Scope.CGROUP and not hierarchy

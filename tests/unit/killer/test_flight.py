@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from bustd_killer.flight import Kills
-from bustd_protocol.messages import Exited, Fate, Outcome, Reason, Scope, Signal, packed_members
+from bustd_protocol.members import packed_members
+from bustd_protocol.messages import Exited, Fate, Outcome, Reason, Scope, Signal
 from bustd_shared.rules.protection import Protection
 from tests.support import victims
 from tests.unit.killer.making import LONG_AGO_MS, MIB, guard, policy, request
@@ -115,14 +116,14 @@ def test_sigterm_that_is_not_obeyed_becomes_sigkill_when_its_grace_is_over():
 
 
 def test_an_escalation_is_free_and_starts_no_second_kill():
-    kills = Kills(LONG_AGO_MS, POLICY)
+    kills = Kills(LONG_AGO_MS, policy(burst=2))
     with victims.victim(32, ignore_term=True) as child:
         kills.answer(request_for(child), LOCAL, 1000)
         answer = kills.answer(request_for(child, 8, signal=Signal.KILL), LOCAL, 1100)
         assert (answer.verdict.id, answer.verdict.reason, answer.verdict.signalled_count) == (8, Reason.NONE, 1)
         assert "escalation" in answer.sentence
         assert kills.flight.deadline_ms == 1100 + POLICY.stuck_ms
-        assert kills.retry_after_ms(1100, policy(burst=2)) == 0, "only the first signal used up the rate"
+        assert kills.rate.wait_ms(1100) == 0, "only the first signal used up the rate"
         assert victims.exits_within(child, 5)
         assert kills.follow(1200, LOCAL).exited == Exited(7, Fate.GONE, 200)
 
@@ -151,7 +152,7 @@ def test_while_one_kill_is_in_flight_no_other_begins_be_it_ever_so_urgent():
 
 
 def test_what_is_refused_gets_no_signal_and_uses_up_nothing():
-    kills = Kills(LONG_AGO_MS, POLICY)
+    kills = Kills(LONG_AGO_MS, policy(burst=1))
     with victims.victim(32) as child:
         protecting = guard(protection=Protection(names=(b"leak",)))
         for now_ms in range(10):
@@ -160,7 +161,7 @@ def test_what_is_refused_gets_no_signal_and_uses_up_nothing():
         assert answer.sentence.startswith(f"refused SIGTERM to {child.pid} (leak, unit ")
         assert answer.sentence.endswith(f", uid {os.geteuid()}) for floor: protected name leak")
         assert kills.flight is None
-        assert kills.retry_after_ms(10, policy(burst=1)) == 0
+        assert kills.rate.wait_ms(10) == 0
         assert victims.is_alive(child)
 
 

@@ -5,6 +5,7 @@ import pytest
 from bustd_killer import facts as facts_module
 from bustd_killer import flight as flight_module
 from bustd_killer.flight import LOOK_MS, Kills
+from bustd_killer.rate import Rate
 from bustd_protocol import limits
 from bustd_protocol.messages import Exited, Fate, Outcome, Reason, Signal
 from tests.unit.killer.making import LONG_AGO_MS, entry, guard, machine, policy, request
@@ -124,12 +125,13 @@ def test_what_has_exited_is_gone_and_not_released(kernel, kills, world):
 
 
 def test_at_the_end_of_its_grace_what_is_no_longer_needed_is_spared(kernel, kills, world):
+    kills.rate = Rate(LONG_AGO_MS, policy(burst=1))
     killing(kills, kernel, world, number=Signal.TERM)
     ending = kills.follow(2000, guard(machine(60)))
     assert ending.exited == Exited(7, Fate.SPARED, 2000)
     assert ending.sentence == ("4711 has not obeyed SIGTERM for 2000 ms, and is SPARED: 60.0 % available")
     assert (kernel.signals, kills.flight) == ([Signal.TERM], None)
-    assert kills.retry_after_ms(0, policy(burst=1)) == 500, "the rate stays used"
+    assert kills.rate.wait_ms(0) == 500, "the rate stays used"
 
 
 def test_a_machine_that_can_not_be_read_spares(kernel, kills, world):
@@ -167,15 +169,15 @@ def test_a_second_escalation_signals_nothing_again(kernel, kills, world):
 
 
 def test_a_continuation_in_flight_costs_no_kill_and_is_a_part_of_it(kernel, kills, world):
-    tight = policy(burst=1, per_minute=1)
+    kills.rate = Rate(LONG_AGO_MS, policy(burst=1, per_minute=1))
     killing(kills, kernel, world, 4712)
-    wait_ms = kills.retry_after_ms(0, tight)
+    wait_ms = kills.rate.wait_ms(0)
     assert wait_ms
     answer = kills.answer(asking(world, 4713, id=8), guard(), 50)
     assert (answer.verdict.id, answer.verdict.outcome, answer.verdict.signalled_count) == (8, Outcome.SIGNALLED, 1)
     assert not answer.is_kill
     assert answer.sentence.endswith(": 1 more members")
-    assert kills.retry_after_ms(0, tight) == wait_ms
+    assert kills.rate.wait_ms(0) == wait_ms
     assert [pid for pid, _ in kills.flight.held] == [4711, 4712, 4713]
     assert (kills.flight.id, kills.flight.deadline_ms) == (7, 5000)
 
@@ -256,7 +258,7 @@ def test_a_continuation_has_the_signal_of_the_kill(kernel, kills, world, number,
     assert verdict.reason is (Reason.NONE if is_continuation else Reason.BUSY)
 
 
-@pytest.mark.parametrize("asked", Signal)
+@pytest.mark.parametrize("asked", list(Signal))
 def test_after_the_grace_further_members_get_sigkill_at_once(kernel, kills, world, asked):
     killing(kills, kernel, world, number=Signal.TERM)
     kills.follow(2000, guard())

@@ -35,9 +35,9 @@ def opened(proc: FakeProc) -> Iterator[MachineFiles]:
 def test_each_reading_is_of_its_moment(proc):
     with opened(proc) as files:
         first = files.read()
-        assert (first.meminfo.available, first.meminfo.anonymous) == (300 * KIB, 500 * KIB)
+        assert (first.available, first.anonymous) == (300 * KIB, 500 * KIB)
         proc.meminfo(total_kib=1000, available_kib=200)
-        assert files.read().meminfo.available == 200 * KIB
+        assert files.read().available == 200 * KIB
 
 
 def test_no_descriptor_is_needed_for_a_reading(proc, monkeypatch):
@@ -48,7 +48,7 @@ def test_no_descriptor_is_needed_for_a_reading(proc, monkeypatch):
         monkeypatch.setattr(os, "open", refuse)
         reading = files.read()
         monkeypatch.undo()
-    assert reading.meminfo.available == 300 * KIB
+    assert reading.available == 300 * KIB
 
 
 def test_a_meminfo_that_makes_no_sense_is_no_reading(proc):

@@ -13,14 +13,10 @@ from bustd_shared.rules.protection import Protection
 from tests.unit.killer.making import policy
 
 FULL = policy(
-    units=["ssh*.service", "\u00fc.scope"],
-    uids=[0, 2**32 - 1],
-    names=[b"X\xff*", b""],
-    shipped_names=[b"sshd"],
+    protection=Protection(("ssh*.service", "\u00fc.scope"), (0, 2**32 - 1), (b"X\xff*", b""), (b"sshd",)),
     only_descendants_of=4711,
     hierarchy="/sys/fs/cgroup",
     group="/a.slice/b.service",
-    parent=1,
     monitor=2,
     subject=3,
     listener=4,
@@ -35,13 +31,10 @@ FULL = policy(
 def test_what_arrives_is_what_was_handed_on(given):
     descriptor = handed_on(given)
     assert not os.get_inheritable(descriptor)
-    assert received(descriptor) == given
+    arrived = received(descriptor)
+    assert (arrived, type(arrived.protection)) == (given, Protection)
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(descriptor)
-
-
-def test_the_rules_come_out_as_the_check_wants_them():
-    assert FULL.protection == Protection(tuple(FULL.units), (0, 2**32 - 1), (b"X\xff*", b""), (b"sshd",))
 
 
 def test_every_limit_is_one_of_the_configuration_and_of_the_policy():
@@ -50,7 +43,7 @@ def test_every_limit_is_one_of_the_configuration_and_of_the_policy():
 
 @pytest.mark.parametrize("count", [8_000, 80_000])
 def test_rules_that_are_longer_than_a_pipe_commonly_holds_arrive_too(count):
-    many = policy(names=[b"%09d" % number for number in range(count)])
+    many = policy(protection=Protection(names=tuple(b"%09d" % number for number in range(count))))
     assert received(handed_on(many)) == many
 
 
@@ -63,7 +56,7 @@ def test_rules_that_no_pipe_holds_are_said_and_nothing_stays_open(monkeypatch):
         return real(descriptor, command, *arguments)
 
     monkeypatch.setattr(fcntl, "fcntl", as_an_ordinary_user)
-    many = policy(names=[b"x" * 15] * 5000)
+    many = policy(protection=Protection(names=(b"x" * 15,) * 5000))
     with pytest.raises(
         TooLong, match=r"^the rules in \[protect\] take \d+ bytes; 65536 is the most \(fs.pipe-max-size\)"
     ):

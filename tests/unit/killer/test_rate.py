@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bustd_killer import rate
-from bustd_killer.rate import Bucket
+from bustd_killer.rate import Bucket, Rate
 from tests.unit.killer.making import policy
 
 LONG_AGO_MS = -(10**7)
@@ -14,10 +13,10 @@ DEFAULT = {"burst": 3, "interval_ms": 500, "per_minute": 60}
 
 def waiting_ms(done, now_ms, limits) -> int:
     """How long a monitor must wait that got these kills and asks now."""
-    told = rate.at_start(LONG_AGO_MS, limits)
+    rate = Rate(LONG_AGO_MS, limits)
     for moment in done:
-        told = rate.after_kill(told, moment, 1, limits)
-    return rate.wait_ms(told, now_ms, limits)
+        rate.count(moment, 1)
+    return rate.wait_ms(now_ms)
 
 
 def kills(moments_ms: list[int], limits: dict[str, int]) -> list[int]:
@@ -117,11 +116,11 @@ def test_a_killer_that_has_rested_lets_the_first_kill_come_at_once(now_ms):
 def from_the_start(moments_ms: list[int], **changed: int) -> list[int]:
     """When a monitor that asks at these moments gets its kills of a killer that was started at 0."""
     limits, done = policy(**DEFAULT | changed), []
-    told = rate.at_start(0, limits)
+    rate = Rate(0, limits)
     for now_ms in moments_ms:
-        if rate.wait_ms(told, now_ms, limits) == 0:
+        if rate.wait_ms(now_ms) == 0:
             done.append(now_ms)
-            told = rate.after_kill(told, now_ms, 1, limits)
+            rate.count(now_ms, 1)
     return done
 
 
@@ -145,12 +144,22 @@ def test_starting_again_and_again_gives_less_than_not_to():
 
 
 def test_processes_count_for_a_minute_with_those_of_continuations():
-    told = rate.after_kill(rate.at_start(0, policy()), 1000, 300, policy())
-    told = rate.after_continuation(told, 2000, 20)
-    assert [rate.signalled_in_a_minute(told, now_ms) for now_ms in (2000, 60_999, 61_000, 62_000)] == [320, 320, 20, 0]
-    assert len(told.kills_ms) == 31, "a continuation is no kill"
-    told = rate.after_continuation(told, 200_000, 1)
-    assert told.signalled == ((200_000, 1),), "what is older is forgotten"
+    rate, alike = Rate(0, policy()), Rate(0, policy())
+    rate.count(1000, 300)
+    alike.count(1000, 300)
+    rate.count(2000, 20, kills=0)
+    assert [rate.signalled_in_a_minute(now_ms) for now_ms in (2000, 60_999, 61_000, 62_000)] == [320, 320, 20, 0]
+    assert [rate.wait_ms(now_ms) for now_ms in range(0, 70_000, 100)] == [
+        alike.wait_ms(now_ms) for now_ms in range(0, 70_000, 100)
+    ], "a continuation is no kill"
+
+
+def test_what_is_older_than_a_minute_is_forgotten():
+    """Or what the killer remembers would grow for ever."""
+    rate = Rate(0, policy())
+    for now_ms in range(0, 10**6, 500):
+        rate.count(now_ms, 1)
+    assert len(rate._counted) == 120
 
 
 # Buckets

@@ -8,7 +8,7 @@ from signal import SIGKILL
 import pytest
 
 from bustd_killer import facts, flight, rehearsal
-from bustd_killer.checks import OwnPids
+from bustd_killer.checks import own_pids
 from bustd_killer.rehearsal import Unable
 from bustd_killer.stage1 import resources
 from bustd_protocol.messages import Reason
@@ -97,7 +97,7 @@ def test_a_sandbox_that_forbids_pidfd_open_is_fatal_and_named(code):
 
 def test_a_proc_that_hides_the_killers_own_child_is_fatal():
     def patch():
-        facts._read, facts._is_shown = (lambda *_: None), (lambda *_: False)
+        facts._read, os.path.exists = (lambda *_: None), (lambda *_: False)
 
     said = fails(patch=patch)
     assert said.startswith("/proc does not show the killer its own child")
@@ -108,7 +108,7 @@ def test_facts_that_make_no_sense_are_fatal():
     def rehearse():
         subject = resources.start_subject()
         try:
-            rehearsal.rehearse(subject, guard(own=OwnPids(subject, 0, 0)))  # it takes its child for itself
+            rehearsal.rehearse(subject, guard(own=own_pids(subject, 0, 0)))  # it takes its child for itself
         except Unable as error:
             return str(error)
 
@@ -173,7 +173,7 @@ def test_a_killer_that_may_not_signal_other_users_is_found_out():
 
 def test_a_killer_that_does_not_see_its_monitor_is_found_out(monkeypatch):
     monkeypatch.setattr(facts, "_read", lambda *_: None)
-    monkeypatch.setattr(facts, "_is_shown", lambda *_: False)
+    monkeypatch.setattr(os.path, "exists", lambda *_: False)
     assert rehearsal.prove_on(os.getpid()).startswith("/proc hides the monitor from the killer")
 
 

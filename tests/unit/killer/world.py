@@ -12,7 +12,8 @@ import pytest
 from bustd_killer import facts
 from bustd_killer.aim import Aim
 from bustd_killer.facts import Victim
-from bustd_protocol.messages import KillRequest, Reason, Scope, packed_members
+from bustd_protocol.members import packed_members
+from bustd_protocol.messages import KillRequest, Reason, Scope
 from bustd_shared.kernel.process import ProcEntry
 from bustd_shared.kernel.procfs import Stat
 

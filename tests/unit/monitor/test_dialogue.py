@@ -372,7 +372,7 @@ def test_a_request_that_is_refused_lets_go_of_them(scene, reason):
     assert (it.reclaimer.held, it.reclaimer.released) == ([], [])
 
 
-@pytest.mark.parametrize("fate", Fate)
+@pytest.mark.parametrize("fate", list(Fate))
 def test_the_end_of_the_kill_lets_go_of_them_whatever_it_is(scene, fate):
     it, first = asking(scene, 0)
     answers(it, first)

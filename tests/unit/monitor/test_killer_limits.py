@@ -5,7 +5,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bustd_killer.checks import Ruling, judge_shortage
-from bustd_killer.facts import Machine
 from bustd_killer.stage1.handing_on import LIMITS
 from bustd_monitor.conditions.killer_limits import KillerLimits, limits_in
 from bustd_monitor.conditions.stalled_seconds import Stalls
@@ -38,7 +37,7 @@ KILLERS = st.builds(
 )
 
 
-def killers_ruling(reading: Machine, config: killer_toml.KillerConfig) -> Ruling:
+def killers_ruling(reading: Meminfo, config: killer_toml.KillerConfig) -> Ruling:
     """Check 9 of a killer with this configuration on a machine with this reading."""
     return judge_shortage(case(reading=reading, **{name: getattr(config, name) for name in LIMITS}))
 
@@ -51,7 +50,7 @@ def test_a_condition_of_which_there_is_no_warning_never_fires_where_the_killer_r
     total = meminfo.available + meminfo.anonymous
     a_reading = Reading(meminfo.total, meminfo.free, total, meminfo.available, 0, 0, psi(some_avg10))
     filling = filling_at(2**45)
-    ruling = killers_ruling(Machine(meminfo), killer)
+    ruling = killers_ruling(meminfo, killer)
     for found in found_in(a_reading, stalls, some, filling):
         if found.fires and f"conditions.{found.name}" not in warned:
             assert ruling.reason is Reason.NONE, f"{found.name} fires and the killer says: {ruling.why}"
@@ -72,7 +71,7 @@ def test_by_default_the_killer_agrees_with_each_condition_where_it_begins_to_fir
         meminfo = Meminfo(total, total // 10, available, total - available, 0, 0)
         a_reading = Reading(total, total // 10, total, available, 0, 0, psi(some))
         assert any(found.fires for found in found_in(a_reading, stalls, defaults, filling_at(rate)))
-        assert killers_ruling(Machine(meminfo), killer).reason is Reason.NONE
+        assert killers_ruling(meminfo, killer).reason is Reason.NONE
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def asks_again_at(state: State) -> int:
     return state.hold_until_ms - NOW
 
 
-@pytest.mark.parametrize("signal", Signal)
+@pytest.mark.parametrize("signal", list(Signal))
 def test_a_kill_that_has_begun_is_waited_for(signal):
     state, actions = answered(Reason.NONE, ONE, TWO, signal=signal)
     assert (state.stage, actions) == (Stage.SETTLE, ())

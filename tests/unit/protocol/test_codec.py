@@ -10,6 +10,7 @@ import pytest
 from bustd_protocol import limits
 from bustd_protocol.codec import decode, encode, farewell_to
 from bustd_protocol.errors import LocalProtocolError, OtherVersion, ProtocolError, RemoteProtocolError
+from bustd_protocol.members import packed_members
 from bustd_protocol.messages import (
     LAYOUT,
     Bye,
@@ -27,7 +28,6 @@ from bustd_protocol.messages import (
     Scope,
     Signal,
     Verdict,
-    packed_members,
     unpacked_members,
 )
 
@@ -260,9 +260,9 @@ def test_a_violation_says_what_was_wrong() -> None:
     assert refusal_of(b"") == "a packet of 0 bytes"
     assert refusal_of(bytes.fromhex("93 03 01 01")) == "it speaks version 1 of the protocol"
     assert refusal_of(bytes.fromhex("93 09 02 01")) == "unknown message type 9"
-    assert refusal_of(bytes.fromhex("93 03 02 c3")) == "Ping: bool where an int belongs"
-    assert refusal_of(bytes.fromhex("94 03 02 01 00")) == "Ping with 4 elements instead of 3"
-    assert refusal_of(bytes.fromhex("94 08 02 00 03")) == "Bye: 3 is no Farewell"
+    assert refusal_of(bytes.fromhex("93 03 02 c3")) == "Ping: id is of another type or out of range"
+    assert refusal_of(bytes.fromhex("94 03 02 01 00")) == "Ping with 2 fields instead of 1"
+    assert refusal_of(bytes.fromhex("94 08 02 00 03")) == "Bye: farewell is of another type or out of range"
 
 
 def test_a_violation_never_repeats_bytes_of_the_peer() -> None:
@@ -389,7 +389,6 @@ def test_a_packet_of_nested_promises_costs_little_memory() -> None:
         Ping(None),  # type: ignore[arg-type]
         Ping(b"1"),  # type: ignore[arg-type]
         Ping("1"),  # type: ignore[arg-type]
-        Ping(Signal.TERM),
         REQUEST._replace(comm="leak"),  # type: ignore[arg-type]
         REQUEST._replace(comm=bytearray(b"leak")),
         REQUEST._replace(comm=b"c" * 65),
@@ -397,7 +396,6 @@ def test_a_packet_of_nested_promises_costs_little_memory() -> None:
         REQUEST._replace(pid=0),
         REQUEST._replace(pid=2**22 + 1),
         REQUEST._replace(start_ticks=2**63),
-        REQUEST._replace(signal=15),  # type: ignore[arg-type]
         REQUEST._replace(signal=Scope.PROCESS),  # type: ignore[arg-type]
         REQUEST._replace(scope=True),  # type: ignore[arg-type]
         REQUEST._replace(members=b"\1"),

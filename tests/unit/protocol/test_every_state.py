@@ -12,9 +12,10 @@ from collections.abc import Callable
 
 import pytest
 
-from bustd_killer import checks, rate
+from bustd_killer import checks
 from bustd_killer.flight import Kills
 from bustd_killer.peer import Peer
+from bustd_killer.rate import Rate
 from bustd_monitor.client import Client
 from bustd_monitor.deciding import states
 from bustd_protocol.messages import KillerHello, Scope
@@ -114,7 +115,8 @@ def forgets_to_free_the_slot(broken: pytest.MonkeyPatch) -> None:
 
 
 def begins_with_a_whole_rate(broken: pytest.MonkeyPatch) -> None:
-    broken.setattr(rate, "at_start", lambda now_ms, _policy: rate.Rate(now_ms))
+    begin = Rate.__init__
+    broken.setattr(Rate, "__init__", lambda rate, now_ms, policy: begin(rate, now_ms - 10**7, policy))
 
 
 def keeps_what_is_void(broken: pytest.MonkeyPatch) -> None:

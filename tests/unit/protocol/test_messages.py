@@ -117,7 +117,7 @@ def test_every_reason_is_a_refusal_but_the_four_that_say_what_else_happened() ->
 
 
 def test_reasons_are_numbered_without_a_gap() -> None:
-    assert sorted(Reason) == list(range(len(Reason)))
+    assert sorted(Reason) == list(range(len(list(Reason))))
 
 
 class Example(NamedTuple):

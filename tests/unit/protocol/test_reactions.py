@@ -16,7 +16,7 @@ def reasons_for(reaction: Reaction) -> set[str]:
     return {reason.name for reason, given in REACTIONS.items() if given is reaction}
 
 
-@pytest.mark.parametrize("reason", Reason, ids=lambda reason: reason.name)
+@pytest.mark.parametrize("reason", list(Reason), ids=lambda reason: reason.name)
 def test_every_reason_has_a_reaction(reason: Reason) -> None:
     assert isinstance(REACTIONS[reason], Reaction)
 
@@ -50,13 +50,13 @@ def test_a_machine_that_is_not_short_is_left_alone() -> None:
     assert reasons_for(Reaction.STAND_DOWN) == {"NOT_SHORT"}
 
 
-@pytest.mark.parametrize("reason", Reason, ids=lambda reason: reason.name)
+@pytest.mark.parametrize("reason", list(Reason), ids=lambda reason: reason.name)
 def test_a_second_process_is_named_only_after_a_refusal(reason: Reason) -> None:
     if REACTIONS[reason] is Reaction.NEXT_CANDIDATE:
         assert outcome_of(reason) is Outcome.REFUSED
 
 
-@pytest.mark.parametrize("reason", Reason, ids=lambda reason: reason.name)
+@pytest.mark.parametrize("reason", list(Reason), ids=lambda reason: reason.name)
 def test_what_the_kernel_would_not_do_is_an_alarm(reason: Reason) -> None:
     if outcome_of(reason) is Outcome.FAILED:
         assert REACTIONS[reason] is Reaction.ALARM
