@@ -39,7 +39,7 @@ check "ruff format" "$bin/ruff" format --check .
 check "mypy --strict" "$bin/mypy"
 if command -v shellcheck >/dev/null; then
     # What has no #! names its shell in a directive of its own; what is sourced is checked where it is sourced too.
-    check "shellcheck" shellcheck -x -P SCRIPTDIR packaging/*.sh packaging/man/*.sh packaging/debian/bustd.p* \
+    check "shellcheck" shellcheck -x -P SCRIPTDIR packaging/*.sh packaging/man/*.sh packaging/container/*.sh packaging/debian/bustd.p* \
         packaging/openrc/bustd.initd packaging/arch/PKGBUILD packaging/gentoo/*/bustd/*.ebuild tests/*.sh \
         tests/fuzz/*.sh tests/vm/*.sh .ci/run
 else

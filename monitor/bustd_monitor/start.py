@@ -115,8 +115,8 @@ def _run(arguments: Arguments, tell: EventLog, readers: Readers) -> int:
     apart = "" if arguments.cgroup else watching_apart(settings.cgroup, rules.cgroup)
     # Where lxcfs is, the container's own memory is what is watched.
     is_machine = not (place.group or only) and sensor.sysinfo_is_usable
-    narrow = visibility.narrow_view() if is_machine else ""
-    for doubt in (apart, narrow, beside(other_daemons())):
+    narrow = visibility.narrow_view() if is_machine else []
+    for doubt in (apart, *narrow, beside(other_daemons())):
         if doubt:
             tell(Warned(doubt))
     for warning in settings.warnings:

@@ -28,7 +28,7 @@ def what_is_missing() -> str:
     return ""
 
 
-def run_inside(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run_inside(module: str, *arguments: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
     """Run a module of the tests as process 1 of a namespace. Everything that it has started ends with it."""
     environment = {
         **os.environ,
@@ -42,7 +42,7 @@ def run_inside(module: str, *arguments: str) -> subprocess.CompletedProcess[str]
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=seconds,
         check=False,
     )
 

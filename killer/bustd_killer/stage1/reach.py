@@ -10,15 +10,15 @@ from . import identity
 
 _FIRST = 1
 _KEPT_IN = (
-    "warning: NO KILL MAY WORK: it may not signal process {pid} ({why}), although it has CAP_KILL. A security module or "
-    "a user namespace keeps the signals of this container in. podman, Docker: not rootless, --security-opt "
+    "warning: NO KILL MAY WORK: it may not signal process {pid} ({why}), although it has CAP_KILL. A security module "
+    "or a user namespace keeps the signals of this container in. podman, Docker: not rootless, --security-opt "
     "apparmor=unconfined, or label=disable with SELinux; Kubernetes: appArmorProfile of type Unconfined, or "
     "seLinuxOptions of type spc_t"
 )
 
 
 def require_cap_kill(chosen: identity.Identity) -> None:
-    """Root in a container that was not given CAP_KILL would become a user that can kill nothing: then it is an OSError."""
+    """OSError where root, in a container that was not given CAP_KILL, would become a user that can kill nothing."""
     if chosen.uid != os.geteuid() and not identity.has_cap_kill():
         lacking = f"CAP_KILL is missing, and without it uid {chosen.uid} can kill nothing: give it to the container"
         raise PermissionError(errno.EPERM, lacking)

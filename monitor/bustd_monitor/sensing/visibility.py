@@ -58,12 +58,12 @@ def unreadable_processes(proc: str = "/proc") -> str:
     return ""
 
 
-def narrow_view(proc: str = "/proc") -> str:
-    """What a container keeps from a monitor that watches the whole machine, as sentences; "" if it is nothing."""
+def narrow_view(proc: str = "/proc") -> list[str]:
+    """What a container keeps from a monitor that watches the whole machine, a sentence each."""
     try:
-        if os.stat(f"{proc}/self/ns/pid").st_ino != _FIRST_PID_NAMESPACE:
-            return _OWN_PROCESSES_ONLY
+        is_contained = os.stat(f"{proc}/self/ns/pid").st_ino != _FIRST_PID_NAMESPACE
     except OSError:
-        return ""  # a kernel without PID namespaces
+        is_contained = False  # a kernel without PID namespaces
     of_first = process.read_file(f"{proc}/1/cgroup") or b""
-    return _OWN_GROUPS_ONLY if b"0::" in of_first and not in_group("/", of_first) else ""
+    sees_own_groups = b"0::" in of_first and not in_group("/", of_first)
+    return [_OWN_PROCESSES_ONLY] * is_contained + [_OWN_GROUPS_ONLY] * sees_own_groups

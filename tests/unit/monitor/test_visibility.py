@@ -94,7 +94,7 @@ def test_in_a_pid_namespace_of_its_own_it_says_that_the_machines_processes_are_o
 @needs_the_first_pid_namespace
 @pytest.mark.parametrize("path", [b"/../../init.scope", b"/../init.scope", b"/.."])
 def test_in_a_cgroup_namespace_of_its_own_it_says_that_the_machines_groups_are(tmp_path, path):
-    said = narrow_view(str(container(tmp_path, cgroup_of_1=b"1:name=systemd:/\n0::" + path + b"\n").path))
+    (said,) = narrow_view(str(container(tmp_path, cgroup_of_1=b"1:name=systemd:/\n0::" + path + b"\n").path))
     assert "the machine's control groups can't be read" in said
     assert "--cgroupns=host" in said
 
@@ -102,8 +102,8 @@ def test_in_a_cgroup_namespace_of_its_own_it_says_that_the_machines_groups_are(t
 @needs_the_first_pid_namespace
 @pytest.mark.parametrize("found", [b"0::/init.scope\n", b"0::/\n", b"0::/..a\n", b"1:name=systemd:/..\n", b""])
 def test_where_both_are_the_machines_nothing_is_said(tmp_path, found):
-    assert narrow_view(str(container(tmp_path, cgroup_of_1=found).path)) == ""
+    assert narrow_view(str(container(tmp_path, cgroup_of_1=found).path)) == []
 
 
 def test_a_kernel_without_pid_namespaces_is_no_container(tmp_path):
-    assert narrow_view(FakeProc(tmp_path).path) == ""
+    assert narrow_view(str(FakeProc(tmp_path).path)) == []
