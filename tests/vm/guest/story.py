@@ -11,19 +11,22 @@ from pathlib import Path
 
 import daemons
 import desktop
+import followers
 import machine
 from daemons import MONITOR, main_pid
 
 _CHAPTER = Path("/var/lib/vm-chapter")
 _METRICS = Path("/var/lib/prometheus/node-exporter/bustd.prom")
-_MAIL = machine.PLACE / "mail"
-_RESTARTED = "mysql.service"
-"""What docs/events.md restarts where a process of its user has died."""
-_WATCHED = machine.PLACE / "watched"
 _WORKLOAD = ("/usr/bin/python3", "-s", "-E", f"{machine.GUEST}/workload.py")
-_DECIDED, _SHORT_SOON = "b85db34848ea49ada72c29427e7688e7", "abe6f2004768a51e741542cf7b773687"
+_DECIDED = "b85db34848ea49ada72c29427e7688e7"
 _LEAK_RATE_MIB, _LEAK_HAS_MIB, _EDITOR_HAS_MIB = 5, 100, 240
 """Slow enough for a warning on 1 GiB; and the program beside it is larger for as long as nobody looks at growth."""
+_FORGERY = f"""
+import socket
+fields = b"MESSAGE=floor fires: forged\\nMESSAGE_ID={_DECIDED}\\n_SYSTEMD_UNIT={MONITOR}\\nBUSTD_VICTIM_PID=1\\n"
+socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(fields, "/run/systemd/journal/socket")
+"""
+"""An entry that any user can write: it is no kill, neither to the metrics nor to the history."""
 _AHEAD_US = 10_000_000
 """A warning must come so long before the decision."""
 _OVER_S, _PATIENCE_S = 240, 150
@@ -86,45 +89,19 @@ def log_in():
     desktop.log_in()
     _METRICS.parent.mkdir(parents=True)
     machine.run("systemctl", "start", "bustd-metrics.timer")
-    _start_pipes()
-    desktop.start("watcher", "/bin/sh", "-c", f"exec bustd watch --json --new >{_WATCHED}")
+    followers.start()
     faults = [] if machine.within(_PATIENCE_S, desktop.agent_pid) else [f"the agent does not run: {desktop.log()}"]
     if not machine.within(_PATIENCE_S, _METRICS.exists):
         faults.append("the timer has written no metrics")
     machine.run("systemctl", "stop", "bustd-metrics.timer")  # what comes and goes each minute makes a leak less even
-    if not machine.within(_PATIENCE_S, lambda: len(_readers()) == 4):
-        faults.append(f"the readers of events are {_readers()}")
+    if not machine.within(_PATIENCE_S, lambda: len(followers.connected()) == followers.COUNT):
+        faults.append(f"the readers of events are {followers.connected()}")
     return {"faults": faults, "kills_before": _kills_counted()}
-
-
-def _start_pipes():
-    """The scripts and the unit of docs/events.md, letter by letter, except that alice stands for the user mysql; and a
-    mail(1) that puts all into a file.
-    """
-    page = Path("/run/job/events.md").read_text()
-    mail, _, restart = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
-    (unit,) = re.findall(r"```ini\n(.*?)```", page, re.DOTALL)
-    Path("/usr/local/bin/bustd-mail").write_text(mail)
-    Path("/etc/systemd/system/bustd-mail.service").write_text(unit)
-    program = Path("/usr/local/bin/mail")
-    program.write_text(f'#!/bin/sh\n{{ echo "to $3: $2"; cat; }} >>{_MAIL}\n')
-    program.chmod(0o755)
-    machine.run("systemctl", "enable", "--now", "bustd-mail")
-    Path("/etc/systemd/system", _RESTARTED).write_text("[Service]\nExecStart=sleep infinity\n")
-    machine.run("systemctl", "start", _RESTARTED)
-    Path("/usr/local/bin/bustd-restart").write_text(restart.replace("== 112", "== 1001"))
-    machine.run("systemd-run", "--quiet", "--unit=restarter", "sh", "/usr/local/bin/bustd-restart")
-
-
-def _readers():
-    """The commands that are connected to the events socket."""
-    peers = machine.run("ss", "-xp", "state", "connected")
-    return [line for line in peers.splitlines() if "/run/bustd/events" in line]
 
 
 def leak():
     """A warning, then the kill, then what was killed; the larger program beside it lives."""
-    since_us, service = time.monotonic_ns() // 1000, main_pid(_RESTARTED)
+    since_us, service = time.monotonic_ns() // 1000, main_pid(followers.RESTARTED)
     desktop.start("editor", *_WORKLOAD, "hold", "--name", "editor", "--mib", str(_EDITOR_HAS_MIB))
     time.sleep(10)
     before_mib = machine.meminfo()["MemAvailable"] >> 20
@@ -147,8 +124,8 @@ def leak():
         faults.append(f"the warning came {ahead_us / 1e6:.1f} s before the decision")
     if death["summary"] != "bustd ended leak" or "leak was ended because memory was short" not in death["body"]:
         faults.append(f"the notification of a death is {death}")
-    if not machine.within(30, lambda: main_pid(_RESTARTED) not in (0, service)):
-        faults.append(f"{_RESTARTED} was not restarted: {daemons.log_of('restarter', since=0)}")
+    if not machine.within(30, lambda: main_pid(followers.RESTARTED) not in (0, service)):
+        faults.append(f"{followers.RESTARTED} was not restarted: {daemons.log_of('restarter', since=0)}")
     if decided["BUSTD_VICTIM_COMM"] != "leak" or _is_alive("leak") or not _is_alive("editor"):
         faults.append(f"{decided['BUSTD_VICTIM_COMM']} was to die")
     screens["notifications"] = f"{_drawn(warned)}\n\n{_drawn(death)}"
@@ -191,6 +168,10 @@ def _log(since_us):
 def told():
     """The log by priority, the status to anybody, the figures for a server, the mail."""
     faults = []
+    desktop.as_user("python3", "-c", _FORGERY)
+    forged = machine.run("journalctl", "-b", "-o", "cat", "--no-pager", f"MESSAGE_ID={_DECIDED}")
+    if "forged" not in forged:
+        faults.append(f"there is no forged entry: {forged}")
     machine.run("systemctl", "start", "bustd-metrics.timer")
     units = ("-u", "bustd-monitor", "-u", "bustd-killer")
     warnings = desktop.screen("journalctl", "-b", "-p", "warning", *units, "-o", "cat", "--no-pager")
@@ -202,7 +183,7 @@ def told():
         faults.append(f"alice's status: {status}")
     if not machine.within(_PATIENCE_S, lambda: _kills_counted() == {"floor": 1}):
         faults.append(f"the metrics have {_kills_counted()} kills")
-    mail = _MAIL.read_text() if _MAIL.exists() else ""
+    mail = followers.MAIL.read_text() if followers.MAIL.exists() else ""
     if not re.search(r"^to root: bustd on bustd-vm\nfloor fires: .*\(leak\)", mail, re.MULTILINE):
         faults.append(f"the mail is: {mail}")
     screens = {"status": desktop.screen("bustd", "status"), "warnings": warnings}
@@ -219,20 +200,20 @@ def _kills_counted():
 def readers():
     """The monitor is started again: each reader goes on, and is told of the next kill."""
     faults, agent = [], desktop.agent_pid()
-    mail_before, notes_before = _mails(), len(desktop.notifications())
+    mail_before, notes_before = followers.mails(), len(desktop.notifications())
     os.kill(main_pid(MONITOR), signal.SIGKILL)
     time.sleep(3)
     machine.run("systemctl", "restart", MONITOR)
     daemons.await_killer()
-    if not machine.within(_PATIENCE_S, lambda: len(_readers()) == 4):
-        faults.append(f"after a restart the readers are {_readers()}")
+    if not machine.within(_PATIENCE_S, lambda: len(followers.connected()) == followers.COUNT):
+        faults.append(f"after a restart the readers are {followers.connected()}")
     _start_leak("--rate", "100")
     is_told = machine.within(120, lambda: _find(_told_deaths, desktop.notifications()[notes_before:]))
     if not is_told:
         faults.append(f"no notification after a restart; the agent said: {desktop.log()}")
-    if not machine.within(30, lambda: _mails() == mail_before + 1):
-        faults.append(f"no mail after a restart: {_MAIL.read_text()}")
-    kinds = [json.loads(line)["kind"] for line in _WATCHED.read_text().splitlines()]
+    if not machine.within(30, lambda: followers.mails() == mail_before + 1):
+        faults.append(f"no mail after a restart: {followers.MAIL.read_text()}")
+    kinds = [json.loads(line)["kind"] for line in followers.WATCHED.read_text().splitlines()]
     if kinds.count("decision") != 2 or "ready" not in kinds:
         faults.append(f"a reader was told {kinds}")
     if desktop.agent_pid() != agent:
@@ -242,14 +223,9 @@ def readers():
         faults.append("the stopped monitor left its socket of events")
     machine.run("systemctl", "start", MONITOR)
     daemons.await_killer()
-    if not machine.within(_PATIENCE_S, lambda: len(_readers()) == 4):
-        faults.append(f"after a stop and a start the readers are {_readers()}")
+    if not machine.within(_PATIENCE_S, lambda: len(followers.connected()) == followers.COUNT):
+        faults.append(f"after a stop and a start the readers are {followers.connected()}")
     return {"faults": faults, "kinds": kinds}
-
-
-def _mails():
-    """How many there were about a leak."""
-    return len(re.findall(r"^floor fires: .*\(leak\)", _MAIL.read_text(), re.MULTILINE))
 
 
 # --- the boots after it
