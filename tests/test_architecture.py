@@ -100,9 +100,9 @@ def test_who_imports_whom(path):
 FLOORS = {
     "bustd_shared": ("daemon", "kernel", "rules"),
     "bustd_monitor": (
-        *("amounts", "sensing", "ranking", "conditions", "config", "deciding", "reporting", "readers"),
-        *("event_log", "arguments", "batch", "reclaimer", "deadlines", "client", "inherited", "sleeper", "calm"),
-        *("driver", "dialogue", "loop", "start"),
+        *("amounts", "sensing", "ranking", "conditions", "config", "deciding", "reporting", "leaving"),
+        *("readers", "event_log", "arguments", "batch", "reclaimer", "deadlines", "client", "inherited", "sleeper"),
+        *("calm", "driver", "dialogue", "loop", "start"),
         *("traces", "cli", "__main__"),
     ),
 }

@@ -13,6 +13,8 @@ from collections import deque
 from bustd_shared.daemon.lines import DEBUG
 from bustd_shared.daemon.packets import SO_PEERCRED, SOL_SOCKET, Socket
 
+from .leaving import MOST as MOST_LEAVING
+from .leaving import Leaving
 from .reporting.events import NOT_PROTECTED, READ_AGAIN, READY, STARTED, Kind
 
 MOST_READERS = 16
@@ -38,6 +40,7 @@ class Readers:
             listener.setblocking(False)
         self._deaf_until_ms: int | None = None
         self._readers: list[tuple[Socket, int]] = []
+        self._leaving = Leaving()
         self._last: deque[bytes] = deque()
         self._last_bytes = 0
         self._standing: dict[str, bytes] = {}
@@ -56,6 +59,7 @@ class Readers:
 
     def fileno(self, now_ms: int) -> int:
         """The descriptor to wait for until `due_ms`; -1: no connection is looked for until then."""
+        self._leaving.is_alone()  # else its last child stays a zombie
         if self._listener is None or (self._deaf_until_ms is not None and now_ms < self._deaf_until_ms):
             return -1
         self._deaf_until_ms = None
@@ -69,6 +73,9 @@ class Readers:
         """There are connections: take them, as far as there is room, and tell each what it has missed."""
         assert self._listener is not None, "it has no descriptor to wait for"
         self._deaf_until_ms = now_ms + PAUSE_MS
+        self._leaving.let_go(now_ms)
+        if len(self._leaving) >= MOST_LEAVING:
+            return
         for _ in range(MOST_READERS):
             try:
                 reader = self._listener.accept()
@@ -76,12 +83,18 @@ class Readers:
                 return  # there are no more, or there is no descriptor for one
             self._admit(reader)
 
+    def dismiss(self) -> None:
+        """Let go of all readers."""
+        for reader in self._readers[:]:
+            self._drop(reader)
+        self._leaving.let_go()
+
     def close(self) -> None:
         """Let go of the listener and of all readers."""
-        for link in (self._listener, *(link for link, _ in self._readers)):
-            if link is not None:
-                link.close()
-        self._listener, self._readers = None, []
+        if self._listener is not None:
+            self._leaving.add_listener(self._listener)
+        self._listener = None
+        self.dismiss()
 
     # --- events that are kept
 
@@ -105,7 +118,7 @@ class Readers:
         if self._has_room_for(reader[1]) and all(_has_taken(link, packet) for packet in self._kept()):
             self._readers.append(reader)
         else:
-            link.close()
+            self._leaving.add(link)
 
     def _has_room_for(self, uid: int) -> bool:
         """Whether there is room now: if need be, a reader is dropped of the user who has most.
@@ -136,7 +149,7 @@ class Readers:
 
     def _drop(self, reader: tuple[Socket, int]) -> None:
         self._readers.remove(reader)
-        reader[0].close()
+        self._leaving.add(reader[0])
 
 
 def _uid_of(link: Socket) -> int:

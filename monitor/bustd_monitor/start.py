@@ -72,8 +72,11 @@ def main() -> int:
         tell(NotProtected(f"a bug, please report it: {type(error).__name__}: {error} at {where(error)}"))
         if "killer" in passed:
             time.sleep(_RESTART_DELAY_S)
+            readers.dismiss()
             os.execv(sys.executable, sys.orig_argv)
         return EX_SOFTWARE
+    finally:
+        readers.close()  # the interpreter would close them by itself, and wait
 
 
 def _name_process() -> None:

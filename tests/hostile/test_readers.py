@@ -2,7 +2,10 @@
 
 import os
 import select
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -108,6 +111,53 @@ def coming_and_going(path: Path) -> Iterator[None]:
         yield
 
 
+LINGERING = """
+import socket, struct, sys, time
+server = socket.create_server(("127.0.0.1", 0))
+client = socket.create_connection(server.getsockname())
+peer, _ = server.accept()
+client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 3600))
+client.setblocking(False)
+try:
+    while True: client.send(bytes(1 << 16))
+except BlockingIOError: pass
+links = []
+while len(links) < 40:
+    link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    link.connect(sys.argv[1])
+    if len(links) == 8:
+        socket.send_fds(link, [b"x"], [client.fileno()])
+        client.close()
+        print("sent", flush=True)
+    links.append(link)
+while sys.argv[2] == "stays": time.sleep(60)
+while True:
+    for link in links:
+        link.close()
+    links = []
+    time.sleep(0.3)
+    for _ in range(20):
+        links.append(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+        links[-1].setblocking(False)
+        links[-1].connect_ex(sys.argv[1])
+"""
+"""It sends a descriptor whose last close takes an hour (SO_LINGER), and leaves the closing to the monitor."""
+
+
+@contextmanager
+def lingering(path: Path, then: str) -> Iterator[None]:
+    """In a process of its own, which would itself wait for that hour if it were not killed."""
+    command = [sys.executable, "-I", "-c", LINGERING, str(path), then]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as attacker:
+        try:
+            assert attacker.stdout is not None
+            assert attacker.stdout.readline() == b"sent\n"
+            time.sleep(2)  # so that the monitor has let go of it
+            yield
+        finally:
+            attacker.kill()
+
+
 ATTACKS = pytest.mark.parametrize("attack", [hanging, flooding, a_hundred, coming_and_going])
 
 
@@ -116,6 +166,24 @@ def test_the_leak_dies_whatever_readers_do(crew, place, attack):
     with crew.victim() as leak, pair_with_readers(crew, place, "-V") as (bustd, path), attack(path):
         assert victims.exits_within(leak, 15), bustd.log()
         bustd.await_line("the victim is gone")
+
+
+def test_a_descriptor_that_takes_an_hour_to_close_keeps_the_monitor_from_nothing(crew, place):
+    """The leak starts when the monitor has let go of it: a signal would end the wait, and hide it."""
+    with pair_with_readers(crew, place) as (bustd, path), lingering(path, "leaves"), crew.victim() as leak:
+        assert victims.exits_within(leak, 15), bustd.log()
+        bustd.await_line("the victim is gone")
+
+
+def test_nor_from_its_end(crew, place):
+    with pair_with_readers(crew, place, monitor=pair.NEVER) as (bustd, path):
+        bustd.await_ready()
+        monitor = os.pidfd_open(monitor_of(bustd))
+        with lingering(path, "stays"):
+            signal.pidfd_send_signal(monitor, signal.SIGTERM)
+            assert select.select([monitor], [], [], 10)[0]
+            bustd.ends()
+        os.close(monitor)
 
 
 @ATTACKS

@@ -70,9 +70,9 @@ def test_nothing_of_a_run_that_is_killed_lives_on(crew, place):
 
 
 @pytest.mark.parametrize("moment", ["two children", "bustd-killer", "bustd-monitor"])
-def test_nothing_of_a_selftest_that_is_killed_lives_on(crew, moment):
+def test_nothing_of_a_selftest_that_is_killed_lives_on_or_is_left(crew, place, moment):
     words = install.bustd("selftest", "--standalone", *(["--user", "nobody"] if crew.is_root else []))
-    identity = {**crew.identity, "env": {"PATH": os.defpath}, "cwd": "/"}
+    identity = {**crew.identity, "env": {"PATH": os.defpath, "TMPDIR": str(place)}, "cwd": "/"}
     with subprocess.Popen(words, stdout=subprocess.DEVNULL, **identity) as selftest:
         try:
             while True:
@@ -83,6 +83,7 @@ def test_nothing_of_a_selftest_that_is_killed_lives_on(crew, moment):
         finally:
             selftest.kill()
     assert all_end(started) == []
+    assert list(place.iterdir()) == []
 
 
 def names(processes: list[psutil.Process]) -> set[str]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -79,10 +80,33 @@ def selftest(user: str) -> int:
         return error.code
     with tempfile.TemporaryDirectory(prefix="bustd-selftest-") as name:
         directory = Path(name)
-        write_policies(directory)
-        told_to_stop = stop_signals()
-        with subjects() as both:
-            return _trial(directory, identity, both, told_to_stop)
+        with cleared_if_killed(lambda: shutil.rmtree(directory, ignore_errors=True)):
+            write_policies(directory)
+            told_to_stop = stop_signals()
+            with subjects() as both:
+                return _trial(directory, identity, both, told_to_stop)
+
+
+@contextmanager
+def cleared_if_killed(clear: Callable[[], None]) -> Iterator[None]:
+    """Should this command be killed in the block, a child that outlives it clears up."""
+    end, other_end = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.close(other_end)
+            os.setsid()  # ctrl-C is for the command
+            if os.read(end, 1) == b"":
+                clear()
+        finally:
+            os._exit(0)
+    os.close(end)
+    try:
+        yield
+    finally:
+        os.write(other_end, b"x")
+        os.close(other_end)
+        os.waitpid(child, 0)
 
 
 def write_policies(directory: Path, *, monitor: str = "", killer: str = "") -> None:

@@ -117,7 +117,7 @@ def _selftest_inside(units: Mapping[str, Unit], host: Host) -> int:
             sys.stderr.write("bustd: another selftest is running\n")
             return os.EX_CANTCREAT
         _clear_stale(host)
-        stack.enter_context(_cleared_if_killed(lock, host))
+        stack.enter_context(trial.cleared_if_killed(lambda: _clear_after_a_killed_one(lock, host)))
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bustd-selftest-", dir=host.run)))
         try:
             files = copies({name: _texts(name, units[name]) for name in UNITS}, str(directory), _told(directory))
@@ -149,27 +149,10 @@ def _is_alone(path: Path, stack: ExitStack) -> bool:
     return True
 
 
-@contextmanager
-def _cleared_if_killed(lock: Path, host: Host) -> Iterator[None]:
-    """Should this command be killed in the block, a child of it clears up. Until then the child holds the lock too."""
-    end, other_end = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.close(other_end)
-            os.setsid()  # ctrl-C is for the command
-            if os.read(end, 1) == b"":
-                _clear_stale(host)
-                lock.unlink(missing_ok=True)
-        finally:
-            os._exit(0)
-    os.close(end)
-    try:
-        yield
-    finally:
-        os.write(other_end, b"x")
-        os.close(other_end)
-        os.waitpid(child, 0)
+def _clear_after_a_killed_one(lock: Path, host: Host) -> None:
+    """In the child that outlives it, and that has held the lock as long as it."""
+    _clear_stale(host)
+    lock.unlink(missing_ok=True)
 
 
 def _is_whole(unit: Unit) -> bool:

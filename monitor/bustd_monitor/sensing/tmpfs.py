@@ -38,7 +38,8 @@ def parse_mounts(data: bytes) -> list[Mount]:
                 found[device] = (_unescaped(point), os.makedev(int(major), int(minor)))
         elif kind not in _LOCAL:
             others.append(_unescaped(point))
-    return [one for one in found.values() if not any(one[0].startswith(other.rstrip(b"/") + b"/") for other in others)]
+    others = [other.rstrip(b"/") + b"/" for other in others]  # also one that is mounted over the tmpfs itself
+    return [one for one in found.values() if not any((one[0] + b"/").startswith(other) for other in others)]
 
 
 def parse_segments(data: bytes) -> int:

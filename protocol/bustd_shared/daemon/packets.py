@@ -7,7 +7,7 @@ import _socket
 AF_UNIX, SOCK_DGRAM, SOCK_SEQPACKET = _socket.AF_UNIX, _socket.SOCK_DGRAM, _socket.SOCK_SEQPACKET
 MSG_DONTWAIT, MSG_NOSIGNAL = _socket.MSG_DONTWAIT, _socket.MSG_NOSIGNAL
 SOL_SOCKET, SO_ACCEPTCONN, SO_PEERCRED = _socket.SOL_SOCKET, _socket.SO_ACCEPTCONN, _socket.SO_PEERCRED
-SO_TYPE = _socket.SO_TYPE
+SHUT_RDWR, SO_TYPE = _socket.SHUT_RDWR, _socket.SO_TYPE
 
 
 class Socket(_socket.socket):

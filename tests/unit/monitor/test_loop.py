@@ -1,5 +1,6 @@
 """The loop between a killer that the test plays, over a real socketpair, and readings that the test makes."""
 
+import os
 import socket
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -401,3 +402,4 @@ def test_a_reader_gets_in_between_two_turns_and_the_next_ones_wait(scene, tmp_pa
             it.turns()
             assert next_one.recv(99) == b"started"
     it.readers.close()
+    os.waitpid(-1, 0)

@@ -6,7 +6,7 @@ import resource
 import select
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -80,6 +80,14 @@ def hall(tmp_path) -> Iterator[Hall]:
     yield made
     made.stack.close()
     made.readers.close()
+    await_the_child()
+
+
+def await_the_child() -> None:
+    """Each that closes connections, if there were any to close."""
+    with suppress(ChildProcessError):
+        while True:
+            os.waitpid(-1, 0)
 
 
 # --- what a reader gets

@@ -42,6 +42,13 @@ def test_a_tmpfs_below_a_file_system_that_may_never_answer_is_not_asked():
     assert parse_mounts(fuse.replace(b"fuse.sshfs", b"xfs")) == [(b"/f/g/t", os.makedev(0, 6))]
 
 
+def test_a_tmpfs_that_its_user_has_covered_with_one_that_may_never_answer_is_not_asked():
+    """What lies on it, and not over it, is in nobody's way."""
+    users = b"1 1 0:5 / /run/user/9 rw - tmpfs t rw\n2 1 0:6 / /run/user/9%s rw - fuse.hangs h rw\n"
+    assert parse_mounts(users % b"") == []
+    assert parse_mounts(users % b"/doc") == [(b"/run/user/9", os.makedev(0, 5))]
+
+
 HUGE = b"1 2 0:99999999999 / /t rw - tmpfs t rw\n"
 
 

@@ -215,11 +215,12 @@ def test_the_core_set_has_promises_of_the_sandbox_the_units_and_the_package(gues
     monkeypatch.setattr(main.daemons, "start", lambda daemon: None)
     job = {"daemon": "bustd", "deb": "one.deb", "scenarios": [], "promises": [chosen] if chosen else []}
     main._perform(job, lambda name, seconds, step: performed.append(name))
-    everything = [*guest("sandbox").all_of(), *guest("promises").all_of(), *guest("package").all_of({"deb": ""}, set())]
+    of_the_units = [step for room in ("sandbox", "selftests", "one_pair", "promises") for step in guest(room).all_of()]
+    everything = [*of_the_units, *guest("package").all_of({"deb": ""}, set())]
     names = {"core": [name for name, core, _ in everything if core], "all": [name for name, _, _ in everything], "": []}
     assert performed == ["install", *names.get(chosen, [chosen])]
     assert len(names["all"]) > len(names["core"]) > 0
-    assert {name.partition(":")[0] for name in names["core"]} == {"sandbox", "promise", "package"}
+    assert {name.partition(":")[0] for name in names["core"]} == {"sandbox", "selftest", "promise", "package"}
 
 
 def test_a_step_says_how_long_it_took_and_the_machine_stood_still_even_where_it_fails(guest, monkeypatch):

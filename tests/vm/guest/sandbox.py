@@ -73,7 +73,7 @@ def memory_of_their_own():
         "bustd.slice/bustd-monitor.service/memory.min": 32 << 20,
         "bustd.slice/bustd-monitor.service/memory.max": 64 << 20,
         "bustd.slice/bustd-monitor.service/memory.swap.max": 0,
-        "bustd.slice/bustd-monitor.service/pids.max": 8,
+        "bustd.slice/bustd-monitor.service/pids.max": 9,
     }
     seen = {name: Path("/sys/fs/cgroup", name).read_text().strip() for name in wanted}
     return {"faults": [f"{name} is {seen[name]}" for name in wanted if seen[name] != str(wanted[name])], "seen": seen}
