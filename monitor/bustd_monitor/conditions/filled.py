@@ -9,7 +9,8 @@ from bustd_shared.daemon.record import NamedTuple
 
 from ..sensing.reading import Reading
 
-_APART_MS, _LONGEST_MS = 5000, 60_000
+_APART_MS, _LONGEST_MS = 5000, 65_000
+"""A calm monitor reads these amounts once a minute."""
 
 
 class Filled(NamedTuple):
