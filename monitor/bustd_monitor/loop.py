@@ -32,6 +32,7 @@ from .sleeper import Sleeper
 EXIT_STOPPED, EXIT_NOTHING_LEFT, EXIT_KILLER_GONE = 0, 69, 70
 
 _SETTLE_SLEEP_MS = 50
+_WHOLE_AGAIN_MS = 10_000
 _UNREADABLE_SLEEP_MS = 1000
 
 
@@ -72,6 +73,7 @@ class Loop:
         self._feed_due_ms: int | None = None
         self._was_blind = False
         self._ram = self._available = 0
+        self._whole_ms = -_WHOLE_AGAIN_MS
         self._ease = pace.Ease()
         rules = Rules(config.victims, advice, 0, only_uid)
         self._dialogue = KillerDialogue(
@@ -141,7 +143,7 @@ class Loop:
     def _tick(self, now_ms: int) -> int | None:
         """One reading and what follows from it. When the next is due; None: it made no sense."""
         driver = self._driver
-        reading = self._sensor.read(self._enough_free_percent())
+        reading = self._sensor.read(self._enough_free_percent(now_ms))
         if reading is None:
             self._tell(NotProtected(connection.NO_SENSE))
             self._was_blind = True
@@ -159,10 +161,15 @@ class Loop:
         self._dialogue.ping(now_ms)
         return due_ms
 
-    def _enough_free_percent(self) -> float:
-        """While there was no trouble, this much free memory rules it out."""
-        is_calm = self._driver.state.stage is Stage.CALM
-        return table.enough_free_percent(self._driver.config.conditions) if is_calm else 100
+    def _enough_free_percent(self, now_ms: int) -> float:
+        """While there was no trouble, this much free memory rules it out.
+
+        Now and then everything is read all the same: what fills memory later is told by what there was before.
+        """
+        if self._driver.state.stage is not Stage.CALM or now_ms - self._whole_ms >= _WHOLE_AGAIN_MS:
+            self._whole_ms = now_ms
+            return 100
+        return table.enough_free_percent(self._driver.config.conditions)
 
     # --- calm
 

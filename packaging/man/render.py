@@ -34,7 +34,7 @@ from bustd_shared.rules.schema import Key, keys_of  # noqa: E402
 from bustd_shared.rules.validation import COMM_BYTES, validate  # noqa: E402
 
 SCHEMAS = {"bustd.toml": config.SCHEMA, "killer.toml": killer_toml.SCHEMA}
-REASONS = {"bustd.toml": tomllib.loads((HERE / "reasons.toml").read_text())}
+REASONS = {f"{name}.toml": table for name, table in tomllib.loads((HERE / "reasons.toml").read_text()).items()}
 KILLER, MONITOR = TREE / "killer/bustd_killer/start.py", TREE / "monitor/bustd_monitor/start.py"
 
 
@@ -70,15 +70,17 @@ def keys(file: str, *tables: str) -> list[str]:
 
 def with_reason(file: str, dotted: str, meaning: str) -> str:
     """What a key means, and why its default is what it is."""
-    reason = REASONS.get(file, {}).get(dotted, "")
-    return f"{meaning} {reason}".strip()
+    reason = REASONS[file].get(dotted)
+    return f"{meaning} {reason['why']}" if reason else meaning
 
 
 def without_reason() -> list[str]:
-    """The numbers of bustd.toml without a reason for their default, and the reasons for keys that do not exist."""
-    kinds = {name: key.kind for name, key in keys_of(SCHEMAS["bustd.toml"])}
-    numbers = {name for name, kind in kinds.items() if kind in ("int", "number")}
-    return sorted((numbers - REASONS["bustd.toml"].keys()) | (REASONS["bustd.toml"].keys() - kinds.keys()))
+    """The keys without a reason for their default, and the reasons for what is no key or is empty by default."""
+    found = []
+    for file, schema in SCHEMAS.items():
+        explained = {name for name, key in keys_of(schema) if key.default not in (None, "", [])}
+        found += [f"{file}: {name}" for name in sorted(explained ^ REASONS[file].keys())]
+    return found
 
 
 def table_keys(file: str, table: str) -> list[tuple[str, Key]]:

@@ -53,7 +53,7 @@ class Settings(NamedTuple):
     may_fill: bool = True
 
 
-_SECTIONS = ("size", "tick", "kill", "decision", "idle")
+SECTIONS = ("size", "tick", "kill", "decision", "idle")
 _IF_ASKED = ("readers", "crises", "healthy", "warnings")
 """What a change of events asks for; and hours of simulation, which no figure of this machine's goes into."""
 _QUICK = Settings(500, 3, 20, (100,), 3, 2.0, 1, 0.5, 4, 2, may_download=False, may_fill=False)
@@ -73,7 +73,7 @@ def main() -> int:
     parser.add_argument(
         "--only",
         action="append",
-        choices=(*_SECTIONS, *_IF_ASKED),
+        choices=(*SECTIONS, *_IF_ASKED),
         help="leave the rest out; memory belongs to idle; repeatable",
     )
     parser.add_argument("--crises", type=int, metavar="N", help="with --only crises, warnings: default 10,000")
@@ -95,7 +95,7 @@ def main() -> int:
     facts = machine.facts()
     try:
         with tempfile.TemporaryDirectory(prefix="bustd-bench-") as directory:
-            figures = _figures(settings, options.only or list(_SECTIONS), Path(directory))
+            figures = _figures(settings, options.only or list(SECTIONS), Path(directory))
     finally:
         install.remove()
     facts["load after"] = machine.load()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .machine import Machine
-from .processes import Plan, ramp, saw
+from .memory import GIB, MIB
+from .processes import Plan, Process, ramp, saw
 from .table import LARGE, Case, beside, pace
 
 SIZES = LARGE[:3]
@@ -39,6 +40,70 @@ def own_hard_limit(ram: float) -> Machine:
     machine.group(_CONTAINER, max=0.1 * ram)
     for number in range(4):
         machine.start(Plan("container", ramp(0.05 * ram), busy=0.5, starts_s=2.0 + 8 * number, group=_CONTAINER))
+    return machine
+
+
+def limit_of_a_slice_above(ram: float) -> Machine:
+    """A pod without a limit in a slice that meets its own: the pod stalls, and its own group meets nothing."""
+    machine = beside(ram, Plan("database", 0.6 * ram))
+    machine.start(_reader(ram)._replace(group="/kubepods.slice/pod.slice/container.scope"))
+    machine.cold += machine.free - machine.high_mark * 1.2
+    machine.disk_per_s = 0.02 * ram
+    machine.group("/kubepods.slice", high=0.06 * ram)
+    return machine
+
+
+def hard_limit_with_swap(ram: float) -> Machine:
+    """A container that wants twice its MemoryMax: it swaps itself out and in all the time, beside a full page cache."""
+    machine = beside(ram, Plan("database", 0.5 * ram), swap=ram)
+    machine.disk_per_s = machine.swap_per_s = 0.03 * ram
+    thrashes = Plan("container", ramp(pace(ram), most=0.16 * ram), busy=1.0, touches=0.5, starts_s=2.0)
+    machine.start(thrashes._replace(group=_CONTAINER))
+    machine.group(_CONTAINER, max=0.08 * ram)
+    machine.cold += machine.free - machine.high_mark * 1.2
+    return machine
+
+
+def own_limit_beside_a_thrash(ram: float) -> Machine:
+    """A container at its own MemoryHigh, on a machine that thrashes with swap left."""
+    machine = thrash(ram)
+    machine.start(_reader(ram))
+    machine.group(_CONTAINER, high=0.06 * ram)
+    return machine
+
+
+def _set_aside(ram: float, left: float) -> Machine:
+    """Somebody reserves huge pages (vm.nr_hugepages) at once, so that so much is left."""
+    machine = beside(ram, Plan("postgres", 0.25 * ram), Plan("java", 0.1 * ram))
+
+    def reserve(machine: Machine, process: Process) -> None:
+        if process.ran_s > 20.0 and not machine.hugetlb:
+            machine.hugetlb = machine.available - left
+
+    machine.start(Plan("sysctl", MIB, busy=0.1, does=reserve))
+    return machine
+
+
+def huge_pages(ram: float) -> Machine:
+    """An eighth is left."""
+    return _set_aside(ram, 0.125 * ram)
+
+
+def too_many_huge_pages(ram: float) -> Machine:
+    """Hardly anything is left, and nothing grows."""
+    return _set_aside(ram, 0.3 * min(0.06 * ram, GIB))
+
+
+def memory_goes_offline(ram: float) -> Machine:
+    """Memory is unplugged in eight steps, and an eighth of it is left."""
+    machine = beside(ram, Plan("postgres", 0.25 * ram), Plan("java", 0.1 * ram))
+    goes = machine.available - 0.125 * ram
+
+    def unplug(machine: Machine, process: Process) -> None:
+        steps = min(max(int((process.ran_s - 3.0) / 0.5) + 1, 0), 8)
+        machine.ram = ram - goes * steps / 8
+
+    machine.start(Plan("hotplug", MIB, busy=0.1, does=unplug))
     return machine
 
 
@@ -98,6 +163,12 @@ CASES = (
     Case("a container at its own limit", own_limit, spares=("database", "container"), most=0, sizes=SIZES),
     Case("a container at its limit beside a leak", own_limit_beside_a_leak, ("leak",), sizes=SIZES),
     Case("a container at its hard limit", own_hard_limit, spares=("database",), most=4, sizes=SIZES),
+    Case("a limit of the slice above", limit_of_a_slice_above, spares=("database", "container"), most=0, sizes=SIZES),
+    Case("a hard limit with swap", hard_limit_with_swap, spares=("database",), most=0, sizes=SIZES),
+    Case("a container at its limit beside a thrash", own_limit_beside_a_thrash, ("toucher",), sizes=SIZES),
+    Case("huge pages", huge_pages, most=0, sizes=SIZES),
+    Case("too many huge pages", too_many_huge_pages, most=1, says=("no process grows: ", "huge pages"), sizes=SIZES),
+    Case("memory that goes offline", memory_goes_offline, most=0, sizes=SIZES),
     Case("page cache that memory.min holds back", protected_cache, ("leak",), sizes=SIZES),
     Case("a start-up that levels off", levels_off, most=0, sizes=SIZES),
     Case("a machine that lives close to the floor", lives_close_to_the_floor, most=0, sizes=SIZES),

@@ -9,7 +9,8 @@ from bustd_shared.daemon.record import NamedTuple
 
 from ..sensing.reading import Reading
 
-_APART_MS, _LONGEST_MS = 5000, 60_000
+_APART_MS, _LONGEST_MS = 5000, 75_000
+"""A minute, and some more: a calm monitor reads these amounts every 60 to 70 s."""
 
 
 class Filled(NamedTuple):

@@ -118,11 +118,11 @@ def test_each_key_stands_in_its_table_with_its_meaning(rendered, file, schema):
         text = section(part, headings[0]) if table else part.partition("\n## ")[0]
         entry = re.search(rf"^\*{name}\* = .*\+\+\n_.+_\n\t(.*)", text, re.MULTILINE)
         assert entry, key
-        reason = REASONS.get(key, "") if file == "bustd.toml" else ""
+        reason = REASONS[file.removesuffix(".toml")].get(key, {"why": ""})["why"]
         assert entry[1].replace("\\", "") == f"{spec.meaning} {reason}".strip()
 
 
-def test_a_number_whose_default_nobody_explains_and_an_explanation_of_nothing_are_refused(tmp_path):
+def test_a_default_that_nobody_explains_and_an_explanation_of_nothing_are_refused(tmp_path):
     shutil.copytree(MAN, tmp_path / "packaging/man")
     for name in ("protocol", "killer", "monitor", "pyproject.toml"):
         (tmp_path / name).symlink_to(TREE / name)
@@ -131,7 +131,8 @@ def test_a_number_whose_default_nobody_explains_and_an_explanation_of_nothing_ar
     command = [sys.executable, "-I", "-S", tmp_path / "packaging/man/render.py", tmp_path / "rendered"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 65
-    assert "explain the default of conditions.floor.swap_percent, conditions.flor.swap_percent" in done.stderr
+    wrong = ", ".join(f"bustd.toml: conditions.{name}.swap_percent" for name in ("floor", "flor"))
+    assert f"explain the default of {wrong}" in done.stderr
 
 
 def test_a_key_has_its_default_and_what_check_would_expect(rendered):

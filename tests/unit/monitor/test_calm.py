@@ -79,6 +79,13 @@ def test_where_most_is_free_sysinfo_is_all_that_is_asked(calm):
     assert set(it.sleeps) == {2233}, "20.6 GiB above the watermarks, and `emergency` may be scarce with 7.2 GiB"
 
 
+def test_what_no_process_holds_is_read_once_a_minute_so_that_a_leap_is_told_by_what_was_there_before(calm):
+    it = calm(FRESH)
+    it.idles(300)
+    at_ms, _ = it.loop._driver.state.trends.fillers[-1]
+    assert 0 < it.now_ms - at_ms <= MINUTE_MS + 10_000
+
+
 def test_under_lxcfs_sysinfo_speaks_of_another_machine_and_rules_nothing_out(calm):
     it = calm(is_lxcfs=True)
     it.machine.has(0.5, 0.5)
