@@ -40,6 +40,7 @@ NESTED: dict[str, Any] = {"pressure": MemoryPressure, "refaults": Refaults, "unl
 NOT_RECORDED = {
     "gained_bytes": "ranking works it out from what a process held ten seconds before, in a replay as it does live",
     "shared_gained_bytes": "ranking works it out in the same way",
+    "shared_swapped_bytes": "ranking works it out from what processes and their control groups have in swap",
     "copied_bytes": "ranking works it out from what a process and its parent hold",
     "twins": "ranking works it out from memory_print",
 }
