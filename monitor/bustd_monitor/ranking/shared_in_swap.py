@@ -31,7 +31,9 @@ def swapped_bytes(processes: list[Process]) -> dict[int, int]:
     for one in processes:
         private[one.cgroup] = private.get(one.cgroup, 0) + one.swapped_bytes
     return {
-        one.pid: max(one.group_swapped_bytes - private[one.cgroup], 0) for one in processes if one.group_swapped_bytes
+        one.pid: max(one.group_swapped_bytes - private[one.cgroup], 0)
+        for one in processes
+        if one.group_swapped_bytes >= 0
     }
 
 

@@ -138,7 +138,7 @@ class ProcessTable:
         wish = OWN_AVOID if group.preference == NONE and group.asking_uid == process.uid else group.preference
         if process.shared_bytes >= processes.LEAST_SHARED and self._has_few(process.cgroup):
             swapped = amount(f"{self._hierarchy}{process.cgroup}/memory.swap.current")
-            process = process._replace(group_swapped_bytes=swapped or 0)
+            process = process._replace(group_swapped_bytes=-1 if swapped is None else swapped)
         return process._replace(whole=group.whole, is_indivisible=group.is_indivisible, preference=wish)
 
     def kin(self, pid: int) -> Kin | None:

@@ -47,8 +47,8 @@ class Process(NamedTuple):
     forked child has too, so that it stays when this process dies alone. `twins`: PID and start time of each process
     that has the same memory (CLONE_VM) and must die with it. ranking.accounting fills these in. `swapped_bytes`: what
     of `held_bytes` is in swap; `group_swapped_bytes`: what its control group has there, with the shared memory that is
-    charged to it (0: nothing, or it is not known, or too many processes are in it). `shared_swapped_bytes`: by how much
-    that shared memory has grown over the last ten seconds, which ranking.shared_in_swap fills in.
+    charged to it (-1: it maps none, or it is not known, or too many processes are in it). `shared_swapped_bytes`: by
+    how much that shared memory has grown over the last ten seconds, which ranking.shared_in_swap fills in.
     """
 
     pid: int
@@ -78,7 +78,7 @@ class Process(NamedTuple):
     copied_bytes: int = 0
     twins: tuple[tuple[int, int], ...] = ()
     swapped_bytes: int = 0
-    group_swapped_bytes: int = 0
+    group_swapped_bytes: int = -1
     shared_swapped_bytes: int = 0
 
 

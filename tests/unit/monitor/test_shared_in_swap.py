@@ -34,12 +34,16 @@ def test_copies_may_show_more_than_there_is_which_says_nothing():
     assert swapped_bytes([mapping(1, 500, 300, private=200), mapping(2, 500, 300, private=200)]) == {1: 0, 2: 0}
 
 
-def test_a_process_whose_group_has_nothing_there_or_is_not_known_is_left_out():
+def test_what_it_mapped_before_anything_was_swapped_out_counts_from_then_on():
+    assert gains([mapping(1, 100, 0)], [mapping(1, 400, 0)], [mapping(1, 500, 90)], machine_mib=400) == {1: 490}
+
+
+def test_a_process_whose_group_is_not_known_is_left_out():
     assert swapped_bytes([process(1, shared_bytes=GIB, swapped_bytes=MIB)]) == {}
 
 
 def test_a_leak_that_is_swapped_out_as_fast_as_it_grows_has_gained_all_of_it():
-    assert gains([mapping(1, 500, 0)], [mapping(1, 500, 100)], [mapping(1, 480, 300)]) == {1: 180}
+    assert gains([mapping(1, 500, 0)], [mapping(1, 500, 100)], [mapping(1, 480, 300)]) == {1: 280}
 
 
 def test_it_has_gained_no_more_than_it_maps():
