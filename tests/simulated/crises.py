@@ -10,7 +10,7 @@ from .machine import Machine
 from .memory import GIB, MIB
 from .processes import Plan, ramp, steps
 from .programs import forks
-from .scenes import any_group, any_machine, fitting, furnish
+from .scenes import any_group, any_machine, fit, fitting, furnish
 
 KINDS = {
     "private": 34,
@@ -51,6 +51,7 @@ def crisis(seed: int, number: int) -> Crisis:
     seconds = 2 ** dice.uniform(1.5, 4.5)
     rate = room / seconds
     start_culprit(machine, dice, kind, rate, room)
+    fit(machine)
     to_swap = 1.5 * size / min(rate, machine.swap_per_s) if size else 0.0
     return Crisis(number, kind, swap, machine, STARTS_S + seconds + min(to_swap, 90.0) + 15.0)
 

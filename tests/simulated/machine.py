@@ -8,12 +8,14 @@ from collections.abc import Callable
 from . import limits, oom, reclaim
 from .groups import Group
 from .lives import Lives
-from .memory import Block, Kind
+from .memory import GIB, Block, Kind
 from .pressure import Task, shares
 from .processes import Process, amount_at
 
 _SCARCE = 0.02
 SHORTEST_S, LONGEST_S = 0.01, 0.25
+FILLS_PER_S = 24 * GIB
+"""No program takes memory faster: that is what bustd reckons with, too (monitor/bustd_monitor/start.py)."""
 _GROUPS_EVERY_S = 0.1
 _KSWAPD = (0.0, 0.5)
 """While the machine reclaims, this task of the kernel runs half of the time, and never counts as stalled."""
@@ -109,31 +111,32 @@ class Machine(Lives):
                 process.is_filling = process.is_filling and len(wishes) > before
             process.ran_s += step_s
             if plan.busy and plan.touches:
-                rate = plan.busy * plan.touches
-                lacking = [(space.files, plan.files - space.files.resident), (space.private, space.private.swapped)]
-                lacking.append((space.shared, space.shared.swapped))
-                for block, missing in lacking:
-                    if missing > 1.0:
-                        demand[process] = demand.get(process, 0.0) + rate * missing
-                        is_known = block.kind is not Kind.FILE or block.swapped > 0
-                        wishes.append(Wish(process, block, rate * missing * step_s, is_refault=is_known))
+                rate, files = plan.busy * plan.touches, space.files
+                missing = plan.files - files.resident
+                if missing > 1.0:
+                    demand[process] = rate * missing
+                    wishes.append(Wish(process, files, rate * missing * step_s, is_refault=files.swapped > 0))
+                for block in (space.private, space.shared):
+                    if block.swapped > 1.0:
+                        demand[process] = demand.get(process, 0.0) + rate * block.swapped
+                        wishes.append(Wish(process, block, rate * block.swapped * step_s, is_refault=True))
         wishes += self._asked
         self._asked = []
         return wishes, demand
 
     def _wish_growth(self, process: Process, at_s: float, wishes: list[Wish]) -> None:
-        plan, space = process.plan, process.space
-        for block, amount in zip(space.own, (plan.private, plan.shared, plan.tables), strict=False):
-            difference = amount_at(amount, at_s) - block.total
+        for block, amount in process.wants if process.is_filling else process.changing:
+            difference = max(amount(at_s) if callable(amount) else amount, 0.0) - block.resident - block.swapped
             if difference > 0:
-                wishes.append(Wish(process, block, difference))
+                wishes.append(Wish(process, block, min(difference, FILLS_PER_S * self.step_s)))
             elif difference < 0:
                 from_memory = min(-difference, block.resident)
                 block.resident -= from_memory
                 block.swapped = max(block.swapped + difference + from_memory, 0.0)
-        more = amount_at(plan.tmpfs, at_s) - process.wrote
-        if more > 0:
-            wishes.append(Wish(process, self.tmpfs, more))
+        if process.plan.tmpfs:
+            more = amount_at(process.plan.tmpfs, at_s) - process.wrote
+            if more > 0:
+                wishes.append(Wish(process, self.tmpfs, more))
 
     def _slow_down_by_disk(self, wishes: list[Wish], demand: dict[Process, float], step_s: float) -> None:
         """Who waits for the disk does its work in the time that is left: reading and working take turns."""
@@ -191,7 +194,8 @@ class Machine(Lives):
     def _give(self, wish: Wish, given: float) -> None:
         block = wish.block
         block.resident += given
-        self.list(block)
+        if not block.is_listed:
+            self.list(block)
         if block is self.tmpfs:
             wish.process.wrote += given
         if wish.is_refault:

@@ -101,6 +101,9 @@ class Process:
         self.session = plan.session or (parent.session if parent else pid)
         needs = (plan.private, plan.shared, plan.tables, plan.tmpfs)
         self.is_steady = not any(callable(amount) for amount in needs)
+        self.wants = tuple(zip(space.own, needs[:3], strict=False))
+        """What it wants of each block of its own; `changing`: where that is not always the same."""
+        self.changing = tuple((block, amount) for block, amount in self.wants if callable(amount))
         self._is_restless = bool(plan.busy) or not self.is_steady or plan.does is not None
 
     @property

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 
+from . import reclaim
 from .machine import Machine
 from .memory import MIB
 from .processes import Plan, saw
 from .running import Simulation
 
 SESSION = "/user.slice/user-1000.slice"
+_LONG_S = 3600.0
 
 
 def furnished(machine: Machine) -> Machine:
@@ -76,6 +78,14 @@ def furnish(machine: Machine, dice: random.Random, held: float) -> None:
             for _ in range(dice.randint(1, 4)):
                 worker = Plan(f"{kind}-{number}", 0.02 * size, parent=parent, copies=True, group=parent.group.path)
                 machine.start(fitting(worker, machine.ram))
+    fit(machine)
+
+
+def fit(machine: Machine) -> None:
+    """What has run for long fits into memory: cache that does not fit beside the programs was dropped long ago."""
+    missing = machine.high_mark - machine.free
+    if missing > 0:
+        reclaim.take(machine, missing, _LONG_S)
 
 
 def any_group(dice: random.Random, name: str) -> str:

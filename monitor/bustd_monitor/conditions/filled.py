@@ -16,7 +16,8 @@ _APART_MS, _LONGEST_MS = 5000, 75_000
 class Filled(NamedTuple):
     """Bytes by which each has grown in the last minute; `ram_lost` and `swap_lost`: by which the totals have shrunk.
 
-    `other`: memory that no line of /proc/meminfo explains; drivers take it, and balloons. Where the kernel's own memory
+    `other`: memory that no line of /proc/meminfo explains; drivers take it, and balloons. What swap takes that is
+    compressed belongs to those whose memory it is. Where the kernel's own memory
     was not read, that is among it.
     """
 
@@ -60,6 +61,6 @@ def grown(fillers: Fillers, reading: Reading) -> Filled:
 def _amounts(reading: Reading) -> Filled:
     anonymous = max(reading.total - reading.available, 0)
     explained = reading.available + anonymous + reading.page_tables
-    explained += reading.shared + reading.hugetlb + reading.kernel
+    explained += reading.compressed + reading.shared + reading.hugetlb + reading.kernel
     other = max(reading.ram - explained, 0)
     return Filled(reading.shared, reading.hugetlb, reading.kernel, other, -reading.ram, -reading.swap_total)

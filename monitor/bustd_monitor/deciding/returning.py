@@ -29,14 +29,14 @@ _MOST_BOOKS = 16
 class Claim(NamedTuple):
     """What is to come back: `claimed_bytes` of the victim, and `children_bytes` of its children, if these go too.
 
-    `room_bytes`: what was left of memory and swap when the victim had been read, at `chosen_ms`; `lost_per_second`: how
-    fast it went. `until_ms`: when the wait ends at the latest; None: the victim has not exited.
+    `unheld_bytes`: what was left of memory and swap when the victim had been read, at `chosen_ms` (see Reading);
+    `lost_per_second`: how fast it went. `until_ms`: when the wait ends at the latest; None: the victim has not exited.
     """
 
     process: Process
     claimed_bytes: int
     children_bytes: int
-    room_bytes: int
+    unheld_bytes: int
     lost_per_second: int
     chosen_ms: int
     until_ms: int | None = None
@@ -46,9 +46,9 @@ def claim_of(candidate: Candidate, chosen: tuple[int, int] | None, trends: Trend
     """The claim of a kill that begins. `chosen`: when the victim had been read, and what was left; None: not known."""
     if chosen is None:
         return None
-    chosen_ms, room_bytes = chosen
+    chosen_ms, unheld_bytes = chosen
     lost = filling.rate(trends.filling).per_second
-    return Claim(candidate.process, candidate.held_bytes, candidate.children_bytes, room_bytes, lost, chosen_ms)
+    return Claim(candidate.process, candidate.held_bytes, candidate.children_bytes, unheld_bytes, lost, chosen_ms)
 
 
 def awaited_from(claim: Claim, fate: Fate, now_ms: int) -> Claim | None:
@@ -64,7 +64,7 @@ def is_back(claim: Claim, reading: Reading) -> bool:
     expected = claim.claimed_bytes // 2
     if claim.children_bytes:
         expected = (claim.claimed_bytes + claim.children_bytes) * 7 // 8
-    return reading.room_bytes - claim.room_bytes >= expected
+    return reading.unheld_bytes - claim.unheld_bytes >= expected
 
 
 def is_awaited(claim: Claim, trends: Trends, reading: Reading, now_ms: int) -> bool:
@@ -85,7 +85,7 @@ def shortfall_of(claim: Claim, trends: Trends, reading: Reading, now_ms: int) ->
         return None
     per_second = max(claim.lost_per_second, filling.rate(trends.filling).per_second)
     taken = per_second * (now_ms - claim.chosen_ms) // 1000
-    came_back = max(reading.room_bytes - claim.room_bytes + taken + taken // _INEXACT_PART, 0)
+    came_back = max(reading.unheld_bytes - claim.unheld_bytes + taken + taken // _INEXACT_PART, 0)
     process = claim.process
     if came_back * 2 >= claim.claimed_bytes:
         return None

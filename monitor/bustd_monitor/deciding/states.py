@@ -168,7 +168,7 @@ def on_ranking(
         return _no_victim(state, NothingGrows() if candidates else news, now_ms, 0)
     first, *others = choice.candidates
     queue = tuple(others[: _LONGEST_QUEUE - 1])
-    state = state._replace(finding=finding, queue=queue, no_victim_said_ms=None, chosen=(now_ms, reading.room_bytes))
+    state = state._replace(finding=finding, queue=queue, no_victim_said_ms=None, chosen=(now_ms, reading.unheld_bytes))
     basis = Basis(seen, choice.relief, choice.needed_bytes, filled_by)
     return state, (Ask(first, finding_for(first, finding, state.spared, now_ms), queue[:MOST_CANDIDATES], basis),)
 

@@ -16,13 +16,11 @@ from __future__ import annotations
 
 from bustd_shared.daemon.record import NamedTuple
 
-from ..sensing.processes import Process
+from ..sensing.processes import LEAST_SHARED, Process
 
 _ALIKE_PART = 16
 """A child whose memory is within a sixteenth of its parent's holds a copy of that."""
 _LEAST_COPIED = 4 * 2**20
-_LEAST_SHARED = 2**20
-"""Who maps less has no part in this."""
 _PARENTS_PART = 64
 """A parent that maps less than this part of what a child maps only starts programs: the zygote of a browser."""
 
@@ -46,7 +44,7 @@ def counted_together(processes: list[Process], shared: SharedMemory, *, has_copi
     """
     if has_copies:
         processes = _without_copies(processes)
-    if shared.held_bytes < _LEAST_SHARED or not any(one.shared_bytes >= _LEAST_SHARED for one in processes):
+    if shared.held_bytes < LEAST_SHARED or not any(one.shared_bytes >= LEAST_SHARED for one in processes):
         return processes
     charged = {one.pid: charge for one, charge in _charged(processes, shared.held_bytes)}
     return [_with_shared(one, charged[one.pid], shared) if one.pid in charged else one for one in processes]
@@ -118,7 +116,7 @@ def _is_copy(child: Process, parent: Process) -> bool:
 
 def _charged(processes: list[Process], there_is: int) -> list[tuple[Process, int]]:
     """Each process that is charged with shared memory, and with how much of it."""
-    sharing = [one for one in processes if one.shared_bytes >= _LEAST_SHARED]
+    sharing = [one for one in processes if one.shared_bytes >= LEAST_SHARED]
     may_be_apart = sum(one.shared_bytes for one in sharing) <= there_is
     charged = []
     for family in _families(sharing):
@@ -158,7 +156,7 @@ def _kind(process: Process) -> object:
 
 def _with_shared(process: Process, charge: int, shared: SharedMemory) -> Process:
     """The process with so much of the shared memory in what it holds."""
-    gained = min(process.shared_gained_bytes, shared.gained_bytes, charge)
+    gained = min(process.shared_gained_bytes, shared.gained_bytes + process.shared_swapped_bytes, charge)
     return process._replace(
         held_bytes=process.held_bytes + charge,
         gained_bytes=process.gained_bytes + gained,

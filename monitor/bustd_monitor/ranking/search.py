@@ -87,7 +87,7 @@ class CandidateSearch:
             self._round, cost = None, 0  # the sooner a round is made, the sooner growth in many small hands is seen
             self._census.forget()
         self._allowance -= cost
-        is_sampled = self._accounts.note(terms, now_ms)
+        is_sampled = self._accounts.note(terms, self._tracked.processes, now_ms)
         if is_sampled:
             self._unsampled = [pid for pid in self._tracked.pids() if pid not in self._unsampled] + self._unsampled
         while self._unsampled:

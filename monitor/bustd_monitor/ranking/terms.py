@@ -13,7 +13,8 @@ from .settings import Victims
 class Terms(NamedTuple):
     """What a ranking rests on. `only_uid` -1: any. `advice` is what the killer will refuse anyway.
 
-    `total_bytes`: memory and swap, of which oom_score_adj takes its thousandths. `room_bytes`: how much of it is left.
+    `total_bytes`: memory and swap, of which oom_score_adj takes its thousandths. `room_bytes`: how much of it
+    no process holds (Reading.unheld_bytes).
     `filled_bytes`: how much of it was lost, to whomever, while the processes were seen to gain what they have gained.
     `needed_bytes`: what must come back for the shortage to be over; 0: it is not known, and no family is looked for.
     `broken`: control groups that hold a protected process, so that none in them dies with the others. `shared_bytes`:
@@ -54,7 +55,7 @@ def terms_at(reading: Reading, rules: Rules) -> Terms:
     return Terms(
         *rules,
         total_bytes=reading.ram + reading.swap_total,
-        room_bytes=reading.room_bytes,
+        room_bytes=reading.unheld_bytes,
         shared_bytes=reading.shared_by_processes,
         anonymous_bytes=reading.total - reading.available if reading.is_whole else 0,
     )

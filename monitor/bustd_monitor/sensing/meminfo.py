@@ -11,13 +11,14 @@ class Unfreeable(NamedTuple):
 
     `shared`: tmpfs and shared memory (Shmem). `hugetlb`: what is set aside for huge pages, used or not (Hugetlb).
     `kernel`: what the kernel holds and can't reclaim (SUnreclaim, KernelStack, Percpu). `page_tables` (PageTables) go
-    with their process.
+    with their process. `zswap` (Zswap) is taken by what is in swap.
     """
 
     shared: int
     hugetlb: int
     kernel: int
     page_tables: int
+    zswap: int
 
 
 def parse_unfreeable(data: bytes) -> Unfreeable:
@@ -27,7 +28,7 @@ def parse_unfreeable(data: bytes) -> Unfreeable:
         return field_bytes(data, name) or 0
 
     kernel = amount(b"SUnreclaim:") + amount(b"KernelStack:") + amount(b"Percpu:")
-    return Unfreeable(amount(b"Shmem:"), amount(b"Hugetlb:"), kernel, amount(b"PageTables:"))
+    return Unfreeable(amount(b"Shmem:"), amount(b"Hugetlb:"), kernel, amount(b"PageTables:"), amount(b"Zswap:"))
 
 
 def parse_swappable(data: bytes) -> int:

@@ -8,15 +8,19 @@ from collections.abc import Generator
 
 from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.kernel import cgroup_paths, cgroups
+from bustd_shared.kernel.process import MOST_BYTES
 
 from . import group_members, processes
 from .command_lines import CommandLines
+from .contents import amount, contents
 from .kin import Kin, read_kin
 from .preferences import NO_USER, NONE, OWN_AVOID, asking_user, preference
 from .processes import CommandLine, Process
 
 MOST_NEWCOMERS = 512
 """At most this many new PIDs are looked up one by one: a free PID or the id of a thread costs as much as a process."""
+_FEW = 32
+"""Of more processes in a control group only the largest are read: what the others have in swap is not known."""
 _LOADAVG_BYTES = 128
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
@@ -56,6 +60,7 @@ class ProcessTable:
         self._trusted_uid = trusted_uid
         self._group = group
         self._groups: dict[str, Group] = {}
+        self._few: dict[str, bool] = {}
         self._ancestor = only_descendants_of
         self._not_asked_for = {1, os.getpid(), os.getppid()}
         self._commands = commands or CommandLines(proc)
@@ -131,6 +136,9 @@ class ProcessTable:
         if group is None:
             group = self._groups[process.cgroup] = self._read_group(process.cgroup)
         wish = OWN_AVOID if group.preference == NONE and group.asking_uid == process.uid else group.preference
+        if process.shared_bytes >= processes.LEAST_SHARED and self._has_few(process.cgroup):
+            swapped = amount(f"{self._hierarchy}{process.cgroup}/memory.swap.current")
+            process = process._replace(group_swapped_bytes=-1 if swapped is None else swapped)
         return process._replace(whole=group.whole, is_indivisible=group.is_indivisible, preference=wish)
 
     def kin(self, pid: int) -> Kin | None:
@@ -163,6 +171,7 @@ class ProcessTable:
     def rewind(self) -> None:
         """End this round: the next walk begins one. What is known of the control groups is forgotten."""
         self._groups.clear()
+        self._few.clear()
         if self._pids is not None:
             self._pids.close()
             self._pids = None
@@ -184,6 +193,14 @@ class ProcessTable:
         if whole is None or not cgroup_paths.is_within(whole.path, self._group.rstrip("/")):
             return Group("", False, wish, asking_uid)
         return Group(whole.path, whole.is_indivisible, wish, asking_uid)
+
+    def _has_few(self, path: str) -> bool:
+        """Whether what the processes in a control group have in swap can be known: the largest are read."""
+        has_few = self._few.get(path)
+        if has_few is None:
+            pids = contents(f"{self._hierarchy}{path}/cgroup.procs")
+            has_few = self._few[path] = len(pids) < MOST_BYTES and pids.count(b"\n") <= _FEW
+        return has_few
 
     def _listed(self) -> Generator[int, None, None]:
         """The PIDs of the control group, or all PIDs."""

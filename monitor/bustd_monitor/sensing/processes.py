@@ -12,6 +12,8 @@ from .contents import contents
 from .traits import parse_traits
 
 _SMALL_BYTES = 128
+LEAST_SHARED = 2**20
+"""A process that maps less of shared memory has no part in any."""
 COMMAND_BYTES = 128 * 1024
 """As much of a command line is read: a class path alone can take tens of KiB, and Java's main class comes after it."""
 SHORT_COMMAND_BYTES = 4096
@@ -43,7 +45,10 @@ class Process(NamedTuple):
     whole command line, "" if it is. `parent`, `group` and `session`: PIDs, 0 where they are not known. For
     `program_bytes`, `ignores_sigterm` and `memory_print` see sensing.traits. `copied_bytes`: what of `held_bytes` a
     forked child has too, so that it stays when this process dies alone. `twins`: PID and start time of each process
-    that has the same memory (CLONE_VM) and must die with it. ranking.accounting fills these in.
+    that has the same memory (CLONE_VM) and must die with it. ranking.accounting fills these in. `swapped_bytes`: what
+    of `held_bytes` is in swap; `group_swapped_bytes`: what its control group has there, with the shared memory that is
+    charged to it (-1: it maps none, or it is not known, or too many processes are in it). `shared_swapped_bytes`: by
+    how much that shared memory has grown over the last ten seconds, which ranking.shared_in_swap fills in.
     """
 
     pid: int
@@ -72,6 +77,9 @@ class Process(NamedTuple):
     memory_print: int = 0
     copied_bytes: int = 0
     twins: tuple[tuple[int, int], ...] = ()
+    swapped_bytes: int = 0
+    group_swapped_bytes: int = -1
+    shared_swapped_bytes: int = 0
 
 
 def oom_score(pid: int, proc: str = "/proc") -> int:
@@ -141,6 +149,7 @@ def read_process(pid: int, oom_score: int, proc: str = "/proc", group: str = "")
         program_bytes=traits.program_bytes,
         ignores_sigterm=traits.ignores_sigterm,
         memory_print=traits.memory_print,
+        swapped_bytes=traits.swapped_bytes,
     )
 
 

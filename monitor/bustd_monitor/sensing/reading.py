@@ -50,6 +50,7 @@ class Reading(NamedTuple):
     """Memory in bytes. `total` is what user space can have (available plus anonymous), `ram` the machine's RAM.
 
     `swap_usable` is the part of `swap_free` that can still relieve memory. `shared` is tmpfs and shared memory.
+    `compressed`: what zram and zswap take of memory for what is in swap.
     `tmpfs` is the part of `shared` that is in files of a tmpfs (sensing.tmpfs), `hugetlb` is set aside for huge pages:
     the death of a process frees neither. `pressure` and `refaults` are None where the kernel has none or they were not
     read.
@@ -83,11 +84,20 @@ class Reading(NamedTuple):
     oom_kills: int = 0
     tmpfs: int = 0
     full_node: int = -1
+    compressed: int = 0
 
     @property
     def room_bytes(self) -> int:
         """Available memory plus free swap."""
         return self.available + self.swap_free
+
+    @property
+    def unheld_bytes(self) -> int:
+        """What no process holds of memory and swap together: the room, and the memory in which swap is compressed.
+
+        To swap out changes nothing of it, whatever the swap is made of; only what is gained and what comes back does.
+        """
+        return self.room_bytes + self.compressed
 
     @property
     def shared_by_processes(self) -> int:

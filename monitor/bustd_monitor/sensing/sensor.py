@@ -121,6 +121,7 @@ class Sensor:
             swap_free=meminfo.swap_free,
             pressure=pressure,
             swap_usable=self._swap_usable(meminfo, data),
+            compressed=unfreeable.zswap + self._swaps.taken_bytes,
             shared=unfreeable.shared,
             hugetlb=unfreeable.hugetlb,
             kernel=unfreeable.kernel,
@@ -139,6 +140,7 @@ class Sensor:
 
     def _swap_usable(self, meminfo: procfs.Meminfo, data: bytes) -> int:
         if not meminfo.swap_total:
+            self._swaps.taken_bytes = 0
             return 0
         return self._swaps.usable_bytes(meminfo.swap_total, meminfo.swap_free, parse_swappable(data))
 

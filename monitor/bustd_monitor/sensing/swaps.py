@@ -93,14 +93,18 @@ class Swaps:
         self._swaps = HeldFile(f"{proc}/swaps", _SWAPS_BYTES)
         self._zram: dict[bytes, HeldFile] = {}
         self._known_total = 0
+        self.taken_bytes = 0
+        """Memory that the zram devices took at the last reading."""
 
     def usable_bytes(self, swap_total: int, swap_free: int, swappable: int) -> int:
         """Bytes of memory that swapping out can free now, from these figures of /proc/meminfo."""
         if swap_total != self._known_total:
             self._find_zram(swap_total)
         if not self._zram:
+            self.taken_bytes = 0
             return min(swap_free, swappable)
         stats = {path: parse_mm_stat(held.read()) for path, held in self._zram.items()}
+        self.taken_bytes = sum([stat.taken for stat in stats.values() if stat is not None])
         return min(usable_bytes(parse_swaps(self._swaps.read()), stats, swappable), swap_free)
 
     def close(self) -> None:

@@ -12,16 +12,19 @@ class Traits(NamedTuple):
     `ignores_sigterm`: SIGTERM can't end it, because it ignores it or because it is the init of a PID namespace and has
     no handler (pid_namespaces(7)). `memory_print`: a hash of all the lines on its memory, 0 if it is not known. Two
     related processes with the same one have one memory (CLONE_VM), of which the death of one frees nothing.
+    `swapped_bytes`: what of its private memory is in swap (VmSwap, which leaves shared memory out).
     """
 
     program_bytes: int = 0
     ignores_sigterm: bool = False
     memory_print: int = 0
+    swapped_bytes: int = 0
 
 
 def parse_traits(data: bytes) -> Traits:
     """Parse /proc/PID/status (proc_pid_status(5))."""
-    return Traits(field_bytes(data, b"VmExe:") or 0, _ignores_sigterm(data), _memory_print(data))
+    program, swapped = field_bytes(data, b"VmExe:") or 0, field_bytes(data, b"VmSwap:") or 0
+    return Traits(program, _ignores_sigterm(data), _memory_print(data), swapped)
 
 
 def _memory_print(data: bytes) -> int:

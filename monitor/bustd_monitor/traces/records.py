@@ -40,6 +40,7 @@ NESTED: dict[str, Any] = {"pressure": MemoryPressure, "refaults": Refaults, "unl
 NOT_RECORDED = {
     "gained_bytes": "ranking works it out from what a process held ten seconds before, in a replay as it does live",
     "shared_gained_bytes": "ranking works it out in the same way",
+    "shared_swapped_bytes": "ranking works it out from what processes and their control groups have in swap",
     "copied_bytes": "ranking works it out from what a process and its parent hold",
     "twins": "ranking works it out from memory_print",
 }
@@ -52,7 +53,7 @@ _KINDS: dict[str, type] = {
     if field not in NESTED
 } | {"comm": bytes, "unit": str, "some_avg10": float, "full_avg10": float}
 """What a field holds if it is not an int: a value of its default's type, or of the type that stands here."""
-_LOWEST = {"oom_score_adj": -1000, "full_node": -1}
+_LOWEST = {"oom_score_adj": -1000, "full_node": -1, "group_swapped_bytes": -1}
 _AT_LEAST_ONE = ("ram", "total")
 """Percentages are taken of these."""
 

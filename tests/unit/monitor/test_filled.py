@@ -32,6 +32,7 @@ def machine(**amounts: float):
         ({"kernel": GIB}, Filled(kernel=GIB)),
         ({"other": GIB}, Filled(other=GIB)),
         ({"page_tables": GIB}, NOTHING),
+        ({"compressed": GIB}, NOTHING),
     ],
 )
 def test_each_kind_of_memory_that_no_process_holds_is_told_apart(amounts, what):

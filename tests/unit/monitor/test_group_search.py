@@ -304,7 +304,7 @@ def test_where_the_largest_is_avoided_the_table_is_walked(busy):
 
 def test_memory_that_was_lost_and_that_nothing_explains_is_looked_for_in_the_table(busy):
     busy.service(2000, 4000)
-    busy.search._accounts.note(TERMS._replace(room_bytes=8 * GIB), 500)
+    busy.search._accounts.note(TERMS._replace(room_bytes=8 * GIB), list, 500)
     busy.first(TERMS._replace(room_bytes=2 * GIB))
     assert busy.walked
 

@@ -123,3 +123,30 @@ def test_a_threaded_group_hides_no_process(table, tree, monkeypatch):
 
     monkeypatch.setattr(os, "read", read)
     assert whole_round(table) == [10, 11, 12]
+
+
+def test_what_the_group_has_in_swap_is_read_for_those_that_map_shared_memory(proc, tree):
+    tree.memory(WATCHED, swap_current=77_000_000)
+    here = f"0::{WATCHED}\n".encode()
+    proc.process(10, cgroup=here, swap_kib=30, memory={"shared_kib": 1024})
+    proc.process(11, cgroup=here, swap_kib=30, memory={"shared_kib": 1023})
+    proc.process(20, cgroup=b"0::/box.slice/job.service2\n", memory={"shared_kib": 1024})
+    table = ProcessTable(proc.path, hierarchy=tree.path)
+    found = [table.read(pid, 1) for pid in (10, 11, 20)]
+    table.close()
+    assert [one.group_swapped_bytes for one in found] == [77_000_000, -1, -1], "the last has no memory controller"
+    assert [one.swapped_bytes for one in found] == [30 * 1024, 30 * 1024, 0]
+
+
+@pytest.mark.parametrize(("count", "is_known"), [(32, True), (33, False)])
+def test_of_a_group_of_many_processes_it_is_not_known_whose_it_is(proc, tree, count, is_known):
+    """A session: what its small processes have in swap would be taken for shared memory."""
+    tree.group(WATCHED, *range(10, 10 + count))
+    tree.memory(WATCHED, swap_current=77_000_000)
+    proc.process(10, cgroup=f"0::{WATCHED}\n".encode(), memory={"shared_kib": 2048})
+    table = ProcessTable(proc.path, hierarchy=tree.path)
+    assert (table.read(10, 1).group_swapped_bytes >= 0) is is_known
+    tree.group(WATCHED, 10)
+    table.rewind()
+    assert table.read(10, 1).group_swapped_bytes == 77_000_000, "each round looks again"
+    table.close()

@@ -45,7 +45,7 @@ def test_what_is_left_counts_from_when_the_victim_had_been_read():
     state = State(Stage.ACT, trends=trends, readings=2)
     state, (ask, *_) = states.on_ranking(state, (VICTIM,), SHORT, 100, SMALL)
     state, _ = states.on_verdict(state, Asked(ask.candidate, Signal.TERM), verdict(), 110)
-    assert (state.claim.chosen_ms, state.claim.room_bytes) == (100, SHORT.room_bytes)
+    assert (state.claim.chosen_ms, state.claim.unheld_bytes) == (100, SHORT.unheld_bytes)
 
 
 def test_a_claim_that_is_too_small_to_be_seen_to_come_back_is_not_waited_for():
@@ -71,6 +71,16 @@ def test_swap_that_it_gives_back_counts():
     claim = dead().claim
     assert not returning.is_back(claim, reading(GIB + 200 * MIB))
     assert returning.is_back(claim, reading(GIB + 200 * MIB, swap=(GIB, 200 * MIB)))
+
+
+def test_what_was_compressed_in_swap_comes_back_once_and_not_in_memory_too():
+    """All of the victim is in zram, at 2 to 1. Of each 2 MiB that come back of swap, 1 MiB comes back of memory."""
+    before = reading(GIB, swap=(GIB, 0))._replace(compressed=400 * MIB)
+    claim = returning.claim_of(VICTIM, (0, before.unheld_bytes), Trends())
+    for back_mib, is_back in ((398, False), (400, True)):
+        after = reading(GIB + back_mib // 2 * MIB, swap=(GIB, back_mib * MIB))
+        after = after._replace(compressed=(400 - back_mib // 2) * MIB)
+        assert returning.is_back(claim, after) is is_back
 
 
 def test_what_its_children_hold_is_waited_for_too_as_they_may_be_going():

@@ -233,3 +233,22 @@ def test_this_machine_can_be_read():
     assert 0 < whole.available < whole.total <= whole.ram
     assert 0 < quick.available <= quick.free
     assert read_sysinfo().total >= read_sysinfo().free > 0
+
+
+def test_memory_that_compressed_swap_takes_is_told_and_with_it_swapping_out_changes_nothing(proc):
+    """1000 KiB were swapped out: 400 to zram, which takes 150 for them, the others to zswap, which takes 200."""
+    proc.meminfo(total_kib=16_000, available_kib=4000, swap_total_kib=3000, swap_free_kib=3000)
+    proc.write("swaps", b"")
+    sensor = Sensor(proc.path, f"{proc.path}/sys")
+    before = sensor.read()
+    proc.meminfo(total_kib=16_000, available_kib=4650, swap_total_kib=3000, swap_free_kib=2000)
+    proc.write(
+        "meminfo", Path(f"{proc.path}/meminfo").read_bytes() + b"Zswap:               200 kB\nZswapped: 600 kB\n"
+    )
+    proc.write("swaps", b"Filename Type Size Used Priority\n/dev/zram0 partition 3000 400 100\n")
+    proc.write("sys/block/zram0/mm_stat", b"%d %d %d 0 0 0 0 0 0\n" % (400 * KIB, 140 * KIB, 150 * KIB))
+    after = sensor.read()
+    sensor.close()
+    assert (before.compressed, after.compressed) == (0, 350 * KIB)
+    assert after.unheld_bytes == before.unheld_bytes == 7000 * KIB
+    assert after.room_bytes == 6650 * KIB

@@ -193,6 +193,18 @@ def test_zram_and_disk_are_added(tree, opened):
     assert opened().usable_bytes(12 * GIB, 12 * GIB, 64 * GIB) == 3 * GIB + 8 * GIB
 
 
+def test_the_memory_that_all_zram_devices_take_is_told(tree, opened):
+    tree.swaps(line("/dev/zram0", 4 * GIB, GIB, 100), line("/dev/zram1", 4 * GIB, GIB, 90))
+    tree.mm_stat("zram0", GIB, GIB // 2)
+    tree.mm_stat("zram1", GIB, GIB // 4)
+    swaps = opened()
+    swaps.usable_bytes(8 * GIB, 6 * GIB, 64 * GIB)
+    assert swaps.taken_bytes == GIB // 2 + GIB // 4
+    tree.swaps(line("/dev/sda2", 3 * GIB, GIB))
+    swaps.usable_bytes(3 * GIB, 2 * GIB, 64 * GIB)
+    assert swaps.taken_bytes == 0, "a disk takes none"
+
+
 def test_swap_that_is_added_or_removed_is_found_at_the_next_reading(tree, opened):
     tree.swaps()
     swaps = opened()
@@ -254,8 +266,8 @@ def test_without_that_list_it_is_anonymous_and_shared_memory_less_what_is_locked
 
 
 def test_tmpfs_and_huge_pages_are_told_and_are_nothing_where_the_kernel_does_not_tell():
-    assert parse_unfreeable(MEMINFO) == Unfreeable(500 * KIB, 4096 * KIB, 0, 0)
-    assert parse_unfreeable(b"MemTotal: 5 kB\n") == Unfreeable(0, 0, 0, 0)
+    assert parse_unfreeable(MEMINFO) == Unfreeable(500 * KIB, 4096 * KIB, 0, 0, 0)
+    assert parse_unfreeable(b"MemTotal: 5 kB\n") == Unfreeable(0, 0, 0, 0, 0)
     assert parse_swappable(b"") == 0
 
 

@@ -230,4 +230,4 @@ def test_the_file_is_read_a_frame_at_a_time():
 
     file = Counting(WHOLE)
     assert len(list(Decoder(file).frames())) == 24
-    assert file.largest < 1000
+    assert file.largest < 1200, "the header is the largest, as it names all fields"
