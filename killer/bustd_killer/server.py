@@ -90,8 +90,7 @@ class Server:
             poll.register(self._peer.link.fileno(), select.POLLIN)
             if self._peer.log is not None:
                 due_ms.append(self._peer.log.watch(poll, now_ms))
-            if not self._peer.has_said_hello and self._listener is not None:
-                due_ms.append(self._peer.accepted_ms + limits.HELLO_DEADLINE_MS)
+            due_ms.append(self._peer.hello_due_ms)
         elif self._listener is not None:
             # Not before the next monitor has room for its own messages, however many the last one sent.
             room_ms = self._messages.wait_ms(now_ms, limits.MESSAGES_PER_SECOND // 2)
@@ -163,7 +162,7 @@ class Server:
             self._say(f"refused a connection of uid {uid}, pid {pid}: only uid {wanted} is served")
             link.close()
             return
-        self._peer = Peer(link, pid, uid, _now_ms())
+        self._peer = Peer(link, pid, uid, _now_ms() + limits.HELLO_DEADLINE_MS)
 
     def _hear(self, peer: Peer) -> None:
         """Receive and answer one packet. A violation ends the connection, and only the connection."""
@@ -198,9 +197,7 @@ class Server:
 
     def _drop_a_silent_peer(self) -> None:
         peer = self._peer
-        if peer is None or peer.has_said_hello or self._listener is None:
-            return
-        if _now_ms() >= peer.accepted_ms + limits.HELLO_DEADLINE_MS:
+        if peer is not None and peer.hello_due_ms is not None and _now_ms() >= peer.hello_due_ms:
             self._hang_up(f"violation by pid {peer.pid}: no Hello within {limits.HELLO_DEADLINE_MS} ms")
 
     def _greet(self, peer: Peer, hello: MonitorHello) -> None:
@@ -219,7 +216,7 @@ class Server:
         self._say(f"serving the monitor {peer.pid}, uid {peer.uid}")
 
     def _say_goodbye(self) -> None:
-        if self._peer is not None and self._peer.has_said_hello:
+        if self._peer is not None:
             try:
                 self._peer.send(Bye(0, Farewell.SHUTDOWN))
             except Disconnected:

@@ -37,9 +37,6 @@ def main(descriptor: int) -> int:
     log = Lines(_NAME)
     try:
         given = policy.received(descriptor)
-        for own in (given.listener, given.link, given.monitor_log, given.log_link, given.watchdog, given.ancestor):
-            if own >= 0:
-                os.set_inheritable(own, False)  # so that nothing else that it might execute has them
         log = _log(given)
         if not is_undumpable:
             raise Unable("the kernel refuses PR_SET_DUMPABLE")
@@ -91,7 +88,7 @@ def _serve(given: Policy, log: Lines) -> int:
     pidfd = os.pidfd_open(given.monitor)
     link = Socket(fileno=given.link)
     try:
-        peer = Peer(link, given.monitor, given.peer_uid, _now_ms(), monitor_log)
+        peer = Peer(link, given.monitor, given.peer_uid, None, monitor_log)
         code = Server(guard, log, None, peer).serve()
     finally:
         link.close()
