@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import select
-from collections.abc import Iterable
 
 from bustd_protocol.messages import Reason
 from bustd_shared.daemon.record import NamedTuple
@@ -63,19 +62,22 @@ def open_victim(pid: int, proc: str = "/proc") -> Victim | Reason:
         if error.errno in _ERRNOS_OF_A_THREAD:
             return Reason.NOT_LEADER
         raise
+    found: Victim | Reason = Reason.KERNEL
     try:
         entry = _read(pid, proc)
-        # Only now: if the process is still alive, every read was about it and not about a successor with the same PID.
-        if entry is not None and not has_exited(pidfd):
-            return Victim(pid, pidfd, entry)
         # To look into a directory takes the right that hidepid takes away (proc(5)).
-        unread = Reason.KERNEL if os.path.exists(f"{proc}/{pid}/.") else Reason.HIDDEN
-        reason = Reason.GONE if has_exited(pidfd) else unread
-    except BaseException:
-        os.close(pidfd)
-        raise
-    os.close(pidfd)
-    return reason
+        is_shown = entry is not None or os.path.exists(f"{proc}/{pid}/.")
+        # Only now: if the process is still alive, every read was about it and not about a successor with the same PID.
+        if has_exited(pidfd):
+            found = Reason.GONE
+        elif entry is not None:
+            found = Victim(pid, pidfd, entry)
+        elif not is_shown:
+            found = Reason.HIDDEN
+        return found
+    finally:
+        if not isinstance(found, Victim):
+            os.close(pidfd)
 
 
 def has_exited(pidfd: int) -> bool:
@@ -83,7 +85,7 @@ def has_exited(pidfd: int) -> bool:
     return bool(exited([pidfd]))
 
 
-def exited(pidfds: Iterable[int], patience_ms: int = 0) -> set[int]:
+def exited(pidfds: list[int], patience_ms: int = 0) -> set[int]:
     """Those of the pidfds whose process has exited; waits so long for the first."""
     poll = select.poll()
     for pidfd in pidfds:

@@ -260,20 +260,15 @@ def _with_sigkill(flight: Flight, now_ms: int, policy: Policy) -> Flight:
 def _looked_after(flight: Flight, now_ms: int) -> Flight:
     """Without those that have exited, and after SIGKILL without those that have given their memory back."""
     is_due = flight.signal is Signal.KILL and now_ms >= flight.looked_ms + LOOK_MS
-    looks_left = _MOST_LOOKED_AT if is_due else 0
-    exited, held, released = facts.exited(pidfd for _, pidfd in flight.held), [], flight.was_released
-    for pid, pidfd in flight.held:
-        is_over = pidfd in exited
-        if not is_over and looks_left:
-            # The first that still has memory keeps the slot: the others need not be asked this time.
-            has_memory = facts.has_memory(pid)
-            looks_left = 0 if has_memory else looks_left - 1
-            is_over, released = not has_memory, released or not has_memory
-        if is_over:
-            os.close(pidfd)
-        else:
-            held.append((pid, pidfd))
-    return flight._replace(held=tuple(held), looked_ms=now_ms if is_due else flight.looked_ms, was_released=released)
+    exited, released = facts.exited([pidfd for _, pidfd in flight.held]), 0
+    living = [one for one in flight.held if one[1] not in exited]
+    # The first that still has memory keeps the slot: the others need not be asked this time.
+    while is_due and released < min(len(living), _MOST_LOOKED_AT) and not facts.has_memory(living[released][0]):
+        released += 1
+    left, was_released = tuple(living[released:]), flight.was_released or released > 0
+    for _, pidfd in set(flight.held).difference(left):
+        os.close(pidfd)
+    return flight._replace(held=left, looked_ms=now_ms if is_due else flight.looked_ms, was_released=was_released)
 
 
 def _grace_ms(signal: Signal, policy: Policy) -> int:

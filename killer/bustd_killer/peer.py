@@ -10,18 +10,7 @@ import struct
 
 from bustd_protocol import codec, limits
 from bustd_protocol.errors import LocalProtocolError, RemoteProtocolError
-from bustd_protocol.messages import (
-    Bye,
-    Exited,
-    KillerHello,
-    KillRequest,
-    Message,
-    MonitorHello,
-    Outcome,
-    Ping,
-    Pong,
-    Verdict,
-)
+from bustd_protocol.messages import Bye, Exited, KillerHello, KillRequest, Message, MonitorHello, Ping, Pong, Verdict
 from bustd_shared.daemon.packets import SO_PEERCRED, SOL_SOCKET, Socket
 
 TYPE_CHECKING = False
@@ -30,13 +19,8 @@ if TYPE_CHECKING:
     from .monitor_log import MonitorLog
 
 _UCRED = struct.Struct("iII")
-_HEARD: dict[type[Message], tuple[str, type[Message]]] = {
-    MonitorHello: ("monitor's hello", KillerHello),
-    Ping: ("ping", Pong),
-    KillRequest: ("kill request", Verdict),
-    Bye: ("bye", Bye),
-}
-"""What the monitor may send: its name in the table, and what answers it."""
+_ANSWERS: dict[type[Message], type[Message]] = {MonitorHello: KillerHello, Ping: Pong, KillRequest: Verdict, Bye: Bye}
+"""What the monitor may send, and what answers it."""
 
 
 class Disconnected(Exception):
@@ -44,15 +28,21 @@ class Disconnected(Exception):
 
 
 class Peer:
-    """One monitor. A message that may not be sent now raises, and changes nothing. `log`: in a pair, what it says."""
+    """One monitor. A message that may not be sent now raises, and changes nothing.
 
-    def __init__(self, link: Socket, pid: int, uid: int, now_ms: int, log: MonitorLog | None = None) -> None:
+    `hello_due_ms`: until when it must have said Hello, None once it has; a pair's has no such deadline. `log`: in a
+    pair, what it says.
+    """
+
+    def __init__(
+        self, link: Socket, pid: int, uid: int, hello_due_ms: int | None, log: MonitorLog | None = None
+    ) -> None:
         link.setblocking(False)
         self.link = link
         self.log = log
         self.pid = pid
         self.uid = uid
-        self.accepted_ms = now_ms
+        self.hello_due_ms = hello_due_ms
         self._phase = "start"  # then "greeted" until KillerHello, "idle" after it, "closed" after Bye
         # The id of each answer that is due; of Exited too, from the signal on that the peer has been told of.
         self._owed: dict[type[Message], int] = {}
@@ -76,17 +66,16 @@ class Peer:
     def _note(self, message: Message) -> None:
         """What is owed after this message of the monitor. Raises RemoteProtocolError if it may not be sent now."""
         kind = type(message)
-        if kind not in _HEARD:
-            raise RemoteProtocolError(f"the monitor may not send {kind.__name__}")
-        name, answer = _HEARD[kind]
-        begins_or_ends = isinstance(message, MonitorHello | Bye)
-        if self._phase == "closed" or not (begins_or_ends or (self._phase == "idle" and answer not in self._owed)):
-            raise RemoteProtocolError(f"{name} while {self._phase}")
+        answer, is_idle = _ANSWERS.get(kind), self._phase == "idle"
+        may_always = isinstance(message, MonitorHello | Bye) and self._phase != "closed"
+        if answer is None or not (may_always or (is_idle and answer not in self._owed)):
+            raise RemoteProtocolError(f"the monitor may not send {kind.__name__} while {self._phase}")
         if isinstance(message, MonitorHello):
             if not message.lowest_version <= limits.VERSION <= message.highest_version:
                 spoken = f"{message.lowest_version} to {message.highest_version}"
                 raise RemoteProtocolError(f"versions {spoken}, without {limits.VERSION}")
             self._owed, self._phase = {}, "greeted"  # also of a monitor that has executed itself again
+            self.hello_due_ms = None
         elif isinstance(message, Bye):
             self._phase = "closed"
         self._owed[answer] = message.id
@@ -100,7 +89,7 @@ class Peer:
         if isinstance(message, KillerHello):
             self._phase = "idle"
             self._owed |= {Exited: message.flight_id} if message.flight_id else {}
-        elif isinstance(message, Verdict) and message.outcome is Outcome.SIGNALLED:
+        elif isinstance(message, Verdict) and not message.reason:
             self._owed.setdefault(Exited, message.id)  # that of an escalation is not about a kill of its own
         elif isinstance(message, Bye):
             self._phase = "closed"
@@ -116,11 +105,6 @@ class Peer:
             self.link.send_now(codec.farewell_to(version))
         except OSError:
             pass  # it is hung up on all the same
-
-    @property
-    def has_said_hello(self) -> bool:
-        """Whether it has introduced itself, or taken its leave."""
-        return self._phase != "start"
 
     @property
     def awaits_exit(self) -> bool:

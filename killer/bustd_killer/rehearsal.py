@@ -24,9 +24,8 @@ def rehearse(pid: int, guard: Guard) -> None:
         victim = facts.open_victim(pid)
         if isinstance(victim, Reason):
             raise Unable(f"/proc does not show the killer its own child {pid} ({victim.name.lower()}): is it hidepid?")
-        stat = victim.entry.stat
-        who, what = (pid, stat.start_ticks, victim.entry.status.uid, stat.comm, 0), (Signal.KILL, Scope.PROCESS)
-        case = aim.case_of(victim, KillRequest(1, *who, *what, b"rehearsal", 0), guard)
+        ticks = victim.entry.stat.start_ticks
+        case = aim.case_of(victim, KillRequest(1, pid, ticks, 0, b"", 0, Signal.KILL, Scope.PROCESS, b"", 0), guard)
         ruling = aim.first_refusal(case)
         if ruling.reason in _OF_FACTS:
             raise Unable(f"the facts of its own child {pid} make no sense: {ruling.reason.name.lower()} {ruling.why}")

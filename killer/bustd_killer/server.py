@@ -16,7 +16,7 @@ from bustd_shared.daemon.packets import Socket
 
 from . import rehearsal
 from .checks import Guard, least_bytes, own_pids
-from .flight import Kills
+from .flight import Ending, Kills
 from .peer import Disconnected, Peer, credentials
 from .rate import Bucket
 
@@ -64,12 +64,13 @@ class Server:
             if self._stopping:
                 self._say_goodbye()
                 return EXIT_STOPPED
-            self._follow_kill()
-            if self._peer is not None and self._peer.link.fileno() in ready:
-                self._hear(self._peer)
+            ending = self._kills.follow(_now_ms(), self._guard)
+            if ending is not None:
+                self._say(ending.sentence, WARNING)
+            if self._peer is not None:
+                self._attend(self._peer, ready, ending)
             elif self._listener is not None and self._listener.fileno() in ready:
                 self._accept(self._listener)
-            self._drop_a_silent_peer()
             if self._peer is not None and self._peer.log is not None:
                 self._peer.log.copy(_now_ms())
             if self._listener is None and self._peer is None and self._kills.flight is None:
@@ -90,8 +91,7 @@ class Server:
             poll.register(self._peer.link.fileno(), select.POLLIN)
             if self._peer.log is not None:
                 due_ms.append(self._peer.log.watch(poll, now_ms))
-            if not self._peer.has_said_hello and self._listener is not None:
-                due_ms.append(self._peer.accepted_ms + limits.HELLO_DEADLINE_MS)
+            due_ms.append(self._peer.hello_due_ms)
         elif self._listener is not None:
             # Not before the next monitor has room for its own messages, however many the last one sent.
             room_ms = self._messages.wait_ms(now_ms, limits.MESSAGES_PER_SECOND // 2)
@@ -127,17 +127,27 @@ class Server:
         self._log(f"{sentence} ({self._unsaid} lines were left out)" if self._unsaid else sentence, level)
         self._unsaid = 0
 
-    def _follow_kill(self) -> None:
-        """Report the end of the kill in flight to a monitor that knows of it."""
-        ending = self._kills.follow(_now_ms(), self._guard)
-        if ending is None:
-            return
-        self._say(ending.sentence, WARNING)
-        if ending.exited is not None and self._peer is not None and self._peer.awaits_exit:
-            try:
-                self._peer.send(ending.exited)
-            except Disconnected as error:
-                self._hang_up(f"the monitor {self._peer.pid} is gone: {error}")
+    def _attend(self, peer: Peer, ready: set[int], ending: Ending | None) -> None:
+        """Tell it the end of a kill that it knows of, and hear one packet.
+
+        A violation ends the connection, and only the connection.
+        """
+        try:
+            if ending is not None and ending.exited is not None and peer.awaits_exit:
+                peer.send(ending.exited)
+            if peer.link.fileno() in ready:
+                self._hear(peer)
+            if peer.hello_due_ms is not None and _now_ms() >= peer.hello_due_ms:
+                raise RemoteProtocolError(f"no Hello within {limits.HELLO_DEADLINE_MS} ms")
+        except OtherVersion as error:
+            peer.send_farewell_to(error.version)
+            self._hang_up(f"the monitor {peer.pid} is not served: {error}; update both packages together")
+        except RemoteProtocolError as error:
+            self._hang_up(f"violation by pid {peer.pid}: {error}")
+        except LocalProtocolError as error:
+            self._hang_up(f"a bug, please report it: {error}")
+        except Disconnected as error:
+            self._hang_up(f"the monitor {peer.pid} is gone: {error}")
 
     def _answer(self, peer: Peer, request: KillRequest, received_ns: int) -> None:
         """The signal, then the verdict, and only then the log."""
@@ -163,45 +173,28 @@ class Server:
             self._say(f"refused a connection of uid {uid}, pid {pid}: only uid {wanted} is served")
             link.close()
             return
-        self._peer = Peer(link, pid, uid, _now_ms())
+        self._peer = Peer(link, pid, uid, _now_ms() + limits.HELLO_DEADLINE_MS)
 
     def _hear(self, peer: Peer) -> None:
-        """Receive and answer one packet. A violation ends the connection, and only the connection."""
-        try:
-            received_ns = time.monotonic_ns()
-            if not self._messages.take(received_ns // 1_000_000):
-                raise RemoteProtocolError(f"more than {limits.MESSAGES_PER_SECOND} messages in a second")
-            message = peer.receive()
-            if isinstance(message, MonitorHello):
-                self._greet(peer, message)
-            elif isinstance(message, Ping):
-                peer.send(Pong(message.id))
-            elif isinstance(message, KillRequest):
-                self._answer(peer, message, received_ns)
-            elif isinstance(message, Bye):
-                raise Disconnected("it said Bye")
-        except OtherVersion as error:
-            peer.send_farewell_to(error.version)
-            self._hang_up(f"the monitor {peer.pid} is not served: {error}; update both packages together")
-        except RemoteProtocolError as error:
-            self._hang_up(f"violation by pid {peer.pid}: {error}")
-        except LocalProtocolError as error:
-            self._hang_up(f"a bug, please report it: {error}")
-        except Disconnected as error:
-            self._hang_up(f"the monitor {peer.pid} is gone: {error}")
+        """Receive and answer one packet."""
+        received_ns = time.monotonic_ns()
+        if not self._messages.take(received_ns // 1_000_000):
+            raise RemoteProtocolError(f"more than {limits.MESSAGES_PER_SECOND} messages in a second")
+        message = peer.receive()
+        if isinstance(message, MonitorHello):
+            self._greet(peer, message)
+        elif isinstance(message, Ping):
+            peer.send(Pong(message.id))
+        elif isinstance(message, KillRequest):
+            self._answer(peer, message, received_ns)
+        elif isinstance(message, Bye):
+            raise Disconnected("it said Bye")
 
     def _hang_up(self, why: str) -> None:
         self._say(why)
         if self._peer is not None:
             self._peer.close()
             self._peer = None
-
-    def _drop_a_silent_peer(self) -> None:
-        peer = self._peer
-        if peer is None or peer.has_said_hello or self._listener is None:
-            return
-        if _now_ms() >= peer.accepted_ms + limits.HELLO_DEADLINE_MS:
-            self._hang_up(f"violation by pid {peer.pid}: no Hello within {limits.HELLO_DEADLINE_MS} ms")
 
     def _greet(self, peer: Peer, hello: MonitorHello) -> None:
         """Answer Hello, after the killer has shown on the monitor itself that it can signal another user's process."""
@@ -219,7 +212,7 @@ class Server:
         self._say(f"serving the monitor {peer.pid}, uid {peer.uid}")
 
     def _say_goodbye(self) -> None:
-        if self._peer is not None and self._peer.has_said_hello:
+        if self._peer is not None:
             try:
                 self._peer.send(Bye(0, Farewell.SHUTDOWN))
             except Disconnected:

@@ -31,7 +31,7 @@ STDLIB = {
 MSGPACK = {"msgpack", "msgpack._cmsgpack", "msgpack.exceptions", "msgpack.ext", "cython_runtime"}
 SHARED = {
     *("bustd_protocol", "bustd_protocol.codec", "bustd_protocol.connection", "bustd_protocol.errors"),
-    *("bustd_protocol.limits", "bustd_protocol.messages", "bustd_protocol.session"),
+    *("bustd_protocol.limits", "bustd_protocol.members", "bustd_protocol.messages", "bustd_protocol.session"),
     *("bustd_shared", "bustd_shared.daemon", "bustd_shared.daemon.command_line", "bustd_shared.daemon.forked"),
     *("bustd_shared.daemon.libc", "bustd_shared.daemon.lines", "bustd_shared.daemon.log"),
     "bustd_shared.daemon.mrelease",

@@ -9,6 +9,7 @@ import _ctypes
 
 _RTLD_NOW = 2
 _FNM_NOESCAPE = 2
+_ALL_TO_STARS = bytes.maketrans(b"?[", b"**")
 _PR_SET_DUMPABLE = 4
 _PR_SET_NAME = 15
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
@@ -17,15 +18,18 @@ _library = _ctypes.dlopen(None, _RTLD_NOW)  # type: ignore[arg-type]  # NULL: th
 _fnmatch, _mlockall, _prctl = (_ctypes.dlsym(_library, name) for name in ("fnmatch", "mlockall", "prctl"))
 
 
+_plain_heads: dict[bytes, bytes] = {}
+"""The plain text that each pattern begins with: of the configuration's patterns, which are few."""
+
+
 def matches_glob(pattern: bytes, text: bytes) -> bool:
     """Whether all of `text` matches, by fnmatch(3) without escapes: the `re` module would cost each daemon memory."""
     # Most patterns are plain names, and most others begin with plain text: each call costs 5 us.
-    head = pattern.partition(b"*")[0]
-    if b"?" not in head and b"[" not in head:
-        if not text.startswith(head):
-            return False
-        if len(head) == len(pattern):
-            return text == pattern
+    head = _plain_heads.get(pattern)
+    if head is None:
+        head = _plain_heads[pattern] = pattern.translate(_ALL_TO_STARS).partition(b"*")[0]
+    if not text.startswith(head) or len(head) == len(pattern):
+        return text == pattern
     return bool(_ctypes.call_function(_fnmatch, (pattern, text, _FNM_NOESCAPE)) == 0)
 
 

@@ -36,7 +36,7 @@ class Lines:
         self.form = form
 
     def __call__(self, sentence: str, level: int = NOTICE) -> None:
-        """Write one line, with unprintable characters escaped."""
+        """Write one line."""
         self.dropped = 0 if self._write(self.line(sentence), level) else self.dropped + 1
 
     def line(self, sentence: str) -> str:
@@ -46,14 +46,14 @@ class Lines:
 
     def _write(self, line: str, level: int) -> bool:
         try:
-            if self.link is not None and self.form == SYSLOG:
-                return self.link.send_now(_encoded(f"<{SYSLOG + level}>{self.program}[{os.getpid()}]: {line}")) > 0
-            if self.link is not None:
-                mark = f"<{level}>" if self.form == JOURNAL else ""
-                record = _encoded(f"{mark}{self.program}: {line}\n")
-                return self.link.send_now(record) == len(record)
-            record = _encoded(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {self.program}: {line}\n")
-            return _written(self.fileno, record, self.safe_bytes)
+            if self.link is None:
+                record = _encoded(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {self.program}: {line}\n")
+                return _written(self.fileno, record, self.safe_bytes)
+            if self.form == SYSLOG:
+                record = _encoded(f"<{SYSLOG + level}>{self.program}[{os.getpid()}]: {line}")
+            else:
+                record = _encoded(f"{f'<{level}>' if self.form == JOURNAL else ''}{self.program}: {line}\n")
+            return self.link.send_now(record) == len(record)
         except OSError:
             return False
 

@@ -123,19 +123,12 @@ def parse_oom_score_adj(data: bytes) -> int | None:
 
 def parse_meminfo(data: bytes) -> Meminfo | None:
     """Parse /proc/meminfo. None without MemTotal. An impossible amount counts as 0, and no amount exceeds its total."""
-    total = field_bytes(data, b"MemTotal:")
+    names = (b"MemTotal:", b"MemFree:", b"MemAvailable:", b"AnonPages:", b"SwapTotal:", b"SwapFree:")
+    total, free, available, anonymous, swap_total, swap_free = [field_bytes(data, name) for name in names]
     if not total:
         return None
-    available = field_bytes(data, b"MemAvailable:")
-    swap_total = field_bytes(data, b"SwapTotal:") or 0
-    return Meminfo(
-        total,
-        min(field_bytes(data, b"MemFree:") or 0, total),
-        None if available is None else min(available, total),
-        min(field_bytes(data, b"AnonPages:") or 0, total),
-        swap_total,
-        min(field_bytes(data, b"SwapFree:") or 0, swap_total),
-    )
+    of_ram = min(free or 0, total), None if available is None else min(available, total), min(anonymous or 0, total)
+    return Meminfo(total, *of_ram, swap_total or 0, min(swap_free or 0, swap_total or 0))
 
 
 def parse_unit(data: bytes) -> str:

@@ -30,8 +30,9 @@ def protected_by(protection: Protection, unit: str, uid: int, comm: bytes, *, is
 
     `uid` is the effective one. `is_trusted`: see `is_trusted_with_a_name`.
     """
+    in_unit = unit.encode()
     for pattern in protection.units:
-        if unit and matches_glob(pattern.encode(), unit.encode()):
+        if unit and matches_glob(pattern.encode(), in_unit):
             return f"unit {pattern}"
     if uid in protection.uids:
         return f"uid {uid}"

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from bustd_killer import serving
+from bustd_killer import pair
 from bustd_killer.stage1.launcher import MonitorPlan, Spawned, spawn_monitor
 from tests.support import install
 from tests.unit.shared.forked import exits, in_child
@@ -71,7 +71,7 @@ def reported(a_plan: MonitorPlan) -> dict:
         report = json.loads(monitor.link.recv(65536))
         pidfd = os.pidfd_open(monitor.pid)
         monitor.link.close()
-        report["code"] = serving._end_monitor(monitor.pid, pidfd)
+        report["code"] = pair.end_monitor(monitor.pid, pidfd)
         report["pid"], report["said"] = monitor.pid, monitor.log.recv(100).decode()
     return report
 
@@ -192,12 +192,12 @@ def test_a_monitor_that_leaves_by_itself_is_reaped_and_its_code_known():
 
 
 def test_a_monitor_that_will_not_leave_is_made_to(monkeypatch):
-    monkeypatch.setattr(serving, "_PATIENCE_MS", 10)
+    monkeypatch.setattr(pair, "_PATIENCE_MS", 10)
     with spawned(plan(STUBBORN)) as monitor:
         assert monitor.link.recv(10) == b"here"
         pidfd = os.pidfd_open(monitor.pid)
         monitor.link.close()
-        assert serving._end_monitor(monitor.pid, pidfd) == -signal.SIGKILL
+        assert pair.end_monitor(monitor.pid, pidfd) == -signal.SIGKILL
         with pytest.raises(ChildProcessError):
             os.waitpid(monitor.pid, 0)
 
