@@ -5,7 +5,8 @@
 # packaging calls this script, so the list of files exists once.
 # Usage: install-system-files.sh DESTDIR PYTHON PACKAGES_DIR [UNIT_DIR]; ZSH_DIR is where zsh looks for functions.
 # The installed units start the daemons with PYTHON and PACKAGES_DIR. If the environment has a PYTHON, that one makes the
-# man pages; otherwise it is the same one.
+# man pages; otherwise it is the same one. If it has a SYSTEMD (252), the units are for this version: an older systemd
+# warns at every start of each key that it does not know.
 set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 . "$here/functions.sh"
@@ -33,10 +34,14 @@ PYTHON=${PYTHON:-$python} sh "$here/man/build.sh" "$scratch/man" # first, becaus
 for page in "$scratch"/man/*.[1-9]; do
     put "$page" "/usr/share/man/man${page##*.}"
 done
+unknown=""
+[ "${SYSTEMD:-999}" -ge 253 ] || unknown="$unknown -e /^OpenFile=/d"
+[ "${SYSTEMD:-999}" -ge 254 ] || unknown="$unknown -e /^MemoryPressureWatch=/d"
 for unit in "$here"/systemd/*; do
     case $unit in
     *.in)
-        sed -e "s|@PYTHON@|$python|g" -e "s|@PACKAGES@|$packages|g" "$unit" >"$scratch/unit"
+        # shellcheck disable=SC2086  # options
+        sed -e "s|@PYTHON@|$python|g" -e "s|@PACKAGES@|$packages|g" $unknown "$unit" >"$scratch/unit"
         unit=${unit%.in}
         put "$scratch/unit" "$unit_dir" "${unit##*/}"
         ;;

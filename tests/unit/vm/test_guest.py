@@ -37,6 +37,13 @@ def test_the_kernel_says_who_signalled_whom_whatever_they_are_called(guest):
     assert guest("signals").parse(EVENTS) == [(123.456789, 412, 15, 900), (124.000001, 99, 9, 9)]
 
 
+def test_what_systemd_does_not_know_in_a_unit_is_a_fault_as_old_and_new_ones_say_it(guest):
+    old = "/lib/systemd/system/bustd-killer.service:25: Unknown key name 'OpenFile' in section 'Service', ignoring."
+    new = "/usr/lib/systemd/system/bustd.slice:9: Unknown key 'Memory' in section [Slice], ignoring."
+    said = f"Started bustd-killer.service - bustd's killer.\n{old}\n{new}\nReached target multi-user.target.\n"
+    assert guest("system").complaints(said) == [old, new]
+
+
 def series(*available: int, anonymous: int = 800 << 10, swap_free: int = 0, swap_total: int = 0) -> dict:
     """Samples 20 ms apart; what is available in MiB."""
     count = len(available)

@@ -14,6 +14,7 @@ import package
 import promises
 import sandbox
 import scenario
+import system
 from heartbeat import Heartbeat
 
 _SPARE_S = 240
@@ -45,7 +46,12 @@ def _perform(job):
         step = partial(scenario.perform, description, job["daemon"], job["traces"])
         _told(heartbeat, description["name"], scenario.longest_seconds(description) + _SPARE_S, step)
     if job["promises"]:
-        for name, core, promise in [*sandbox.all_of(), *promises.all_of(), *package.all_of(job, before)]:
+        for name, core, promise in [
+            *sandbox.all_of(),
+            *system.all_of(),
+            *promises.all_of(),
+            *package.all_of(job, before),
+        ]:
             if is_asked(name, core, job["promises"]):
                 _told(heartbeat, name, 600, promise)
 
