@@ -278,6 +278,7 @@ def test_units_for_an_older_systemd_lack_exactly_the_keys_that_it_does_not_know(
 ):
     def keys(root: str, version: str) -> list[str]:
         monkeypatch.setenv("SYSTEMD", version)
+        (tmp_path / root).mkdir()
         install(tmp_path / root / "root", "/usr/bin/python3", "/usr/lib/python3/dist-packages")
         units = sorted((tmp_path / root / "root/usr/lib/systemd/system").iterdir())
         return [key for unit in units for key in re.findall(r"^(\w+)=", unit.read_text(), flags=re.MULTILINE)]

@@ -214,7 +214,7 @@ def test_a_leak_does_not_take_at_once_what_it_could_not_take_while_the_machine_s
 
 
 @pytest.mark.parametrize("chosen", ["core", "all", "promise: a wrong killer.toml", ""])
-def test_the_core_set_has_promises_of_the_sandbox_the_units_and_the_package(guest, monkeypatch, chosen):
+def test_the_core_set_has_promises_of_the_sandbox_the_system_the_units_and_the_package(guest, monkeypatch, chosen):
     main = guest("main")
     performed = []
     monkeypatch.setattr(main.machine, "make_program_file", lambda: None)
@@ -225,11 +225,12 @@ def test_the_core_set_has_promises_of_the_sandbox_the_units_and_the_package(gues
     monkeypatch.setattr(main, "Heartbeat", lambda: None)
     monkeypatch.setattr(main, "_told", lambda heartbeat, name, seconds, step: performed.append(name))
     main._perform({"daemon": "bustd", "deb": "one.deb", "scenarios": [], "promises": [chosen] if chosen else []})
-    everything = [*guest("sandbox").all_of(), *guest("promises").all_of(), *guest("package").all_of({"deb": ""}, set())]
+    units = [one for name in ("sandbox", "system", "promises") for one in guest(name).all_of()]
+    everything = [*units, *guest("package").all_of({"deb": ""}, set())]
     names = {"core": [name for name, core, _ in everything if core], "all": [name for name, _, _ in everything], "": []}
     assert performed == ["install", *names.get(chosen, [chosen])]
     assert len(names["all"]) > len(names["core"]) > 0
-    assert {name.partition(":")[0] for name in names["core"]} == {"sandbox", "promise", "package"}
+    assert {name.partition(":")[0] for name in names["core"]} == {"sandbox", "system", "promise", "package"}
 
 
 def test_a_step_says_how_long_it_took_and_the_machine_stood_still_even_where_it_fails(guest, monkeypatch):
