@@ -1,7 +1,7 @@
 # The ways in. Each target is one small script, which also runs on its own.
 
 .DEFAULT_GOAL := help
-.PHONY: help run uninstall test attack fuzz vm-test vm-compare bench dist deb image image-test clean
+.PHONY: help run uninstall test attack fuzz vm-test vm-compare vm-matrix bench dist deb image image-test clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | \
@@ -30,6 +30,9 @@ vm-test: ## as root: install the package in a booted Debian 13 and run it out of
 
 vm-compare: ## as root: the same under earlyoom, nohang, systemd-oomd and the bare kernel; writes docs/comparison.md
 	@sh tests/vm/run.sh compare $(ARGS)
+
+vm-matrix: ## as root: the package on Debian 12, 13 and forky, each booted; writes its table (ARGS="forky fast-leak")
+	@sh tests/vm/run.sh matrix $(ARGS)
 
 bench: ## measure; prints a table and writes bench.json
 	@sh packaging/test-environment.sh

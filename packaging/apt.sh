@@ -18,6 +18,12 @@ is_installed() {
     dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null | grep -q '^ii'
 }
 
+# build_dependencies: what debian/control names, a package a line. Call it at the root of the tree.
+build_dependencies() {
+    sed -n '/^Build-Depends:/,/^[^ B]/s/^\(Build-Depends:\)\{0,1\} *\([a-z0-9-]*\).*,\{0,1\}$/\2/p' packaging/debian/control |
+        sed 's/^debhelper-compat$/debhelper/'
+}
+
 # apt_install PACKAGE...: dies when that fails.
 apt_install() {
     apt_get update || : # a broken source may not matter: the next step fails if it does

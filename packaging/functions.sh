@@ -28,6 +28,13 @@ quietly() {
     return "$rc"
 }
 
+# source_date: the time that a package says it was made at, so that the same commit gives the same bytes. Call it at the
+# root of the tree.
+source_date() {
+    printf '%s\n' "${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || dpkg-parsechangelog \
+        -l packaging/debian/changelog -S Timestamp)}"
+}
+
 need_root() {
     [ "$(id -u)" -eq 0 ] || die 77 "this needs root; run: sudo make $1"
 }

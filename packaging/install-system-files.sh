@@ -4,7 +4,8 @@
 # starts `bustd notify` in a session. The command is there already, and is made to run isolated; the man pages too, because
 # they came with the wheel. Every packaging calls this script, so the list of files exists once.
 # Usage: install-system-files.sh DESTDIR PYTHON PACKAGES_DIR [UNIT_DIR]; ZSH_DIR is where zsh looks for functions.
-# The installed units start the daemons with PYTHON and PACKAGES_DIR.
+# The installed units start the daemons with PYTHON and PACKAGES_DIR. If the environment has a SYSTEMD (252), they are for
+# this version: an older systemd warns at every start of each key that it does not know.
 set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 . "$here/functions.sh"
@@ -29,10 +30,14 @@ put() {
     install -m 0644 "$1" "$destdir$2/${3:-${1##*/}}"
 }
 
+unknown=""
+[ "${SYSTEMD:-999}" -ge 253 ] || unknown="$unknown -e /^OpenFile=/d"
+[ "${SYSTEMD:-999}" -ge 254 ] || unknown="$unknown -e /^MemoryPressureWatch=/d"
 for unit in "$here"/systemd/*; do
     case $unit in
     *.in)
-        sed -e "s|@PYTHON@|$python|g" -e "s|@PACKAGES@|$packages|g" "$unit" >"$scratch/unit"
+        # shellcheck disable=SC2086  # options
+        sed -e "s|@PYTHON@|$python|g" -e "s|@PACKAGES@|$packages|g" $unknown "$unit" >"$scratch/unit"
         unit=${unit%.in}
         put "$scratch/unit" "$unit_dir" "${unit##*/}"
         ;;

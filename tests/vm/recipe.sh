@@ -1,14 +1,14 @@
 #!/bin/sh
-# The virtual machine's Debian 13: recipe.sh DIRECTORY leaves disk.img, vmlinuz and initrd.img there. Needs root,
+# The virtual machine's Debian: recipe.sh SUITE DIRECTORY leaves disk.img, vmlinuz and initrd.img there. Needs root,
 # mmdebstrap and mke2fs. What is built here is the same for every test; the package under test comes with the job.
 set -eu
-out=${1:?where to}
+suite=${1:?which suite} out=${2:?where to}
 work=$(mktemp -d "$out/building.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
 # What a small server has, bustd's dependencies, what a user's session and a pipe of events need, and the other daemons
-# for the comparison.
-packages="linux-image-amd64 initramfs-tools zstd systemd systemd-sysv dbus udev kmod procps iproute2 passwd e2fsprogs
+# for the comparison. No procps: a minimal installation has none, and nothing of bustd's may need it.
+packages="linux-image-amd64 initramfs-tools zstd systemd systemd-sysv dbus udev kmod iproute2 passwd e2fsprogs
     apt python3 python3-msgpack python3-psutil python3-prctl python3-jeepney dbus-user-session jq strace earlyoom nohang
     systemd-oomd"
 
@@ -67,9 +67,10 @@ chroot "$root" systemctl enable vm-job.service
 HOOK
 chmod 0755 "$work/small-initrd" "$work/finish"
 
+# A suite in the making is signed for a week at a time, and a mirror of it may be older.
 # shellcheck disable=SC2086  # a list of package names
-mmdebstrap --variant=minbase --include="$(echo $packages | tr ' ' ',')" \
-    --essential-hook="$work/small-initrd" --customize-hook="$work/finish" trixie "$work/root.tar"
+mmdebstrap --variant=minbase --include="$(echo $packages | tr ' ' ',')" --aptopt='Acquire::Check-Valid-Until "false"' \
+    --essential-hook="$work/small-initrd" --customize-hook="$work/finish" "$suite" "$work/root.tar"
 mkdir "$work/root"
 tar -xf "$work/root.tar" -C "$work/root"
 cp "$work"/root/boot/vmlinuz-* "$work/vmlinuz"

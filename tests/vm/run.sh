@@ -1,12 +1,13 @@
 #!/bin/sh
 # Everything that `make vm-test` and `make vm-compare` do: run.sh test|compare|again [SCENARIO]...
+# `make vm-matrix`: run.sh matrix [SUITE]... [SCENARIO]...
 set -eu
 tree=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
-mode=${1:?test, compare or again}
+mode=${1:?test, compare, again or matrix}
 shift
 cd "$tree"
 sh tests/vm/requirements.sh
-sh packaging/deb.sh
-version=$(sed -n 's/^version = "\(.*\)"$/\1/p' pyproject.toml)
 python=$(sh packaging/find-python.sh)
-exec "$python" -B -m tests.vm "$mode" --deb "dist/bustd_${version}_all.deb" "$@"
+if [ "$mode" = matrix ]; then exec "$python" -B -m tests.vm.matrix "$@"; fi
+sh packaging/deb.sh trixie # the suite of the image
+exec "$python" -B -m tests.vm "$mode" --deb dist/bustd_*_all.deb "$@"

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import sysconfig
 import tomllib
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import pytest
@@ -196,6 +197,34 @@ def test_make_deb_refuses_a_changelog_of_another_version(tmp_path):
     assert "pyproject.toml is at version 7.8.9" in ended.stderr
 
 
+@pytest.mark.parametrize(
+    ("suite", "version", "distribution"),
+    [
+        ("bookworm", f"{PROJECT['version']}~deb12u1", "bookworm"),
+        ("trixie", f"{PROJECT['version']}~deb13u1", "trixie"),
+        ("forky", PROJECT["version"], "unstable"),
+        ("noble", PROJECT["version"], "unstable"),
+    ],
+)
+def test_a_release_of_debian_gets_a_version_below_the_next_ones(tmp_path, suite, version, distribution):
+    tree = tmp_path / "tree"
+    shutil.copytree(PACKAGING, tree / "packaging")
+    subprocess.run(["sh", tree / "packaging/debian-source.sh", suite, tmp_path / "source"], check=True)
+    own = (PACKAGING / "debian/changelog").read_text()
+    made = (tmp_path / "source/debian/changelog").read_text()
+    assert made.endswith(own)
+    assert made.startswith(f"bustd ({version}) {distribution}; urgency=")
+    dates = [parsedate_to_datetime(date) for date in re.findall(r"^ -- .*>  (.*)$", made, flags=re.MULTILINE)]
+    assert dates == sorted(set(dates), reverse=True)
+
+
+def test_the_suite_whose_systemd_is_old_gets_units_for_it():
+    """What it comes to on a booted Debian 12 is for make vm-matrix."""
+    rules = (PACKAGING / "debian/rules").read_text()
+    assert re.findall(r"^SYSTEMD_OF_(\w+) = (\d+)$", rules, flags=re.MULTILINE) == [("bookworm", "252")]
+    assert " SYSTEMD=$(SYSTEMD_OF_$(SUITE)) " in rules
+
+
 # --- what they install
 
 
@@ -251,6 +280,25 @@ def test_the_units_start_the_python_and_the_modules_that_were_named(tmp_path):
         unit = (tmp_path / f"root/lib/units/bustd-{part}.service").read_text()
         modules = "/usr/lib/python3.13/site-packages"
         assert f"\nExecStart=/usr/bin/python3.13 -I -S {modules}/bustd_{part}/__main__.py\n" in unit
+
+
+@pytest.mark.parametrize(
+    ("version", "left_out"),
+    [("252", {"OpenFile", "MemoryPressureWatch"}), ("253", {"MemoryPressureWatch"}), ("254", set()), ("", set())],
+)
+def test_units_for_an_older_systemd_lack_exactly_the_keys_that_it_does_not_know(
+    tmp_path, monkeypatch, version, left_out
+):
+    def keys(root: str, version: str) -> list[str]:
+        monkeypatch.setenv("SYSTEMD", version)
+        (tmp_path / root).mkdir()
+        install(tmp_path / root / "root", "/usr/bin/python3", "/usr/lib/python3/dist-packages")
+        units = sorted((tmp_path / root / "root/usr/lib/systemd/system").iterdir())
+        return [key for unit in units for key in re.findall(r"^(\w+)=", unit.read_text(), flags=re.MULTILINE)]
+
+    newest = keys("newest", "999")
+    assert keys("older", version) == [key for key in newest if key not in left_out]
+    assert {"OpenFile", "MemoryPressureWatch"} < set(newest)
 
 
 def understood(units: Path) -> list[str]:
@@ -335,6 +383,7 @@ def test_make_run_isolates_the_command_that_it_installs():
 POSIX = [
     *PACKAGING.rglob("*.sh"),
     *(PACKAGING / "debian").glob("bustd.p*"),
+    *(path for path in (PACKAGING / "debian/tests").iterdir() if path.name != "control"),
     PACKAGING / "openrc/bustd.initd",
     PACKAGING / "openrc/bustd.confd",
 ]

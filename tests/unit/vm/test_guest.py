@@ -37,6 +37,13 @@ def test_the_kernel_says_who_signalled_whom_whatever_they_are_called(guest):
     assert guest("signals").parse(EVENTS) == [(123.456789, 412, 15, 900), (124.000001, 99, 9, 9)]
 
 
+def test_what_systemd_does_not_know_in_a_unit_is_a_fault_as_old_and_new_ones_say_it(guest):
+    old = "/lib/systemd/system/bustd-killer.service:25: Unknown key name 'OpenFile' in section 'Service', ignoring."
+    new = "/usr/lib/systemd/system/bustd.slice:9: Unknown key 'Memory' in section [Slice], ignoring."
+    said = f"Started bustd-killer.service - bustd's killer.\n{old}\n{new}\nReached target multi-user.target.\n"
+    assert guest("system").complaints(said) == [old, new]
+
+
 def series(*available: int, anonymous: int = 800 << 10, swap_free: int = 0, swap_total: int = 0) -> dict:
     """Samples 20 ms apart; what is available in MiB."""
     count = len(available)
@@ -207,7 +214,7 @@ def test_a_leak_does_not_take_at_once_what_it_could_not_take_while_the_machine_s
 
 
 @pytest.mark.parametrize("chosen", ["core", "all", "promise: a wrong killer.toml", ""])
-def test_the_core_set_has_promises_of_the_sandbox_the_units_and_the_package(guest, monkeypatch, chosen):
+def test_the_core_set_has_promises_of_the_sandbox_the_system_the_units_and_the_package(guest, monkeypatch, chosen):
     main = guest("main")
     performed = []
     monkeypatch.setattr(main.machine, "make_program_file", lambda: None)
@@ -215,12 +222,13 @@ def test_the_core_set_has_promises_of_the_sandbox_the_units_and_the_package(gues
     monkeypatch.setattr(main.daemons, "start", lambda daemon: None)
     job = {"daemon": "bustd", "deb": "one.deb", "scenarios": [], "promises": [chosen] if chosen else []}
     main._perform(job, lambda name, seconds, step: performed.append(name))
-    of_the_units = [step for room in ("sandbox", "selftests", "one_pair", "promises") for step in guest(room).all_of()]
+    rooms = ("sandbox", "system", "selftests", "one_pair", "promises")
+    of_the_units = [step for room in rooms for step in guest(room).all_of()]
     everything = [*of_the_units, *guest("package").all_of({"deb": ""}, set())]
     names = {"core": [name for name, core, _ in everything if core], "all": [name for name, _, _ in everything], "": []}
     assert performed == ["install", *names.get(chosen, [chosen])]
     assert len(names["all"]) > len(names["core"]) > 0
-    assert {name.partition(":")[0] for name in names["core"]} == {"sandbox", "selftest", "promise", "package"}
+    assert {name.partition(":")[0] for name in names["core"]} == {"sandbox", "system", "selftest", "promise", "package"}
 
 
 def test_a_step_says_how_long_it_took_and_the_machine_stood_still_even_where_it_fails(guest, monkeypatch):

@@ -21,9 +21,11 @@ import sandbox
 import scenario
 import selftests
 import story
+import system
 from heartbeat import Heartbeat
 
 _SPARE_S = 240
+_OF_THE_UNITS = (sandbox, system, selftests, one_pair, promises)
 
 
 def main():
@@ -58,7 +60,7 @@ def _perform(job, tell):
         step = partial(scenario.perform, description, job["daemon"], job["traces"])
         tell(description["name"], scenario.longest_seconds(description) + _SPARE_S, step)
     if job["promises"]:
-        of_the_units = [*sandbox.all_of(), *selftests.all_of(), *one_pair.all_of(), *promises.all_of()]
+        of_the_units = [step for room in _OF_THE_UNITS for step in room.all_of()]
         for name, core, promise in [*of_the_units, *package.all_of(job, before)]:
             if is_asked(name, core, job["promises"]):
                 tell(name, 600, promise)
