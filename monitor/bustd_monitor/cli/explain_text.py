@@ -102,7 +102,7 @@ def _one_process(look: Look, screen: Screen) -> Iterator[str]:
         return
     yield ""
     process = look.standing.process
-    yield screen.folded(sentences.victim(process), hanging=4)
+    yield screen.folded(sentences.holder(process), hanging=4)
     yield screen.cut(describe(process.pid), 4)
     for line in one_process.lines(look.standing):
         indent = len(line) - len(line.lstrip())
@@ -112,7 +112,7 @@ def _one_process(look: Look, screen: Screen) -> Iterator[str]:
 def _victims(look: Look, screen: Screen, *, with_descriptions: bool) -> Iterator[str]:
     """Two lines below each row say why it has its place, and what it is."""
     yield ""
-    yield screen.painted(f"The {_SHOWN} most likely victims, the first to die first:", Tone.HEADING)
+    yield screen.painted("The most likely victims, the first to die first:", Tone.HEADING)
     shown = look.candidates[:_SHOWN]
     if not shown:
         yield "  none: no process may be killed whose death would help"

@@ -79,12 +79,15 @@ def victim(process: Process, boottime_s: float | None = None) -> str:
     """A process as the ranking knew it. `boottime_s`: seconds since boot, where it is not now but in a trace."""
     now_s = time.clock_gettime(time.CLOCK_BOOTTIME) if boottime_s is None else boottime_s
     age_s = now_s - process.start_ticks / _TICKS_PER_SECOND
-    unit = printable(process.unit) or "none"
     command = f", command {printable(process.command[:SHORT_COMMAND_BYTES])}" if process.command else ""
-    return (
-        f"{process.pid} ({printable(process.comm)}) of uid {process.uid}, unit {unit}, holding "
-        f"{size(process.held_bytes)}, {max(age_s, 0):.0f} s old{command}"
-    )
+    return f"{holder(process)}, {max(age_s, 0):.0f} s old{command}"
+
+
+def holder(process: Process) -> str:
+    """Which process it is, and how much it holds."""
+    unit = printable(process.unit) or "none"
+    named = f"{process.pid} ({printable(process.comm)}) of uid {process.uid}, unit {unit}"
+    return f"{named}, holding {size(process.held_bytes)}"
 
 
 def phase_changed(before: Stage, after: Stage, reading: Reading) -> str:

@@ -111,6 +111,8 @@ def test_of_one_process_its_own_standing_is_shown_and_no_ranking():
     one = Standing(process(7), [], 16 * MIB, False, False, candidate=candidate(7), place=1, of=1)
     lines = shown(looked(pid=7, standing=one))
     assert any(line.startswith("It could not die now, because no condition fires.") for line in lines)
+    (named,) = [line for line in lines if line.startswith("7 (")]
+    assert " old" not in named, "the line below it says that, with what psutil knows"
     assert not any("most likely victims" in line for line in lines)
     assert not any("most likely victims" in line for line in shown(looked(pid=8)))
 
