@@ -26,7 +26,7 @@ UNUSED = re.compile(
     r"|xmlrpc|asyncio|multiprocessing|concurrent|http|xml|_pyrepl|lib2to3|pydoc\.py|doctest\.py|pdb\.py|_pydecimal\.py"
     r"|lib-dynload/_?(sqlite3|dbm|gdbm|curses|curses_panel|readline|ssl|hashlib|asyncio|codecs_\w+|test\w+|xx\w+)\."
     r"|sitecustomize\.py)"
-    r"|.*/(tests?|__pycache__)/.*|.*\.egg-info(/.*)?|.*\.pyi|/usr/lib/python3/dist-packages/_?psutil_(bsd|osx|windows).*"
+    r"|.*/(tests?|__pycache__)/.*|.*\.pyi|/usr/lib/python3/dist-packages/_?psutil_(bsd|osx|windows).*"
 )
 """Much that bustd does not import, and what would bring shared libraries. `prove` shows that nothing is missing."""
 
@@ -45,9 +45,13 @@ def main(source: Path, root: Path) -> None:
     files = [file for package in PACKAGES for file in files_of(package)]
     for file in files:
         copy(file, root)
-    for library in libraries_of(files):
+    owners = {library: owner_of(library) for library in libraries_of(files)}
+    for library, owner in owners.items():
         copy(library, root)
-        copy(Path(f"/usr/share/doc/{owner_of(library)}/copyright"), root)
+        copy(Path(f"/usr/share/doc/{owner}/copyright"), root)
+    write_packages(root / "var/lib/dpkg/status.d", {*PACKAGES, *owners.values()})
+    for name in ("/usr/lib/os-release", "/etc/os-release"):
+        copy(Path(name), root)
     for folder in FOLDERS:
         (root / folder).mkdir(parents=True, exist_ok=True)
     (root / "tmp").chmod(0o1777)
@@ -64,19 +68,8 @@ def main(source: Path, root: Path) -> None:
     write_users(root / "etc")
     prove(root)
     # Unchecked: what is in an image does not change. The same files then give the same image.
-    compiling = [
-        sys.executable,
-        "-m",
-        "compileall",
-        "-q",
-        "--invalidation-mode",
-        "unchecked-hash",
-        "-s",
-        root,
-        "-p",
-        "/",
-    ]
-    subprocess.run([*compiling, root / "usr/lib"], check=True)
+    how = ("-q", "--invalidation-mode", "unchecked-hash", "-s", root, "-p", "/")
+    subprocess.run([sys.executable, "-m", "compileall", *how, root / "usr/lib"], check=True)
 
 
 def files_of(package: str) -> Iterator[Path]:
@@ -120,6 +113,14 @@ def copy(file: Path, root: Path) -> None:
     shutil.copy2(file, target, follow_symlinks=False)
     if file.is_symlink():
         copy(file.parent / file.readlink(), root)
+
+
+def write_packages(directory: Path, packages: set[str]) -> None:
+    """Which packages the files are from, and in which version, where scanners for vulnerabilities look."""
+    directory.mkdir(parents=True)
+    for package in packages:
+        said = subprocess.run(["dpkg-query", "--status", package], check=True, capture_output=True, text=True)
+        (directory / package).write_text(said.stdout)
 
 
 def write_users(etc: Path) -> None:

@@ -104,7 +104,8 @@ def _confine(denials: tuple[Denial, ...], executable: str, writable: tuple[str, 
     try:
         abi = abi_version()
     except OSError as error:
-        return f"no Landlock on this kernel ({error.strerror}), see THREATS.md"
+        # the kernel lacks it, or the filter of a container refuses it
+        return f"no Landlock here ({error.strerror}), see THREATS.md"
     # A process under Landlock may not trace one that is not under the same, and hidepid shows what may be traced.
     if proc_mount.of_this_process().hides_from(proc_mount.own_groups()):
         return "no Landlock: /proc has hidepid, and would hide this user's own processes too, see THREATS.md"

@@ -424,7 +424,7 @@ def test_a_kernel_without_landlock_is_no_hindrance_and_is_said(monkeypatch, conf
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(libc, "syscall", refuse)
-    assert confine() == f"no Landlock on this kernel ({os.strerror(number)}), see THREATS.md"
+    assert confine() == f"no Landlock here ({os.strerror(number)}), see THREATS.md"
 
 
 @needs(1)

@@ -14,6 +14,7 @@ import pytest
 from bustd_killer import start
 from bustd_monitor import arguments, config
 from bustd_monitor.cli.parser import parsed
+from bustd_shared import __version__
 from bustd_shared.rules import killer_toml
 from tests.unit.monitor.making import DEFAULTS
 
@@ -95,12 +96,19 @@ def test_it_is_valid_for_kubernetes(documents):
 
 def test_readmes_command_gives_the_pair_what_the_manifest_gives_the_killer(pod):
     readme = (CONTAINER / "README.md").read_text()
-    (command,) = re.findall(r"^    (podman run .*?localhost/bustd)$", readme, re.MULTILINE | re.DOTALL)
+    (command,) = re.findall(r"^    (podman run .*?localhost/bustd:\S+)$", readme, re.MULTILINE | re.DOTALL)
     words = shlex.split(command.replace("\\\n", " "))
     capabilities = set(words[words.index("--cap-add") + 1].split(","))
     of_the_killer = set(pod["containers"][0]["securityContext"]["capabilities"]["add"])
     assert of_the_killer - capabilities == {"CHOWN"}, "the pair has no socket to give away"
     assert capabilities < of_the_killer
+
+
+@pytest.mark.parametrize("file", ["container/README.md", "container/Containerfile", "kubernetes/bustd.yaml"])
+def test_wherever_the_image_is_named_it_is_of_this_version(file):
+    named = re.findall(r"localhost/bustd\S*|bustd-[\d.]+\.oci", (ROOT / "packaging" / file).read_text())
+    assert named
+    assert set(named) <= {f"localhost/bustd:{__version__}", f"bustd-{__version__}.oci"}
 
 
 def test_the_image_begins_with_a_command_that_exists():
