@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import socket
 
 import pytest
@@ -49,6 +50,26 @@ def test_a_sentence_can_not_forge_a_second_line_or_disturb_a_terminal(tmp_path):
         Log("bustd-test", file.fileno())("victim \x1b[31mred\nbustd-killer: all is well\r\x85\u2028\x00")
     (line,) = (tmp_path / "log").read_bytes().splitlines(keepends=True)
     assert STAMPED.fullmatch(line)[1] == (rb"victim \x1b[31mred\nbustd-killer: all is well\r\x85\u2028\x00")
+
+
+def test_a_full_disk_costs_lines_and_not_the_daemon(tmp_path):
+    """RLIMIT_FSIZE stands for the disk: what is written beyond it fails (setrlimit(2))."""
+
+    def log_to_a_file_that_can_not_grow():
+        with (tmp_path / "log").open("ab") as file:
+            log = Log("bustd-test", file.fileno())
+            log("one")
+            limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (os.fstat(file.fileno()).st_size, limits[1]))
+            log("two")
+            log("three")
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            log("here again")
+
+    in_child(log_to_a_file_that_can_not_grow)
+    lines = (tmp_path / "log").read_bytes().splitlines(keepends=True)
+    said = [STAMPED.fullmatch(line)[1] for line in lines]
+    assert said == [b"one", b"here again (2 lines before this one were dropped)"]
 
 
 def test_a_full_pipe_costs_a_line_and_not_a_wait():
