@@ -1,14 +1,13 @@
 """A place that every user may enter, and two processes that could be killed: one to ask for, and a bystander."""
 
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support import victims
+from tests.support.place import place_for_all
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -25,10 +24,8 @@ def its_attacker_is_named(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix="bustd-hostile-"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
+    with place_for_all() as path:
+        yield path
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import pytest
 
 from bustd_killer.stage1 import landlock
 from tests.support import install, victims
+from tests.support.place import place_for_all
 
 pytestmark = [pytest.mark.root, pytest.mark.attack("a captured killer")]
 
@@ -37,12 +38,13 @@ def an_installation_whose_stage_2_is(program: Path, plan: dict[str, object], pla
 
 
 @pytest.fixture(scope="module")
-def attempts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def attempts() -> Iterator[dict[str, str]]:
     """What became of each attempt."""
-    place = Path(tmp_path_factory.mktemp("captured"))
-    for path in (place, *place.parents):
-        if path != Path("/tmp") and path.is_relative_to("/tmp"):
-            path.chmod(0o755)
+    with place_for_all() as place:
+        yield attempts_in(place)
+
+
+def attempts_in(place: Path) -> dict[str, str]:
     secret, shell, opened = place / "secret", place / "shell", place / "open"
     secret.write_text("root's\n")
     secret.chmod(0o600)

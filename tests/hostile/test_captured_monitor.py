@@ -17,6 +17,7 @@ import pytest
 from bustd_killer.monitor_log import LINES_PER_SECOND
 from bustd_killer.stage1 import landlock
 from tests.support import install, pair, victims
+from tests.support.place import place_for_all
 
 pytestmark = [pytest.mark.root, pytest.mark.attack("a captured monitor")]
 
@@ -109,14 +110,16 @@ def test_it_can_not_touch_roots_log_or_output_but_by_lines_of_its_own(place: Pat
 
 
 @pytest.fixture(scope="module")
-def left(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def left() -> Iterator[dict[str, str]]:
     """What became of each attempt on the kernel, by a monitor that runs as the user nobody."""
-    place = Path(tmp_path_factory.mktemp("left"))
+    with place_for_all() as place:
+        yield attempts_in(place)
+
+
+def attempts_in(place: Path) -> dict[str, str]:
     opened = place / "open"
     opened.mkdir()
-    for path in (opened, place, *place.parents):
-        if path != Path("/tmp") and path.is_relative_to("/tmp"):
-            path.chmod(0o777 if path == opened else 0o755)
+    opened.chmod(0o777)
     (opened / "file").write_text("everybody's\n")
     (opened / "file").chmod(0o666)
     with (

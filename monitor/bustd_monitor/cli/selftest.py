@@ -23,7 +23,7 @@ from typing import NamedTuple
 from .daemons import pair_command
 from .run import CannotRun, identity_of, raise_memory_lock_limit
 
-PATIENCE_S = 20
+PATIENCE_S = 45
 _LEAK_MIB = 64
 # Both end with this command, whatever ends it: then nobody holds the other end of their standard input.
 # What starts this command may be shielded from the kernel, and with it this leak from bustd (oom_score_adj -1000).

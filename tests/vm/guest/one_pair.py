@@ -14,7 +14,7 @@ _LOCK = Path("/run/bustd/lock")
 _BY_HAND = "by-hand.service"
 _AS_MALLORY = ["setpriv", "--reuid=mallory", "--regid=mallory", "--clear-groups"]
 _REFUSED = {"ActiveState": "failed", "ExecMainStatus": "73", "NRestarts": "0"}
-_START_S, _WATCHED_S = 60, 20
+_START_S, _LOOKS, _WATCHED_S = 120, 20, 20
 
 
 def all_of():
@@ -67,7 +67,7 @@ def units_beside_bustd():
     faults = []
     machine.run("systemctl", "stop", MONITOR, KILLER)
     with _by_hand("bustd", "-n") as said:
-        if not machine.within(_START_S, lambda: "connected to the killer" in said()):
+        if not _starts(said):
             return {"faults": [f"`bustd -n` does not start: {said()}"]}
         since, first = time.time(), main_pid(_BY_HAND)
         machine.run("systemctl", "start", MONITOR)
@@ -96,11 +96,20 @@ def without_a_lock():
     restricted = ["bustd", "-n", "--only-descendants-of", str(os.getpid())]
     for words in (["bustd", "-n", "--dry-run"], restricted, [*_AS_MALLORY, "bustd", "-n"]):
         with _by_hand(*words) as said:
-            if not machine.within(_START_S, lambda said=said: "connected to the killer" in said()):
+            if not _starts(said):
                 faults.append(f"{' '.join(words)} does not start: {said()}")
     if main_pid(KILLER) != killer or daemons.inactivity("bustd"):
         faults.append("the units were disturbed")
     return {"faults": faults}
+
+
+def _starts(said):
+    """It may be an ordinary user's, without a better place than others: whoever looks often takes its time."""
+    for _ in range(_LOOKS):
+        time.sleep(_START_S / _LOOKS)
+        if "connected to the killer" in said():
+            return True
+    return False
 
 
 @contextmanager
