@@ -72,7 +72,7 @@ class Loop:
         self._calm = Calm(sensor.quick_look)
         self._feed_due_ms: int | None = None
         self._was_blind = False
-        self._ram = self._available = 0
+        self._ram = self._left = 0
         self._whole_ms = -_WHOLE_AGAIN_MS
         self._ease = pace.Ease()
         rules = Rules(config.victims, advice, 0, only_uid)
@@ -152,7 +152,7 @@ class Loop:
             self._was_blind = False
             if self._client.is_ready:
                 self._tell(Ready(self._client.killer_pid))
-        self._ram, self._available = reading.ram, reading.available
+        self._ram, self._left = reading.ram, reading.available + reading.swap_usable
         driver.read(reading, now_ms)
         due_ms = now_ms + self._pace_ms(now_ms)
         if driver.state.stage is not Stage.CALM:
@@ -202,7 +202,7 @@ class Loop:
             return min(wait_ms, _SETTLE_SLEEP_MS)
         if not self._sleeper.has_triggers:
             return wait_ms
-        eased_ms = self._ease.eased_ms(wait_ms, self._available, now_ms, sleep)
+        eased_ms = self._ease.eased_ms(wait_ms, self._left, now_ms, sleep)
         return max(_earliest(eased_ms, *(one.look_again_ms for one in state.found)), sleep.shortest_ms)
 
     def _sleep_ms(self, now_ms: int, due_ms: int | None) -> int:

@@ -27,26 +27,26 @@ def sleep_ms(findings: tuple[Finding, ...], sleep: Sleep) -> int:
 LONGEST_EASED_MS, SHORT_EASED_MS = 250, 50
 """A decision and the kill after it take about as long as the second: to look more often than that gains little."""
 _PARTS = 16
-"""At the rate seen since the last reading, all that is available must last for this many such sleeps."""
+"""At the rate seen since the last reading, what is left must last for this many such sleeps."""
 
 
 class Ease:
     """While hardly anything moves near a threshold, each sleep is twice as long as the last: for PSI triggers alone.
 
     A machine may live just above a threshold for months. No sleep beyond SHORT_EASED_MS is longer than the time in
-    which programs could take all that is available. Times are monotonic milliseconds.
+    which programs could take all that is left of memory and usable swap. Times are monotonic milliseconds.
     """
 
     def __init__(self) -> None:
-        self._available = self._wait_ms = 0
+        self._left = self._wait_ms = 0
         self._read_ms = -1
 
-    def eased_ms(self, wait_ms: int, available: int, now_ms: int, sleep: Sleep) -> int:
-        """The sleep after a reading with so much available, for which the pace says `wait_ms`."""
-        lost, elapsed_ms = self._available - available, now_ms - self._read_ms
-        gone_ms = available * 1000 // (sleep.fill_mib_per_second * 2**20)
+    def eased_ms(self, wait_ms: int, left: int, now_ms: int, sleep: Sleep) -> int:
+        """The sleep after a reading with so many bytes left, for which the pace says `wait_ms`."""
+        lost, elapsed_ms = self._left - left, now_ms - self._read_ms
+        gone_ms = left * 1000 // (sleep.fill_mib_per_second * 2**20)
         eased_ms = min(2 * self._wait_ms, LONGEST_EASED_MS, max(gone_ms, SHORT_EASED_MS))
         if lost > 0:
-            eased_ms = min(eased_ms, available * elapsed_ms // lost // _PARTS)
-        self._available, self._wait_ms, self._read_ms = available, max(wait_ms, eased_ms), now_ms
+            eased_ms = min(eased_ms, left * elapsed_ms // lost // _PARTS)
+        self._left, self._wait_ms, self._read_ms = left, max(wait_ms, eased_ms), now_ms
         return self._wait_ms

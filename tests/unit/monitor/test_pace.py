@@ -112,8 +112,8 @@ def test_no_condition_that_acts_without_psi_is_slept_past(findings, sleep):
 def eased_ms(amounts, wait_ms: int = 20) -> list[int]:
     """The sleeps after readings with so much available, each at the end of the sleep before."""
     ease, now_ms, waits_ms = Ease(), 0, []
-    for available in amounts:
-        waits_ms.append(ease.eased_ms(wait_ms, int(available), now_ms, SLEEP))
+    for left in amounts:
+        waits_ms.append(ease.eased_ms(wait_ms, int(left), now_ms, SLEEP))
         now_ms += waits_ms[-1]
     return waits_ms
 
