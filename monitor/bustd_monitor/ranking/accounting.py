@@ -61,9 +61,15 @@ def twins(processes: list[Process]) -> dict[int, int]:
         if len(alike) > 1:
             eldest = min(alike, key=lambda one: (one.start_ticks, one.pid))
             # Forked siblings that do the same work may look alike to the byte: of more than a pair they count each.
-            kin = {eldest.pid, eldest.parent} if len(alike) == 2 else {eldest.pid}
-            found.update({one.pid: eldest.pid for one in alike if one is not eldest and one.parent in kin})
+            others = [one for one in alike if one is not eldest]
+            are_two = len(others) == 1 and _are_siblings(others[0], eldest)
+            found.update({one.pid: eldest.pid for one in others if are_two or one.parent == eldest.pid})
     return found
+
+
+def _are_siblings(one: Process, other: Process) -> bool:
+    """Whether one parent has made both, for one purpose: init is the parent of every service."""
+    return (one.parent, one.cgroup) == (other.parent, other.cgroup)
 
 
 def _with_one_memory(processes: list[Process]) -> list[Process]:

@@ -127,6 +127,11 @@ def test_processes_that_only_look_alike_are_not_related_and_count_each():
     assert held([twin(20, 10), twin(30, 11)]) == {20: 100, 30: 100}
 
 
+def test_two_services_that_do_the_same_work_are_no_pair_though_init_is_the_parent_of_both():
+    services = [twin(pid, 1, start_ticks=pid, cgroup=f"/system.slice/worker-{pid}.service") for pid in (20, 30)]
+    assert held(services) == {20: 100, 30: 100}
+
+
 def test_a_process_of_which_no_such_thing_is_known_is_like_no_other():
     unknown = [process(pid, parent=5, held_bytes=100 * MIB) for pid in (10, 20)]
     assert held(unknown) == {10: 100, 20: 100}
