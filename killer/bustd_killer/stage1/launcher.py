@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import _socket
 import os
 import signal
 import sys
 
 import prctl
 
-from bustd_shared.daemon.packets import AF_UNIX, SOCK_SEQPACKET, Socket
+from bustd_shared.daemon.packets import Socket, pair
 from bustd_shared.daemon.record import NamedTuple
 
 from . import landlock, resources, seccomp
@@ -93,9 +92,3 @@ def _become_monitor(plan: MonitorPlan, link: int, log: int) -> None:
     landlock.confine_monitor()
     seccomp.filter_monitor()
     os.execve(sys.executable, [sys.executable, "-I", *plan.command], environment)
-
-
-def pair() -> tuple[Socket, Socket]:
-    """Two connected SOCK_SEQPACKET sockets (socketpair(2)). Raises OSError."""
-    one, other = _socket.socketpair(AF_UNIX, SOCK_SEQPACKET)
-    return Socket(fileno=one.detach()), Socket(fileno=other.detach())

@@ -30,3 +30,9 @@ class Socket(_socket.socket):
     def send_now(self, packet: bytes) -> int:
         """Send without waiting; how many bytes went. Raises OSError, BlockingIOError among them where none fits."""
         return self.send(packet, MSG_DONTWAIT | MSG_NOSIGNAL)
+
+
+def pair() -> tuple[Socket, Socket]:
+    """Two connected SOCK_SEQPACKET sockets (socketpair(2)). Raises OSError."""
+    one, other = _socket.socketpair(AF_UNIX, SOCK_SEQPACKET)
+    return Socket(fileno=one.detach()), Socket(fileno=other.detach())

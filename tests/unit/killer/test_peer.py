@@ -7,7 +7,6 @@ import socket
 import pytest
 
 from bustd_killer.peer import Disconnected, Peer, credentials
-from bustd_killer.stage1.launcher import pair
 from bustd_protocol import codec, limits
 from bustd_protocol.errors import LocalProtocolError, OtherVersion, RemoteProtocolError
 from bustd_protocol.messages import (
@@ -23,6 +22,7 @@ from bustd_protocol.messages import (
     Verdict,
     outcome_of,
 )
+from bustd_shared.daemon.packets import pair
 from tests.unit.killer.making import request
 
 HELLO = MonitorHello(1, 2, 2, 812)

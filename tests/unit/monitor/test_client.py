@@ -6,7 +6,6 @@ import socket
 
 import pytest
 
-from bustd_killer.stage1.launcher import pair
 from bustd_monitor.client import Client, Lost
 from bustd_protocol import codec, limits
 from bustd_protocol.errors import LocalProtocolError
@@ -23,6 +22,7 @@ from bustd_protocol.messages import (
     Scope,
     Signal,
 )
+from bustd_shared.daemon.packets import pair
 from tests.unit.monitor.making import killer_hello, verdict
 
 NOW = 50_000

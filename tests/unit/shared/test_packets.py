@@ -6,8 +6,7 @@ import socket
 
 import pytest
 
-from bustd_killer.stage1.launcher import pair
-from bustd_shared.daemon.packets import AF_UNIX, SOCK_SEQPACKET, Socket
+from bustd_shared.daemon.packets import AF_UNIX, SOCK_SEQPACKET, Socket, pair
 
 
 def test_a_pair_keeps_packets_apart_and_is_not_inherited():
