@@ -10,8 +10,7 @@ from . import aim, checks, facts, flight
 from .checks import Guard
 
 _PATIENCE_MS = 2000
-_OF_FACTS = (Reason.SELF, Reason.PARENT, Reason.KERNEL_THREAD, Reason.GONE, Reason.START_TIME)
-"""Reasons of the first checks of the table, which are no matter of policy."""
+_POLICY = (Reason.OUTSIDE, Reason.ADJ, Reason.PROTECTED, Reason.SHRUNK, Reason.NOT_SHORT)
 
 
 class Unable(Exception):
@@ -27,7 +26,7 @@ def rehearse(pid: int, guard: Guard) -> None:
         ticks = victim.entry.stat.start_ticks
         case = aim.case_of(victim, KillRequest(1, pid, ticks, 0, b"", 0, Signal.KILL, Scope.PROCESS, b"", 0), guard)
         ruling = aim.first_refusal(case)
-        if ruling.reason in _OF_FACTS:
+        if ruling.reason and ruling.reason not in _POLICY:
             raise Unable(f"the facts of its own child {pid} make no sense: {ruling.reason.name.lower()} {ruling.why}")
         if case.machine is None:
             raise Unable(checks.unreadable(guard.policy))

@@ -211,7 +211,10 @@ class EnumField(NamedTuple):
 
     def restored(self, value: object) -> IntEnum | None:
         """See IntField."""
-        return next((member for member in self.members if type(value) is int and value == member), None)
+        try:
+            return self.members(value) if type(value) is int else None
+        except ValueError:
+            return None
 
 
 FieldKind = IntField | BytesField | EnumField

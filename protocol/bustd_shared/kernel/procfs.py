@@ -167,8 +167,6 @@ def field_bytes(data: bytes, name: bytes) -> int | None:
 
 def number_after(data: bytes, name: bytes) -> int | None:
     """The number that follows `name` at the beginning of a line; None if the line or its number is missing."""
-    at = (b"\n" + data).find(b"\n" + name)
-    if at < 0:
-        return None
-    words = data[at + len(name) : at + len(name) + 48].split(None, 1)
+    at = data.find(b"\n" + name) + 1  # 0: in the first line, or not found
+    words = data[at + len(name) : at + len(name) + 48].split(None, 1) if data.startswith(name, at) else []
     return int(words[0]) if words and words[0].isdigit() else None
