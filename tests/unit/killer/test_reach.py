@@ -26,7 +26,7 @@ def test_root_without_cap_kill_does_not_become_a_user_that_can_kill_nothing():
     def confined() -> str:
         without_cap_kill()
         with pytest.raises(PermissionError) as refused:
-            start._confine(policy(peer_uid=65_533), Log("test"))
+            start._confine(policy(peer_uid=65_533), os.getppid(), Log("test"))
         return f"{os.geteuid()}: {refused.value.strerror}"
 
     said = in_child(confined)
