@@ -56,7 +56,7 @@ EOF
 
 # index_pages: makes apropos(1) find the man pages among the links, or forget them.
 index_pages() {
-    ! command -v mandb >/dev/null || mandb -q /usr/local/share/man >/dev/null 2>&1 || :
+    ! command -v mandb >/dev/null || mandb -q >/dev/null 2>&1 || :
 }
 
 # isolate SCRIPT: makes its first line start Python isolated (-I): root's environment and home then choose no code.
