@@ -175,7 +175,7 @@ def test_a_descriptor_that_takes_an_hour_to_close_keeps_the_monitor_from_nothing
         bustd.await_line("the victim is gone")
 
 
-def test_nor_from_its_end(crew, place):
+def test_a_descriptor_that_takes_an_hour_to_close_does_not_keep_the_monitor_from_its_end(crew, place):
     with pair_with_readers(crew, place, monitor=pair.NEVER) as (bustd, path):
         bustd.await_ready()
         monitor = os.pidfd_open(monitor_of(bustd))
