@@ -182,6 +182,12 @@ def two_leaks(ram: float) -> Machine:
     return beside(ram, Plan("database", 0.45 * ram), *leaks)
 
 
+def three_leaks(ram: float) -> Machine:
+    """No two of three equal leaks are told from the third."""
+    leaks = [Plan(f"leak-{number}", ramp(pace(ram) / 3), busy=0.5, starts_s=2.0) for number in range(3)]
+    return beside(ram, Plan("database", 0.45 * ram), *leaks)
+
+
 def server_of_copies(ram: float) -> Machine:
     """A server whose workers map its memory, as forking servers do, beside a leak."""
     worker = Plan("worker", 0.004 * ram, busy=0.1, copies=True)
@@ -209,5 +215,6 @@ CASES = (
     Case("a browser whose tabs leave after it", browser, spares=("innocent",), most=5, sizes=LARGE),
     Case("memory that comes back late", late_memory, ("leak",)),
     Case("two equal leaks", two_leaks, ("leak-0", "leak-1"), spares=("database",), most=2),
+    Case("three equal leaks", three_leaks, ("leak-0", "leak-1", "leak-2"), spares=("database",), most=3),
     Case("a server of forked copies beside a leak", server_of_copies, ("leak",)),
 )

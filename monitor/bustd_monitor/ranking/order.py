@@ -21,6 +21,8 @@ from .what_may_die import Cause, Move, Shield, Spared, protection
 
 _MOST_RUNAWAYS = 4
 """If it takes more than these to have gained half, none of them runs away by itself."""
+_ALIKE_PART = 8
+"""What gained within an eighth of another has gained the same."""
 _NOTICEABLE_GROWTH = 16
 """A process that grew by a sixteenth of its size in ten seconds is growing."""
 
@@ -175,15 +177,19 @@ def _runaway(companies: list[_Company], known: list[Process], terms: Terms) -> _
 def _least_of_several(companies: list[_Company], half: int, terms: Terms) -> int:
     """What each of the fewest has gained more than that gained more than `half` together; 0 if there are none.
 
-    They stand out: each has gained enough to matter, and any other less than half of what each of them has.
+    They stand out: each has gained enough to matter, and any other less than half of what each of them has. Those that
+    have gained the same are told from no other of them: of three equal leaks all run away.
     """
     growing = [company.gained_bytes for company in companies if grows(company.members[0])]
     most = [*sorted(growing, reverse=True)[: _MOST_RUNAWAYS + 1], 0]
     together = 0
-    for place, gained in enumerate(most[:_MOST_RUNAWAYS]):
+    for gained in most[:_MOST_RUNAWAYS]:
         together += gained
         if together > half:
-            return gained - 1 if gained > terms.minimum_bytes and most[place + 1] * 2 < gained else 0
+            place = sum([one * _ALIKE_PART >= gained * (_ALIKE_PART - 1) for one in most[:-1]])
+            least, more = most[place - 1], most[place]
+            stand_out = place <= _MOST_RUNAWAYS and least > terms.minimum_bytes and more * 2 < least
+            return least - 1 if stand_out else 0
     return 0
 
 
