@@ -103,9 +103,9 @@ class Kills:
         if self.flight is not None and not is_continuation:
             return Ruling(Reason.BUSY, f"{self.flight.key[0]} is in flight")
         looks = 1 + len(request.members) // limits.MEMBER_BYTES
-        is_too_many = self.rate.signalled_in_a_minute(now_ms) + looks > limits.PROCESSES_AT_ONCE
+        is_full = self.rate.signalled_in_a_minute(now_ms) + looks > limits.PROCESSES_AT_ONCE
         of_kills_ms = 0 if is_continuation else self.rate.wait_ms(now_ms)
-        wait_ms = max(of_kills_ms, 1000 * is_too_many, self._looks.wait_ms(now_ms, looks))
+        wait_ms = max(of_kills_ms, 1000 if is_full else 0, self._looks.wait_ms(now_ms, looks))
         if wait_ms:
             return Ruling(Reason.RATE, f"for {wait_ms} ms", retry_after_ms=wait_ms)
         self._looks.take(now_ms, looks)

@@ -71,7 +71,11 @@ def test_the_killers_own_messages_are_not_the_monitors_to_send(
 
 
 @pytest.mark.parametrize(
-    ("word", "sentence"), [("request", "not send KillRequest while start"), ("ping", "not send Ping while start")]
+    ("word", "sentence"),
+    [
+        ("request", "the monitor may not send KillRequest while start"),
+        ("ping", "the monitor may not send Ping while start"),
+    ],
 )
 def test_before_hello_nothing_is_answered(
     place: Path, victim: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes], word: str, sentence: str
