@@ -62,6 +62,6 @@ redundant-priority-optional-field,redundant-rules-requires-root-no-field,package
 esac
 quietly "lintian on $suite" inside "cd /build; lintian --no-cfg --allow-root $strict *.changes"
 say "$suite: lintian has no complaint ($strict)"
-quietly "autopkgtest on $suite" inside "cd /build; autopkgtest bustd-$version $deb -- null"
+quietly "autopkgtest on $suite" inside "cd /build; autopkgtest ./bustd-$version/ ./$deb -- null"
 say "$suite: autopkgtest passes"
 cp "$root/build/$deb" "dist/$suite/"
