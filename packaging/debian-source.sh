@@ -1,10 +1,11 @@
 #!/bin/sh
 # Makes the source tree of the Debian package: debian-source.sh SUITE DIRECTORY. For a suite that needs a package of its
-# own the changelog gets an entry, whose version and distribution the package has then, and debian/rules reads.
+# own the changelog gets an entry, whose version and distribution the package has then, and debian/rules reads. Every file
+# has the time SOURCE_DATE_EPOCH: dpkg lowers later times to it, and would keep that of a file older than its commit.
 set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 tree=$(dirname -- "$here")
-suite=${1:?suite} copy=${2:?directory}
+suite=${1:?suite} copy=${2:?directory} date=${SOURCE_DATE_EPOCH:?}
 cd "$tree"
 changelog=packaging/debian/changelog
 
@@ -24,16 +25,19 @@ else
 fi
 cp -R packaging/debian "$copy/debian"
 
+# entry SUFFIX: in front of the changelog, and later than the entry before.
+entry() {
+    version=$(sed -n '1s/^bustd (\(.*\)) .*/\1/p' $changelog)
+    by=$(sed -n '/^ -- /{s/  .*//p;q}' $changelog)
+    at=$(sed -n '/^ -- /{s/.*>  //p;q}' $changelog)
+    {
+        printf 'bustd (%s%s) %s; urgency=medium\n\n  * Built for %s.\n\n' "$version" "$1" "$suite" "$suite"
+        printf '%s  %s\n\n' "$by" "$(LC_ALL=C date -R -u -d "$at 1 second")"
+        cat $changelog
+    } >"$copy/debian/changelog"
+}
 case $suite in
-bookworm) suffix='~deb12u1' ;;
-trixie) suffix='~deb13u1' ;;
-*) exit 0 ;;
+bookworm) entry '~deb12u1' ;;
+trixie) entry '~deb13u1' ;;
 esac
-version=$(sed -n '1s/^bustd (\(.*\)) .*/\1/p' $changelog)
-by=$(sed -n '/^ -- /{s/  .*//p;q}' $changelog)
-at=$(sed -n '/^ -- /{s/.*>  //p;q}' $changelog)
-{
-    printf 'bustd (%s%s) %s; urgency=medium\n\n  * Built for %s.\n\n' "$version" "$suffix" "$suite" "$suite"
-    printf '%s  %s\n\n' "$by" "$(LC_ALL=C date -R -u -d "$at 1 second")" # each entry is later than the one before
-    cat $changelog
-} >"$copy/debian/changelog"
+find "$copy" -exec touch -h -d "@$date" {} +

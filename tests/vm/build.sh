@@ -46,7 +46,13 @@ quietly "building on $suite" inside "umask 022; cd /build/bustd-$version; LC_ALL
 quietly "building on $suite once more" inside "umask 0007; cd /srv/elsewhere/b; HOME=/nonexistent USER=somebody \
     LC_ALL=C.UTF-8 TZ=UTC-14 PYTHONHASHSEED=7 DEB_BUILD_OPTIONS=parallel=7 dpkg-buildpackage -b -us -uc"
 deb=$(basename "$root"/build/bustd_*_all.deb)
-cmp "$root/build/$deb" "$root/srv/elsewhere/$deb" || die 65 "$suite: two builds differ; compare them with diffoscope"
+rm -rf "dist/$suite"
+mkdir -p "dist/$suite"
+if ! cmp "$root/build/$deb" "$root/srv/elsewhere/$deb"; then
+    cp "$root/build/$deb" "dist/$suite/one"
+    cp "$root/srv/elsewhere/$deb" "dist/$suite/two"
+    die 65 "$suite: two builds differ: diffoscope dist/$suite/one dist/$suite/two"
+fi
 say "$suite: two builds of $deb are the same, byte for byte"
 # One source for all suites is judged by the newest lintian, except for what only Debian 12 still needs.
 case $suite in
@@ -56,8 +62,6 @@ redundant-priority-optional-field,redundant-rules-requires-root-no-field,package
 esac
 quietly "lintian on $suite" inside "cd /build; lintian --no-cfg --allow-root $strict *.changes"
 say "$suite: lintian has no complaint ($strict)"
-quietly "autopkgtest on $suite" inside "cd /build; autopkgtest bustd-$version $deb -- null"
+quietly "autopkgtest on $suite" inside "cd /build; autopkgtest ./bustd-$version/ ./$deb -- null"
 say "$suite: autopkgtest passes"
-rm -rf "dist/$suite"
-mkdir -p "dist/$suite"
 cp "$root/build/$deb" "dist/$suite/"

@@ -203,7 +203,10 @@ def test_make_deb_refuses_a_changelog_of_another_version(tmp_path):
 def test_a_release_of_debian_gets_a_version_below_the_next_ones(tmp_path, suite, version, distribution):
     tree = tmp_path / "tree"
     shutil.copytree(PACKAGING, tree / "packaging")
-    subprocess.run(["sh", tree / "packaging/debian-source.sh", suite, tmp_path / "source"], check=True)
+    made_source = ["sh", tree / "packaging/debian-source.sh", suite, tmp_path / "source"]
+    subprocess.run(made_source, check=True, env=os.environ | {"SOURCE_DATE_EPOCH": "1700000000"})
+    times = {path.stat().st_mtime for path in (tmp_path / "source").rglob("*")}
+    assert times == {1700000000.0}, "dpkg would keep the time of a file that is older than its commit"
     own = (PACKAGING / "debian/changelog").read_text()
     made = (tmp_path / "source/debian/changelog").read_text()
     assert made.endswith(own)
