@@ -10,6 +10,11 @@ from collections.abc import Callable
 from .deciding.events import Event, Warned
 from .sensing.triggers import Triggers
 
+LONGEST_TURN_S = 2.0
+"""Then a signal ends what the kernel makes this process wait for. A process that ends while it is read in /proc leaves
+it to the reader to close what it had mapped, and a TCP socket with SO_LINGER makes that wait as long as its owner
+likes."""
+
 
 class Sleeper:
     """From here on SIGTERM, SIGINT and SIGHUP end a sleep and are remembered until they are asked for."""
@@ -23,6 +28,7 @@ class Sleeper:
         signal.set_wakeup_fd(self._pipe[1], warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda received, _frame: self._received.add(received))
+        signal.signal(signal.SIGALRM, lambda *_: None)
         self._poll = select.poll()  # kept: what is polled changes with the connection alone
         self._poll.register(self._pipe[0], select.POLLIN)
         for descriptor in self._triggers:
@@ -61,7 +67,9 @@ class Sleeper:
 
         A PSI descriptor without a working trigger returns at once for ever: it is dropped.
         """
+        awake_without_end()
         events = self._poll.poll(wait_ms)
+        signal.setitimer(signal.ITIMER_REAL, LONGEST_TURN_S, LONGEST_TURN_S)
         if not events:
             self.killer_speaks = self.reader_knocks = False
             return False
@@ -86,3 +94,8 @@ class Sleeper:
         """Let go of the pipe. The signals keep their handlers."""
         for descriptor in self._pipe:
             os.close(descriptor)
+
+
+def awake_without_end() -> None:
+    """No turn is interrupted until the next sleep is over. An alarm outlives an execve, and its handler does not."""
+    signal.setitimer(signal.ITIMER_REAL, 0)

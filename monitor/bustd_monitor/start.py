@@ -42,6 +42,7 @@ from .sensing.other_daemons import other_daemons
 from .sensing.process_table import of_this_machine
 from .sensing.sensor import Unreadable
 from .sensing.triggers import arm_triggers, of_file
+from .sleeper import awake_without_end
 
 EX_USAGE, EX_UNAVAILABLE, EX_SOFTWARE, EX_CONFIG = 64, 69, 70, 78
 _RESTART_DELAY_S = 1
@@ -173,7 +174,10 @@ def _run(arguments: Arguments, tell: EventLog, readers: Readers) -> int:
     gc.freeze()
     gc.disable()
     tell(Noted(lock_memory()))
-    code = loop.run()
+    try:
+        code = loop.run()
+    finally:
+        awake_without_end()
     if code == EXIT_NOTHING_LEFT:
         tell(Noted(ancestor.sentence(only)))
     return code

@@ -7,9 +7,11 @@ from contextlib import contextmanager
 
 @contextmanager
 def handlers_restored() -> Iterator[None]:
-    """At the end of the block the handlers of SIGTERM, SIGINT and SIGHUP are restored, and no signal wakes a poll."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    """At the end of the block handlers are what they were, no signal wakes a poll, and no alarm comes."""
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM)
+    handlers = {number: signal.getsignal(number) for number in numbers}
     yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
     signal.set_wakeup_fd(-1)
     for number, handler in handlers.items():
         signal.signal(number, handler)

@@ -39,7 +39,7 @@ _OF_BOTH = _names(
 KILLER = _OF_BOTH | _names(
     "capget landlock_add_rule landlock_create_ruleset landlock_restrict_self pause pidfd_send_signal prctl",
 )
-MONITOR = _OF_BOTH | _names("connect fgetxattr getxattr lgetxattr process_mrelease shutdown socket statfs")
+MONITOR = _OF_BOTH | _names("connect fgetxattr getxattr lgetxattr process_mrelease setitimer shutdown socket statfs")
 
 
 class Condition(NamedTuple):

@@ -27,10 +27,10 @@ pread64 17 67               prlimit64 302 261           process_mrelease 448 448
 readlink 89 -               readlinkat 267 78           recvmsg 47 212              restart_syscall 219 128
 rseq 334 293                rt_sigaction 13 134         rt_sigprocmask 14 135       rt_sigreturn 15 139
 sched_getaffinity 204 123   sched_yield 24 124          sendto 44 206               set_robust_list 273 99
-set_tid_address 218 96      shutdown 48 210             sigaltstack 131 132         socket 41 198
-stat 4 -                    statfs 137 43               statx 332 291               sysinfo 99 179
-time 201 -                  uname 63 160                wait4 61 260                waitid 247 95
-write 1 64                  writev 20 66
+set_tid_address 218 96      setitimer 38 103            shutdown 48 210             sigaltstack 131 132
+socket 41 198               stat 4 -                    statfs 137 43               statx 332 291
+sysinfo 99 179              time 201 -                  uname 63 160                wait4 61 260
+waitid 247 95               write 1 64                  writev 20 66
 """
 """The name, then the number on x86_64 and on aarch64; "-" where there is no such call."""
 
