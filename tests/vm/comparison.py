@@ -37,6 +37,8 @@ groups, and looks at pressure and swap alone. `kernel` is no daemon at all.
 - **stall**: the longest time that a program of the user waited beyond its pause of 50 ms (24 MiB of memory and 8 MiB
   of a file, not locked), from the moment the leak began until the scenario was over, in ms; **p99**: the 99th
   percentile of its rounds, in ms
+
+Random crises of a simulated machine, judged by the policies of the same daemons, are in [crises.md](crises.md).
 """
 
 
