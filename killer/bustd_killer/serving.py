@@ -33,6 +33,9 @@ def main(descriptor: int) -> int:
     log = Lines(_NAME)
     try:
         given = policy.received(descriptor)
+        for own in (given.listener, given.link, given.monitor_log, given.log_link, given.watchdog, given.ancestor):
+            if own >= 0:
+                os.set_inheritable(own, False)  # so that nothing else that it might execute has them
         log = _log(given)
         if not is_undumpable:
             raise Unable("the kernel refuses PR_SET_DUMPABLE")
