@@ -7,7 +7,8 @@ work=$(mktemp -d "$out/building.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
 # What a small server has, bustd's dependencies, what a user's session and a pipe of events need, and the other daemons
-# for the comparison. No procps: a minimal installation has none, and nothing of bustd's may need it.
+# for the comparison. procps is not asked for, because nothing of bustd's may need it: then Debian 12 and 13 have none, and
+# forky has it for its ucf.
 packages="linux-image-amd64 initramfs-tools zstd systemd systemd-sysv dbus udev kmod iproute2 passwd e2fsprogs
     apt python3 python3-msgpack python3-psutil python3-prctl python3-jeepney dbus-user-session jq strace earlyoom nohang
     systemd-oomd"
