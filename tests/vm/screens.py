@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from .scenarios import STORY
 
 PAGE = Path(__file__).parents[2] / "docs" / "what-you-see.md"
 _COLUMNS = 110
-"""Of the terminal on which all was shown: it breaks what is longer."""
+"""What is longer goes on in the next line, after a space."""
+_WRAPPED = textwrap.TextWrapper(_COLUMNS, drop_whitespace=False, break_long_words=False, break_on_hyphens=False)
 _BLOCK = re.compile(r"(<!-- screen: (\w+) -->\n+```text\n)(.*?)(```\n)", re.DOTALL)
 
 
@@ -42,7 +44,7 @@ def with_screens(page: str, screens: dict[str, str]) -> str:
 
 def _trimmed(screen: str) -> str:
     lines = [line.rstrip() for line in screen.strip("\n").splitlines()]
-    return "".join(f"{part}\n" for line in lines for part in re.findall(f".{{1,{_COLUMNS}}}", line) or [""])
+    return "".join(f"{part.rstrip()}\n" for line in lines for part in _WRAPPED.wrap(line) or [""])
 
 
 def main() -> int:

@@ -43,7 +43,7 @@ def test_the_page_shows_each_command_with_what_it_must_say():
     shown = shown_on(PAGE.read_text())
     says = {
         "notifications": "bustd ended leak",
-        "explain": "(leak)",
+        "explain": "The most likely victims, the first to die first:",
         "warnings": "floor fires: ",
         "explained": "Subject: bustd asks for the death of process",
         "status": "BUSTD OK: watching; ",

@@ -91,7 +91,7 @@ def facts(story: Story) -> Facts:
         *(_text([*about, *told], "CONDITION"), _signal(about)),
         _text(list(reversed(of_it)), "REASON") if end is StoryEnd.REFUSED or end is StoryEnd.FAILED else "",
         _next_ones(decided),
-        *(_number(told, "AVAILABLE_BYTES"), _number(told, "TOTAL_BYTES")),
+        *(_number([*decided, *told], "AVAILABLE_BYTES"), _number([*decided, *told], "TOTAL_BYTES")),
         ended.own_number("ELAPSED_MS") if ended is not None else None,
         _came_back(of_it, _number(decided, "AVAILABLE_BYTES"), ended),
         sum(kernel) if kernel else None,

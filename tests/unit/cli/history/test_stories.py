@@ -9,6 +9,7 @@ import pytest
 from bustd_monitor.cli.history.facts import Facts, NextOne, StoryEnd, facts
 from bustd_monitor.cli.history.log_file import parsed
 from bustd_monitor.cli.history.stories import stories
+from bustd_monitor.conditions.table import BY_NAME
 from bustd_monitor.deciding import actions, events
 from bustd_monitor.deciding.events import NotProtected, Warned
 from bustd_monitor.event_log import entry
@@ -90,6 +91,12 @@ def test_a_wall_clock_that_jumps_amid_a_kill_changes_no_time_and_joins_all(wall_
 def test_what_the_monitor_counted_as_come_back_counts() -> None:
     (one,) = told_of(kill(), exported(less_came_back(), 102))
     assert (one.came_back, one.held_bytes) == (20 * MIB, 300 * MIB)
+
+
+def test_what_was_available_at_the_decision_counts_and_not_what_a_warning_before_it_said() -> None:
+    scarce = actions.Scarce(reading(3 * AVAILABLE, total=TOTAL), BY_NAME["floor"], AVAILABLE, None)
+    (one,) = told_of(exported(scarce, 60), kill())
+    assert (one.pid, one.available, one.total) == (101, AVAILABLE, TOTAL)
 
 
 def test_less_available_than_before_is_nothing_that_came_back() -> None:
