@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import select
 import time
-from _signal import SIG_IGN, SIGHUP, SIGINT, SIGTERM, set_wakeup_fd
+from _signal import ITIMER_REAL, SIG_IGN, SIGALRM, SIGHUP, SIGINT, SIGTERM, set_wakeup_fd, setitimer
 from _signal import signal as on_signal
 
 from bustd_protocol import limits
@@ -23,6 +23,9 @@ from .rate import Bucket
 EXIT_STOPPED, EXIT_MONITOR_GONE = 0, 70
 
 _LOG_LINES, _LOG_LINES_PER_SECOND = 20, 5
+LONGEST_TURN_S = 2
+"""A process that ends while it is read in /proc leaves it to the reader to close what it had mapped, and a TCP socket
+with SO_LINGER makes that wait as long as its owner likes. A signal ends the wait."""
 _WATCHDOG_MS = 100_000
 _WATCHDOG_BEGINS = b"WATCHDOG_USEC=300000000\nWATCHDOG=1"
 """sd_notify(3): three times as long as it takes to feed it. Asked for here: no unit sets one that is not fed."""
@@ -55,6 +58,7 @@ class Server:
         for number in (SIGTERM, SIGINT):
             on_signal(number, self._stop)
         on_signal(SIGHUP, SIG_IGN)
+        on_signal(SIGALRM, lambda *_: None)
 
     def serve(self) -> int:
         """Run until told to stop (0), or until the monitor of a socketpair is gone and the kill in flight over (70)."""
@@ -101,7 +105,12 @@ class Server:
             else:
                 poll.register(self._listener.fileno(), select.POLLIN)
         timeout = min((max(0, due - now_ms) for due in due_ms if due is not None), default=None)
-        return {descriptor for descriptor, _ in poll.poll(timeout)}
+        setitimer(ITIMER_REAL, 0)
+        ready = {descriptor for descriptor, _ in poll.poll(timeout)}
+        setitimer(ITIMER_REAL, LONGEST_TURN_S, LONGEST_TURN_S)
+        if self._wakeup[0] in ready:
+            os.read(self._wakeup[0], 64)
+        return ready
 
     def _feed_the_watchdog(self, now_ms: int) -> int | None:
         """When it must be fed again, None if there is none (sd_notify(3), WATCHDOG=1)."""

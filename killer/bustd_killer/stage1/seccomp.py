@@ -35,11 +35,13 @@ _OF_BOTH = _names(
     "mlockall getdents64 poll ppoll getsockname getsockopt recvmsg sendto pidfd_open",
     # a socket that is made for it: the monitor's peer, the readers of events
     "accept accept4",
+    # the end of a wait in the kernel
+    "setitimer",
 )
 KILLER = _OF_BOTH | _names(
     "capget landlock_add_rule landlock_create_ruleset landlock_restrict_self pause pidfd_send_signal prctl",
 )
-MONITOR = _OF_BOTH | _names("connect fgetxattr getxattr lgetxattr process_mrelease setitimer shutdown socket statfs")
+MONITOR = _OF_BOTH | _names("connect fgetxattr getxattr lgetxattr process_mrelease shutdown socket statfs")
 
 
 class Condition(NamedTuple):
