@@ -51,6 +51,7 @@ def test_a_process_is_what_proc_says(proc):
     assert read_process(10, 666, proc.path) == Process(
         *(10, 48210, 26, b"a) b\n\xff", "db.service", 666, -500, MIB),
         cgroup="/system.slice/db.service",
+        swapped_bytes=24 * 1024,
         parent=1,
         group=10,
         session=10,

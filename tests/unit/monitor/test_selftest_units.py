@@ -23,6 +23,7 @@ import pytest
 from bustd_monitor.cli.real_state import why_not_protected
 from bustd_monitor.cli.selftest_units import Host, choice
 from bustd_monitor.cli.unit_copies import COPIES, KILLER, MONITOR, SOCKET, UNITS
+from tests.support import install
 from tests.support.typed import typed
 
 TEXTS = {
@@ -123,8 +124,8 @@ class Machine(NamedTuple):
             f"host = Host(Path({str(host.run)!r}), {host.init}, {host.is_root}, {host.proc!r});"
             f"sys.exit(selftest({user!r}, host=host, standalone='standalone' in sys.argv))"
         )
-        environment = {"PATH": str(self.root / "bin"), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        return {"args": [sys.executable, "-c", text, *how], "env": environment, "cwd": "/", "text": True}
+        arguments = [install.python(), "-I", "-c", text, *how]  # where the user of a pair can read it
+        return {"args": arguments, "env": {"PATH": str(self.root / "bin")}, "cwd": "/", "text": True}
 
     def selftest(self, *how: str, host: Host | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(**self.command(host or self.host, *how), capture_output=True, timeout=60)
