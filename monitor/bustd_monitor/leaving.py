@@ -1,8 +1,8 @@
 """Connections of readers that are over, and how they are closed: by a child, because closing one can take an hour.
 
 What a reader has sent is never read, and may be a descriptor (SCM_RIGHTS, unix(7)) whose last copy goes with the
-connection. Whoever closes that waits as long as its owner likes: for a TCP socket with SO_LINGER and a peer that does
-not read, say. A process that ends does not linger.
+connection. The process that closes it waits as long as its owner likes, if it is a TCP socket with SO_LINGER whose
+peer does not read. A process that ends does not linger.
 """
 
 from __future__ import annotations

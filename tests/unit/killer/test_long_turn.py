@@ -1,12 +1,11 @@
 """A turn in which the kernel makes the killer wait: a signal ends that."""
 
 import os
-import time
 
 from bustd_killer import server
 from bustd_killer.server import Server
+from tests.support.lingering import seconds_to_close
 from tests.unit.killer.making import guard
-from tests.unit.monitor.test_leaving import lingering
 from tests.unit.shared.forked import in_child
 
 TURN_S = 0.05
@@ -22,15 +21,7 @@ def woken() -> Server:
 
 def test_what_takes_an_hour_to_close_takes_no_longer_than_a_turn(monkeypatch):
     monkeypatch.setattr(server, "LONGEST_TURN_S", TURN_S)
-
-    def close() -> float:
-        client, _kept = lingering()
-        woken()
-        began = time.monotonic()
-        client.close()
-        return time.monotonic() - began
-
-    assert TURN_S / 2 < in_child(close) < TURN_S + 5
+    assert TURN_S / 2 < in_child(lambda: seconds_to_close(woken)) < TURN_S + 5
 
 
 def test_neither_a_wait_is_interrupted_nor_is_one_ended_by_what_woke_another(monkeypatch):

@@ -2,7 +2,6 @@
 
 import os
 import socket
-import struct
 import time
 from collections.abc import Iterator
 
@@ -10,9 +9,9 @@ import pytest
 
 from bustd_monitor.leaving import ENOUGH, PAUSE_MS, Leaving
 from bustd_shared.daemon.packets import Socket, pair
+from tests.support.lingering import lingering
 from tests.unit.shared.forked import in_child
 
-LINGER_S = 3600
 AT_ONCE_S = 5
 
 
@@ -85,20 +84,6 @@ def test_where_no_child_can_be_had_they_stay(hall, monkeypatch):
     monkeypatch.undo()
     hall.leaving.let_go(1)
     assert len(hall.leaving) == 0
-
-
-def lingering() -> tuple[socket.socket, list[socket.socket]]:
-    """A TCP socket whose last close(2) takes an hour, and what must stay open until then."""
-    server = socket.create_server(("127.0.0.1", 0))
-    client = socket.create_connection(server.getsockname())
-    peer, _ = server.accept()
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, LINGER_S))
-    client.setblocking(False)
-    try:
-        while True:
-            client.send(bytes(1 << 16))
-    except BlockingIOError:
-        return client, [server, peer]
 
 
 def test_a_descriptor_that_lingers_makes_nothing_wait(hall):

@@ -1,11 +1,9 @@
 """A turn in which the kernel makes the monitor wait: a signal ends that."""
 
-import time
-
 from bustd_monitor import sleeper
 from bustd_monitor.sensing.triggers import Triggers
 from bustd_monitor.sleeper import Sleeper, awake_without_end
-from tests.unit.monitor.test_leaving import lingering
+from tests.support.lingering import seconds_to_close
 from tests.unit.shared.forked import in_child
 
 TURN_S = 0.05
@@ -19,15 +17,7 @@ def asleep_once() -> Sleeper:
 
 def test_what_takes_an_hour_to_close_takes_no_longer_than_a_turn(monkeypatch):
     monkeypatch.setattr(sleeper, "LONGEST_TURN_S", TURN_S)
-
-    def close() -> float:
-        client, _kept = lingering()
-        asleep_once()
-        began = time.monotonic()
-        client.close()
-        return time.monotonic() - began
-
-    assert TURN_S / 2 < in_child(close) < TURN_S + 5
+    assert TURN_S / 2 < in_child(lambda: seconds_to_close(asleep_once)) < TURN_S + 5
 
 
 def test_neither_a_sleep_is_interrupted_nor_what_comes_after_the_last_one(monkeypatch):

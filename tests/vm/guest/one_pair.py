@@ -104,7 +104,7 @@ def without_a_lock():
 
 
 def _starts(said):
-    """It may be an ordinary user's, without a better place than others: whoever looks often takes its time."""
+    """Whether it starts. It may be an ordinary user's, with no priority: a step that looks often delays it."""
     for _ in range(_LOOKS):
         time.sleep(_START_S / _LOOKS)
         if "connected to the killer" in said():

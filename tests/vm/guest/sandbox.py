@@ -110,7 +110,7 @@ def filters():
 
 
 def nothing_writable():
-    """Every mount that the daemons see is read-only, but for /proc and the terminals."""
+    """Every mount that the daemons see is read-only, except /proc and the terminals."""
     faults = []
     for unit in (KILLER, MONITOR):
         lines = Path(f"/proc/{main_pid(unit)}/mountinfo").read_text().splitlines()
