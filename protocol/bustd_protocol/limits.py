@@ -12,7 +12,7 @@ VERSION = 2
 PACKET_BYTES = 4096
 """The most bytes of a packet; a longer one is a violation."""
 
-MESSAGES_PER_SECOND = 50
+MESSAGES_PER_SECOND = 40
 """The most packets that the killer accepts in a second, over all connections."""
 
 HELLO_DEADLINE_MS = 2000
@@ -41,7 +41,7 @@ CONTINUATIONS = 8
 CONTINUATION_MS = 1000
 """How long after the end of a kill a continuation of it is still accepted."""
 
-PROCESSES_PER_SECOND = 128
+PROCESSES_PER_SECOND = 64
 """How many processes the killer looks at in a second, over all connections, once PROCESSES_AT_ONCE are used up."""
 
 PROCESSES_AT_ONCE = 1024

@@ -23,8 +23,8 @@ _BATCH, _BATCHES, _BATCH_TARGET_MS = 300, 3, 60
 """More than three batches of so many would exceed what the killer signals in a minute."""
 _VICTIMS_PER_KILLER = 50
 """A new killer for so many, so that its memory of past kills is never longer than with the rate that it ships with."""
-_APART_S = 0.025
-"""The protocol allows 50 messages a second."""
+_APART_S = 0.03
+"""The protocol allows 40 messages a second."""
 _PATIENCE_S = 5.0
 _DISTURBED_US = 100
 _RATE = f"burst = {_VICTIMS_PER_KILLER}\ninterval_ms = 0\nper_minute = {2 * _VICTIMS_PER_KILLER}"

@@ -158,7 +158,7 @@ def test_a_new_connection_gives_a_flooder_nothing_back(
         assert is_served(daemon, victim)
 
 
-def test_fifty_messages_in_a_second_are_no_flood(place: Path, victim: subprocess.Popen[bytes]) -> None:
+def test_as_many_messages_as_are_permitted_are_no_flood(place: Path, victim: subprocess.Popen[bytes]) -> None:
     with killer(place) as daemon, peer(daemon.socket_path) as eager:
         pings = range(2, limits.MESSAGES_PER_SECOND)  # with MonitorHello and the request, exactly as many as permitted
         eager.say(*map(Ping, pings))

@@ -56,7 +56,7 @@ _REFUSES_THE_COMPANY = (Reaction.NEXT_CANDIDATE, Reaction.ALARM)
 processes than the killer has descriptors."""
 _LONGEST_QUEUE = 16
 _QUEUE_HOLD_MS = 500
-"""The killer hangs up on more than 50 messages a second: at most a queue of candidates in this time."""
+"""The killer hangs up on more than 40 messages a second: at most a queue of candidates in this time."""
 _BUSY_HOLD_MS, _RETURN_LOOK_MS = 200, 50
 _SPARED_MS, _MOST_SPARED = 600_000, 64
 """A process that SIGTERM did not end, and that lived because memory was no longer short, gets SIGKILL the next time."""
