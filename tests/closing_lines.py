@@ -1,6 +1,6 @@
 """The last lines of `make test`: what was left out for lack of root, and how many tests passed, failed or were skipped.
 
-Usage: closing_lines.py RESULTS, the file that pytest --junitxml wrote.
+Usage: closing_lines.py RESULTS..., the files that pytest --junitxml wrote.
 """
 
 import sys
@@ -10,13 +10,13 @@ from xml.etree import ElementTree
 NEEDS_ROOT = "needs root"  # what tests/conftest.py says when it skips a test
 
 
-def main(results: Path) -> int:
+def main(files: list[Path]) -> int:
     """Print the lines. Returns 0 always, because tests/run.sh says whether the run failed."""
-    if not results.exists():
-        print("pytest ended before it could write its results\n0 passed, 1 failed, 0 skipped")
-        return 0
-    seen, failed, skipped, left_out = set(), set(), set(), set()
-    for case in ElementTree.parse(results).iter("testcase"):  # a test that fails and cannot clean up is there twice
+    if missing := [results for results in files if not results.exists()]:
+        print("pytest ended before it could write its results")
+    seen, failed, skipped, left_out = set(), {("pytest", results.stem) for results in missing}, set(), set()
+    cases = [case for results in files if results.exists() for case in ElementTree.parse(results).iter("testcase")]
+    for case in cases:  # a test that fails and cannot clean up is there twice
         name = case.get("classname", ""), case.get("name", "")
         seen.add(name)
         skip = case.find("skipped")
@@ -34,4 +34,4 @@ def main(results: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main([Path(name) for name in sys.argv[1:]]))

@@ -47,12 +47,19 @@ else
 fi
 # Otherwise the first daemon that a test starts compiles its modules, and needs more memory than it does for a user.
 "$bin/python" -m compileall -q protocol killer monitor || :
-check "pytest" "$bin/pytest" -p no:cacheprovider --junitxml="$scratch/results.xml" \
-    --cov=bustd_protocol --cov=bustd_shared --cov=bustd_killer --cov=bustd_monitor \
-    --cov-branch --cov-report=term:skip-covered
+tests() {
+    results=$1
+    shift
+    "$bin/pytest" -p no:cacheprovider --junitxml="$scratch/$results.xml" --cov=bustd_protocol --cov=bustd_shared \
+        --cov=bustd_killer --cov=bustd_monitor --cov-branch "$@"
+}
+# What only computes uses every processor. What starts daemons and looks at their time or at their latency has them alone.
+check "pytest, in parallel" tests computing --numprocesses=auto --cov-report= tests \
+    --ignore=tests/integration --ignore=tests/hostile
+check "pytest, one by one" tests running --cov-append --cov-report=term:skip-covered tests/integration tests/hostile
 check "branch coverage" "$bin/python" tests/coverage_gate.py
 
 echo "== in short"
 if [ -n "$failed" ]; then echo "failed checks: ${failed#, }"; else echo "every check passed"; fi
-"$bin/python" tests/closing_lines.py "$scratch/results.xml"
+"$bin/python" tests/closing_lines.py "$scratch/computing.xml" "$scratch/running.xml"
 [ -z "$failed" ]
