@@ -52,7 +52,9 @@ esac
 
 bustd --version
 bustd check
-bustd selftest --standalone
+# It ends with 1, because no daemon runs here, which it says.
+bustd selftest --standalone | tee selftest.log || :
+grep -q '^selftest passed: ' selftest.log
 
 # The daemons by the commands in their units, in a dry run: the monitor must say that it is connected to the killer.
 started_by() { sed -n 's/^ExecStart=//p' "/usr/lib/systemd/system/$1.service"; }

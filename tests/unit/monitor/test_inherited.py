@@ -27,7 +27,7 @@ def test_descriptors_are_known_by_their_names_and_start_at_3(environment):
     assert inherited_descriptors() == {"killer": 3, "psi-some": 4, "psi-full": 5}, "a second self finds them again"
 
 
-@pytest.mark.parametrize("pid", [None, "", "1", "x", f"{os.getpid()}0"])
+@pytest.mark.parametrize("pid", [None, "", "1", "x", f"{os.getpid()}0"], ids=["none", "empty", "1", "x", "longer"])
 def test_what_is_meant_for_another_process_is_not_ours(environment, pid):
     environment(fds="1", names="killer", pid=pid)
     assert inherited_descriptors() == {}
