@@ -15,7 +15,8 @@ if [ $# -gt 0 ]; then
 fi
 
 scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
+computing=""
+trap 'if [ -n "$computing" ]; then kill "$computing" 2>/dev/null || :; fi; rm -rf "$scratch"' EXIT
 # A cache that another user left here (root, by sudo make test) is not used, because this user can't write to it.
 cache() {
     if [ -w "$1" ] || { [ ! -e "$1" ] && [ -w . ]; }; then printf '%s\n' "$1"; else printf '%s\n' "$scratch/$1"; fi
@@ -23,8 +24,7 @@ cache() {
 RUFF_CACHE_DIR=$(cache .ruff_cache)
 MYPY_CACHE_DIR=$(cache .mypy_cache)
 HYPOTHESIS_STORAGE_DIRECTORY=$(cache .hypothesis)
-COVERAGE_FILE=$scratch/coverage
-export RUFF_CACHE_DIR MYPY_CACHE_DIR HYPOTHESIS_STORAGE_DIRECTORY COVERAGE_FILE
+export RUFF_CACHE_DIR MYPY_CACHE_DIR HYPOTHESIS_STORAGE_DIRECTORY
 
 failed=""
 check() {
@@ -47,19 +47,34 @@ else
 fi
 # Otherwise the first daemon that a test starts compiles its modules, and needs more memory than it does for a user.
 "$bin/python" -m compileall -q protocol killer monitor || :
-tests() {
+# pytest_on RESULTS COVERAGE ARGUMENT...: some of the tests, with data of their own
+pytest_on() {
     results=$1
-    shift
+    COVERAGE_FILE=$scratch/$2/coverage
+    export COVERAGE_FILE
+    shift 2
     "$bin/pytest" -p no:cacheprovider --junitxml="$scratch/$results.xml" --cov=bustd_protocol --cov=bustd_shared \
-        --cov=bustd_killer --cov=bustd_monitor --cov-branch "$@"
+        --cov=bustd_killer --cov=bustd_monitor --cov-branch --cov-report= "$@"
 }
-# What only computes uses every processor. What starts daemons and looks at their time or at their latency has them alone.
-check "pytest, in parallel" tests computing --numprocesses=auto --cov-report= tests \
+# What only computes runs beside the unit tests. What starts daemons, and looks at their time and latency, runs alone.
+mkdir "$scratch/beside" "$scratch/main"
+pytest_on computing beside tests/simulated tests/fuzz >"$scratch/computing.log" 2>&1 &
+computing=$!
+check "pytest: all but the next two" pytest_on units main tests --ignore=tests/simulated --ignore=tests/fuzz \
     --ignore=tests/integration --ignore=tests/hostile
-check "pytest, one by one" tests running --cov-append --cov-report=term:skip-covered tests/integration tests/hostile
+computed=0
+wait "$computing" || computed=$?
+computing=""
+cat "$scratch/computing.log"
+check "pytest: simulated and fuzz, beside those" [ "$computed" -eq 0 ]
+check "pytest: integration and hostile" pytest_on running main --cov-append tests/integration tests/hostile
+COVERAGE_FILE=$scratch/main/coverage
+export COVERAGE_FILE
+"$bin/python" -m coverage combine -q --append "$scratch/beside/coverage"
+"$bin/python" -m coverage report --skip-covered
 check "branch coverage" "$bin/python" tests/coverage_gate.py
 
 echo "== in short"
 if [ -n "$failed" ]; then echo "failed checks: ${failed#, }"; else echo "every check passed"; fi
-"$bin/python" tests/closing_lines.py "$scratch/computing.xml" "$scratch/running.xml"
+"$bin/python" tests/closing_lines.py "$scratch/units.xml" "$scratch/computing.xml" "$scratch/running.xml"
 [ -z "$failed" ]
