@@ -79,6 +79,12 @@ def exhaustion_ms(filling: Filling, reading: Reading) -> int | None:
     return _time_ms(reading.room_bytes, rate(filling).per_second)
 
 
+def is_emptying(filling: Filling) -> bool:
+    """Whether more is left in the last reading than in the sample before it."""
+    before = [left for at_ms, left in filling.recent[-2:] if at_ms < filling.latest[0]]
+    return bool(before) and filling.latest[1] > before[-1]
+
+
 def foreseen_ms(filling: Filling, reading: Reading) -> int | None:
     """The same, but no further ahead than the rate was seen: None beyond that.
 

@@ -48,7 +48,7 @@ def claim_of(candidate: Candidate, chosen: tuple[int, int] | None, trends: Trend
         return None
     chosen_ms, unheld_bytes = chosen
     lost = filling.rate(trends.filling).per_second
-    return Claim(candidate.process, candidate.held_bytes, candidate.children_bytes, unheld_bytes, lost, chosen_ms)
+    return Claim(candidate.process, candidate.brings_bytes, candidate.children_bytes, unheld_bytes, lost, chosen_ms)
 
 
 def awaited_from(claim: Claim, fate: Fate, now_ms: int) -> Claim | None:
@@ -68,11 +68,15 @@ def is_back(claim: Claim, reading: Reading) -> bool:
 
 
 def is_awaited(claim: Claim, trends: Trends, reading: Reading, now_ms: int) -> bool:
-    """Whether the victim has exited and its memory is still to come, and the machine lives that long."""
+    """Whether the victim has exited and its memory is still to come, and the machine lives that long.
+
+    It does while more is left from reading to reading: the speed at which memory went is that of a time in which the
+    victim lived.
+    """
     if claim.until_ms is None or now_ms >= claim.until_ms or not reading.is_whole or is_back(claim, reading):
         return False
     left_ms = filling.exhaustion_ms(trends.filling, reading)
-    return left_ms is None or left_ms >= LEFT_MS
+    return left_ms is None or left_ms >= LEFT_MS or filling.is_emptying(trends.filling)
 
 
 def shortfall_of(claim: Claim, trends: Trends, reading: Reading, now_ms: int) -> Shortfall | None:

@@ -74,11 +74,11 @@ def worth_asking_for(candidates: tuple[Candidate, ...], reading: Reading, floor:
     noticeable = min(needed, _ALWAYS_NOTICEABLE) * floor.relief_percent // 100
     candidates = in_their_turn(candidates, reading, floor)
     enough = enough_of_the_cause(reading, floor)
-    helpful = tuple(one for one in candidates if one.held_bytes >= noticeable or _is_the_cause(one, enough))
+    helpful = tuple(one for one in candidates if one.brings_bytes >= noticeable or _is_the_cause(one, enough))
     if helpful:
         helpful = as_its_user_asks(helpful, needed)
-        return Choice(helpful, Relief.WHOLE if helpful[0].held_bytes >= needed else Relief.PART, needed)
-    together = sum(one.held_bytes for one in candidates)
+        return Choice(helpful, Relief.WHOLE if helpful[0].brings_bytes >= needed else Relief.PART, needed)
+    together = sum(one.brings_bytes for one in candidates)
     if candidates and (together >= needed or len(candidates) >= _LONG_LIST):
         return Choice(candidates, Relief.MANY_HANDS, needed)
     return Choice((), Relief.NONE, needed)
@@ -144,7 +144,7 @@ def in_their_turn(candidates: tuple[Candidate, ...], reading: Reading, floor: Fl
     to nearly everything that they start.
     """
     needed, enough = needed_bytes(reading, floor), enough_of_the_cause(reading, floor)
-    candidates = _moved_up(candidates, lambda one: one.held_bytes >= needed, _only_by_adj)
+    candidates = _moved_up(candidates, lambda one: one.brings_bytes >= needed, _only_by_adj)
     return _moved_up(
         candidates,
         lambda one: _is_the_cause(one, enough),
@@ -162,10 +162,10 @@ def as_its_user_asks(candidates: tuple[Candidate, ...], needed: int) -> tuple[Ca
     first = candidates[0]
     if first.process.preference != OWN_AVOID:
         return candidates
-    enough = min(first.held_bytes, needed)
+    enough = min(first.brings_bytes, needed)
     for place, other in enumerate(candidates):
         is_own = other.process.uid == first.process.uid and other.process.preference != OWN_AVOID
-        if is_own and other.known == 1 and not other.is_held_back and other.held_bytes >= enough:
+        if is_own and other.known == 1 and not other.is_held_back and other.brings_bytes >= enough:
             return (other, *candidates[:place], *candidates[place + 1 :])
     return candidates
 
@@ -189,7 +189,7 @@ def _moved_up(
 
 
 def _is_the_cause(one: Candidate, enough: int) -> bool:
-    return one.held_bytes >= enough and one.runs_away and not one.is_held_back
+    return one.brings_bytes >= enough and one.runs_away and not one.is_held_back
 
 
 def _is_demanded(candidate: Candidate) -> bool:
@@ -222,7 +222,7 @@ def worth_a_second(choice: Choice, filled_bytes: int) -> Choice:
         return choice
     if filled_bytes >= choice.needed_bytes // 4:
         return choice._replace(candidates=(), relief=Relief.NONE)
-    large = tuple(one for one in choice.candidates if one.held_bytes >= choice.needed_bytes // 2)
+    large = tuple(one for one in choice.candidates if one.brings_bytes >= choice.needed_bytes // 2)
     return choice._replace(candidates=large, relief=choice.relief if large else Relief.NONE)
 
 

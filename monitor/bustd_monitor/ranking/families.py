@@ -171,15 +171,15 @@ def runs_away(members: list[Member], singles: tuple[Candidate, ...], grew: Growt
         return False
     pids = {member.process.pid for member in members}
     first = singles[0] if singles else None
-    return first is None or first.process.pid not in pids or first.held_bytes * 2 < terms.needed_bytes
+    return first is None or first.process.pid not in pids or first.brings_bytes * 2 < terms.needed_bytes
 
 
 def holds_most(members: list[Member], singles: tuple[Candidate, ...], terms: Terms) -> bool:
     """Whether these hold clearly more than any other process, and no single death brings half of what is needed."""
     pids = {member.process.pid for member in members}
-    if any(single.held_bytes * 2 >= terms.needed_bytes for single in singles):
+    if any(single.brings_bytes * 2 >= terms.needed_bytes for single in singles):
         return False
-    largest = max((single.held_bytes for single in singles if single.process.pid not in pids), default=0)
+    largest = max((single.brings_bytes for single in singles if single.process.pid not in pids), default=0)
     held = sum(member.process.held_bytes for member in members)
     return held >= max(_CLEARLY * largest, terms.minimum_bytes)
 

@@ -102,7 +102,7 @@ class FamilySearch:
     def _find(self, singles: tuple[Candidate, ...], terms: Terms, refused: Refused, now_ms: int) -> _Found | None:
         """The family that runs away, or else the one that holds most."""
         before = self._census.before(now_ms)
-        may_hold_most = max((one.held_bytes for one in singles), default=0) * 2 < terms.needed_bytes
+        may_hold_most = max((one.brings_bytes for one in singles), default=0) * 2 < terms.needed_bytes
         lost = None if before is None else max(before.room_bytes - terms.room_bytes, 0)
         if not may_hold_most and lost is not None and max(lost, terms.filled_bytes) <= terms.minimum_bytes:
             return None  # nothing runs away where hardly anything was lost

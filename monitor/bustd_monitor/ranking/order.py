@@ -30,7 +30,7 @@ _NOTICEABLE_GROWTH = 16
 class Candidate(NamedTuple):
     """A process that may die, and its place in the order: the greater its badness (bytes), the sooner it dies.
 
-    `held_bytes`: what comes back when it dies, and with it everything in its `scope`; of that, `known` processes are
+    `held_bytes`: what it holds, and with it everything in its `scope` that dies too; of that, `known` processes are
     known. `moves`: why its badness is not that. `service`: the system service that ends with it, "" if none does;
     `is_killed_at_once`: it gets SIGKILL instead of SIGTERM (see ending). `children_bytes`: what its children hold,
     which may exit with it. `family`: those that die with it, where it is one of many hands.
@@ -46,6 +46,11 @@ class Candidate(NamedTuple):
     is_killed_at_once: bool = False
     children_bytes: int = 0
     family: Family | None = None
+
+    @property
+    def brings_bytes(self) -> int:
+        """Of what it holds, what comes back: copies that a forked child has stay when it dies alone."""
+        return self.held_bytes + sum(move.moved_bytes for move in self.moves if move.cause is Cause.COPIED)
 
     @property
     def runs_away(self) -> bool:

@@ -11,6 +11,7 @@ from bustd_monitor.conditions.filling import (
     advanced,
     exhaustion_ms,
     foreseen_ms,
+    is_emptying,
     look_again_ms,
     rate,
 )
@@ -32,6 +33,16 @@ def steady(seconds: float, *, every_ms: int = 100, per_second: float = GIB, star
 def test_what_is_left_is_available_memory_and_free_swap():
     assert reading(2 * GIB, swap=(8 * GIB, 3 * GIB)).room_bytes == 5 * GIB
     assert advanced(UNKNOWN, reading(2 * GIB, swap=(8 * GIB, 3 * GIB)), 7).latest == (7, 5 * GIB)
+
+
+@pytest.mark.parametrize("every_ms", [20, 100])
+def test_it_empties_where_the_last_reading_has_more_left_than_the_sample_before(every_ms):
+    assert not is_emptying(UNKNOWN)
+    assert not is_emptying(after((0, GIB)))
+    filling = after(*steady(1))
+    assert not is_emptying(filling)
+    assert is_emptying(after((1000 + every_ms, 39 * GIB + MIB), filling=filling))
+    assert not is_emptying(after((1000 + every_ms, 39 * GIB), filling=filling))
 
 
 @pytest.mark.parametrize("every_ms", [20, 100, 130, 200, 400])

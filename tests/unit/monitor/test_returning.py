@@ -10,6 +10,7 @@ from bustd_monitor.deciding.returning import Claim
 from bustd_monitor.deciding.stages import Stage
 from bustd_monitor.deciding.states import State
 from bustd_monitor.ranking.books import Shortfall, corrected
+from bustd_monitor.ranking.what_may_die import Cause, Move
 from bustd_monitor.sensing.reading import lower_bound
 from bustd_protocol.messages import Exited, Fate, Signal
 from tests.unit.monitor.making import DEFAULTS, GIB, MIB, candidate, process, reading, verdict
@@ -106,6 +107,21 @@ def test_where_memory_would_be_gone_within_two_seconds_there_is_no_wait(per_seco
     claim = dead().claim
     trends = Trends(filling=Filling((1000, GIB), (), Rate(per_second, 600)))
     assert returning.is_awaited(claim, trends, reading(GIB), 1100) is is_awaited
+
+
+@pytest.mark.parametrize(("left_mib", "is_awaited"), [(101, True), (100, False), (99, False)])
+def test_but_while_more_is_left_from_reading_to_reading_there_is(left_mib, is_awaited):
+    """The victim took 1 GiB a second, and now its memory comes back: that speed is no longer so."""
+    before, now = (1000, 100 * MIB), (1050, left_mib * MIB)
+    trends = Trends(filling=Filling(now, (before,), Rate(GIB, 600)))
+    assert returning.is_awaited(dead(room=0).claim, trends, reading(left_mib * MIB), 1050) is is_awaited
+
+
+def test_copies_that_a_child_keeps_are_not_waited_for():
+    copied = VICTIM._replace(moves=(Move(Cause.COPIED, -700 * MIB),))
+    claim = returning.claim_of(copied, (0, GIB), Trends())
+    assert not returning.is_back(claim, reading(GIB + 49 * MIB))
+    assert returning.is_back(claim, reading(GIB + 50 * MIB))
 
 
 def test_a_reading_of_sysinfo_alone_ends_the_wait_and_is_not_booked():

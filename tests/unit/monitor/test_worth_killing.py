@@ -48,6 +48,16 @@ def test_one_that_ends_the_shortage_is_taken_and_known_to_end_it():
     assert (pids(choice.candidates), choice.relief) == ([101, 102], Relief.WHOLE)
 
 
+def test_what_a_forked_child_keeps_is_no_help():
+    """It holds all that is needed, and its death would bring next to nothing: it is not moved up, nor worth asking."""
+    (server,) = holding(900)
+    copied = server._replace(badness=MIB, moves=(Move(Cause.COPIED, -899 * MIB),))
+    small = candidate(202, held_bytes=400 * MIB)
+    choice = worth_asking_for((small, copied), FIRING, FLOOR)
+    assert (pids(choice.candidates), choice.relief) == ([202], Relief.PART)
+    assert worth_asking_for((copied,), FIRING, FLOOR).relief is Relief.NONE
+
+
 def test_one_that_helps_but_does_not_end_it_is_taken_and_known_not_to():
     choice = worth_asking_for(holding(511, 900), FIRING, FLOOR)
     assert pids(choice.candidates) == [101, 102]
