@@ -90,9 +90,10 @@ def judge_identity(case: Case) -> Ruling:
 def is_swapoff(entry: ProcEntry) -> bool:
     """Whether it is root's swapoff(8): as long as it runs, what was swapped out comes back to memory.
 
-    That of util-linux 2.41 gives itself an oom_score_adj of -1000. The kernel kills it first all the same.
+    All its uids are 0: any user may start a set-uid program by a link of that name. That of util-linux 2.41 gives
+    itself an oom_score_adj of -1000. The kernel kills it first all the same.
     """
-    return entry.stat.comm == b"swapoff" and entry.status.uid == 0
+    return entry.stat.comm == b"swapoff" and not any(entry.status.uids)
 
 
 def differences(entry: ProcEntry, request: KillRequest) -> int:

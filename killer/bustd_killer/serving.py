@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+from _signal import ITIMER_REAL, setitimer
 
 from bustd_shared.daemon import libc
 from bustd_shared.daemon.lines import CRITICAL, Lines, where
@@ -70,11 +71,14 @@ def _serve(given: Policy, log: Lines) -> int:
     gc.freeze()
     gc.disable()
     rehearsal.rehearse(given.subject, guard)
-    if given.link < 0:
-        return Server(guard, log, Socket(fileno=given.listener), None, given.watchdog).serve()
-    from . import pair  # only here: in the units the monitor is not the killer's child, and has a log of its own
+    try:
+        if given.link < 0:
+            return Server(guard, log, Socket(fileno=given.listener), None, given.watchdog).serve()
+        from . import pair  # only here: in the units the monitor is not the killer's child, and has a log of its own
 
-    return pair.serve(guard, log)
+        return pair.serve(guard, log)
+    finally:
+        setitimer(ITIMER_REAL, 0)  # the interpreter gives signals their defaults back before it ends
 
 
 def _machine(given: Policy) -> MachineFiles:

@@ -93,9 +93,8 @@ def shortfall_of(claim: Claim, trends: Trends, reading: Reading, now_ms: int) ->
     process = claim.process
     if came_back * 2 >= claim.claimed_bytes:
         return None
-    return Shortfall(
-        process.parent, process.comm, claim.claimed_bytes, came_back, claim.chosen_ms, now_ms + _REMEMBERED_MS
-    )
+    kind = process.uid, process.parent, process.comm
+    return Shortfall(*kind, claim.claimed_bytes, came_back, claim.chosen_ms, now_ms + _REMEMBERED_MS)
 
 
 def booked(books: tuple[Shortfall, ...], short: Shortfall, now_ms: int) -> tuple[Shortfall, ...]:

@@ -44,7 +44,7 @@ class Accounts:
         counted = accounting.accounted(processes, SharedMemory(shared, gained))
         newcomers = {one.pid for one in processes if one.gained_bytes and one.gained_bytes >= one.held_bytes}
         counted = [self._bounded(one, terms, now_ms, age_ms) if one.pid in newcomers else one for one in counted]
-        return books.corrected(counted, terms.books, now_ms, age_ms)
+        return books.corrected(counted, terms.books, terms.in_use_bytes, now_ms, age_ms)
 
     def _bounded(self, process: Process, terms: Terms, now_ms: int, age_ms: Callable[[Process], int]) -> Process:
         """A newcomer has gained no more than memory was lost since it came: what it shares with others cost nothing."""

@@ -182,7 +182,9 @@ class FamilySearch:
         known = [*processes, *(parent for parent in parents if parent is not None)]
         shared = SharedMemory(look.terms.shared_bytes)
         counted = accounting.counted_together(known, shared, has_copies=look.has_copies)
-        return {one.pid: one for one in books.corrected(counted, look.terms.books, look.now_ms, self._table.age_ms)}
+        terms, age_ms = look.terms, self._table.age_ms
+        settled = books.corrected(counted, terms.books, terms.in_use_bytes, look.now_ms, age_ms)
+        return {one.pid: one for one in settled}
 
     def _read(self, kins: list[Kin], terms: Terms) -> list[Process]:
         """Each of these as it is now, with its command line where a rule asks for that; without, it is left out."""

@@ -68,10 +68,12 @@ class Candidate(NamedTuple):
         return any(move.moved_bytes < 0 for move in self.moves)
 
     def alone(self) -> Candidate:
-        """The same process, without the others that would die with it."""
-        service = ending.service_ended_with(self.process, "")
+        """The same process, without the others that would die with it: what a forked child keeps stays then."""
+        service, copied = ending.service_ended_with(self.process, ""), self.process.copied_bytes
+        moves = tuple(move for move in self.moves if move.cause is not Cause.COPIED)
+        moves += (Move(Cause.COPIED, -copied),) if copied else ()
         held_bytes = self.process.held_bytes
-        return self._replace(scope=Scope.PROCESS, held_bytes=held_bytes, service=service, family=None)
+        return self._replace(scope=Scope.PROCESS, held_bytes=held_bytes, service=service, family=None, moves=moves)
 
 
 class Ranking(NamedTuple):

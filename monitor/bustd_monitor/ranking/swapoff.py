@@ -31,13 +31,15 @@ def put_first(ranking: Ranking, table: ProcessTable, terms: Terms, refused: froz
 
 
 def _found(table: ProcessTable, terms: Terms, refused: frozenset[tuple[int, int]]) -> Process | None:
-    """Only root's counts: any user may start programs of that name, and hide a leak behind them."""
+    """Only root's counts: any user may start programs of that name, set-uid ones too, and hide a leak behind them."""
     for pid in table.pids():
         kin = table.kin(pid)
         if kin is None or kin.comm != COMM or (pid, kin.start_ticks) in refused:
             continue
         process = table.read(pid, table.score(pid))
+        if process is None or process.uid != 0 or not process.is_system:
+            continue
         # That of util-linux 2.41 gives itself an oom_score_adj of -1000; neither the kernel nor the killer mind that.
-        if process is not None and process.uid == 0 and protection(process._replace(oom_score_adj=0), terms) is None:
+        if protection(process._replace(oom_score_adj=0), terms) is None:
             return process
     return None

@@ -20,7 +20,8 @@ class Terms(NamedTuple):
     `broken`: control groups that hold a protected process, so that none in them dies with the others. `shared_bytes`:
     shared memory that no file of a tmpfs explains, so that the death of a process may free it. `books`: deaths that
     brought less than was claimed. `swap_goes_bytes`: what swapoff(8) is still to read back, 0 if swap
-    does not go away. `anonymous_bytes`: anonymous memory of the machine, each page once; 0: not known.
+    does not go away. `anonymous_bytes`: anonymous memory of the machine, each page once; `in_use_bytes`: this,
+    `shared_bytes` and swap in use; 0: not known.
     """
 
     victims: Victims
@@ -36,6 +37,7 @@ class Terms(NamedTuple):
     needed_bytes: int = 0
     swap_goes_bytes: int = 0
     anonymous_bytes: int = 0
+    in_use_bytes: int = 0
 
 
 class Rules(NamedTuple):
@@ -52,10 +54,12 @@ class Rules(NamedTuple):
 
 def terms_at(reading: Reading, rules: Rules) -> Terms:
     """The terms of a ranking at this reading."""
+    anonymous, shared = reading.total - reading.available if reading.is_whole else 0, reading.shared_by_processes
     return Terms(
         *rules,
         total_bytes=reading.ram + reading.swap_total,
         room_bytes=reading.unheld_bytes,
-        shared_bytes=reading.shared_by_processes,
-        anonymous_bytes=reading.total - reading.available if reading.is_whole else 0,
+        shared_bytes=shared,
+        anonymous_bytes=anonymous,
+        in_use_bytes=anonymous + shared + reading.swap_total - reading.swap_free if reading.is_whole else 0,
     )

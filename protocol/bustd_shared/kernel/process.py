@@ -27,7 +27,7 @@ _DEEPEST_TREE = 128
 class ProcEntry(NamedTuple):
     """One process as /proc shows it.
 
-    `status` and `membership` are those of the first thread that has memory where the leader is a zombie and other
+    `status` and `membership` are those of a thread that has memory where the leader is a zombie and other
     threads live on. `membership` is the text of the file cgroup: None if it can't be read, b"" if the kernel can't
     tell so long a path (ENAMETOOLONG, before Linux 6.8).
     """
@@ -119,14 +119,17 @@ def read_file(path: str, most_bytes: int = MOST_BYTES) -> bytes | None:
 
 
 def _living_thread(directory: str, parse: Parse) -> tuple[str, procfs.Status | None]:
-    """The directory and the status of the first thread that still has memory; the leader's own and None without one."""
+    """The directory and the status of a thread that still has memory; the leader's own and None without one.
+
+    The last first: what a thread has started comes after it, and a tracer can keep any number that have exited before.
+    """
     try:
         threads = os.listdir(f"{directory}/task")
     except OSError as error:
         if error.errno in (errno.EMFILE, errno.ENFILE):
             raise
         threads = []
-    for thread in threads:
+    for thread in reversed(threads):
         status = parse(read_file(f"{directory}/task/{thread}/status") or b"")
         if status is not None and status.held_bytes is not None:
             return f"{directory}/task/{thread}", status

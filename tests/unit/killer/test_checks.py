@@ -148,6 +148,13 @@ def test_roots_swapoff_does_not_spare_itself(comm, uid, reason):
     assert checks.judge_protection(case(entry(adj=-1000, comm=comm, uid=uid))).reason is reason
 
 
+def test_a_set_uid_program_that_a_user_has_called_swapoff_is_none_of_roots():
+    one = entry(held_bytes=80 * 1024, comm=b"swapoff", uid=0)
+    for uids in ((1000, 0, 0, 0), (0, 0, 0, 1000)):
+        ruling = checks.judge_bytes(case(one._replace(status=one.status._replace(uids=uids))))
+        assert ruling.reason is Reason.SHRUNK
+
+
 def test_a_rule_of_roots_spares_swapoff():
     ruling = checks.judge_protection(case(entry(comm=b"swapoff", uid=0), protection=Protection(names=(b"swapoff",))))
     assert ruling.reason is Reason.PROTECTED

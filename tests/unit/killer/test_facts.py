@@ -46,14 +46,23 @@ KEPT_THREADS = """
 #include <unistd.h>
 static int leave[2], left;
 static void *end(void *unused) { char byte; left = read(leave[0], &byte, 1); syscall(SYS_exit, 0); return 0; }
-int main(void) {
+static void *live(void *unused) {
+    pthread_t next; pthread_detach(pthread_self());
+    usleep(2000); pthread_create(&next, 0, live, 0); usleep(500); return 0;
+}
+static void lead(void) {
+    pthread_t next; char byte; size_t held = 24 << 20; volatile char *memory = malloc(held);
+    for (size_t at = 0; at < held; at += 4096) memory[at] = 1;
+    left = read(leave[0], &byte, 1); pthread_create(&next, 0, live, 0); syscall(SYS_exit, 0);
+}
+int main(int lives, char **unused) {
     int ready[2]; char byte, path[64]; pthread_t thread; siginfo_t info;
     if (pipe(ready) || pipe(leave)) return 1;
     pid_t pid = fork();
     if (pid == 0) {
         close(leave[1]);
         for (int count = 0; count < 400; count++) if (pthread_create(&thread, 0, end, 0)) _exit(1);
-        if (write(ready[1], "r", 1) == 1) end(0);
+        if (write(ready[1], "r", 1) == 1 && lives > 1) lead(); else end(0);
     }
     if (read(ready[0], &byte, 1) != 1) return 1;
     snprintf(path, sizeof path, "/proc/%d/task", pid);
@@ -68,7 +77,10 @@ int main(void) {
     printf("%d\\n", pid); fflush(stdout); getchar(); kill(pid, SIGKILL);
 }
 """
-"""A child whose leader and 400 threads have exited, and stay zombies while their tracer does not reap them."""
+"""A child whose leader and 400 threads have exited, and stay zombies while their tracer does not reap them.
+
+With an argument one thread lives behind them and holds 24 MiB: it starts a successor every 2 ms, and ends.
+"""
 
 
 @pytest.fixture
@@ -143,7 +155,7 @@ def test_a_zombie_leader_whose_threads_live_on_is_alive_and_its_bytes_are_those_
         victims.end(child)
 
 
-def test_the_first_thread_that_still_has_memory_speaks_for_a_zombie_leader(proc):
+def test_a_thread_that_still_has_memory_speaks_for_a_zombie_leader(proc):
     pid = os.getpid()
     proc.process(pid, state=b"Z", threads=3, anonymous_kib=None, cgroup=b"0::/\n")
     proc.thread(pid, 99_001, anonymous_kib=None, cgroup=b"0::/\n")
@@ -302,6 +314,33 @@ def test_a_zombie_leader_whose_threads_come_and_go_is_read_right_2000_times_of_2
         finally:
             sys.settrace(tracer)
             child.kill()
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+def test_a_leak_whose_thread_is_always_another_does_not_hide_behind_400_that_a_tracer_keeps(tmp_path):
+    (tmp_path / "kept.c").write_text(KEPT_THREADS)
+    subprocess.run(["cc", "-O1", "-pthread", "-o", tmp_path / "kept", tmp_path / "kept.c"], check=True)
+    with subprocess.Popen([tmp_path / "kept", "lives"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as keeper:
+        tracer = sys.gettrace()
+        try:
+            traced = int(keeper.stdout.readline())
+            while b") Z " not in Path(f"/proc/{traced}/stat").read_bytes():
+                pass
+            sys.settrace(None)
+            reads, held = [], []
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(process, "read_file", lambda *args: reads.append(args) or read_file(*args))
+                for _ in range(200):
+                    victim = open_victim(traced)
+                    assert isinstance(victim, Victim), victim
+                    held.append(victim.held_bytes)
+                    os.close(victim.pidfd)
+            assert victim.entry.stat.threads > 401
+            assert min(held) >= 24 * MIB
+            assert len(reads) < 200 * 20
+        finally:
+            sys.settrace(tracer)
+            keeper.communicate()
 
 
 def test_a_process_that_shows_nothing_is_looked_at_only_so_often(proc, monkeypatch):

@@ -1,6 +1,8 @@
 """What stage 2 makes sure of before it serves: by its very beginning, on policies that a start has handed on."""
 
 import os
+import signal
+import socket
 
 import pytest
 
@@ -39,3 +41,25 @@ def test_a_killer_that_could_be_traced_does_not_serve():
     code, said = begun(lambda: setattr(libc, "make_undumpable", lambda: False))
     assert code == serving.EX_OSERR
     assert "CANNOT PROTECT THIS MACHINE: the kernel refuses PR_SET_DUMPABLE" in said
+
+
+def test_no_alarm_is_left_for_the_interpreters_end(monkeypatch):
+    """By then the signal has its default action again, which would end the killer with another code."""
+
+    class Served:
+        def __init__(self, *_: object) -> None:
+            signal.setitimer(signal.ITIMER_REAL, 60)
+
+        def serve(self) -> int:
+            return 0
+
+    monkeypatch.setattr(serving, "Server", Served)
+    monkeypatch.setattr(serving.rehearsal, "rehearse", lambda *_: None)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+    def left() -> tuple[int, float]:
+        code = serving._serve(policy(listener=listener.detach(), link=-1), lambda *_: None)  # type: ignore[arg-type]
+        return code, signal.getitimer(signal.ITIMER_REAL)[0]
+
+    assert in_child(left) == (0, 0.0)
+    listener.close()

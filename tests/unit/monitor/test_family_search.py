@@ -216,11 +216,12 @@ def test_what_is_avoided_as_shipped_is_none_of_them(scene):
     assert dying(scene.rank()[0]) == [*HERD[1:]]
 
 
-def test_what_has_disappointed_before_counts_by_what_came_back(scene):
+def test_what_has_disappointed_before_counts_by_what_it_was_seen_to_gain(scene):
     grown(scene)
-    book = Shortfall(PARENT, b"leak", 12 * MIB, 2 * MIB, scene.now_ms, scene.now_ms + 1000)
-    assert scene.rank()[0].family
-    assert not any(one.family for one in scene.rank(TERMS._replace(books=(book,))))
+    book = Shortfall(1000, PARENT, b"leak", 12 * MIB, 2 * MIB, scene.now_ms, scene.now_ms + 1000)
+    (first, *_), (booked, *_) = scene.rank(), scene.rank(TERMS._replace(books=(book,)))
+    assert first.family and booked.family, "what each was seen to gain is its own"
+    assert booked.held_bytes == 11 * MIB * len(HERD) < first.held_bytes
 
 
 def test_what_has_not_grown_lives_also_where_it_has_the_same_name(scene):

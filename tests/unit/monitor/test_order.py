@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bustd_monitor.ranking.order import Terms, rank
+from bustd_monitor.ranking.order import Candidate, Terms, rank
 from bustd_monitor.ranking.settings import Victims
 from bustd_monitor.ranking.what_may_die import Cause, Move, Shield, Spared, protection
 from bustd_monitor.sensing.preferences import AVOID, OMIT
@@ -401,3 +401,11 @@ def test_what_systemd_is_asked_to_omit_is_left_out_and_what_it_is_to_avoid_falls
 def test_what_a_rule_avoids_and_systemd_too_is_avoided_once():
     (only,) = rank([process(1, preference=AVOID, uid=26)], terms(RULES)).candidates
     assert only.moves == (Move(Cause.AVOIDED, -3072 * MIB, "uid 26"),)
+
+
+def test_alone_what_a_forked_child_keeps_does_not_come_back():
+    """With its whole group the copies died too, so they were not held against it."""
+    together = Candidate(process(held_bytes=GIB, copied_bytes=GIB - MIB), 2 * GIB, 2 * GIB, Scope.CGROUP, 2)
+    assert together.brings_bytes == 2 * GIB
+    assert together.alone().brings_bytes == MIB
+    assert together.alone().alone() == together.alone()

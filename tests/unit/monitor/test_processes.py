@@ -110,7 +110,7 @@ def test_kernel_threads_and_the_dead_are_left_out(proc, how):
     assert read_process(10, 1, proc.path) is None
 
 
-def test_a_zombie_leader_is_what_its_first_thread_with_memory_is(proc):
+def test_a_zombie_leader_is_what_its_thread_with_memory_is(proc):
     proc.process(10, state=b"Z", threads=3, anonymous_kib=None, cgroup=b"0::/\n", oom_score_adj=5)
     proc.thread(10, 11, anonymous_kib=None)
     proc.thread(10, 12, anonymous_kib=1024, swap_kib=1024, cgroup=b"0::/system.slice/db.service\n")

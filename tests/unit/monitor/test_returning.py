@@ -151,7 +151,7 @@ def booked(back: int, *, lost_per_second: int = 0, now_per_second: int = 0) -> S
 
 
 def test_a_death_that_brought_less_than_half_is_remembered_for_ten_minutes():
-    assert booked(100 * MIB) == Shortfall(7, b"leak", 800 * MIB, 100 * MIB, 0, 602_000)
+    assert booked(100 * MIB) == Shortfall(1000, 7, b"leak", 800 * MIB, 100 * MIB, 0, 602_000)
     assert booked(-50 * MIB).came_back_bytes == 0
     assert booked(400 * MIB) is None
 
@@ -173,14 +173,19 @@ def test_it_is_said_once_and_those_of_its_kind_count_by_it():
 
 
 def test_no_more_than_a_few_are_remembered_and_none_for_longer_than_ten_minutes():
-    old = tuple(Shortfall(number, b"old", 1, 0, 0, 2001 + number) for number in range(40))
+    old = tuple(Shortfall(1000, number, b"old", 1, 0, 0, 2001 + number) for number in range(40))
     state = dead()._replace(books=old)
     state, _ = states.on_reading(state, SHORT, 2010, CONDITIONS)
     assert len(state.books) == 16
     assert all(one.until_ms > 2010 for one in state.books)
 
 
-BOOK = Shortfall(7, b"leak", 800 * MIB, 100 * MIB, 2000, 5000)
+BOOK = Shortfall(1000, 7, b"leak", 800 * MIB, 100 * MIB, 2000, 5000)
+
+
+def by_the_book(one, now_ms: int, age_ms: int, machine_bytes: int = 0):
+    (counted,) = corrected([one], (BOOK,), machine_bytes, now_ms, lambda _: age_ms)
+    return counted
 
 
 @pytest.mark.parametrize(
@@ -193,18 +198,30 @@ BOOK = Shortfall(7, b"leak", 800 * MIB, 100 * MIB, 2000, 5000)
         ({"held_bytes": 399 * MIB}, 399),
         ({"comm": b"other"}, 800),
         ({"parent": 8}, 800),
+        ({"uid": 1001}, 800),
+        ({"gained_bytes": 300 * MIB}, 300),
+        ({"gained_bytes": 800 * MIB}, 100),
     ],
 )
-def test_the_same_kind_is_the_same_parent_and_name_and_about_the_same_size(changed, counts):
-    one = process(300, **{"held_bytes": 800 * MIB, "parent": 7, "gained_bytes": 200 * MIB, **changed})
-    (counted,) = corrected([one], (BOOK,), 4999, lambda _: 3000)
-    assert counted.held_bytes == counts * MIB
-    assert counted.gained_bytes == min(200, counts) * MIB if counts == 100 else 200 * MIB
-    assert corrected([one], (BOOK,), 5000, lambda _: 3001) == [one]
+def test_the_same_kind_is_the_same_user_parent_and_name_and_about_the_same_size(changed, counts):
+    """What it was seen to gain is its own; of a newcomer all that it holds counts as gained, and is not."""
+    one = process(300, **{"held_bytes": 800 * MIB, "parent": 7, "gained_bytes": 50 * MIB, **changed})
+    counted = by_the_book(one, 4999, 3000)
+    assert (counted.held_bytes, counted.gained_bytes) == (counts * MIB, min(one.gained_bytes, counts * MIB))
+    assert by_the_book(one, 5000, 3001) == one
+
+
+def test_a_kind_has_no_more_in_common_than_processes_hold_beyond_what_the_machine_has():
+    """One death that brought nothing hides no dozen of others that hold memory of their own."""
+    those = [process(300 + number, held_bytes=800 * MIB, parent=7) for number in range(12)]
+    hidden = {0: 12 * 700, 12 * 800: 12 * 800 // 16, 6 * 800: 6 * 800 + 6 * 800 // 16}
+    for machine_mib, hidden_mib in hidden.items():
+        counted = corrected(those, (BOOK,), machine_mib * MIB, 4500, lambda _: 2500)
+        assert sum(one.held_bytes for one in counted) == (12 * 800 - hidden_mib) * MIB
 
 
 def test_what_was_started_since_is_of_no_kind_that_has_disappointed():
     """A service that comes back has taken what came back of it: it must not live on as one that holds nothing."""
     one = process(300, held_bytes=800 * MIB, parent=7)
-    assert corrected([one], (BOOK,), 4500, lambda _: 2499) == [one]
-    assert corrected([one], (BOOK,), 4500, lambda _: 2500) != [one]
+    assert by_the_book(one, 4500, 2499) == one
+    assert by_the_book(one, 4500, 2500) != one

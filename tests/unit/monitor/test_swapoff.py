@@ -45,7 +45,11 @@ def test_roots_swapoff_comes_first_with_what_it_is_still_to_read_back(proc):
     assert found.is_killed_at_once
 
 
-@pytest.mark.parametrize("of", [{"uid": 1000}, {"uid": 0, "comm": b"swapof"}])
+SET_UID = (1000, 0, 0, 0)
+"""Real, effective, saved and of files: a set-uid program that an ordinary user has started."""
+
+
+@pytest.mark.parametrize("of", [{"uid": 1000}, {"uid": 0, "comm": b"swapof"}, {"uid": SET_UID}])
 def test_no_other_process_is_taken_for_it(proc, of):
     proc.process(500, of.pop("comm", b"swapoff"), anonymous_kib=80, **of)
     assert first(proc) == DATABASE

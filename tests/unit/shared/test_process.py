@@ -136,7 +136,7 @@ def test_procfs_shows_a_real_thread_under_its_own_id_and_it_is_no_process():
 # --- a leader that is a zombie while other threads live on
 
 
-def test_the_first_thread_with_memory_stands_for_a_zombie_leader(proc):
+def test_a_thread_with_memory_stands_for_a_zombie_leader(proc):
     proc.process(10, state=b"Z", threads=3, uid=5, anonymous_kib=None, cgroup=b"0::/\n", oom_score_adj=7)
     proc.thread(10, 11, anonymous_kib=None, cgroup=b"0::/\n")
     proc.thread(10, 12, anonymous_kib=1024, swap_kib=1024, cgroup=CGROUP)
