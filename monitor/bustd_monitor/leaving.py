@@ -61,7 +61,10 @@ class Leaving:
 
     def _closed_by_a_child(self) -> bool:
         """The child has copies of them until they are closed here, so its end is what ends them. False without one."""
-        waits, tells = os.pipe()
+        try:
+            waits, tells = os.pipe()
+        except OSError:
+            return False
         try:
             child = os.fork()
         except OSError:

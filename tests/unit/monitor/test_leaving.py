@@ -73,12 +73,13 @@ def test_there_is_no_second_child_before_the_first_has_ended_and_a_pause_is_over
     os.waitpid(child, 0)
 
 
-def test_where_no_child_can_be_had_they_stay(hall, monkeypatch):
+@pytest.mark.parametrize("call", ["fork", "pipe"])
+def test_where_no_child_can_be_had_they_stay(hall, monkeypatch, call):
     def refuse() -> int:
         raise BlockingIOError
 
     hall.leave(ENOUGH)
-    monkeypatch.setattr(os, "fork", refuse)
+    monkeypatch.setattr(os, call, refuse)
     hall.leaving.let_go(0)
     assert len(hall.leaving) == ENOUGH
     monkeypatch.undo()
