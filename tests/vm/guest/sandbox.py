@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import re
 from pathlib import Path
 
 import captured
@@ -126,7 +127,7 @@ def handed_over_triggers():
     """systemd has OpenFile= since 253. With an older one the monitor opens the file by itself, or polls."""
     said = machine.run("journalctl", "-o", "cat", "--no-pager", f"_PID={main_pid(MONITOR)}")
     wanted = ["PSI triggers with a window of 1 s, opened with privilege"]
-    if int(system.systemd().split(".")[0]) < 253:
+    if int(re.match(r"\d+", system.systemd())[0]) < 253:  # 252.39-1~deb12u2, 262-1
         wanted = ["PSI triggers with a window of 2 s", "no PSI triggers, polling instead: "]
     if any(words in said for words in wanted):
         return {"faults": []}
