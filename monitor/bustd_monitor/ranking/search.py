@@ -106,10 +106,14 @@ class CandidateSearch:
         """The candidates in their order. `refused`: (PID, start time) of each process that the killer has refused."""
         terms = terms._replace(filled_bytes=self._accounts.filled_bytes(terms, now_ms))
         self._room.note(terms.room_bytes, terms.total_bytes)
-        fresh = self._catch_up(terms, now_ms)
-        ranking = self._by_groups(terms, refused, fresh, now_ms) or self._by_walk(terms, refused, fresh, now_ms)
-        ranking = self._families.joined(ranking, terms, refused, now_ms)
-        ranking = swapoff.put_first(ranking, self._table, terms, refused)
+        self._table.begin_look()
+        try:
+            fresh = self._catch_up(terms, now_ms)
+            ranking = self._by_groups(terms, refused, fresh, now_ms) or self._by_walk(terms, refused, fresh, now_ms)
+            ranking = self._families.joined(ranking, terms, refused, now_ms)
+            ranking = swapoff.put_first(ranking, self._table, terms, refused)
+        finally:
+            self._table.end_look()
         return ranking._replace(spared=ranking.spared + self._tracked.spared())
 
     def known(self, terms: Terms, refused: Refused, now_ms: int) -> tuple[Candidate, ...]:

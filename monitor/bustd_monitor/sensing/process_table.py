@@ -61,6 +61,8 @@ class ProcessTable:
         self._group = group
         self._groups: dict[str, Group] = {}
         self._few: dict[str, bool] = {}
+        self._seen: dict[int, Process | None] | None = None
+        """What was read since `begin_look`; None: no look is under way."""
         self._ancestor = only_descendants_of
         self._not_asked_for = {1, os.getpid(), os.getppid()}
         self._commands = commands or CommandLines(proc)
@@ -127,8 +129,24 @@ class ProcessTable:
             return False
         return not self._ancestor or processes.descends_from(pid, self._ancestor, self._proc)
 
+    def begin_look(self) -> None:
+        """From now on to `end_look` no process is read twice: a decision asks for one process up to five times."""
+        self._seen = {}
+
+    def end_look(self) -> None:
+        """Every process is read again from now on."""
+        self._seen = None
+
     def read(self, pid: int, score: int) -> Process | None:
         """Read one process; None if it is gone, has no memory, is a thread, or has left the control group."""
+        if self._seen is None:
+            return self._read(pid, score)
+        if pid not in self._seen:
+            self._seen[pid] = self._read(pid, score)
+        process = self._seen[pid]
+        return process if process is None else process._replace(oom_score=score)
+
+    def _read(self, pid: int, score: int) -> Process | None:
         process = processes.read_process(pid, score, self._proc, self._group)
         if process is None or not process.cgroup or not self._hierarchy:
             return process

@@ -14,7 +14,7 @@ from bustd_monitor.sensing.process_table import ProcessTable, of_this_machine
 from bustd_shared.kernel import cgroup_paths, cgroups
 from tests.fakes.procfs import FakeProc
 from tests.support import victims
-from tests.unit.monitor.making import process, ticks_ago
+from tests.unit.monitor.making import MIB, process, ticks_ago
 from tests.unit.shared.forked import in_child
 
 _CLONE_NEWNS, _MS_REC, _MS_PRIVATE, _MS_BIND = 0x20000, 0x4000, 0x40000, 0x1000
@@ -278,3 +278,17 @@ def test_the_table_of_this_machine_knows_its_control_groups():
         assert (table._hierarchy, table._trusted_uid) == (cgroups.hierarchy(), 0)
     with closing(of_this_machine(only_uid=1000, only_descendants_of=0)) as table:
         assert table._trusted_uid == 1000
+
+
+def test_in_one_look_no_process_is_read_twice_and_after_it_each_is_read_again(proc, make):
+    table = make(proc)
+    proc.process(10, anonymous_kib=1024)
+    table.begin_look()
+    first = table.read(10, 5)
+    proc.process(10, anonymous_kib=2048)
+    assert table.read(10, 7) == first._replace(oom_score=7)
+    assert table.read(11, 1) is None
+    proc.process(11)
+    assert table.read(11, 1) is None, "nor one that was gone"
+    table.end_look()
+    assert (table.read(10, 7).held_bytes, table.read(11, 1).pid) == (2 * MIB, 11)
