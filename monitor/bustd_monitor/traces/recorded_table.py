@@ -60,6 +60,12 @@ class RecordedTable:
         """The next walk begins a round."""
         self._left_of_round = None
 
+    def begin_look(self) -> None:
+        """Nothing changes during a decision anyway."""
+
+    def end_look(self) -> None:
+        """See begin_look."""
+
     def pids(self) -> list[int]:
         """Every recorded PID."""
         return list(self._entries)
