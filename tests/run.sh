@@ -17,6 +17,7 @@ fi
 scratch=$(mktemp -d)
 computing=""
 trap 'if [ -n "$computing" ]; then kill "$computing" 2>/dev/null || :; fi; rm -rf "$scratch"' EXIT
+trap 'exit 1' INT TERM # dash does what EXIT says only where it exits by itself
 # A cache that another user left here (root, by sudo make test) is not used, because this user can't write to it.
 cache() {
     if [ -w "$1" ] || { [ ! -e "$1" ] && [ -w . ]; }; then printf '%s\n' "$1"; else printf '%s\n' "$scratch/$1"; fi
@@ -47,27 +48,28 @@ else
 fi
 # Otherwise the first daemon that a test starts compiles its modules, and needs more memory than it does for a user.
 "$bin/python" -m compileall -q protocol killer monitor || :
-# pytest_on RESULTS COVERAGE ARGUMENT...: some of the tests, with data of their own
+# pytest_on RESULTS COVERAGE ARGUMENT...: some of the tests, with data of their own, in place of this shell or subshell
 pytest_on() {
     results=$1
     COVERAGE_FILE=$scratch/$2/coverage
     export COVERAGE_FILE
     shift 2
-    "$bin/pytest" -p no:cacheprovider --junitxml="$scratch/$results.xml" --cov=bustd_protocol --cov=bustd_shared \
+    exec "$bin/pytest" -p no:cacheprovider --junitxml="$scratch/$results.xml" --cov=bustd_protocol --cov=bustd_shared \
         --cov=bustd_killer --cov=bustd_monitor --cov-branch --cov-report= "$@"
 }
+subshell() ("$@")
 # What only computes runs beside the unit tests. What starts daemons, and looks at their time and latency, runs alone.
 mkdir "$scratch/beside" "$scratch/main"
 pytest_on computing beside tests/simulated tests/fuzz >"$scratch/computing.log" 2>&1 &
 computing=$!
-check "pytest: all but the next two" pytest_on units main tests --ignore=tests/simulated --ignore=tests/fuzz \
+check "pytest: all but the next two" subshell pytest_on units main tests --ignore=tests/simulated --ignore=tests/fuzz \
     --ignore=tests/integration --ignore=tests/hostile
 computed=0
 wait "$computing" || computed=$?
 computing=""
 cat "$scratch/computing.log"
 check "pytest: simulated and fuzz, beside those" [ "$computed" -eq 0 ]
-check "pytest: integration and hostile" pytest_on running main --cov-append tests/integration tests/hostile
+check "pytest: integration and hostile" subshell pytest_on running main --cov-append tests/integration tests/hostile
 COVERAGE_FILE=$scratch/main/coverage
 export COVERAGE_FILE
 "$bin/python" -m coverage combine -q --append "$scratch/beside/coverage"

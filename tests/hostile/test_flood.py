@@ -160,7 +160,9 @@ def test_a_flood_of_groups_that_are_looked_at_whole_and_refused_costs_no_more(
                 for _ in range(3):  # what may be looked at without a pause
                     assert refused(monitor.ask(request), Reason.PROTECTED)
                     request = request._replace(id=request.id + 1)
-            measured = undisturbed(daemon, lambda flooder: requests(flooder, request))
+            tokens_of_two_looks = 2 * (1 + len(others))  # a shorter time may pass without a look
+            seconds = tokens_of_two_looks / limits.PROCESSES_PER_SECOND
+            measured = undisturbed(daemon, lambda flooder: requests(flooder, request), seconds)
             record_property("shares of a core", ", ".join(map(str, measured)))
             assert min(measured).share <= MOST_CPU
             assert len(victims.children(parent.pid)) == 1 + len(others)
@@ -168,22 +170,22 @@ def test_a_flood_of_groups_that_are_looked_at_whole_and_refused_costs_no_more(
         victims.end(parent)
 
 
-def undisturbed(daemon: Killer, flood: Callable[[Flooder], None]) -> list[Cost]:
+def undisturbed(daemon: Killer, flood: Callable[[Flooder], None], seconds: float = SECONDS) -> list[Cost]:
     """What this flood costs, measured until once it costs no more than it may, and six times at most.
 
     What else runs on the machine makes each turn dearer: one measurement that is not disturbed is enough.
     """
     measured: list[Cost] = []
     while len(measured) < 6 and min(measured, default=Cost(1.0, 0.0)).share > MOST_CPU:
-        measured.append(cost_of(daemon, flood))
+        measured.append(cost_of(daemon, flood, seconds))
     return measured
 
 
-def cost_of(daemon: Killer, flood: Callable[[Flooder], None]) -> Cost:
+def cost_of(daemon: Killer, flood: Callable[[Flooder], None], seconds: float) -> Cost:
     """What the killer does while this is sent to it all the time."""
     flooder = Flooder(daemon)
     began, used_ns, lines = time.monotonic(), cpu_ns(daemon.pid), len(daemon.log().splitlines())
-    while time.monotonic() < began + SECONDS:
+    while time.monotonic() < began + seconds:
         flood(flooder)
     took = time.monotonic() - began
     cost = Cost((cpu_ns(daemon.pid) - used_ns) / 1e9 / took, (len(daemon.log().splitlines()) - lines) / took)

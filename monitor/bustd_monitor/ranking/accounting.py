@@ -97,7 +97,7 @@ def _without_copies(processes: list[Process]) -> list[Process]:
     for one in processes:
         parent = known.get(one.parent)
         if parent is not None and _is_copy(one, parent):
-            copies[one.pid] = min(parent.held_bytes, one.held_bytes - _own(one))
+            copies[one.pid] = min(parent.held_bytes, one.held_bytes - own_bytes(one))
             copied[parent.pid] = max(copied.get(parent.pid, 0), copies[one.pid])
     if not copies:
         return processes
@@ -108,13 +108,13 @@ def _without_copies(processes: list[Process]) -> list[Process]:
     return counted
 
 
-def _own(process: Process) -> int:
+def own_bytes(process: Process) -> int:
     """What it has gained since it was first seen, which are no copies. Of a newcomer that is not known."""
     return process.gained_bytes if process.gained_bytes < process.held_bytes else 0
 
 
 def _is_copy(child: Process, parent: Process) -> bool:
-    if child.held_bytes - _own(child) < _LEAST_COPIED or child.program_bytes != parent.program_bytes:
+    if child.held_bytes - own_bytes(child) < _LEAST_COPIED or child.program_bytes != parent.program_bytes:
         return False
     is_younger = (parent.start_ticks, parent.pid) < (child.start_ticks, child.pid)
     return is_younger and abs(parent.held_bytes - child.held_bytes) * _ALIKE_PART <= parent.held_bytes

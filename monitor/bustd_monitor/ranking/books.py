@@ -12,6 +12,7 @@ from collections.abc import Callable
 from bustd_shared.daemon.record import NamedTuple
 
 from ..sensing.processes import Process
+from .accounting import own_bytes
 
 _INEXACT_PART = 16
 """What processes hold is read one by one, while it changes: so much of the machine's may be in common unseen."""
@@ -62,9 +63,7 @@ def corrected(
 def _left_of(process: Process, books: list[Shortfall], started_ms: int) -> int:
     for one in books:
         if started_ms <= one.chosen_ms and _is_of_the_kind(process, one):
-            # Of a newcomer everything counts as gained, copies too: it was not seen to grow.
-            grown = process.gained_bytes if process.gained_bytes < process.held_bytes else 0
-            return min(process.held_bytes, max(one.came_back_bytes, grown))
+            return min(process.held_bytes, max(one.came_back_bytes, own_bytes(process)))
     return process.held_bytes
 
 

@@ -10,6 +10,7 @@ from bustd_monitor.conditions.table import BY_NAME, Conditions
 from bustd_monitor.config import MonitorConfig, config_of
 from bustd_monitor.ranking.order import Candidate
 from bustd_monitor.ranking.settings import Matchers, Victims
+from bustd_monitor.ranking.what_may_die import Cause, Move
 from bustd_monitor.sensing.processes import Process
 from bustd_monitor.sensing.reading import Reading
 from bustd_protocol import limits
@@ -81,6 +82,12 @@ def process(pid: int = 4711, **changed: object) -> Process:
 def candidate(pid: int = 4711, **changed: object) -> Candidate:
     made = process(pid, **changed)
     return Candidate(made, made.held_bytes, made.held_bytes)
+
+
+def with_copies(pid: int, mib: int, kept_mib: int, **changed: object) -> Candidate:
+    """One that holds `mib`, of which a forked child keeps a part."""
+    one = candidate(pid, held_bytes=mib * MIB, **changed)
+    return one._replace(badness=one.badness - kept_mib * MIB, moves=(Move(Cause.COPIED, -kept_mib * MIB),))
 
 
 def ticks_ago(seconds: float) -> int:

@@ -7,7 +7,7 @@ from bustd_monitor.ranking.families import Growth, Hand, Member
 from bustd_monitor.ranking.order import Terms
 from bustd_monitor.sensing.kin import Kin, Kinship
 from bustd_shared.rules.protection import Protection
-from tests.unit.monitor.making import GIB, MIB, candidate, process, victims
+from tests.unit.monitor.making import GIB, MIB, candidate, process, victims, with_copies
 
 NEEDED = 60 * MIB
 TERMS = Terms(victims(), Protection(), 16 * MIB, needed_bytes=NEEDED, filled_bytes=300 * MIB)
@@ -146,8 +146,8 @@ def test_where_one_of_them_would_die_anyway_and_its_death_helps_it_dies_alone():
     first = candidate(100, held_bytes=40 * MIB)
     assert not families.runs_away(large, (first, OLDER), Growth(120 * MIB, None), TERMS._replace(filled_bytes=0))
     assert families.runs_away(large, (OLDER, first), Growth(120 * MIB, None), TERMS._replace(filled_bytes=0))
-    little = candidate(100, held_bytes=20 * MIB)
-    assert families.runs_away(large, (little, OLDER), Growth(120 * MIB, None), TERMS._replace(filled_bytes=0))
+    for little in (candidate(100, held_bytes=20 * MIB), with_copies(100, 40, 20)):
+        assert families.runs_away(large, (little, OLDER), Growth(120 * MIB, None), TERMS._replace(filled_bytes=0))
 
 
 # When a family holds most
@@ -162,6 +162,15 @@ def test_where_no_single_death_helps_the_family_that_holds_clearly_most_dies():
     assert not families.holds_most(still, (candidate(1, held_bytes=181 * MIB),), much_needed), "not clearly most"
     assert families.holds_most(still, (), much_needed)
     assert not families.holds_most(herd(3, held=5), (), much_needed), "less than the killer's minimum"
+
+
+def test_one_whose_child_keeps_most_of_it_is_no_help_and_not_large():
+    still = herd(gained=0)
+    assert families.holds_most(still, (with_copies(1, 900, 871),), TERMS)
+    assert not families.holds_most(still, (with_copies(1, 900, 870),), TERMS)
+    much_needed = TERMS._replace(needed_bytes=2 * GIB)
+    assert families.holds_most(still, (with_copies(1, 900, 720),), much_needed)
+    assert not families.holds_most(still, (with_copies(1, 900, 719),), much_needed)
 
 
 def test_its_own_members_are_not_what_it_is_compared_with():

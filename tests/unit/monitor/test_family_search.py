@@ -108,6 +108,14 @@ def test_and_dies_where_no_other_death_would(scene):
     assert dying(scene.rank()[0]) == [*HERD]
 
 
+def test_a_server_whose_forked_child_keeps_what_it_holds_is_no_other_death(scene):
+    scene.herd()
+    scene.holds(OLDER, 90, b"server", parent=1, group=OLDER)
+    scene.holds(EDITOR, 90, b"server", parent=OLDER, group=OLDER)
+    scene.watch(12)
+    assert dying(scene.rank()[0]) == [*HERD]
+
+
 def test_processes_that_hold_next_to_nothing_do_not_die_although_they_are_many(scene):
     scene.herd(0.9, range(100, 400))
     scene.holds(OLDER, 29, b"older", parent=1, group=OLDER)

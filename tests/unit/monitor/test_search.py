@@ -72,6 +72,24 @@ def preferring(**patterns) -> Terms:
     return PLAIN._replace(victims=victims(prefer=matchers(**patterns)))
 
 
+# What one decision reads
+
+
+def test_a_decision_reads_no_process_twice_and_the_next_reads_each_again(scene):
+    for pid in range(101, 141):
+        scene.proc.process(pid, b"leak", anonymous_kib=20_000, resident_pages=5_000, parent=100, group=100)
+    scene.proc.process(100, b"make", anonymous_kib=20_000, group=100)
+    needed = PLAIN._replace(needed_bytes=600 * MIB)
+    for _ in range(2):
+        scene.now_ms += 20_000
+        scene.looked_at.clear()
+        assert scene.rank(needed)
+        assert sorted(scene.looked_at) == [*range(100, 141)]
+    scene.looked_at.clear()
+    scene.watch(2)
+    assert scene.looked_at, "nor is what a decision has read kept for the next watch"
+
+
 # Without any watch before
 
 

@@ -11,10 +11,17 @@ from bustd_monitor.deciding import states
 from bustd_monitor.deciding.actions import Ask, Basis, NothingGrows, NoVictim
 from bustd_monitor.deciding.stages import Stage
 from bustd_monitor.deciding.states import State
-from bustd_monitor.deciding.worth_killing import Relief, needed_bytes, worth_asking_for, worth_it_ahead
+from bustd_monitor.deciding.worth_killing import (
+    Choice,
+    Relief,
+    needed_bytes,
+    worth_a_second,
+    worth_asking_for,
+    worth_it_ahead,
+)
 from bustd_monitor.ranking.what_may_die import Cause, Move
 from bustd_monitor.sensing.preferences import OWN_AVOID
-from tests.unit.monitor.making import GIB, MIB, candidate, conditions, psi, reading
+from tests.unit.monitor.making import GIB, MIB, candidate, conditions, psi, reading, with_copies
 from tests.unit.monitor.trends import thrashing
 
 CONDITIONS = conditions(forecast={"available_percent": 20})
@@ -50,12 +57,13 @@ def test_one_that_ends_the_shortage_is_taken_and_known_to_end_it():
 
 def test_what_a_forked_child_keeps_is_no_help():
     """It holds all that is needed, and its death would bring next to nothing: it is not moved up, nor worth asking."""
-    (server,) = holding(900)
-    copied = server._replace(badness=MIB, moves=(Move(Cause.COPIED, -899 * MIB),))
-    small = candidate(202, held_bytes=400 * MIB)
+    copied, small = with_copies(101, 900, 899), candidate(202, held_bytes=400 * MIB)
     choice = worth_asking_for((small, copied), FIRING, FLOOR)
     assert (pids(choice.candidates), choice.relief) == ([202], Relief.PART)
     assert worth_asking_for((copied,), FIRING, FLOOR).relief is Relief.NONE
+    assert worth_asking_for((with_copies(101, 900, 600),), FIRING, FLOOR).relief is Relief.PART
+    second = worth_a_second(Choice((with_copies(101, 900, 851), with_copies(102, 900, 850)), Relief.PART, 100 * MIB), 0)
+    assert pids(second.candidates) == [102]
 
 
 def test_one_that_helps_but_does_not_end_it_is_taken_and_known_not_to():
@@ -274,6 +282,11 @@ def test_a_leak_does_not_hide_behind_its_users_small_programs():
     assert asked_for(leak, of_user(1000, 400, first_pid=2)) == [2, 1]
 
 
+def test_for_one_whose_child_keeps_most_another_need_not_bring_much():
+    spared = with_copies(1, 900, 600, preference=OWN_AVOID)
+    assert asked_for((spared,), of_user(1000, 300, first_pid=2)) == [2, 1]
+
+
 def test_the_one_that_dies_instead_is_neither_spared_nor_avoided_nor_many():
     (spared_too,) = of_user(1000, 900, first_pid=2, preference=OWN_AVOID)
     (compositor,) = of_user(1000, 900, first_pid=3)
@@ -303,6 +316,10 @@ def test_oom_score_adj_puts_none_that_can_not_end_the_shortage_before_one_that_c
     small = [adjusted(pid, 300, 3000) for pid in range(1, 5)]
     assert by_badness(*small, adjusted(9, 900, 0))[0] == 9
     assert by_badness(adjusted(1, 600, 3000), adjusted(9, 900, 0)) == [1, 9], "it ends the shortage too"
+
+
+def test_one_whose_child_keeps_most_is_none_that_can():
+    assert asked_for((adjusted(1, 200, 500), with_copies(2, 900, 600))) == [1, 2]
 
 
 def test_a_large_one_whose_oom_score_adj_was_lowered_does_not_see_the_small_die_before_it():
