@@ -134,7 +134,10 @@ def agent(bus: str, events_path: str, runtime: Path, *, is_short: bool = False) 
         finally:
             if running.poll() is None:
                 running.send_signal(signal.SIGTERM)
-                running.wait(PATIENCE_S)
+                try:
+                    running.wait(PATIENCE_S)
+                finally:
+                    running.kill()  # else a failure to end would hang the whole run
 
 
 def candidate(pid: int, name: bytes, *, uid: int | None = None, ticks: int | None = None, held: int = 2**30) -> bytes:

@@ -102,7 +102,7 @@ class Agent:
 def serve(bus: SessionBus, events_path: str, sparing: Sparing) -> None:
     """Run until a signal ends it. Every mark is taken back then. Raises NoBus."""
     sparing.take_back_leftovers()
-    with _wakeable() as (woken, wake), _stopping(wake) as is_stopped:
+    with _wakeable() as (woken, wake), _stopping() as is_stopped:
         follower = Follower(events_path, wake)
         poll = select.poll()
         poll.register(bus.fileno(), select.POLLIN)
@@ -126,7 +126,11 @@ def available_bytes() -> int:
 
 @contextmanager
 def _wakeable() -> Iterator[tuple[int, Callable[[], None]]]:
-    """A descriptor that becomes readable when the function is called, in any thread."""
+    """A descriptor that becomes readable when a signal comes, or when the function is called in any thread.
+
+    The interpreter writes to it in the signal's own handler: what a Python handler writes comes too late for a signal
+    between its last look and the poll.
+    """
     woken, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def wake() -> None:
@@ -135,23 +139,20 @@ def _wakeable() -> Iterator[tuple[int, Callable[[], None]]]:
         except OSError:
             pass  # it is full, and so readable; or the program ends
 
+    before = signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
     try:
         yield woken, wake
     finally:
+        signal.set_wakeup_fd(before)
         for descriptor in (woken, waker):
             os.close(descriptor)
 
 
 @contextmanager
-def _stopping(wake: Callable[[], None]) -> Iterator[Callable[[], bool]]:
-    """Whether a signal has come that ends the agent; it calls `wake`."""
+def _stopping() -> Iterator[Callable[[], bool]]:
+    """Whether a signal has come that ends the agent."""
     received: list[int] = []
-
-    def on_signal(number: int, _frame: object) -> None:
-        received.append(number)
-        wake()
-
-    before = {number: signal.signal(number, on_signal) for number in _STOPPING}
+    before = {number: signal.signal(number, lambda number, _: received.append(number)) for number in _STOPPING}
     try:
         yield lambda: bool(received)
     finally:
