@@ -13,17 +13,35 @@ from bustd_shared.daemon.log import Log
 
 
 def shield_from_the_kernel(log: Log) -> None:
-    """Set oom_score_adj -1000 and nice -20, which the monitor inherits: neither dies first or waits for a processor."""
+    """Set oom_score_adj -1000, which the monitor inherits, and a high priority: the killer neither dies nor waits."""
     try:
         with open("/proc/self/oom_score_adj", "w", encoding="ascii") as adj:
             adj.write("-1000")
     except OSError as error:
         why = f"{error.strerror}: to lower it takes CAP_SYS_RESOURCE"
         log(f"oom_score_adj stays as it is ({why}), and the kernel may choose the killer itself")
+    raise_priority()
+
+
+def raise_priority() -> None:
+    """nice -20, and as much for the session if it is this process's own. An ordinary user's bustd waits its turn.
+
+    With autogroups (sched(7)) nice weighs a process against the others of its session alone, and every session gets the
+    same. In a control group that the cpu controller weighs, neither counts: for the units bustd.slice has CPUWeight=.
+    """
     try:
         os.setpriority(os.PRIO_PROCESS, 0, -20)
+        if _has_own_session():
+            with open("/proc/self/autogroup", "w", encoding="ascii") as autogroup:
+                autogroup.write("-20")
     except OSError:
-        pass  # an ordinary user's bustd waits its turn
+        pass
+
+
+def _has_own_session() -> bool:
+    """Whether no other program is in it: a daemon's has no leader any more, and that of a terminal has its shell."""
+    leader = os.getsid(0)
+    return leader == os.getpid() or not os.path.exists(f"/proc/{leader}")
 
 
 def raise_limits() -> str:

@@ -47,6 +47,8 @@ def _shipped(unit: str, comm: bytes, cgroup: str) -> str:
 
 def matched_by(matchers: Matchers, process: Process) -> str:
     """The first pattern that matches, in words; "" if none does. A command line that is not known matches nothing."""
+    if matchers == NOTHING:
+        return ""
     simple = Protection(matchers.units, matchers.uids, matchers.names)
     found = protected_by(simple, process.unit, process.uid, process.comm, is_trusted=False)
     if found:
@@ -66,7 +68,11 @@ def why_unjudged(matchers: Matchers, process: Process) -> str:
     For a process that no rule matches as far as its command line is known.
     """
     trouble = process.command_trouble
-    if trouble == NOT_ASKED or not any(_may_yet_match(pattern, process) for pattern in matchers.commands):
+    if (
+        not matchers.commands
+        or trouble == NOT_ASKED
+        or not any(_may_yet_match(pattern, process) for pattern in matchers.commands)
+    ):
         return ""
     return trouble
 

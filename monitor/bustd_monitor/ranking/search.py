@@ -157,7 +157,7 @@ class CandidateSearch:
     def _catch_up(self, terms: Terms, now_ms: int) -> set[int]:
         """Read the tracked processes again that have changed since the last watch, and more if needed. Their PIDs."""
         self._offer_newcomers(terms, now_ms, lambda: False)
-        fresh = self._tracked.look_again_where_moved(now_ms)
+        fresh = self._tracked.look_again_where_moved(now_ms, is_swap_empty=terms.is_swap_empty)
         if self._last_round is not None:
             fresh |= self._look_for_small_gains(fresh, terms, now_ms)
         return fresh
@@ -182,7 +182,9 @@ class CandidateSearch:
             if not stale and not broken:
                 return ranking
             terms = terms._replace(broken=terms.broken | broken)
-            self._tracked.look_again(stale, now_ms)
+            is_news = self._tracked.look_again(stale, now_ms)
+            if not broken and not is_news:
+                return ranking
             fresh.update(stale)
 
     def _ranked(self, terms: Terms, refused: Refused, now_ms: int) -> Ranking:

@@ -39,6 +39,11 @@ class Terms(NamedTuple):
     anonymous_bytes: int = 0
     in_use_bytes: int = 0
 
+    @property
+    def is_swap_empty(self) -> bool:
+        """Whether nothing is in swap, as far as is known."""
+        return 0 < self.in_use_bytes == self.anonymous_bytes + self.shared_bytes
+
 
 class Rules(NamedTuple):
     """What does not change from one reading to the next. `advice` is what the killer will refuse anyway.

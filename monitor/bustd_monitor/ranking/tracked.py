@@ -121,23 +121,28 @@ class Tracked:
             return True
         return False
 
-    def look_again_where_moved(self, now_ms: int) -> set[int]:
+    def look_again_where_moved(self, now_ms: int, *, is_swap_empty: bool) -> set[int]:
         """Read again the tracked processes whose place has changed noticeably, and return their PIDs.
 
-        To find out the place costs a third of reading the process.
+        To find out the place costs a third of reading the process, and half of that where nothing is in swap: what a
+        process holds there shows in its score alone.
         """
         moved = set()
         for tracked in list(self._tracked.values()):
-            place = self.place(tracked.process.pid)
-            if _is_far(place, tracked.place):
-                moved.add(tracked.process.pid)
-                self._look_again(tracked, place, now_ms)
+            pid, (score, resident) = tracked.process.pid, tracked.place
+            is_far = _is_far(self._table.resident_bytes(pid), resident)
+            if is_far or not (is_swap_empty or self._table.score(pid) == score):
+                moved.add(pid)
+                self._look_again(tracked, self.place(pid), now_ms)
         return moved
 
-    def look_again(self, pids: Iterable[int], now_ms: int) -> None:
-        """Read these processes again, as far as they are tracked."""
-        for tracked in [self._tracked[pid] for pid in pids if pid in self._tracked]:
+    def look_again(self, pids: Iterable[int], now_ms: int) -> bool:
+        """Read these processes again, as far as they are tracked. Whether that told anything new."""
+        before = [self._tracked[pid] for pid in pids if pid in self._tracked]
+        for tracked in before:
             self._look_again(tracked, self.place(tracked.process.pid), now_ms)
+        now = [self._tracked.get(tracked.process.pid) for tracked in before]
+        return [one.process for one in before] != [None if one is None else one.process for one in now]
 
     def learn_commands(self) -> bool:
         """Take over the command lines that were read meanwhile, without waiting. Whether all are known now."""
@@ -265,8 +270,8 @@ def _known_by(process: Process, command: CommandLine | None) -> Process:
     return process._replace(command=text, command_trouble=trouble)
 
 
-def _is_far(place: Place, from_place: Place) -> bool:
-    return place[0] != from_place[0] or abs(place[1] - from_place[1]) >= _MOVED_BYTES
+def _is_far(resident: int, before: int) -> bool:
+    return abs(resident - before) >= _MOVED_BYTES or (resident == 0) != (before == 0)
 
 
 def most_tracked(victims: Victims) -> int:

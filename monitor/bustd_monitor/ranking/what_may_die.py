@@ -87,11 +87,10 @@ class Ground(NamedTuple):
 
 def protection(process: Process, terms: Terms) -> Spared | None:
     """What keeps this process from dying, however much it holds; None if it may die."""
-    for ground in TABLE:
-        if ground.spares is not None and ground.shield is not None:
-            rule = ground.spares(process, terms)
-            if rule is not None:
-                return Spared(process, ground.shield, rule)
+    for shield, spares in _SHIELDS:
+        rule = spares(process, terms)
+        if rule is not None:
+            return Spared(process, shield, rule)
     return None
 
 
@@ -120,8 +119,8 @@ def applied(process: Process, terms: Terms) -> list[Applied]:
 def moves(process: Process, terms: Terms) -> list[Move]:
     """What moves its place, apart from its growth, in the order of the table. It is avoided once at most."""
     found: list[Move] = []
-    for ground in TABLE:
-        move = ground.moves(process, terms) if ground.moves is not None else None
+    for move_of in _MOVERS:
+        move = move_of(process, terms)
         if move is not None and not (move.cause is Cause.AVOIDED and found and found[-1].cause is Cause.AVOIDED):
             found.append(move)
     return found
@@ -261,3 +260,6 @@ TABLE = (
         applied_by="ranking.together"),
 )  # fmt: skip
 """Everything that decides what may die, in the order in which it counts: the first that spares a process decides."""
+
+_SHIELDS = tuple([(row.shield, row.spares) for row in TABLE if row.shield is not None and row.spares is not None])
+_MOVERS = tuple([row.moves for row in TABLE if row.moves is not None])

@@ -26,6 +26,7 @@ paths = {int(name): os.readlink(f"/proc/self/fd/{name}") for name in os.listdir(
 report = {"uids": status["Uid"], "gids": status["Gid"], "groups": status["Groups"], "paths": paths,
           "environment": dict(os.environ), "is_for_me": os.environ["LISTEN_PID"] == str(os.getpid()),
           "session": int(open("/proc/self/stat").read().rpartition(")")[2].split()[3]),
+          "priority": os.path.exists("/proc/self/autogroup") and open("/proc/self/autogroup").read().split()[1:],
           "parent": os.getppid(), "arguments": sys.argv[1:], "isolated": sys.flags.isolated,
           "status": {name: words[0] for name, words in status.items() if name.startswith(("Cap", "NoNewPrivs"))},
           "family": int(link.family), "kind": int(link.type) & 15}
@@ -152,6 +153,8 @@ def test_a_standard_error_that_nobody_reads_does_not_make_it_wait():
 def test_it_has_a_session_of_its_own():
     report = reported(plan(REPORT))
     assert report["session"] == report["pid"] != os.getsid(0)
+    if os.geteuid() == 0 and report["priority"]:
+        assert report["priority"] == ["nice", "-20"], "nice counts within a session alone"
 
 
 def test_it_has_no_terminal_to_read_from():

@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from bustd_monitor.ranking import order
 from bustd_monitor.ranking.order import Terms
 from bustd_monitor.ranking.search import CandidateSearch
 from bustd_monitor.ranking.what_may_die import Shield
@@ -428,6 +429,30 @@ def test_a_process_that_went_to_swap_a_moment_ago_is_known_by_its_score(scene):
     scene.watch(12)
     scene.proc.process(500, oom_score=720, anonymous_kib=40_960, resident_pages=10_240, swap_kib=1024 * 1024)
     assert scene.rank()[0] == 500
+
+
+def test_where_nothing_is_in_swap_no_score_is_asked_for_of_what_has_not_moved(scene, monkeypatch):
+    crowd_of_large_ones(scene, 12)
+    scene.watch(12)
+    asked, score = [], processes.oom_score
+    monkeypatch.setattr(processes, "oom_score", lambda pid, *rest: asked.append(pid) or score(pid, *rest))
+    dry = PLAIN._replace(anonymous_bytes=GIB, in_use_bytes=GIB)
+    scene.proc.process(1003, oom_score=700, anonymous_kib=40_960, resident_pages=10_240)
+    scene.search.rank(dry, NONE_REFUSED, scene.now_ms)
+    assert sorted(asked) == [1003, *range(1008, 1012)], "what has moved, and the first four"
+
+
+def test_a_look_that_tells_nothing_new_is_followed_by_no_second_ranking(scene, monkeypatch):
+    crowd_of_large_ones(scene, 12)
+    scene.watch(12)
+    ranked, rank = [], order.rank
+    monkeypatch.setattr(order, "rank", lambda *given: ranked.append(given) or rank(*given))
+    scene.looked_at.clear()
+    first = scene.rank()[0]
+    assert sorted(scene.looked_at) == [*range(1008, 1012)]
+    assert (first, len(ranked)) == (1011, 1)
+    scene.proc.process(1011, oom_score=700, anonymous_kib=40_960, resident_pages=(LEAK_KIB + 11 * 10_240) // 4)
+    assert (scene.rank()[0], len(ranked)) == (1010, 3), "what it holds has moved, and its place has not"
 
 
 def test_a_process_that_shrank_a_moment_ago_is_read_again_whatever_its_place_is(scene):

@@ -88,6 +88,8 @@ def remove():
     standalone = int(Path("/run/bustd.pid").read_text())
     pids = [main_pid(KILLER), main_pid(MONITOR), standalone]
     faults += [f"PID {pid} does not run" for pid in pids if not Path(f"/proc/{pid}").exists()]
+    if not Path(f"/proc/{standalone}/autogroup").read_text().endswith(" nice -20\n"):
+        faults.append("the standalone pair's session has no priority")
     machine.run("apt-get", "remove", "-y", "bustd", seconds=300)
     faults += [f"PID {pid} still runs" for pid in pids if Path(f"/proc/{pid}").exists()]
     if not _CONFIG.exists():

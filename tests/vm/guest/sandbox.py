@@ -67,8 +67,9 @@ def what_proc_shows():
 
 
 def memory_of_their_own():
-    """What the control groups say: a service's memory.min counts only as far as its slice's."""
+    """What the control groups say: a service's memory.min counts only as far as its slice's, nice in none of them."""
     wanted = {
+        "bustd.slice/cpu.weight": 10000,
         "bustd.slice/memory.min": 64 << 20,
         "bustd.slice/bustd-killer.service/memory.min": 32 << 20,
         "bustd.slice/bustd-killer.service/memory.swap.max": 0,
