@@ -157,5 +157,9 @@ def test_as_root_the_pid_file_is_in_run_and_the_log_in_var_log(crew, place):
         assert victims.exits_within(leak, 15)
         pair.await_line(log, pid, rf"bustd-monitor: floor fires: .*SIGTERM for {leak.pid}")
         assert log.stat().st_mode & 0o777 == 0o640
+        assert os.getpriority(os.PRIO_PROCESS, pid) == -20
+        autogroup = Path(f"/proc/{pid}/autogroup")
+        if autogroup.exists():
+            assert autogroup.read_text().endswith(" nice -20\n"), "it computes no sooner than other sessions"
         second = start(crew, place, apart=apart)
         assert second.stderr == f"bustd: bustd is running already, as process {pid} (/run/bustd.pid)\n"

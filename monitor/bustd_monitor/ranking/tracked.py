@@ -130,7 +130,7 @@ class Tracked:
         moved = set()
         for tracked in list(self._tracked.values()):
             pid, (score, resident) = tracked.process.pid, tracked.place
-            is_far = _is_far(self._table.resident_bytes(pid), resident)
+            is_far = abs(self._table.resident_bytes(pid) - resident) >= _MOVED_BYTES
             if is_far or not (is_swap_empty or self._table.score(pid) == score):
                 moved.add(pid)
                 self._look_again(tracked, self.place(pid), now_ms)
@@ -268,10 +268,6 @@ def _known_by(process: Process, command: CommandLine | None) -> Process:
     """The process with its command line, as far as that is known."""
     text, trouble = command or CommandLine(trouble=_NOT_READ)
     return process._replace(command=text, command_trouble=trouble)
-
-
-def _is_far(resident: int, before: int) -> bool:
-    return abs(resident - before) >= _MOVED_BYTES or (resident == 0) != (before == 0)
 
 
 def most_tracked(victims: Victims) -> int:
