@@ -10,6 +10,7 @@ import prctl
 
 from bustd_shared.daemon import memory_lock
 from bustd_shared.daemon.log import Log
+from bustd_shared.kernel.process import read_stat
 
 
 def shield_from_the_kernel(log: Log) -> None:
@@ -39,9 +40,13 @@ def raise_priority() -> None:
 
 
 def _has_own_session() -> bool:
-    """Whether no other program is in it: a daemon's has no leader any more, and that of a terminal has its shell."""
+    """Whether no other program is in it: a daemon's has no leader any more, and that of a terminal has its shell.
+
+    The number of a leader that is gone belongs to no other process as long as its session lasts (kernel/pid.c).
+    """
     leader = os.getsid(0)
-    return leader == os.getpid() or not os.path.exists(f"/proc/{leader}")
+    stat = read_stat(leader) if leader != os.getpid() else None
+    return stat is None or stat.is_dead
 
 
 def raise_limits() -> str:
