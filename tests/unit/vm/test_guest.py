@@ -1,10 +1,12 @@
 """What the guest makes of its probe and of the kernel's trace: its pure parts, imported as the guest imports them."""
 
 import importlib
+import os
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
+import prctl
 import pytest
 
 from tests.vm import scenarios
@@ -261,3 +263,34 @@ def test_the_longest_time_without_a_beat_counts_from_the_beginning_of_a_step_and
     for ns in beats:
         heartbeat.beat(shared, ns)
     assert heartbeat.longest_ns(shared, now) == longest
+
+
+# --- who was there
+
+
+@pytest.mark.parametrize(("renamed", "is_missed"), [("(udev-worker)", False), ("", True)])
+def test_who_comes_and_goes_may_also_where_it_was_held_before_it_had_its_name(guest, monkeypatch, renamed, is_missed):
+    herd = guest("herd")
+    go_on, may_go_on = os.pipe()
+    told, tell = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.read(go_on, 1)
+        if renamed:
+            prctl.set_name(renamed)
+        os.write(tell, b"x")
+        os.read(go_on, 1)
+        os._exit(0)
+    monkeypatch.setattr(herd.machine, "processes_of", lambda _cgroup: [pid])
+    seen = herd.Herd({"systemd-udevd.service": ""})
+    seen.look()
+    os.write(may_go_on, b"x")
+    os.read(told, 1)
+    seen.look()
+    os.write(may_go_on, b"x")
+    os.waitpid(pid, 0)
+    seen.notice_deaths()
+    assert [dead[0][0] for dead in seen.dead.values()] == ([pid] if is_missed else [])
+    seen.close()
+    for descriptor in (go_on, may_go_on, told, tell):
+        os.close(descriptor)

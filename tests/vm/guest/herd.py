@@ -17,6 +17,7 @@ class Herd:
     def __init__(self, groups):
         self._groups = groups
         self._held = {}
+        self._newcomers = []
         self._poll = select.poll()
         self.dead = {}
         """By group: (PID, name, monotonic seconds) of each that has ended."""
@@ -28,6 +29,7 @@ class Herd:
 
     def hold_newcomers(self):
         """Take hold of those that are not held yet."""
+        self._name_again()
         for group, cgroup in self._groups.items():
             known = {pid for pid, _, of in self._held.values() if of == group}
             for pid in machine.processes_of(cgroup):
@@ -57,15 +59,38 @@ class Herd:
             descriptor = os.pidfd_open(pid)
         except ProcessLookupError:
             return
-        try:
-            name = Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
-        except OSError:
-            name = "?"
-        if name in _UNTRACKED or name.startswith("(sd-"):
+        name = _name(pid) or "?"
+        if _comes_and_goes(name):
             os.close(descriptor)
             return
         self._held[descriptor] = pid, name, group
+        self._newcomers.append(descriptor)
         self._poll.register(descriptor, select.POLLIN)
+
+    def _name_again(self):
+        """A fork has the name of its parent until it gives itself another, as the workers of systemd-udevd do."""
+        for descriptor in self._newcomers:
+            pid, name, group = self._held.get(descriptor, (0, "", ""))
+            now = _name(pid) or name
+            if _comes_and_goes(now):
+                del self._held[descriptor]
+                self._poll.unregister(descriptor)
+                os.close(descriptor)
+            elif pid:
+                self._held[descriptor] = pid, now, group
+        self._newcomers.clear()
+
+
+def _name(pid):
+    """What it calls itself now, None if it is gone."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
+    except OSError:
+        return None
+
+
+def _comes_and_goes(name):
+    return name in _UNTRACKED or name.startswith("(sd-")
 
 
 def services():
