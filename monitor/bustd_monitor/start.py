@@ -11,6 +11,7 @@ import os
 import sys
 import time
 
+from bustd_shared.daemon import priority
 from bustd_shared.daemon.forked import ChildFailed
 from bustd_shared.daemon.lines import JOURNAL
 from bustd_shared.daemon.log import Log, where
@@ -103,6 +104,7 @@ def _rules(arguments: Arguments) -> killer_toml.KillerConfig:
 
 def _run(arguments: Arguments, tell: EventLog, readers: Readers) -> int:
     """Start in the one order that works: everything is read, opened and said, then memory is locked, then the loop."""
+    priority.raise_priority()
     settings, rules = _configuration(arguments), _rules(arguments)
     only = arguments.only_descendants_of
     pidfd = ancestor.held(only, arguments.ancestor_ticks) if only else -1

@@ -8,6 +8,7 @@ import sys
 
 import prctl
 
+from bustd_shared.daemon import priority
 from bustd_shared.daemon.packets import Socket, pair
 from bustd_shared.daemon.record import NamedTuple
 
@@ -63,7 +64,7 @@ def _become_monitor(plan: MonitorPlan, link: int, log: int) -> None:
     """In the child: leave root's session, pass the descriptors, then groups, gid, uid and execve, in that order."""
     # A captured monitor must not hold root's terminal (/dev/tty, TIOCSTI), nor the file that root's log is.
     os.setsid()
-    resources.raise_priority()
+    priority.raise_priority()
     passed = [("killer", link), *plan.passed]
     # Move them to high numbers first, so that no dup2 below overwrites a descriptor that is still to be moved.
     high = [os.dup2(descriptor, 64 + index, inheritable=False) for index, (_, descriptor) in enumerate(passed)]

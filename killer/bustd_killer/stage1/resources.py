@@ -8,9 +8,8 @@ import signal
 
 import prctl
 
-from bustd_shared.daemon import memory_lock
+from bustd_shared.daemon import memory_lock, priority
 from bustd_shared.daemon.log import Log
-from bustd_shared.kernel.process import read_stat
 
 
 def shield_from_the_kernel(log: Log) -> None:
@@ -21,32 +20,7 @@ def shield_from_the_kernel(log: Log) -> None:
     except OSError as error:
         why = f"{error.strerror}: to lower it takes CAP_SYS_RESOURCE"
         log(f"oom_score_adj stays as it is ({why}), and the kernel may choose the killer itself")
-    raise_priority()
-
-
-def raise_priority() -> None:
-    """nice -20, and as much for the session if it is this process's own. An ordinary user's bustd waits its turn.
-
-    With autogroups (sched(7)) nice weighs a process against the others of its session alone, and every session gets the
-    same. In a control group that the cpu controller weighs, neither counts: for the units bustd.slice has CPUWeight=.
-    """
-    try:
-        os.setpriority(os.PRIO_PROCESS, 0, -20)
-        if _has_own_session():
-            with open("/proc/self/autogroup", "w", encoding="ascii") as autogroup:
-                autogroup.write("-20")
-    except OSError:
-        pass
-
-
-def _has_own_session() -> bool:
-    """Whether no other program is in it: a daemon's has no leader any more, and that of a terminal has its shell.
-
-    The number of a leader that is gone belongs to no other process as long as its session lasts (kernel/pid.c).
-    """
-    leader = os.getsid(0)
-    stat = read_stat(leader) if leader != os.getpid() else None
-    return stat is None or stat.is_dead
+    priority.raise_priority()
 
 
 def raise_limits() -> str:

@@ -51,6 +51,7 @@ def what_proc_shows():
             "uids": sorted(set(map(int, status["Uid"].split()))),
             "oom_score_adj": int(Path(f"/proc/{pid}/oom_score_adj").read_text()),
             "nice": os.getpriority(os.PRIO_PROCESS, pid),
+            "autogroup": int(Path(f"/proc/{pid}/autogroup").read_text().split()[-1]),
         }
         seen[unit] = shown
         if sets != wanted:
@@ -61,15 +62,15 @@ def what_proc_shows():
             faults.append(f"{unit} has no locked memory")
         if shown["uids"] != [users[unit]]:
             faults.append(f"{unit} runs as uids {shown['uids']}, not {users[unit]}")
-        if shown["oom_score_adj"] != -1000 or shown["nice"] != -20:
-            faults.append(f"{unit}: oom_score_adj {shown['oom_score_adj']}, nice {shown['nice']}")
+        if (shown["oom_score_adj"], shown["nice"], shown["autogroup"]) != (-1000, -20, -20):
+            said = f"nice {shown['nice']}, that of its session {shown['autogroup']}"
+            faults.append(f"{unit}: oom_score_adj {shown['oom_score_adj']}, {said}")
     return {"faults": faults, "seen": seen}
 
 
 def memory_of_their_own():
-    """What the control groups say: a service's memory.min counts only as far as its slice's, nice in none of them."""
+    """What the control groups say: a service's memory.min counts only as far as its slice's."""
     wanted = {
-        "bustd.slice/cpu.weight": 10000,
         "bustd.slice/memory.min": 64 << 20,
         "bustd.slice/bustd-killer.service/memory.min": 32 << 20,
         "bustd.slice/bustd-killer.service/memory.swap.max": 0,

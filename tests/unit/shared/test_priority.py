@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bustd_killer.stage1 import resources
+from bustd_shared.daemon import priority
 from tests.unit.shared.forked import in_child
 
 AUTOGROUP = Path("/proc/self/autogroup")
@@ -20,7 +20,7 @@ pytestmark = [
 
 def raised() -> tuple[int, str]:
     """The priority of this process and of its session, after it was raised."""
-    resources.raise_priority()
+    priority.raise_priority()
     return os.getpriority(os.PRIO_PROCESS, 0), AUTOGROUP.read_text().split(" ", 1)[1].strip()
 
 
@@ -65,3 +65,15 @@ def test_an_ordinary_user_waits_its_turn():
         return raised()
 
     assert in_child(as_nobody) == (os.getpriority(os.PRIO_PROCESS, 0), "nice 0")
+
+
+def test_a_unit_whose_filter_forbids_the_call_gives_it_to_its_session_all_the_same(monkeypatch):
+    def forbidden(*_: object) -> None:
+        raise PermissionError
+
+    def as_a_unit() -> tuple[int, str]:
+        os.setsid()
+        return raised()
+
+    monkeypatch.setattr(os, "setpriority", forbidden)
+    assert in_child(as_a_unit) == (os.getpriority(os.PRIO_PROCESS, 0), "nice -20")
