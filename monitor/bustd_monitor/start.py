@@ -11,13 +11,12 @@ import os
 import sys
 import time
 
-from bustd_shared.daemon import priority
 from bustd_shared.daemon.forked import ChildFailed
 from bustd_shared.daemon.lines import JOURNAL
 from bustd_shared.daemon.log import Log, where
 from bustd_shared.daemon.memory_lock import lock_memory
 from bustd_shared.daemon.packets import Socket
-from bustd_shared.kernel import ancestor
+from bustd_shared.kernel import ancestor, priority
 from bustd_shared.kernel.cgroups import hierarchy
 from bustd_shared.rules import killer_toml
 from bustd_shared.rules.schema import ConfigError

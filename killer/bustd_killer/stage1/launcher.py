@@ -8,9 +8,9 @@ import sys
 
 import prctl
 
-from bustd_shared.daemon import priority
 from bustd_shared.daemon.packets import Socket, pair
 from bustd_shared.daemon.record import NamedTuple
+from bustd_shared.kernel import priority
 
 from . import landlock, resources, seccomp
 

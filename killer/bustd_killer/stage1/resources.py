@@ -8,8 +8,9 @@ import signal
 
 import prctl
 
-from bustd_shared.daemon import memory_lock, priority
+from bustd_shared.daemon import memory_lock
 from bustd_shared.daemon.log import Log
+from bustd_shared.kernel import priority
 
 
 def shield_from_the_kernel(log: Log) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bustd_shared.daemon import priority
+from bustd_shared.kernel import priority
 from tests.unit.shared.forked import in_child
 
 AUTOGROUP = Path("/proc/self/autogroup")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from ..kernel.process import read_stat
+from .process import read_stat
 
 _HIGHEST = -20
 
