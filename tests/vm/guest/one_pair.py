@@ -32,7 +32,7 @@ def lock_of_tmpfiles():
     for unit in (MONITOR, KILLER, "bustd-killer.socket"):
         machine.run("systemctl", "stop", unit)
     _LOCK.unlink()
-    machine.run("systemd-tmpfiles", "--create", "--boot")
+    machine.run("systemd-tmpfiles", "--create", "--boot", "--prefix=/run/bustd")
     again = _shown_lock()
     machine.run("systemctl", "start", MONITOR)
     daemons.await_killer()
