@@ -44,7 +44,7 @@ SHARED = {
         "bustd_shared.kernel.pressure",
         "bustd_shared.kernel.procfs",
     ),
-    *("bustd_shared.kernel.watched_group", "bustd_shared.kernel.ancestor"),
+    *("bustd_shared.kernel.watched_group", "bustd_shared.kernel.ancestor", "bustd_shared.kernel.priority"),
     *("bustd_shared.rules", "bustd_shared.rules.killer_toml", "bustd_shared.rules.loading"),
     *("bustd_shared.rules.protection", "bustd_shared.rules.schema"),
 }
