@@ -68,11 +68,7 @@ def why_unjudged(matchers: Matchers, process: Process) -> str:
     For a process that no rule matches as far as its command line is known.
     """
     trouble = process.command_trouble
-    if (
-        not matchers.commands
-        or trouble == NOT_ASKED
-        or not any(_may_yet_match(pattern, process) for pattern in matchers.commands)
-    ):
+    if trouble == NOT_ASKED or not any(_may_yet_match(pattern, process) for pattern in matchers.commands):
         return ""
     return trouble
 

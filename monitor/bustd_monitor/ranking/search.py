@@ -179,12 +179,10 @@ class CandidateSearch:
             ranking = self._ranked(terms, refused, now_ms)
             stale = [one.process.pid for one in ranking.candidates[:_FRESH] if one.process.pid not in fresh]
             broken = self._wholes.broken(ranking, terms, verified)
-            if not stale and not broken:
+            is_news = self._tracked.look_again(stale, now_ms)
+            if not is_news and not broken:
                 return ranking
             terms = terms._replace(broken=terms.broken | broken)
-            is_news = self._tracked.look_again(stale, now_ms)
-            if not broken and not is_news:
-                return ranking
             fresh.update(stale)
 
     def _ranked(self, terms: Terms, refused: Refused, now_ms: int) -> Ranking:

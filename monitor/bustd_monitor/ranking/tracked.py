@@ -130,19 +130,23 @@ class Tracked:
         moved = set()
         for tracked in list(self._tracked.values()):
             pid, (score, resident) = tracked.process.pid, tracked.place
-            is_far = abs(self._table.resident_bytes(pid) - resident) >= _MOVED_BYTES
-            if is_far or not (is_swap_empty or self._table.score(pid) == score):
+            now = self._table.resident_bytes(pid)
+            is_far = abs(now - resident) >= _MOVED_BYTES
+            if is_swap_empty and not is_far:
+                continue
+            place = self._table.score(pid), now
+            if is_far or place[0] != score:
                 moved.add(pid)
-                self._look_again(tracked, self.place(pid), now_ms)
+                self._look_again(tracked, place, now_ms)
         return moved
 
     def look_again(self, pids: Iterable[int], now_ms: int) -> bool:
         """Read these processes again, as far as they are tracked. Whether that told anything new."""
-        before = [self._tracked[pid] for pid in pids if pid in self._tracked]
-        for tracked in before:
-            self._look_again(tracked, self.place(tracked.process.pid), now_ms)
-        now = [self._tracked.get(tracked.process.pid) for tracked in before]
-        return [one.process for one in before] != [None if one is None else one.process for one in now]
+        before = {pid: self._tracked[pid] for pid in pids if pid in self._tracked}
+        for pid, tracked in before.items():
+            self._look_again(tracked, self.place(pid), now_ms)
+        now = self._tracked
+        return any(pid not in now or now[pid].process != tracked.process for pid, tracked in before.items())
 
     def learn_commands(self) -> bool:
         """Take over the command lines that were read meanwhile, without waiting. Whether all are known now."""

@@ -13,7 +13,7 @@ _HIGHEST = -20
 
 
 def raise_priority() -> None:
-    """For this process, and for its session where that is its own. Whoever may not do that waits its turn.
+    """Raise that of this process, and of its session where no other program is in it. Without the right to, neither.
 
     It takes root, or RLIMIT_NICE (`LimitNICE=` of the units, which permit no setpriority(2) and set nice themselves).
     """

@@ -39,9 +39,7 @@ class Herd:
     def notice_deaths(self):
         """Of those that are held."""
         for descriptor, _ in self._poll.poll(0):
-            pid, name, group = self._held.pop(descriptor)
-            self._poll.unregister(descriptor)
-            os.close(descriptor)
+            pid, name, group = self._let_go(descriptor)
             self.dead.setdefault(group, []).append((pid, name, time.monotonic()))
 
     def alive(self, group):
@@ -69,16 +67,19 @@ class Herd:
 
     def _name_again(self):
         """A fork has the name of its parent until it gives itself another, as the workers of systemd-udevd do."""
-        for descriptor in self._newcomers:
-            pid, name, group = self._held.get(descriptor, (0, "", ""))
+        for descriptor in self._held.keys() & self._newcomers:
+            pid, name, group = self._held[descriptor]
             now = _name(pid) or name
             if _comes_and_goes(now):
-                del self._held[descriptor]
-                self._poll.unregister(descriptor)
-                os.close(descriptor)
-            elif pid:
+                self._let_go(descriptor)
+            else:
                 self._held[descriptor] = pid, now, group
         self._newcomers.clear()
+
+    def _let_go(self, descriptor):
+        self._poll.unregister(descriptor)
+        os.close(descriptor)
+        return self._held.pop(descriptor)
 
 
 def _name(pid):
