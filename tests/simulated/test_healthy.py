@@ -45,6 +45,14 @@ def test_forecast_at_its_former_limit_kills_a_start_up_that_lives_at_the_present
     assert not healthy_under_bustd(hour(1, number), SOME_S).killed
 
 
+def test_a_heap_that_is_filled_beside_a_full_page_cache_is_no_pressure():
+    assert not healthy_under_bustd(hour(1, 865), 15).killed
+
+
+def test_a_working_set_that_a_slow_disk_takes_ten_minutes_for_is_no_stall():
+    assert not healthy_under_bustd(hour(1, 443), 700).killed
+
+
 def test_what_takes_more_than_was_planned_is_seen():
     one = hour(bench.SEED, of_kind("close"))
     one.machine.start(Plan("leak", ramp(100 * MIB), busy=0.5, starts_s=5.0))

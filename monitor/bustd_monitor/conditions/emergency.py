@@ -1,7 +1,8 @@
 """`emergency`: programs have stood still for many seconds for want of memory, though much is called available.
 
 What the kernel calls available has page cache in it that programs need at once. Where swap is used up and programs
-stand still for ten seconds, the machine is lost whatever that figure is. lmkd of Android acts by PSI alone in this way.
+stand still for ten seconds, the machine is lost whatever that figure is; where they hardly run at all, swap that is
+left does not save it either. lmkd of Android acts by PSI alone in this way.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from bustd_shared.rules.schema import Key, Schema
 
 from ..sensing.reading import Reading
 from .finding import Condition, Finding, Seen
-from .stalled_seconds import LONGEST_APART_MS, Stalls, machine_reclaims, refaulted_percent
+from .stalled_seconds import LONGEST_APART_MS, Stalls, lasts, machine_reclaims, refaulted_percent
 
 _MOST_FREE_PERCENT = 30
 """Where more of RAM is free, programs do not stall for want of it."""
 _REFAULTED_PERCENT = 20
+_EXTREME_MS = 700
+"""So much full stall in a second is an emergency with any swap: lmkd's psi_complete_stall_ms."""
 _BLIND_SECONDS = 30
 """Where nothing is known of what the kernel reclaims, the stalls must last for this long, and swap must exist: that it
 is used up is the only sign then that the machine is short, and not a control group at its own limit."""
@@ -35,8 +38,8 @@ class Emergency(NamedTuple):
 
 KEYS: Schema = {
     "enabled": Key("bool", True, "This condition can ask for a kill."),
-    "full_ms_per_second": Key("int", 300, "PSI full grows by at least this many milliseconds in each second.", 1, 1000),
-    "seconds": Key("int", 10, "This growth of PSI lasts for this many seconds in a row.", 1, 60),
+    "full_ms_per_second": Key("int", 300, "PSI full grows by at least this many milliseconds a second.", 1, 1000),
+    "seconds": Key("int", 10, "This growth of PSI is the average of this many seconds in a row.", 1, 60),
     "available_percent": Key(
         "number", 35, "Available memory is at most this percentage of what programs can use.", 0.1, 100
     ),
@@ -51,23 +54,33 @@ KEYS: Schema = {
 
 
 def judge(seen: Seen, emergency: Emergency) -> Finding:
-    """Programs stand still for seconds, swap is used up, and the kernel reclaims what is refaulted."""
+    """Programs stand still for seconds, and the kernel reclaims what is refaulted. Swap is used up, or they hardly run.
+
+    While swap is left and the average of PSI shows no such stalls, there is no need to look each second.
+    """
     reading = seen.reading
     least = int(reading.total * emergency.available_percent / 100)
     least_free = reading.ram * _MOST_FREE_PERCENT // 100
-    least_swap = _least_swap(reading, emergency)
-    headroom = max(reading.available - least, reading.free - least_free, reading.swap_usable - least_swap, 0)
-    fires = not headroom and _stands_still(seen.trends.stalls, emergency, has_swap=reading.swap_total > 0)
+    headroom = max(reading.available - least, reading.free - least_free, 0)
+    swap_left = max(reading.swap_usable - _least_swap(reading, emergency), 0)
+    is_stalling = reading.pressure is not None and reading.pressure.full_avg10 * 10 >= emergency.full_ms_per_second
+    if not is_stalling:
+        headroom = max(headroom, swap_left)
+    fires = not headroom and _stands_still(seen.trends.stalls, emergency, reading.swap_total, swap_left)
     return Finding(CONDITION, not headroom, fires, headroom, Signal.TERM)
 
 
-def _stands_still(stalls: Stalls, emergency: Emergency, *, has_swap: bool) -> bool:
+def _stands_still(stalls: Stalls, emergency: Emergency, swap_total: int, swap_left: int) -> bool:
     is_blind = stalls.refaults is None
-    if is_blind and not has_swap:
+    if is_blind and (not swap_total or swap_left):
         return False
+    # With swap left it must be known whose stalls these are: a control group at its own limit stalls as hard.
+    if swap_left and not stalls.is_of_unlimited:
+        return False
+    least_ms = max(emergency.full_ms_per_second, _EXTREME_MS) if swap_left else emergency.full_ms_per_second
     count = max(emergency.seconds, _BLIND_SECONDS) if is_blind else emergency.seconds
     seconds = stalls.seconds[-count:]
-    if len(seconds) < count or any(second.full_ms < emergency.full_ms_per_second for second in seconds):
+    if len(seconds) < count or not lasts([second.full_ms for second in seconds], least_ms):
         return False
     if is_blind:
         return True
@@ -83,8 +96,9 @@ def demands(reading: Reading, emergency: Emergency) -> str:
     """In the units of this machine."""
     least = size(reading.total * emergency.available_percent / 100)
     swap = f" and usable swap at most {size(_least_swap(reading, emergency))}" if reading.swap_total else ""
+    extreme = f" (by {max(emergency.full_ms_per_second, _EXTREME_MS)} ms: with any swap)" if swap else ""
     return (
-        f"PSI full growing by {emergency.full_ms_per_second} ms in each of {emergency.seconds} s, "
+        f"PSI full growing by {emergency.full_ms_per_second} ms a second over {emergency.seconds} s{extreme}, "
         f"{_REFAULTED_PERCENT} % of what was reclaimed refaulted, available at most "
         f"{emergency.available_percent:g} % ({least}){swap}"
     )

@@ -14,8 +14,15 @@ from bustd_shared.rules.schema import Key, Schema
 
 from ..sensing.reading import Reading
 from .finding import Condition, Finding, Seen
-from .stalled_seconds import Stalls, machine_reclaims
+from .stalled_seconds import Stalls, lasts, machine_reclaims, refaulted_percent
 
+_REFAULTED_PERCENT = 5
+"""Programs that thrash while they compute refaulted 11 to 34 % of what was reclaimed (vm-thrash-computing); a program
+that reads or fills much at once, next to nothing."""
+_SURELY_SHORT = 3
+"""With a third of the limit available there is hardly any page cache left, whatever is refaulted."""
+_HARDLY_ANYTHING = 4 * 2**20
+"""Bytes a second: where the kernel reclaims less while programs stall, there is nothing left to reclaim."""
 _BLIND_SECONDS = 10
 """Where nobody can say whether the kernel reclaims for the machine, stalls must last for this long."""
 
@@ -55,7 +62,8 @@ def judge(seen: Seen, pressure: Pressure) -> Finding:
     """The original's condition: little is free and programs stall; and it is not just a full page cache.
 
     Nor a working set that moves to swap: while most of a large swap is free, programs stall for as long as that takes.
-    A swap that is small beside RAM takes no working set.
+    A swap that is small beside RAM takes no working set. Nor a program that reads or fills much while the page cache is
+    full: what the kernel takes for it is not read again.
     """
     reading = seen.reading
     least_free = int(reading.ram * pressure.free_percent / 100)
@@ -64,7 +72,9 @@ def judge(seen: Seen, pressure: Pressure) -> Finding:
     scarce = reading.free <= least_free and reading.available <= least_available and reading.swap_free <= least_swap
     stalled = reading.pressure is not None and reading.pressure.some_avg10 >= pressure.psi_some_avg10
     if pressure.psi_some_avg10:  # with 0 nothing needs to stall
-        stalled = stalled and _is_the_machines(seen.trends.stalls, int(pressure.psi_some_avg10 * 10))
+        stalls = seen.trends.stalls
+        stalled = stalled and _is_the_machines(stalls, int(pressure.psi_some_avg10 * 10))
+        stalled = stalled and (reading.available * _SURELY_SHORT <= least_available or _is_missed(stalls))
     headroom = max(reading.free - least_free, reading.available - least_available, reading.swap_free - least_swap, 0)
     return Finding(CONDITION, scarce, scarce and stalled, headroom, Signal.TERM)
 
@@ -75,8 +85,18 @@ def _is_the_machines(stalls: Stalls, some_ms: int) -> bool:
     reclaims = machine_reclaims(seconds)
     if reclaims is None and stalls.refaults is None:  # an old kernel, or a table of another tool
         seconds = stalls.seconds[-_BLIND_SECONDS:]
-        return len(seconds) == _BLIND_SECONDS and all(second.some_ms >= some_ms for second in seconds)
+        return len(seconds) == _BLIND_SECONDS and lasts([second.some_ms for second in seconds], some_ms)
     return reclaims is True and sum(second.some_ms for second in seconds) >= some_ms * len(seconds)
+
+
+def _is_missed(stalls: Stalls) -> bool:
+    """What was reclaimed in these seconds is read again; or stalls brought hardly anything; or neither is known."""
+    seconds = stalls.window
+    refaulted = refaulted_percent(seconds, has_limited=not stalls.is_of_unlimited)
+    if refaulted is None or refaulted[0] >= _REFAULTED_PERCENT:
+        return True
+    reclaimed = sum(second.refaults.all_reclaimed for second in seconds if second.refaults is not None)
+    return reclaimed < _HARDLY_ANYTHING * len(seconds)
 
 
 def demands(reading: Reading, pressure: Pressure) -> str:
@@ -87,6 +107,8 @@ def demands(reading: Reading, pressure: Pressure) -> str:
         f"PSI some avg10 at least {pressure.psi_some_avg10:g} and as much in the last 2 s, while the kernel reclaims "
         f"for the machine, available at most {pressure.available_percent:g} %"
         + (f" and free swap at most {most_swap}" if reading.swap_total else "")
+        + f"; with more than {pressure.available_percent / _SURELY_SHORT:g} %, {_REFAULTED_PERCENT} % of what was "
+        "reclaimed must be refaulted"
     )
 
 
@@ -98,7 +120,11 @@ def grounds(seen: Seen, pressure: Pressure) -> str:
     of = "programs at no limit of their own" if seen.trends.stalls.is_of_unlimited else "programs"
     reclaims = {None: "unknown", True: "yes", False: "no"}[machine_reclaims(seconds)]
     amounts = ", ".join(str(second.some_ms) for second in seconds)
-    return f"{of} stalled for {amounts} ms in the last seconds; the kernel reclaims for the machine: {reclaims}"
+    said = f"{of} stalled for {amounts} ms in the last seconds; the kernel reclaims for the machine: {reclaims}"
+    refaulted = refaulted_percent(seconds, has_limited=not seen.trends.stalls.is_of_unlimited)
+    if refaulted is None:
+        return said
+    return f"{said}; refaulted of what was reclaimed: {refaulted[0]} %"
 
 
 CONDITION = Condition(

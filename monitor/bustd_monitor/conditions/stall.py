@@ -9,11 +9,11 @@ from bustd_shared.rules.schema import Key, Schema
 
 from ..sensing.reading import Reading
 from .finding import Condition, Finding, Seen
-from .stalled_seconds import BARELY_MS, LONGEST_APART_MS, Second, Stalls, machine_reclaims, refaulted_percent
+from .stalled_seconds import BARELY_MS, LONGEST_APART_MS, Second, Stalls, lasts, machine_reclaims, refaulted_percent
 
 _RECLAIMED_AT_LEAST = 16 * 2**20
 """Wherever the machine itself is short, the kernel reclaims this much in half a minute."""
-
+_LATELY_SECONDS = 10
 
 _BLIND_SECONDS = 10
 """Where refaults can't be read, stalls must last for this long: a control group may stall at its own limit."""
@@ -63,7 +63,7 @@ KEYS: Schema = {
     "patience_seconds": Key(
         "int",
         30,
-        "Instead, PSI full may grow by 100 ms or more in each of this many seconds, whatever the refaults are.",
+        "Or PSI full grows by 100 ms in each of this many seconds, on average of the last ten by full_ms_per_second.",
         3,
         3600,
     ),
@@ -114,12 +114,18 @@ def _stalls_blindly(stalls: Stalls, stall: Stall) -> bool:
     """Refaults can't be read here: the stalls must do, and be twice as hard for ten seconds at least."""
     least_ms, count = min(2 * stall.full_ms_per_second, 1000), max(stall.seconds, _BLIND_SECONDS)
     seconds = stalls.seconds[-count:]
-    return len(seconds) == count and all(second.full_ms >= least_ms for second in seconds)
+    return len(seconds) == count and lasts([second.full_ms for second in seconds], least_ms)
 
 
 def _has_lasted(stalls: Stalls, stall: Stall) -> bool:
-    """Even a working set that only moves to swap must arrive at some time; a control group may stay at its limit."""
+    """Even a working set that only moves to swap must arrive at some time; a control group may stay at its limit.
+
+    A slow disk may take ten minutes for it, in which programs stall for a tenth of the time: lately it is more.
+    """
     if not 0 <= stalls.since_ms <= stalls.marked_ms - stall.patience_seconds * 1000:
+        return False
+    lately = stalls.seconds[-_LATELY_SECONDS:] or stalls.window
+    if sum(second.full_ms for second in lately) < stall.full_ms_per_second * len(lately):
         return False
     if stalls.refaults is None:
         return True
@@ -139,7 +145,8 @@ def demands(reading: Reading, stall: Stall) -> str:
         f"PSI full growing by {stall.full_ms_per_second} ms or some by {stall.some_ms_per_second} ms in each of "
         f"{stall.seconds} s, and {stall.refault_percent} % of what was reclaimed refaulted; "
         f"if that is files, available at most {stall.thrash_available_percent:g} %; "
-        f"or PSI full growing by {BARELY_MS} ms in each of {stall.patience_seconds} s"
+        f"or PSI full growing by {BARELY_MS} ms in each of {stall.patience_seconds} s, and by "
+        f"{stall.full_ms_per_second} on the average of the last {_LATELY_SECONDS}"
     )
 
 

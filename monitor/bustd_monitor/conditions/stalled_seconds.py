@@ -18,6 +18,8 @@ _WINDOW_SECONDS = 2
 _MOST_BACK = 4
 BARELY_MS = 100
 """From this many milliseconds of full stall per second on, programs are felt to stand still."""
+_REST_IN = 5
+"""Stalls come in bursts: one second in five may be a rest."""
 
 
 class Second(NamedTuple):
@@ -81,6 +83,14 @@ def advanced(stalls: Stalls, reading: Reading, now_ms: int, *, is_short: bool = 
     if elapsed_ms > LONGEST_APART_MS:
         return now._replace(late=second)
     return now._replace(seconds=(*stalls.seconds[1 - _MOST_SECONDS :], second))
+
+
+def lasts(amounts: list[int], least_ms: int) -> bool:
+    """Programs stalled in these seconds, newest last, for so long on average, and hardly ever rested."""
+    rest_ms = min(BARELY_MS, least_ms)
+    rests = sum(amount < rest_ms for amount in amounts)
+    is_over = not amounts or amounts[-1] < rest_ms
+    return not is_over and rests * _REST_IN <= len(amounts) and sum(amounts) >= least_ms * len(amounts)
 
 
 def machine_reclaims(seconds: tuple[Second, ...]) -> bool | None:

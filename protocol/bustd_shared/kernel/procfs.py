@@ -74,8 +74,7 @@ class Meminfo(NamedTuple):
     def user_space(self) -> int:
         """What user space can have: available plus anonymous memory, at least 1 and at most all memory.
 
-        Programs always have anonymous memory. Where it is 0, the line is missing or another machine's (lxcfs), and it
-        is all memory.
+        Programs always have anonymous memory. Where it is 0, nothing is known of it, and it is all memory.
         """
         whole = (self.available or 0) + self.anonymous if self.anonymous else self.total
         return max(min(whole, self.total), 1)
@@ -122,12 +121,19 @@ def parse_oom_score_adj(data: bytes) -> int | None:
 
 
 def parse_meminfo(data: bytes) -> Meminfo | None:
-    """Parse /proc/meminfo. None without MemTotal. An impossible amount counts as 0, and no amount exceeds its total."""
-    names = (b"MemTotal:", b"MemFree:", b"MemAvailable:", b"AnonPages:", b"SwapTotal:", b"SwapFree:")
-    total, free, available, anonymous, swap_total, swap_free = [field_bytes(data, name) for name in names]
+    """Parse /proc/meminfo. None without MemTotal. An impossible amount counts as 0, and no amount exceeds its total.
+
+    In a container AnonPages may be missing or another machine's (lxcfs). The lists of anonymous pages are the
+    container's own: they hold what is not locked of it, and shared memory.
+    """
+    names = (b"MemTotal:", b"MemFree:", b"MemAvailable:", b"SwapTotal:", b"SwapFree:")
+    total, free, available, swap_total, swap_free = [field_bytes(data, name) for name in names]
     if not total:
         return None
-    of_ram = min(free or 0, total), None if available is None else min(available, total), min(anonymous or 0, total)
+    lines = (b"AnonPages:", b"Active(anon):", b"Inactive(anon):", b"Shmem:")
+    mapped, active, inactive, shared = [field_bytes(data, name) or 0 for name in lines]
+    anonymous = min(max(mapped, active + inactive - shared), total) if mapped else 0
+    of_ram = min(free or 0, total), None if available is None else min(available, total), anonymous
     return Meminfo(total, *of_ram, swap_total or 0, min(swap_free or 0, swap_total or 0))
 
 

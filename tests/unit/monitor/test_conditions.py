@@ -113,6 +113,25 @@ def test_pressure_needs_stalls_and_the_machines_own_reclaim_in_the_last_seconds(
     assert the("pressure", reading(GIB, pressure=psi(99)), stalls).fires is fires
 
 
+@pytest.mark.parametrize(
+    ("available", "refaulted", "reclaimed", "fires"),
+    [
+        (2 * GIB, 0, 100, False),
+        (2 * GIB, 4, 100, False),
+        (2 * GIB, 5, 100, True),
+        (2 * GIB, 0, 4, False),
+        (2 * GIB, 0, 3, True),
+        (0.8 * GIB, 0, 100, True),
+    ],
+)
+def test_programs_that_read_or_fill_much_beside_a_full_page_cache_are_no_pressure(
+    available, refaulted, reclaimed, fires
+):
+    second = Second(0, 999, Refaults(0, refaulted * MIB, reclaimed * MIB))
+    stalls = Stalls(2000, refaults=Refaults(1, 1, 1), seconds=(second,) * 2)
+    assert the("pressure", reading(available, pressure=psi(99)), stalls).fires is fires
+
+
 def test_where_nothing_is_known_of_reclaim_pressure_needs_ten_seconds_of_stalls():
     pressed = reading(GIB, pressure=psi(99))
     assert the("pressure", pressed, stalls_of(*[0] * 10, some_ms=250)).fires
@@ -144,7 +163,10 @@ def standing_still(*full_ms: int, back: int = 90) -> Stalls:
     [
         (standing_still(*[300] * 10), True),
         (standing_still(*[300] * 9), False),
-        (standing_still(299, *[999] * 9), False),
+        (standing_still(0, 0, *[375] * 8), True),
+        (standing_still(0, 0, *[374] * 8), False),
+        (standing_still(0, 0, 0, *[999] * 7), False),
+        (standing_still(*[999] * 9, 99), False),
         (standing_still(*[999] * 10, back=19), False),
         (standing_still(*[999] * 10, back=20), True),
         (standing_still(*[999] * 10)._replace(seconds=(Second(999, 999, Refaults(9, 0)),) * 10), False),
@@ -180,6 +202,25 @@ def test_where_nothing_is_known_of_reclaim_emergency_needs_thirty_seconds_and_a_
     seconds, swap, fires
 ):
     assert the("emergency", reading(5 * GIB, free=GIB, swap=swap), stalls_of(*[400] * seconds)).fires is fires
+
+
+@pytest.mark.parametrize(
+    ("full_ms", "some_avg10", "is_of_unlimited", "is_scarce", "fires"),
+    [
+        (700, 99, True, True, True),
+        (699, 99, True, True, False),
+        (700, 99, False, True, False),
+        (700, 60, True, True, True),
+        (700, 59, True, False, False),
+    ],
+)
+def test_where_programs_at_no_limit_hardly_run_it_is_an_emergency_with_any_swap(
+    full_ms, some_avg10, is_of_unlimited, is_scarce, fires
+):
+    swapping = reading(5 * GIB, free=GIB, swap=(8 * GIB, 4 * GIB), pressure=psi(some_avg10))
+    stalls = standing_still(*[full_ms] * 10)._replace(is_of_unlimited=is_of_unlimited)
+    found = the("emergency", swapping, stalls)
+    assert (found.is_scarce, found.fires) == (is_scarce, fires)
 
 
 # pressure as in the original

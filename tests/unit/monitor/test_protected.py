@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from bustd_monitor.sensing.arc import Arc
 from bustd_monitor.sensing.protected import NOTHING, OFTEN_MS, SELDOM_MS, Held, Protected, held_back
 from bustd_monitor.sensing.sensor import Sensor
+from bustd_shared.kernel.procfs import parse_meminfo
 from tests.fakes.cgroupfs import FakeHierarchy
 from tests.fakes.procfs import FakeProc
 
@@ -172,3 +173,11 @@ def test_the_total_is_at_most_ram_and_all_of_ram_where_anonymous_memory_is_missi
     machine.proc.meminfo(total_kib=16 * MIB, free_kib=MIB, available_kib=5 * MIB, anonymous_kib=anonymous)
     machine.available()
     assert machine.sensor.read().total == total
+
+
+def test_anonymous_memory_of_another_machine_does_not_make_the_total_smaller_than_the_lists_of_pages_say():
+    data = (
+        b"MemTotal: 16384 kB\nMemAvailable: 1024 kB\nActive(anon): 9000 kB\nInactive(anon): 3000 kB\nShmem: 2000 kB\n"
+    )
+    others = [parse_meminfo(data + b"AnonPages: %d kB\n" % amount) for amount in (300, 12_000)]
+    assert [one.user_space for one in others] == [11_024 * 1024, 13_024 * 1024]

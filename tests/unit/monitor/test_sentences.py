@@ -88,7 +88,7 @@ def test_swap_that_is_no_relief_is_told_apart_from_what_is_free():
             "stall",
             "available at most 15 % (2458 MiB), PSI full growing by 150 ms or some by 900 ms in each of 2 s, and 20 % "
             "of what was reclaimed refaulted; if that is files, available at most 25 %; "
-            "or PSI full growing by 100 ms in each of 30 s",
+            "or PSI full growing by 100 ms in each of 30 s, and by 150 on the average of the last 10",
         ),
         (
             "forecast",
@@ -97,12 +97,13 @@ def test_swap_that_is_no_relief_is_told_apart_from_what_is_free():
         (
             "pressure",
             "free at most 15 % (2458 MiB), PSI some avg10 at least 25 and as much in the last 2 s, while the kernel "
-            "reclaims for the machine, available at most 15 %",
+            "reclaims for the machine, available at most 15 %; with more than 5 %, 5 % of what was reclaimed must be "
+            "refaulted",
         ),
         (
             "emergency",
-            "PSI full growing by 300 ms in each of 10 s, 20 % of what was reclaimed refaulted, available at most 35 % "
-            "(5734 MiB)",
+            "PSI full growing by 300 ms a second over 10 s, 20 % of what was reclaimed refaulted, available at most "
+            "35 % (5734 MiB)",
         ),
     ],
 )

@@ -74,7 +74,7 @@ def test_when_a_condition_fires_it_ranks():
 
 
 def test_of_several_that_fire_the_most_urgent_is_named():
-    trends = Trends(thrashing())
+    trends = Trends(thrashing(10))
     state, (action,) = after(QUIET, FIRING._replace(pressure=psi(99)), state=State(trends=trends), start_ms=2000)
     assert [found.name for found in state.found if found.fires] == ["floor", "pressure"]
     assert action.finding.name == "floor"
@@ -142,7 +142,7 @@ def test_the_second_look_decides_on_the_condition_and_on_the_signal():
     state, _ = after(QUIET, FIRING)
     _, (ask,) = states.on_ranking(state, (ONE,), URGENT, 250, CONDITIONS)
     assert ask.finding.signal is Signal.KILL
-    pressing, state = SCARCE._replace(pressure=psi(50)), state._replace(trends=Trends(thrashing(1)))
+    pressing, state = SCARCE._replace(pressure=psi(50)), state._replace(trends=Trends(thrashing(10)))
     _, (ask,) = states.on_ranking(state, (ONE,), pressing, 250, CONDITIONS)
     assert ask.finding.name == "pressure"
 
@@ -389,9 +389,9 @@ def test_conditions_that_are_switched_off_do_not_ask():
 
 
 def pressed_for(now_ms: int) -> Reading:
-    """2 GiB of 16 are available, and since boot programs have stalled for six tenths of the time; kswapd works."""
+    """2 GiB of 16 are available, since boot programs have stalled for six tenths of the time; a tenth is refaulted."""
     pressure = psi(60, full_ms=now_ms * 3 // 10)
-    return reading(2 * GIB, pressure=pressure)._replace(refaults=Refaults(0, 0, now_ms * MIB))
+    return reading(2 * GIB, pressure=pressure)._replace(refaults=Refaults(0, now_ms * MIB // 10, now_ms * MIB))
 
 
 def test_after_a_kill_the_lag_of_avg10_takes_nobody_before_a_second_of_stalls_was_measured():

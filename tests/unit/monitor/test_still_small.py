@@ -63,7 +63,7 @@ def test_nor_is_one_where_others_have_gained_more_or_what_no_process_holds():
 def test_at_half_of_the_floor_or_where_programs_stall_nothing_is_waited_for():
     _, (ask,) = decided(leak(60), a_reading=reading(51 * MIB, total=GIB))
     assert (ask.finding.signal.name, ask.candidate.process.pid) == ("KILL", 102)
-    stalls = State(Stage.ACT, readings=2, trends=states.Trends(thrashing()))
+    stalls = State(Stage.ACT, readings=2, trends=states.Trends(thrashing(10)))
     after, (ask,) = decided(leak(), a_reading=reading(80 * MIB, total=GIB, pressure=psi(60)), state=stalls)
     assert [one.name for one in states.firing_now(after)] == ["floor", "pressure"]
     assert ask.candidate.process.pid == 102

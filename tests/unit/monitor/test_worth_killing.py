@@ -221,7 +221,7 @@ def test_a_small_one_that_grows_does_not_keep_another_condition_from_the_large_o
     pressed = reading(2 * GIB, pressure=psi(60))
     large_and_small = (growing(101, 900, 0), growing(102, 40, 3))
     _, (ask,) = states.on_ranking(
-        State(Stage.ACT, trends=Trends(thrashing(), rate)), large_and_small, pressed, 200, CONDITIONS
+        State(Stage.ACT, trends=Trends(thrashing(10), rate)), large_and_small, pressed, 200, CONDITIONS
     )
     assert (ask.finding.name, ask.candidate.process.pid) == ("pressure", 101)
 
@@ -244,7 +244,7 @@ def test_a_forecast_that_is_held_back_still_hastens_a_kill_that_is_in_flight():
 
 def test_where_another_condition_fires_too_that_one_takes_whom_a_forecast_would_not():
     rate = filling_fast(2 * GIB)
-    state = State(Stage.ACT, readings=2, trends=Trends(thrashing(), rate))
+    state = State(Stage.ACT, readings=2, trends=Trends(thrashing(10), rate))
     pressed = reading(2 * GIB, pressure=psi(60))
     _, (ask,) = states.on_ranking(state, (growing(101, 900, 0),), pressed, 200, CONDITIONS)
     assert ask.finding.name == "pressure"
