@@ -17,7 +17,7 @@ TREE = Path(__file__).parents[3]
 TRACES = TREE / "tests/data/traces"
 REASONS = tomllib.loads((TREE / "packaging/man/reasons.toml").read_text())
 EVERY = [(file, key, reason) for file, table in REASONS.items() for key, reason in table.items()]
-BESIDE = {"traces", "later", "same"}
+BESIDE = {"traces", "later", "same", "sigkill"}
 DEFAULTS = {
     "bustd": {key: spec.default for key, spec in keys_of(config.SCHEMA)},
     "killer": {key: spec.default for key, spec in keys_of(killer_toml.SCHEMA)},
@@ -74,6 +74,13 @@ def test_with_another_value_the_same_die_later(kills, key, trace, row):
     assert value != DEFAULTS["bustd"][key]
     assert names(with_it) == names(with_default)
     assert with_it[0][0] - with_default[0][0] == later_ms > 0
+
+
+@pytest.mark.parametrize(("key", "trace", "row"), rows("sigkill"))
+def test_with_another_value_the_same_get_no_time_to_save_their_work(kills, key, trace, row):
+    (value,) = row
+    assert any(signal == "TERM" for _, _, signal in recorded(trace))
+    assert [kill[1:] for kill in kills(trace, key, value)] == [(comm, "KILL") for comm in names(recorded(trace))]
 
 
 @pytest.mark.parametrize(("key", "trace", "row"), rows("same"))
