@@ -42,6 +42,7 @@ ONLY_IN = {
     "ctypes": {"bustd_killer.stage1.libc", "bustd_monitor.sensing.sysinfo"},
     "_ctypes": {"bustd_shared.daemon.libc", "bustd_shared.daemon.mrelease"},
     "_thread": {"bustd_monitor.reclaimer", "bustd_monitor.sensing.command_lines"},
+    "mmap": {"bustd_monitor.sensing.fill_rate"},
     "psutil": {"bustd_monitor.reporting.describe"},
     "jeepney": {"bustd_monitor.cli.notify", "bustd_monitor.cli.notifying.session_bus"},
     "argparse": {"bustd_monitor.cli"},

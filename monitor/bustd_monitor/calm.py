@@ -32,8 +32,10 @@ class Calm:
         self._wait_ms = self._shortest_ms = self._fill_per_second = 1
         self._before = self._least = 0
 
-    def begin(self, ram: int, found: tuple[Finding, ...], config: MonitorConfig, due_ms: int) -> None:
-        """A whole turn has found nothing scarce: quick looks may follow until `due_ms`.
+    def begin(
+        self, ram: int, found: tuple[Finding, ...], config: MonitorConfig, fill_per_second: int, due_ms: int
+    ) -> None:
+        """A whole turn has found nothing scarce: quick looks may follow until `due_ms`. `fill_per_second`: see pace.
 
         None follow while memory fills so fast that a condition needs another reading before the pace would give one.
         """
@@ -52,13 +54,13 @@ class Calm:
             return
         # Less than whatever else a reading would show: no sleep is longer than after a reading.
         certain = Seen(lower_bound(ram, free, amount))
-        wait_ms = pace.sleep_ms(table.findings(certain, config.conditions), config.sleep)
+        wait_ms = pace.sleep_ms(table.findings(certain, config.conditions), config.sleep, fill_per_second)
         if any(one.look_again_ms is not None and one.look_again_ms < wait_ms for one in found):
             return
         self._measure = measure
         self._before, self._least = amount, max(least, amount - ram // _LARGEST_LOSS)
         self._wait_ms, self._shortest_ms = wait_ms, config.sleep.shortest_ms
-        self._fill_per_second = config.sleep.fill_mib_per_second << 20
+        self._fill_per_second = fill_per_second
         self._due_ms = due_ms
 
     def end(self) -> None:

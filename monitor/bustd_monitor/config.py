@@ -59,7 +59,7 @@ SCHEMA: Schema = {
     "conditions": CONDITIONS_SCHEMA,
     "sleep": {
         "fill_mib_per_second": Key(
-            "int", 6144, "Programs fill memory no faster than this many MiB a second.", 1, 2**20
+            "int", 0, "Programs fill memory no faster than this many MiB a second. 0: this is measured.", 0, 2**20
         ),
         "shortest_ms": Key(
             "int",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 
+from bustd_shared.kernel.pressure import MemoryPressure
 from bustd_shared.rules.protection import Protection
 
 from .calm import LONGEST_MS, Calm
@@ -13,7 +14,7 @@ from .conditions import table
 from .config import MonitorConfig
 from .deadlines import earliest
 from .deciding import pace
-from .deciding.events import Event, NotProtected, Ready, Sleeping, Stopping
+from .deciding.events import Event, FillRateMeasured, NotProtected, Ready, Sleeping, Stopping
 from .deciding.stages import Stage
 from .deciding.states import firing_now
 from .dialogue import KillerDialogue
@@ -25,6 +26,7 @@ from .reporting import connection
 from .reporting.service_manager import ServiceManager
 from .reporting.standing import standing
 from .sensing.cgroup_sensor import AnySensor
+from .sensing.fill_rate import FillRate
 from .sensing.members import MemberReader
 from .sensing.triggers import Triggers
 from .sleeper import Sleeper
@@ -53,6 +55,7 @@ class Loop:
         members: MemberReader,
         reclaimer: Reclaimer,
         triggers: Triggers,
+        fill_rate: FillRate,
         service_manager: ServiceManager,
         tell: Callable[[Event], None],
         clock_ns: Callable[[], int],
@@ -70,9 +73,11 @@ class Loop:
         self._readers = readers or Readers(None)
         self._sleeper = Sleeper(triggers, tell, ancestor)
         self._calm = Calm(sensor.quick_look)
+        self._fill_rate = fill_rate
         self._feed_due_ms: int | None = None
         self._was_blind = False
         self._ram = self._left = 0
+        self._pressure: MemoryPressure | None = None
         self._whole_ms = -_WHOLE_AGAIN_MS
         self._ease = pace.Ease()
         rules = Rules(config.victims, advice, 0, only_uid)
@@ -119,6 +124,8 @@ class Loop:
             return EXIT_KILLER_GONE
         due_ms = self._tick(now_ms)
         now_ms = self._clock_ms()  # ranking takes its time
+        if due_ms is not None:
+            self._measure_fill_rate(now_ms)
         self._tell_service_manager(now_ms, has_read=due_ms is not None)
         self._sleeper.listen(self._client.fileno(), self._readers.fileno(now_ms))
         self._begin_calm(now_ms, has_read=due_ms is not None)
@@ -153,6 +160,7 @@ class Loop:
             if self._client.is_ready:
                 self._tell(Ready(self._client.killer_pid))
         self._ram, self._left = reading.ram, reading.available + reading.swap_usable
+        self._pressure = reading.pressure
         driver.read(reading, now_ms)
         due_ms = now_ms + self._pace_ms(now_ms)
         if driver.state.stage is not Stage.CALM:
@@ -181,7 +189,7 @@ class Loop:
             return
         ping_due_ms = client.ping_due_ms(driver.config.killer.ping_seconds * 1000)
         due_ms = _earliest(now_ms + LONGEST_MS, self._dialogue.due_ms(), ping_due_ms, self._readers.due_ms())
-        self._calm.begin(self._ram, driver.state.found, driver.config, due_ms)
+        self._calm.begin(self._ram, driver.state.found, driver.config, self._fill_per_second(), due_ms)
 
     def _fed(self, now_ms: int, wait_ms: int) -> int:
         """The last quick look before the watchdog must be fed: feed it. How long to sleep then."""
@@ -192,17 +200,32 @@ class Loop:
 
     # --- how long to sleep
 
+    def _measure_fill_rate(self, now_ms: int) -> None:
+        """Where that is due, and memory is not short."""
+        state, settings = self._driver.state, self._driver.config
+        if state.stage not in (Stage.CALM, Stage.WATCH) or not pace.is_quiet(state.found, self._pressure):
+            return
+        configured_mib, has_triggers = settings.sleep.fill_mib_per_second, self._sleeper.has_triggers
+        if self._fill_rate.measure_when_due(now_ms, configured_mib, has_triggers=has_triggers) and settings.verbose:
+            self._tell(FillRateMeasured(self._fill_per_second()))
+
+    def _fill_per_second(self) -> int:
+        """Bytes that programs can take in a second."""
+        configured_mib = self._driver.config.sleep.fill_mib_per_second
+        return self._fill_rate.per_second(configured_mib, has_triggers=self._sleeper.has_triggers)
+
     def _pace_ms(self, now_ms: int) -> int:
         """Until the next reading, by what the last one found."""
         state, sleep = self._driver.state, self._driver.config.sleep
         if firing_now(state) and state.stage is Stage.WATCH:
             return min(max(state.hold_until_ms - now_ms, 0), sleep.watch_longest_ms)
-        wait_ms = pace.sleep_ms(state.found, sleep)
+        fill_per_second = self._fill_per_second()
+        wait_ms = pace.sleep_ms(state.found, sleep, fill_per_second)
         if state.stage is Stage.SETTLE:
             return min(wait_ms, _SETTLE_SLEEP_MS)
         if not self._sleeper.has_triggers:
             return wait_ms
-        eased_ms = self._ease.eased_ms(wait_ms, self._left, now_ms, sleep)
+        eased_ms = self._ease.eased_ms(wait_ms, self._left, now_ms, fill_per_second)
         return max(_earliest(eased_ms, *(one.look_again_ms for one in state.found)), sleep.shortest_ms)
 
     def _sleep_ms(self, now_ms: int, due_ms: int | None) -> int:

@@ -36,6 +36,7 @@ from .reporting.sentences import DRY_RUN, beside, watching_apart
 from .reporting.service_manager import ServiceManager
 from .sensing import visibility
 from .sensing.cgroup_sensor import watch
+from .sensing.fill_rate import FillRate
 from .sensing.group_charges import GroupCharges
 from .sensing.members import MemberReader
 from .sensing.other_daemons import other_daemons
@@ -163,6 +164,7 @@ def _run(arguments: Arguments, tell: EventLog, readers: Readers) -> int:
         members=MemberReader(hierarchy()),
         reclaimer=Reclaimer(),
         triggers=triggers,
+        fill_rate=FillRate(),
         service_manager=ServiceManager(os.environ),
         tell=tell,
         clock_ns=time.monotonic_ns,

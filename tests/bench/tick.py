@@ -11,6 +11,7 @@ from bustd_monitor.config import MonitorConfig
 from bustd_monitor.deciding import pace, states
 from bustd_monitor.deciding.stages import Stage
 from bustd_monitor.deciding.states import State
+from bustd_monitor.sensing.fill_rate import MOST_WITH_TRIGGERS
 from bustd_monitor.sensing.quick_look import QuickLook
 from bustd_monitor.sensing.sensor import Sensor
 
@@ -66,7 +67,7 @@ def _looks(sensor: Sensor, by: str, count: int) -> list[float]:
     memory = machine.meminfo()
     samples = []
     for _ in range(count):
-        calm.begin(memory.total, (), config.config_of({}), LONGEST_MS)
+        calm.begin(memory.total, (), config.config_of({}), MOST_WITH_TRIGGERS, LONGEST_MS)
         time.sleep(_COLD_APART_S)
         started_ns = time.perf_counter_ns()
         suffices = calm.sleep_ms(0) > 0
@@ -114,7 +115,7 @@ def _ticks(sensor: Sensor, settings: MonitorConfig, stage: Stage, count: int, ap
         reading = sensor.read(table.enough_free_percent(settings.conditions) if is_calm else 100)
         assert reading is not None, "/proc/meminfo makes no sense"
         state, actions = states.on_reading(state, reading, now_ms, settings.conditions)
-        pace.sleep_ms(state.found, settings.sleep)
+        pace.sleep_ms(state.found, settings.sleep, MOST_WITH_TRIGGERS)
         samples.append((time.perf_counter_ns() - started_ns) / 1000)
         now_ms += _APART_MS
         if state.stage is not stage or actions:

@@ -24,6 +24,7 @@ from bustd_monitor.deciding import pace
 from bustd_monitor.deciding.states import State, on_reading
 from bustd_monitor.sensing import arc, meminfo, processes, swaps, tmpfs, tracked_group, traits, vmstat, watermarks
 from bustd_monitor.sensing.cgroup_sensor import reading_of
+from bustd_monitor.sensing.fill_rate import MOST
 from bustd_monitor.sensing.kin import read_kin
 from bustd_monitor.sensing.reading import Reading
 from bustd_monitor.sensing.sensor import Sensor, Unreadable
@@ -217,7 +218,7 @@ def judged(readings: list[tuple[int, Reading]]) -> None:
             if not any(type(one) is int and one > limits.UINT63_MAX for one in (*nested, *reading)):
                 raise
         state, _ = on_reading(state, reading, now_ms, _CONDITIONS)
-        pace.sleep_ms(state.found, _SLEEP)
+        pace.sleep_ms(state.found, _SLEEP, MOST)
 
 
 def machine(data: bytes) -> None:

@@ -57,6 +57,7 @@ def test_explain_shows_each_condition_with_its_present_values(crew, place):
     assert re.search(forecast + r" +memory (is not filling up|and swap fill at .*)$", result.stdout, re.M)
     assert re.search(r"^ +\d+\.?\d* [GM]iB away$", result.stdout, re.M)
     assert re.search(r"the next look would be in \d+ ms", result.stdout)
+    assert re.search(r"^  programs fill memory by [\d.]+ [MG]iB a second at most \(", result.stdout, re.M)
     assert "none: no process may be killed whose death would help" in result.stdout
 
 

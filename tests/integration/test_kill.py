@@ -231,6 +231,11 @@ def test_verbose_logs_every_sleep(crew, place):
         assert int(bustd.await_line(r"\[adaptive-sleep\] (\d+) ms$")[1]) <= 10_000
 
 
+def test_verbose_says_how_fast_programs_can_fill_memory(crew, place):
+    with pair.pair(crew, place, "-V", monitor=pair.NEVER) as bustd:
+        bustd.await_line(r"programs fill memory by [\d.]+ [MG]iB a second at most \(measured\)$")
+
+
 @pytest.mark.skipif(not Path("/proc/pressure/memory").exists(), reason="no PSI on this machine")
 def test_the_pressure_that_fires_is_an_option(crew, place):
     policy = {

@@ -50,7 +50,7 @@ SHARED = {
 }
 ALLOWED = {
     "killer": STDLIB | MSGPACK | SHARED | {"prctl", "bustd_shared.kernel.version"},
-    "monitor": STDLIB | MSGPACK | SHARED | {"bustd_protocol.reactions", "array"},
+    "monitor": STDLIB | MSGPACK | SHARED | {"bustd_protocol.reactions", "array", "mmap"},
 }
 """In addition to each daemon's own package, and to the interpreter's own C modules, which begin with an underscore."""
 HEAVY = {

@@ -15,7 +15,7 @@ from .processes import Process, amount_at
 _SCARCE = 0.02
 SHORTEST_S, LONGEST_S = 0.01, 0.25
 FILLS_PER_S = 24 * GIB
-"""No program takes memory faster: that is what bustd reckons with, too (monitor/bustd_monitor/start.py)."""
+"""No program takes memory faster: that is the most that bustd reckons with (bustd_monitor/sensing/fill_rate.py)."""
 _GROUPS_EVERY_S = 0.1
 _KSWAPD = (0.0, 0.5)
 """While the machine reclaims, this task of the kernel runs half of the time, and never counts as stalled."""

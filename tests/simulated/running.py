@@ -13,6 +13,7 @@ from bustd_monitor.ranking.search import CandidateSearch
 from bustd_monitor.reporting.events import told
 from bustd_monitor.reporting.service_manager import ServiceManager
 from bustd_monitor.sensing.command_lines import CommandLines
+from bustd_monitor.sensing.fill_rate import FillRate
 from bustd_monitor.sensing.group_charges import GroupCharges
 from bustd_monitor.sensing.members import MemberReader
 from bustd_monitor.sensing.process_table import ProcessTable
@@ -22,12 +23,14 @@ from bustd_monitor.sensing.triggers import Triggers
 from .files import shown
 from .killing import Killer
 from .machine import Machine
-from .memory import MIB
+from .memory import GIB, MIB
 from .pressure import Trigger
 
 _MOMENT_S = 0.0004
 """A verdict, a wake-up: whatever takes no time here takes as long on a machine that is not emulated."""
 HIERARCHY = "/sys/fs/cgroup"
+MEASURED_PER_S = 6 * GIB
+"""By this much memory fills in a second, as if it were measured: most machines come to it, with PSI triggers."""
 
 
 class NoReclaimer:
@@ -97,7 +100,9 @@ class SimulatedSleep:
 class Simulation:
     """One machine with the pair on it. `told`: (time, event) of the monitor; `said`: the same as lines of its log."""
 
-    def __init__(self, machine: Machine, killer: Killer, settings: dict[str, object]) -> None:
+    def __init__(
+        self, machine: Machine, killer: Killer, settings: dict[str, object], measured_per_s: float = MEASURED_PER_S
+    ) -> None:
         self.machine, self.killer = machine, killer
         self.told: list[tuple[float, Event]] = []
         self.sleep = SimulatedSleep(machine, killer)
@@ -115,6 +120,7 @@ class Simulation:
                 members=MemberReader(HIERARCHY),
                 reclaimer=NoReclaimer(),  # type: ignore[arg-type]
                 triggers=Triggers((), "simulated"),
+                fill_rate=FillRate(lambda: int(measured_per_s)),
                 service_manager=ServiceManager({}),
                 tell=lambda event: self.told.append((machine.now_s, event)),
                 clock_ns=self._clock_ns,
@@ -156,10 +162,14 @@ class Simulation:
 
 @contextmanager
 def simulated(
-    machine: Machine, settings: dict[str, object] | None = None, killer: dict[str, object] | None = None
+    machine: Machine,
+    settings: dict[str, object] | None = None,
+    killer: dict[str, object] | None = None,
+    *,
+    measured_per_s: float = MEASURED_PER_S,
 ) -> Iterator[Simulation]:
-    """The pair on this machine, with these settings of bustd.toml and killer.toml."""
+    """The pair on this machine, with these settings of bustd.toml and killer.toml. See FillRate for the rate."""
     served: list[Killer] = []
     with shown(machine, lambda number: served[0].cause(number)):
         served.append(Killer(machine, killer))
-        yield Simulation(machine, served[0], settings or {})
+        yield Simulation(machine, served[0], settings or {}, measured_per_s)

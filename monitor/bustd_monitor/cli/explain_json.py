@@ -31,6 +31,7 @@ def text(look: Look) -> str:
         ],
         "warnings": [plain(warning) for warning in look.warnings],
         "next_look_ms": look.next_look_ms,
+        "fill_bytes_per_second": look.fill_per_second,
     }
     if look.standing is not None:
         values["process"] = _standing(look.standing)

@@ -73,6 +73,7 @@ def _conditions(look: Look, screen: Screen) -> Iterator[str]:
     for warning in look.warnings:
         yield screen.folded(f"warning: {warning}", 2, 4)
     yield f"  the next look would be in {look.next_look_ms} ms, or when PSI says so"
+    yield screen.folded(sentences.fill_rate(look.fill_per_second, look.fill_why), 2, 4)
 
 
 def _condition(finding: Finding, look: Look, screen: Screen) -> Iterator[str]:

@@ -9,7 +9,8 @@ from bustd_shared.rules.killer_toml import minimum_bytes
 from ..conditions.finding import Finding, Seen
 from ..conditions.killer_limits import limits_in
 from ..conditions.table import Conditions, findings, killer_warnings
-from ..deciding.pace import sleep_ms
+from ..config import Sleep
+from ..deciding.pace import is_quiet, sleep_ms
 from ..deciding.worth_killing import in_their_turn, needed_bytes
 from ..ranking.order import Candidate, Ranking
 from ..ranking.rule_matches import RuleMatch
@@ -19,8 +20,10 @@ from ..ranking.what_may_die import Shield, Spared
 from ..reporting import sentences
 from ..reporting.one_process import Standing
 from ..sensing.cgroup_sensor import watch
+from ..sensing.fill_rate import FillRate
 from ..sensing.other_daemons import other_daemons
 from ..sensing.process_table import ProcessTable, of_this_machine
+from ..sensing.reading import Reading
 from . import explain_one, rules_now
 from .options import Settings
 from .seen_now import now_ms, read, seen_in_a_second
@@ -33,7 +36,7 @@ class Look(NamedTuple):
 
     `pid`: the one process that was asked for, None if none was; `standing`: what is known of it, None if there is none
     or it never dies. `candidates`: the first to die first. `left_out`: those of a rule first, the largest first.
-    `matches`: what each rule matches.
+    `matches`: what each rule matches. `fill_per_second`: see deciding.pace, and `fill_why` where it comes from.
     """
 
     watching: str
@@ -44,6 +47,8 @@ class Look(NamedTuple):
     pressure_trouble: str
     warnings: tuple[str, ...]
     next_look_ms: int
+    fill_per_second: int
+    fill_why: str
     candidates: tuple[Candidate, ...]
     left_out: tuple[Spared, ...]
     matches: tuple[RuleMatch, ...]
@@ -67,6 +72,7 @@ def look(settings: Settings, pid: int | None) -> Look:
         seen = seen_in_a_second(sensor, conditions)
         reading = seen.reading
         found = findings(seen, conditions)
+        fill_per_second, fill_why = _fill_rate(found, reading, monitor.sleep)
         terms = terms_at(reading, rules)._replace(needed_bytes=needed_bytes(reading, conditions.floor))
         search.watch(terms, now_ms())
         ranking = search.rank(terms, frozenset(), now_ms())
@@ -80,7 +86,9 @@ def look(settings: Settings, pid: int | None) -> Look:
             found,
             sensor.pressure_trouble,
             (*killer_warnings(conditions, limits_in(killer)), *(doubt for doubt in (apart, others) if doubt)),
-            sleep_ms(found, monitor.sleep),
+            sleep_ms(found, monitor.sleep, fill_per_second),
+            fill_per_second,
+            fill_why,
             in_their_turn(ranking.candidates, reading, conditions.floor),
             left_out_in_order(ranking),
             () if pid is not None else tuple(rules_now.matches(monitor.victims, killer, table)),
@@ -90,6 +98,15 @@ def look(settings: Settings, pid: int | None) -> Look:
     finally:
         sensor.close()
         table.close()
+
+
+def _fill_rate(found: tuple[Finding, ...], reading: Reading, sleep: Sleep) -> tuple[int, str]:
+    """Bytes a second, and why. With PSI the monitor is taken to have triggers. In a shortage nothing is measured."""
+    rate, configured_mib, has_psi = FillRate(), sleep.fill_mib_per_second, reading.pressure is not None
+    why = "set by sleep.fill_mib_per_second" if configured_mib else "not measured while memory is short"
+    if is_quiet(found, reading.pressure) and rate.measure_when_due(0, configured_mib, has_triggers=has_psi):
+        why = "measured"
+    return rate.per_second(configured_mib, has_triggers=has_psi), why
 
 
 def _standing(

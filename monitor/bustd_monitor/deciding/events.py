@@ -105,6 +105,12 @@ class StageChanged(NamedTuple):
     reading: Reading
 
 
+class FillRateMeasured(NamedTuple):
+    """The monitor reckons with programs that take so many bytes a second. Told only if `verbose` is set."""
+
+    per_second: int
+
+
 class Sleeping(NamedTuple):
     """The monitor sleeps for this long. Told only if `verbose` is set."""
 
@@ -126,6 +132,7 @@ Event = (
     | Ended
     | Unjudged
     | StageChanged
+    | FillRateMeasured
     | Sleeping
     | News
 )

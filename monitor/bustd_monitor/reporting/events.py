@@ -223,6 +223,7 @@ _TABLE: dict[type, Callable[[Any], Told]] = {
     events.StageChanged: lambda it: Told(
         VERBOSE, sentences.phase_changed(it.before, it.after, it.reading), _memory(it.reading)
     ),
+    events.FillRateMeasured: lambda it: Told(VERBOSE, sentences.fill_rate(it.per_second, "measured")),
     events.Sleeping: lambda it: Told(VERBOSE, f"[adaptive-sleep] {it.wait_ms} ms"),
     actions.Escalate: _escalated,
     actions.ShortageIsOver: lambda it: Told(NO_SHORTAGE, sentences.news(it)),

@@ -95,6 +95,11 @@ def phase_changed(before: Stage, after: Stage, reading: Reading) -> str:
     return f"{before.value} -> {after.value}: {readings(reading)}"
 
 
+def fill_rate(per_second: int, why: str) -> str:
+    """The rate that every sleep is reckoned with. `why`: where it comes from, a word or two."""
+    return f"programs fill memory by {size(per_second)} a second at most ({why})"
+
+
 def asking_for_the_next(ask: Ask) -> str:
     """The killer is asked for another process after it has refused."""
     alone = "" if ask.candidate.scope is not Scope.PROCESS else " alone"

@@ -15,7 +15,8 @@ from bustd_monitor.ranking.rule_matches import RuleMatch, SingleRule
 from bustd_monitor.ranking.settings import NOTHING
 from bustd_monitor.ranking.what_may_die import Cause, Move, Shield, Spared
 from bustd_monitor.reporting.one_process import Standing
-from tests.unit.monitor.making import GIB, MIB, candidate, conditions, process, reading
+from bustd_monitor.sensing.fill_rate import FillRate
+from tests.unit.monitor.making import DEFAULTS, GIB, MIB, candidate, conditions, process, reading
 
 LONG = "x" * 300
 UNIT = f"app-{LONG}.scope"
@@ -26,7 +27,9 @@ def looked(*, seen: Seen | None = None, settings=None, **changed: object) -> Loo
     seen = Seen(reading()) if seen is None else seen
     settings = conditions() if settings is None else settings
     found = findings(seen, settings)
-    ordinary = Look("watching the whole machine", False, settings, seen, found, "", (), 1000, (), (), ())
+    ordinary = Look(
+        "watching the whole machine", False, settings, seen, found, "", (), 1000, 3 * GIB, "measured", (), (), ()
+    )
     return ordinary._replace(**changed)
 
 
@@ -166,3 +169,26 @@ def test_json_of_one_process_says_whether_it_could_die():
     for changed in ({"is_short": False}, {"is_worth_it": False}, {"candidate": None}):
         found = values(looked(pid=7, standing=one._replace(**changed)))
         assert (found["process"]["could_die"], "candidates" in found) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("seen", "configured_mib", "expected"),
+    [
+        (reading(), 0, (3 * GIB, "measured")),
+        (reading(), 11, (11 * MIB, "set by sleep.fill_mib_per_second")),
+        (reading(GIB), 0, (6 * GIB, "not measured while memory is short")),
+        (reading(pressure=None), 0, (3 * GIB, "measured")),
+        (reading(GIB, pressure=None), 0, (24 * GIB, "not measured while memory is short")),
+    ],
+)
+def test_the_rate_that_sleeps_are_reckoned_with_is_measured_unless_memory_is_short(
+    monkeypatch, seen, configured_mib, expected
+):
+    monkeypatch.setattr(look, "FillRate", lambda: FillRate(lambda: 3 * GIB))
+    found = findings(Seen(seen), conditions())
+    assert look._fill_rate(found, seen, DEFAULTS.sleep._replace(fill_mib_per_second=configured_mib)) == expected
+
+
+def test_the_rate_is_shown_for_people_and_for_programs():
+    assert "  programs fill memory by 3072 MiB a second at most (measured)" in shown(looked())
+    assert json.loads(explain_json.text(looked()))["fill_bytes_per_second"] == 3 * GIB

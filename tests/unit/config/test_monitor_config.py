@@ -47,7 +47,7 @@ def test_without_a_file_everything_has_its_default(path):
             Forecast(True, 2, 8),
             Emergency(True, 300, 10, 35, 10),
         ),
-        sleep=Sleep(6144, 20, 10000, 1000),
+        sleep=Sleep(0, 20, 10000, 1000),
         victims=Victims("process", 100, 300, 300, NOBODY_MATCHES, NOBODY_MATCHES, NOBODY_MATCHES),
         killer=Killer("/run/bustd/killer.sock", 120),
     )
@@ -250,7 +250,7 @@ def test_a_shortest_sleep_above_the_longest_of_watch_is_an_error(written):
 
 def test_sleeps_that_are_all_the_same_are_in_order(written):
     config = load(written("[sleep]\nshortest_ms = 100\nlongest_ms = 100\nwatch_longest_ms = 100"))
-    assert config.sleep == Sleep(6144, 100, 100, 100)
+    assert config.sleep == Sleep(0, 100, 100, 100)
 
 
 def test_readings_too_far_apart_for_a_condition_are_an_error_only_while_it_is_enabled(written):

@@ -19,7 +19,8 @@ from tests.unit.monitor.calm_machine import FRESH, FULL_CACHE, RAM_GIB, CalmScen
 from tests.unit.monitor.making import DEFAULTS, GIB, finding, killer_hello, psi
 
 MINUTE_MS = 60_000
-FILL = DEFAULTS.sleep.fill_mib_per_second << 20
+FILL = 6 * GIB
+"""What the scene has measured."""
 RAM = RAM_GIB * GIB
 
 
@@ -196,15 +197,15 @@ def quick_look(free: int, available: int, *, sysinfo_is_usable: bool = True) -> 
 def test_while_memory_fills_so_fast_that_a_condition_needs_a_reading_soon_there_is_no_quick_look():
     calm = Calm(quick_look(20 * GIB, 22 * GIB))
     soon, later = finding(fires=False, look_again_ms=1000), finding(fires=False, look_again_ms=5000)
-    calm.begin(RAM, (later,), DEFAULTS, MINUTE_MS)
+    calm.begin(RAM, (later,), DEFAULTS, FILL, MINUTE_MS)
     assert calm.sleep_ms(0) > 1000
-    calm.begin(RAM, (soon,), DEFAULTS, MINUTE_MS)
+    calm.begin(RAM, (soon,), DEFAULTS, FILL, MINUTE_MS)
     assert calm.sleep_ms(0) == 0
 
 
 def test_no_quick_look_comes_at_or_after_the_time_of_the_next_whole_turn():
     calm = Calm(quick_look(20 * GIB, 22 * GIB))
-    calm.begin(RAM, (), DEFAULTS, 1000)
+    calm.begin(RAM, (), DEFAULTS, FILL, 1000)
     assert [calm.sleep_ms(now_ms) for now_ms in (0, 600, 999, 1000, 1001)] == [1000, 400, 1, 0, 0]
     calm.end()
     assert calm.sleep_ms(0) == 0
@@ -230,13 +231,13 @@ def test_no_sleep_is_longer_than_the_pace_would_say_and_none_passes_a_condition_
     assume(now.available >= 0)
     look = quick_look(before.free - margin, before.available, sysinfo_is_usable=usable)
     calm = Calm(look)
-    calm.begin(before.ram, (), DEFAULTS, 10**9)
+    calm.begin(before.ram, (), DEFAULTS, FILL, 10**9)
     calm_at_first = calm.sleep_ms(0)
     found = findings(Seen(before), DEFAULTS.conditions)
-    assert calm_at_first <= sleep_ms(found, DEFAULTS.sleep)
+    assert calm_at_first <= sleep_ms(found, DEFAULTS.sleep, FILL)
     assert not calm_at_first or not any(one.is_scarce for one in found)
     look.free_bytes, look.available_bytes = (lambda: now.free - margin), (lambda: now.available)
     calm._measure = look.free_bytes if calm._measure() == before.free - margin else look.available_bytes
     found = findings(Seen(now), DEFAULTS.conditions)
-    assert calm.sleep_ms(0) <= sleep_ms(found, DEFAULTS.sleep)
+    assert calm.sleep_ms(0) <= sleep_ms(found, DEFAULTS.sleep, FILL)
     assert not calm.sleep_ms(0) or not any(one.is_scarce for one in found)

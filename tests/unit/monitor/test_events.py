@@ -47,6 +47,7 @@ ALL: tuple[Event, ...] = (
     Ended(Exited(7, Fate.GONE, 40), None, None),
     events.Unjudged((Spared(process(1), Shield.UNJUDGED, "is too long"),)),
     events.StageChanged(Stage.CALM, Stage.WATCH, reading()),
+    events.FillRateMeasured(6 * GIB),
     events.Sleeping(250),
     Escalate(Flight(101, 9, Signal.TERM), finding("floor", signal=Signal.KILL)),
     actions.ShortageIsOver(),

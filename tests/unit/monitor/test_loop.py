@@ -17,6 +17,7 @@ from bustd_monitor.readers import PAUSE_MS, Readers
 from bustd_monitor.reclaimer import Reclaimer
 from bustd_monitor.reporting.events import STARTED, told
 from bustd_monitor.reporting.service_manager import ServiceManager
+from bustd_monitor.sensing.fill_rate import FillRate
 from bustd_monitor.sensing.processes import Process
 from bustd_monitor.sensing.triggers import Triggers
 from bustd_protocol import codec
@@ -94,6 +95,7 @@ class Scene:
             ),
             reclaimer=self.reclaimer,
             triggers=Triggers((), "none"),
+            fill_rate=FillRate(lambda: 6 * GIB),
             service_manager=self.service_manager,
             tell=self.tell,
             clock_ns=lambda: self.now_ms * 1_000_000,

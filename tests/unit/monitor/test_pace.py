@@ -5,14 +5,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bustd_monitor.config import Sleep
-from bustd_monitor.deciding.pace import LONGEST_EASED_MS, SHORT_EASED_MS, Ease, sleep_ms
-from tests.unit.monitor.making import DEFAULTS, GIB, MIB, finding
+from bustd_monitor.deciding.pace import LONGEST_EASED_MS, SHORT_EASED_MS, Ease, is_quiet, sleep_ms
+from tests.unit.monitor.making import DEFAULTS, GIB, MIB, finding, psi
 
 SLEEP = DEFAULTS.sleep
+FILL = 6 * GIB
+FILLS = st.integers(1, 2**40)
 
 SLEEPS = st.builds(
-    lambda fill, shortest, watch, longest: Sleep(fill, shortest, max(longest, shortest), max(watch, shortest)),
-    st.integers(1, 2**20),
+    lambda shortest, watch, longest: Sleep(0, shortest, max(longest, shortest), max(watch, shortest)),
     st.integers(1, 10_000),
     st.integers(1, 600_000),
     st.integers(1, 600_000),
@@ -47,63 +48,81 @@ def quiet(headroom: float, *, needs_time: bool = False):
         (2**60, 10_000),
     ],
 )
-def test_by_default_six_gibibytes_of_headroom_last_a_second(headroom, expected_ms):
-    assert sleep_ms((quiet(headroom),), SLEEP) == pytest.approx(expected_ms, abs=1)
+def test_at_six_gibibytes_a_second_six_gibibytes_of_headroom_last_a_second(headroom, expected_ms):
+    assert sleep_ms((quiet(headroom),), SLEEP, FILL) == pytest.approx(expected_ms, abs=1)
 
 
 def test_the_nearest_threshold_counts():
-    assert sleep_ms((quiet(24 * GIB), quiet(6 * GIB), quiet(12 * GIB)), SLEEP) == 1000
+    assert sleep_ms((quiet(24 * GIB), quiet(6 * GIB), quiet(12 * GIB)), SLEEP, FILL) == 1000
 
 
 def test_without_any_condition_the_longest_sleep_is_slept():
-    assert sleep_ms((), SLEEP) == 10_000
+    assert sleep_ms((), SLEEP, FILL) == 10_000
 
 
 def test_a_condition_that_asks_for_a_reading_soon_gets_it():
     hurried = finding(is_scarce=False, fires=False, headroom=100 * GIB, needs_time=True, look_again_ms=400)
-    assert sleep_ms((quiet(100 * GIB), hurried), SLEEP) == 400
-    assert sleep_ms((quiet(3 * GIB // 5 + 1), hurried), SLEEP) == 100
-    assert sleep_ms((hurried._replace(look_again_ms=1),), SLEEP) == SLEEP.shortest_ms
+    assert sleep_ms((quiet(100 * GIB), hurried), SLEEP, FILL) == 400
+    assert sleep_ms((quiet(3 * GIB // 5 + 1), hurried), SLEEP, FILL) == 100
+    assert sleep_ms((hurried._replace(look_again_ms=1),), SLEEP, FILL) == SLEEP.shortest_ms
 
 
 def test_a_condition_that_needs_time_does_not_hurry():
-    assert sleep_ms((quiet(0, needs_time=True),), SLEEP) == SLEEP.watch_longest_ms
-    assert sleep_ms((quiet(0, needs_time=False),), SLEEP) == SLEEP.shortest_ms
-    assert sleep_ms((quiet(24 * GIB, needs_time=True),), SLEEP) == 4000
+    assert sleep_ms((quiet(0, needs_time=True),), SLEEP, FILL) == SLEEP.watch_longest_ms
+    assert sleep_ms((quiet(0, needs_time=False),), SLEEP, FILL) == SLEEP.shortest_ms
+    assert sleep_ms((quiet(24 * GIB, needs_time=True),), SLEEP, FILL) == 4000
 
 
 def test_while_anything_is_scarce_there_is_a_reading_a_second_at_least():
     scarce = finding(is_scarce=True, fires=False, needs_time=True)
-    assert sleep_ms((quiet(100 * GIB), scarce), SLEEP) == SLEEP.watch_longest_ms
-    assert sleep_ms((scarce,), SLEEP._replace(watch_longest_ms=10_000, longest_ms=500)) == 500
+    assert sleep_ms((quiet(100 * GIB), scarce), SLEEP, FILL) == SLEEP.watch_longest_ms
+    assert sleep_ms((scarce,), SLEEP._replace(watch_longest_ms=10_000, longest_ms=500), FILL) == 500
 
 
-@given(FINDINGS, SLEEPS)
+@given(FINDINGS, SLEEPS, FILLS)
 @settings(deadline=None)
-def test_every_sleep_is_within_its_limits(findings, sleep):
-    wait_ms = sleep_ms(findings, sleep)
+def test_every_sleep_is_within_its_limits(findings, sleep, fill):
+    wait_ms = sleep_ms(findings, sleep, fill)
     assert sleep.shortest_ms <= wait_ms <= max(sleep.longest_ms, sleep.shortest_ms)
     if any(one.is_scarce for one in findings):
         assert wait_ms <= max(sleep.watch_longest_ms, sleep.shortest_ms)
 
 
-@given(FINDINGS, SLEEPS, st.integers(0, 2), st.integers(0, 2**50))
+@given(FINDINGS, SLEEPS, FILLS, st.integers(0, 2), st.integers(0, 2**50))
 @settings(deadline=None)
-def test_more_headroom_never_makes_a_sleep_shorter(findings, sleep, at, more):
+def test_more_headroom_never_makes_a_sleep_shorter(findings, sleep, fill, at, more):
     at %= max(len(findings), 1)
     wider = tuple(
         one._replace(headroom=one.headroom + more) if number == at else one for number, one in enumerate(findings)
     )
-    assert sleep_ms(wider, sleep) >= sleep_ms(findings, sleep)
+    assert sleep_ms(wider, sleep, fill) >= sleep_ms(findings, sleep, fill)
 
 
-@given(FINDINGS, SLEEPS)
+@given(FINDINGS, SLEEPS, FILLS)
 @settings(deadline=None)
-def test_no_condition_that_acts_without_psi_is_slept_past(findings, sleep):
-    """The fastest filling that the configuration speaks of does not get below a threshold during a sleep."""
-    wait_ms = sleep_ms(findings, sleep)
-    filled = (wait_ms if wait_ms > sleep.shortest_ms else 0) * sleep.fill_mib_per_second * 2**20 // 1000
+def test_no_condition_that_acts_without_psi_is_slept_past(findings, sleep, fill):
+    """The fastest filling that is reckoned with does not get below a threshold during a sleep."""
+    wait_ms = sleep_ms(findings, sleep, fill)
+    filled = (wait_ms if wait_ms > sleep.shortest_ms else 0) * fill // 1000
     assert all(filled <= one.headroom for one in findings if not one.condition.needs_time)
+
+
+@pytest.mark.parametrize(
+    ("scarce", "fires", "pressure", "expected"),
+    [
+        (False, False, None, True),
+        (False, False, psi(3.0), True),
+        (True, False, None, False),
+        (True, False, psi(0.01), False),
+        (True, False, psi(0.0), True),
+        (True, True, psi(0.0), False),
+    ],
+)
+def test_it_is_quiet_where_nothing_is_scarce_and_near_a_threshold_while_nothing_stalls(
+    scarce, fires, pressure, expected
+):
+    found = (quiet(GIB), finding(is_scarce=scarce, fires=fires))
+    assert is_quiet(found, pressure) is expected
 
 
 # Near a threshold where nothing moves
@@ -113,7 +132,7 @@ def eased_ms(amounts, wait_ms: int = 20) -> list[int]:
     """The sleeps after readings with so much available, each at the end of the sleep before."""
     ease, now_ms, waits_ms = Ease(), 0, []
     for left in amounts:
-        waits_ms.append(ease.eased_ms(wait_ms, int(left), now_ms, SLEEP))
+        waits_ms.append(ease.eased_ms(wait_ms, int(left), now_ms, FILL))
         now_ms += waits_ms[-1]
     return waits_ms
 
@@ -143,7 +162,7 @@ def test_as_soon_as_memory_is_taken_fast_the_pace_is_the_ordinary_one():
 @given(st.integers(1, 10_000), st.lists(st.integers(0, 2**40), min_size=1, max_size=30))
 def test_no_sleep_is_eased_beyond_the_time_in_which_all_could_be_taken_or_a_decision_takes(wait_ms, amounts):
     for available, eased in zip(amounts, eased_ms(amounts, wait_ms), strict=True):
-        gone_ms = available * 1000 // (SLEEP.fill_mib_per_second * 2**20)
+        gone_ms = available * 1000 // FILL
         assert eased == wait_ms or wait_ms < eased <= min(max(gone_ms, SHORT_EASED_MS), LONGEST_EASED_MS)
 
 

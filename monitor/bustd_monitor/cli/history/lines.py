@@ -51,7 +51,7 @@ _OF_MONITOR: tuple[_Form, ...] = (
     (events.NO_VICTIM, "", r"memory is short and there is NOBODY|memory fills up, and no process worth killing grows"),
     (events.KERNEL_KILLED, "", r"THE KERNEL HAS KILLED (?:(?P<KILLED>\d+) processes|a process)"),
     (events.STARTED, "", r"bustd \S+ acts (?:when one of these is true|by )"),
-    (events.VERBOSE, "", r"\[adaptive-sleep\] |\w+ -> \w+: "),
+    (events.VERBOSE, "", r"\[adaptive-sleep\] |\w+ -> \w+: |programs fill memory by "),
 )
 _OF_KILLER: tuple[_Form, ...] = (
     (events.ANSWERED, "", rf"(?P<OUTCOME>[a-z]+) SIG(?P<SIGNAL>\w+) to (?P<VICTIM_PID>\d+) \((?:{_SEEN})?"),
