@@ -12,7 +12,7 @@ from bustd_protocol.messages import Exited, KillerHello, Scope, Verdict
 
 from .config import MonitorConfig
 from .deciding import states
-from .deciding.actions import MOST_CANDIDATES, Action, Ask, Asked, Escalate, Flight, Rank, Scarce, ShortSoon
+from .deciding.actions import MOST_CANDIDATES, Action, Ask, Asked, Escalate, Flight, NodeIsFull, Rank, Scarce, ShortSoon
 from .deciding.events import Chosen, Event, NextAsked, StageChanged, Unjudged
 from .deciding.stages import Stage
 from .deciding.states import State
@@ -140,6 +140,8 @@ class Driver:
                 self._ask(action)
             elif isinstance(action, Scarce | ShortSoon):
                 self._performer.tell(action._replace(candidates=self._known()))
+            elif isinstance(action, NodeIsFull):
+                self._performer.tell(action._replace(bound=self._search.bound_to(action.node)))
             else:
                 if isinstance(action, Escalate):
                     self._performer.escalate(action)

@@ -11,7 +11,7 @@ from bustd_shared.daemon.record import NamedTuple
 
 from ..sensing.reading import Reading, Refaults
 
-_SHORTEST_MS, LONGEST_APART_MS = 800, 1200
+SHORTEST_APART_MS, LONGEST_APART_MS = 800, 1200
 _MOST_SECONDS = 60
 _LONGEST_GAP_MS = 5000
 _WINDOW_SECONDS = 2
@@ -63,7 +63,7 @@ def advanced(stalls: Stalls, reading: Reading, now_ms: int, *, is_short: bool = 
     if reading.pressure is None:
         return _UNKNOWN
     elapsed_ms = now_ms - stalls.marked_ms
-    if 0 <= elapsed_ms < _SHORTEST_MS and stalls.marked_ms >= 0:
+    if 0 <= elapsed_ms < SHORTEST_APART_MS and stalls.marked_ms >= 0:
         return stalls
     now = _totals(reading, now_ms)
     if stalls.marked_ms < 0 or stalls.is_of_unlimited is not now.is_of_unlimited:

@@ -104,10 +104,14 @@ class KernelKilled(NamedTuple):
 
 
 class NodeIsFull(NamedTuple):
-    """This NUMA node has become full, while so many bytes are available on the whole machine."""
+    """This NUMA node has become full, while so many bytes are available on the whole machine.
+
+    `bound`: the largest processes that may use this node alone, None where that is not known.
+    """
 
     node: int
     available: int
+    bound: tuple[Process, ...] | None = None
 
 
 class NothingGrows(NamedTuple):

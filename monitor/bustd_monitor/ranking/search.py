@@ -18,7 +18,8 @@ from collections.abc import Callable
 
 from ..sensing.group_charges import GroupCharges
 from ..sensing.process_table import MOST_NEWCOMERS, ProcessTable
-from . import order, swapoff
+from ..sensing.processes import Process
+from . import bound, order, swapoff
 from .accounts import Accounts
 from .census import SizeCensus
 from .family_search import FamilySearch, Refused
@@ -122,6 +123,10 @@ class CandidateSearch:
             return ()
         terms = terms._replace(filled_bytes=self._accounts.filled_bytes(terms, now_ms))
         return self._ranked(terms, refused, now_ms).candidates
+
+    def bound_to(self, node: int) -> tuple[Process, ...] | None:
+        """The largest processes that are bound to a NUMA node: see ranking.bound. It takes as long as a round."""
+        return bound.bound_to(node, self._table)
 
     def _by_groups(self, terms: Terms, refused: Refused, fresh: set[int], now_ms: int) -> Ranking | None:
         """The ranking after a look at the control groups that matter; None where a walk is needed, or nothing is.

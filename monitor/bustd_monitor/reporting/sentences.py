@@ -136,7 +136,11 @@ def choice(ask: Ask, conditions: Conditions, boottime_s: float | None = None) ->
 def _runner_up(other: Candidate) -> str:
     if other.family is not None:
         return reasons.members(other)
-    return f"{other.process.pid} ({printable(other.process.comm)}, {size(other.process.held_bytes)})"
+    return _named(other.process)
+
+
+def _named(process: Process) -> str:
+    return f"{process.pid} ({printable(process.comm)}, {size(process.held_bytes)})"
 
 
 def relief(basis: Basis) -> str:
@@ -162,7 +166,8 @@ def news(said: News) -> str:
     if isinstance(said, KernelKilled):
         return unheld.kernel_killed(said.killed)
     if isinstance(said, NodeIsFull):
-        return unheld.node_is_full(said.node, said.available)
+        bound = None if said.bound is None else [_named(one) for one in said.bound]
+        return unheld.node_is_full(said.node, said.available, bound)
     if isinstance(said, NothingGrows):
         return "memory fills up, and no process worth killing grows: what takes it is no program (a tmpfs, perhaps)"
     if isinstance(said, StillSmall):

@@ -33,9 +33,13 @@ def kernel_killed(count: int) -> str:
     )
 
 
-def node_is_full(node: int, available: int) -> str:
-    """A NUMA node has no memory left, and the machine has."""
+def node_is_full(node: int, available: int, bound: list[str] | None) -> str:
+    """A NUMA node has no memory left, and the machine has. `bound`: the largest that are bound to it by a cpuset."""
+    named = ""
+    if bound is not None:
+        largest = f"the largest bound by cpuset.mems: {', '.join(bound)}"
+        named = f"; {largest}" if bound else "; none of the largest processes is bound by cpuset.mems"
     return (
         f"NUMA node {node} is full, and {size(available)} are available on the whole machine: the kernel may kill what "
-        "is bound to that node (cpuset.mems, numactl). bustd judges all nodes together: let it use others too"
+        f"is bound to that node (cpuset.mems, numactl){named}. bustd judges all nodes together: let it use others too"
     )

@@ -1,7 +1,9 @@
 """NUMA nodes that are full while the machine is not: what is bound to one (cpuset.mems, mbind(2)) has no other memory.
 
 MemAvailable is a sum over all nodes. The kernel's OOM killer judges the nodes that a process may use, and kills while
-others are free (constraint=CONSTRAINT_CPUSET or CONSTRAINT_MEMORY_POLICY in its log).
+others are free (constraint=CONSTRAINT_CPUSET or CONSTRAINT_MEMORY_POLICY in its log). So what is available on a node is
+worked out as the kernel does for the machine: kswapd of that node reclaims until its high watermarks are free, and what
+is below them is for no program.
 """
 
 from __future__ import annotations
@@ -10,19 +12,31 @@ from bustd_shared.daemon.record import NamedTuple
 
 from .contents import contents
 from .held_file import HeldFile
+from .watermarks import Kept, read_kept
 
 _FULL_PERCENT, _FREE_AGAIN_PERCENT = 2, 5
-_MOST_NODES = 64
+"""From the high watermarks to the kernel's kill it is a few dozen MiB: these percents are for the time until then."""
+_MOST_NODES = 1024
+"""MAX_NUMNODES of the largest configuration (CONFIG_NODES_SHIFT=10)."""
+_MOST_WATCHED = 64
 _MEMINFO_BYTES = 4096
-_GIVES_BACK = (b"MemFree:", b"Active(file):", b"Inactive(file):", b"SReclaimable:")
+_FILE_CACHE = (b"Active(file):", b"Inactive(file):")
+_UNKNOWN = Kept()
 
 
 class Node(NamedTuple):
-    """`available`: bytes that are free or can be reclaimed without swapping, as MemAvailable has them."""
+    """Bytes. `cache`: of files, without tmpfs; `slab`: what of the kernel's can be reclaimed."""
 
     number: int
     total: int
-    available: int
+    free: int
+    cache: int
+    slab: int
+
+    def available(self, kept: Kept) -> int:
+        """What is free or can be reclaimed without swapping, as MemAvailable has it (si_mem_available())."""
+        reclaimable = sum([part - min(part // 2, kept.low) for part in (self.cache, self.slab)])
+        return max(self.free - kept.reserve + reclaimable, 0)
 
 
 def parse_node(data: bytes) -> Node | None:
@@ -33,24 +47,38 @@ def parse_node(data: bytes) -> Node | None:
         words = line.split()
         if len(words) >= 4 and words[0] == b"Node" and words[1].isdigit() and words[3].isdigit():
             number, amounts[words[2]] = int(words[1]), int(words[3]) * 1024
-    total = amounts.get(b"MemTotal:", 0)
-    return Node(number, total, sum([amounts.get(name, 0) for name in _GIVES_BACK])) if total else None
+    total, free, slab = [amounts.get(name, 0) for name in (b"MemTotal:", b"MemFree:", b"SReclaimable:")]
+    return Node(number, total, free, sum([amounts.get(name, 0) for name in _FILE_CACHE]), slab) if total else None
 
 
 class Nodes:
     """The files are opened once, and only where there are several nodes with memory."""
 
-    def __init__(self, sys: str = "/sys") -> None:
+    def __init__(self, sys: str = "/sys", proc: str = "/proc") -> None:
         folder = f"{sys}/devices/system/node"
         numbers = _listed(contents(f"{folder}/has_memory"))
-        paths = [f"{folder}/node{number}/meminfo" for number in numbers[:_MOST_NODES]]
+        paths = [f"{folder}/node{number}/meminfo" for number in numbers[:_MOST_WATCHED]]
         self._files = [HeldFile(path, _MEMINFO_BYTES) for path in paths] if len(paths) > 1 else []
         self._full = -1
+        self._proc = proc
+        self._kept: dict[int, Kept] = {}
+        self.read_watermarks()
+
+    @property
+    def are_several(self) -> bool:
+        """Whether more than one node has memory: else none can be full while the machine is not."""
+        return bool(self._files)
+
+    def read_watermarks(self) -> None:
+        """Read again what each node keeps free. Where that can't be read, what was known is the best there is."""
+        if self._files:
+            self._kept = read_kept(self._proc) or self._kept
 
     def full(self) -> int:
         """The number of the node that is fullest, if it is full; -1 if none is. A full one stays so up to 5 %."""
         nodes = [node for held in self._files if (node := parse_node(held.read())) is not None]
-        shares = {node.number: 100 * node.available / node.total for node in nodes}
+        kept = self._kept
+        shares = {one.number: 100 * one.available(kept.get(one.number, _UNKNOWN)) / one.total for one in nodes}
         number = min(shares, key=lambda one: shares[one], default=-1)
         most_percent = _FREE_AGAIN_PERCENT if number == self._full else _FULL_PERCENT
         self._full = number if number >= 0 and shares[number] <= most_percent else -1
@@ -60,6 +88,21 @@ class Nodes:
         """Close the files."""
         for held in self._files:
             held.close()
+
+
+def parse_allowed(status: bytes) -> frozenset[int] | None:
+    """The nodes that a process may use by its cpuset, from /proc/PID/status; None if that does not tell.
+
+    mbind(2) and set_mempolicy(2) can bind it to fewer: that is in /proc/PID/numa_maps, which only its owner may read.
+    """
+    at = status.find(b"\nMems_allowed_list:")
+    line = status[at + 1 :].partition(b"\n")[0] if at >= 0 else b""
+    return frozenset(_listed(line.partition(b":")[2])) or None
+
+
+def allowed_nodes(pid: int, proc: str = "/proc") -> frozenset[int] | None:
+    """See parse_allowed; None also if the process is gone."""
+    return parse_allowed(contents(f"{proc}/{pid}/status"))
 
 
 def _listed(data: bytes) -> list[int]:

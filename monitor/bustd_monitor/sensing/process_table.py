@@ -10,7 +10,7 @@ from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.kernel import cgroup_paths, cgroups
 from bustd_shared.kernel.process import MOST_BYTES
 
-from . import group_members, processes
+from . import group_members, nodes, processes
 from .command_lines import CommandLines
 from .contents import amount, contents
 from .kin import Kin, read_kin
@@ -122,6 +122,10 @@ class ProcessTable:
     def anonymous_bytes(self, pid: int) -> int:
         """The part of that which is neither a file's nor shared, 0 if it is gone."""
         return processes.anonymous_bytes(pid, self._proc)
+
+    def allowed_nodes(self, pid: int) -> frozenset[int] | None:
+        """The NUMA nodes that it may use by its cpuset; None if it is gone."""
+        return nodes.allowed_nodes(pid, self._proc)
 
     def may_be_looked_at(self, pid: int) -> bool:
         """Whether it is neither PID 1 nor bustd's own, nor outside of what is looked at."""

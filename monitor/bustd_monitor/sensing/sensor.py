@@ -37,7 +37,10 @@ class Unreadable(Exception):
 
 
 class SeldomRead(NamedTuple):
-    """Fields of a reading that are read once a second at most, and once a minute while memory is plentiful."""
+    """Fields of a reading that are read once a second at most.
+
+    While memory is plentiful, and there is one node, once a minute.
+    """
 
     oom_kills: int = 0
     full_node: int = -1
@@ -77,7 +80,9 @@ class Sensor:
         )
         self._proc, self._watermarks_read_ms = proc, clock_ns() // 1_000_000
         self._stalled_us = -1
-        self._nodes = Nodes(sys)
+        self._nodes = Nodes(sys, proc)
+        if self._nodes.are_several:
+            self.quick_look = None  # of the machine as a whole: a node can be full, and it shows nothing
         self._seldom_read, self._seldom_read_ms = SeldomRead(), -SELDOM_MS
         self._last_refaults: Refaults | None = None
 
@@ -94,7 +99,8 @@ class Sensor:
             available = quick.free - self._watermark_bytes
             if available * 100 > quick.total * enough_free_percent:
                 bound = lower_bound(quick.total, quick.free, available, quick.swap_total)
-                return bound._replace(**self._read_seldom(now_ms, SELDOM_MS)._asdict())
+                every_ms = OFTEN_MS if self._nodes.are_several else SELDOM_MS
+                return bound._replace(**self._read_seldom(now_ms, every_ms)._asdict())
         data = self._meminfo.read()
         meminfo = procfs.parse_meminfo(data)
         if meminfo is None or meminfo.available is None:
@@ -151,6 +157,7 @@ class Sensor:
             meminfo = procfs.parse_meminfo(self._meminfo.read())
             if meminfo is not None:
                 self._watermark_bytes = watermark_bytes(meminfo.total, self._proc)
+                self._nodes.read_watermarks()
                 if self.quick_look is not None:
                     self.quick_look.watermark_bytes = self._watermark_bytes
 

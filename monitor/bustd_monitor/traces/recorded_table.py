@@ -89,6 +89,10 @@ class RecordedTable:
         """Not recorded: what is known of it is in what `read` returns."""
         return 0
 
+    def allowed_nodes(self, pid: int) -> frozenset[int] | None:
+        """Not recorded."""
+        return None
+
     def may_be_looked_at(self, pid: int) -> bool:
         """Whether it was recorded."""
         return pid in self._entries

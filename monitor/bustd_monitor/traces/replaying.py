@@ -133,7 +133,8 @@ class Replay:
         surely = reading.free - self._header.reserve
         if surely * 100 <= reading.ram * enough_percent:
             return reading
-        return lower_bound(reading.ram, reading.free, surely, reading.swap_total)
+        bound = lower_bound(reading.ram, reading.free, surely, reading.swap_total)
+        return bound._replace(oom_kills=reading.oom_kills, full_node=reading.full_node)  # these are read all the same
 
     # --- what the driver wants
 

@@ -15,6 +15,10 @@ Columns are recognised by their names; case, spaces and underscores do not matte
 Amounts are in kB (kibibytes), as in /proc/meminfo, unless the name ends with a unit: MemAvailable_bytes,
 MemAvailable (MiB). Missing values of PSI are computed: averages from percentages, as the kernel does, and totals from
 either.
+
+Stalls are judged over readings about a second apart (conditions.stalled_seconds). Where rows are further apart, there
+are readings between them, as if everything had changed evenly from one row to the next. No reading is made up in a gap
+of more than 15 s: the machine may have been suspended.
 """
 
 from __future__ import annotations
@@ -23,11 +27,13 @@ import csv
 import io
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import BinaryIO
 
 from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.kernel.pressure import MemoryPressure
 
+from ..conditions.stalled_seconds import LONGEST_APART_MS, SHORTEST_APART_MS
 from ..sensing.reading import Reading
 from .format import MOST_MS, Frame, Header, Sensed
 from .records import TraceError
@@ -47,11 +53,13 @@ _UNITS = {
 }
 """kB is 1024 bytes, as in /proc, and the other units accordingly."""
 _AMOUNTS = ("memavailable", "swapfree", "memtotal", "swaptotal", "memfree", "anonpages")
-_PERCENTAGES = ("some", "full", "someavg10", "fullavg10")
+_KINDS = ("some", "full")
+_PERCENTAGES = (*_KINDS, "someavg10", "fullavg10")
 _NEEDED = ("time", "memavailable", "swapfree")
 _AVERAGED_OVER_S = 10.0
 _PSI_PERIOD_MS = 2000
 """The kernel updates its averages at this interval (kernel/sched/psi.c, PSI_FREQ)."""
+_APART_MS, _LONGEST_GAP_MS = 1000, 15_000
 
 
 class Row(NamedTuple):
@@ -106,6 +114,7 @@ def parse_table(text: str) -> list[Row]:
 
 def frames_of(rows: list[Row], most: dict[str, int]) -> list[Frame]:
     """The readings. `most`: the highest value of a column, for the totals that have no column."""
+    rows = interpolated(_with_percents(rows))
     some, full = stalls(rows, "some"), stalls(rows, "full")
     frames: list[Frame] = []
     for place, (at_ms, values) in enumerate(rows):
@@ -130,23 +139,56 @@ def frames_of(rows: list[Row], most: dict[str, int]) -> list[Frame]:
     return frames
 
 
+def interpolated(rows: list[Row]) -> list[Row]:
+    """The rows, and between those that are too far apart to judge stalls, others a second apart."""
+    found = rows[:1]
+    judged_ms = rows[0].at_ms
+    for before, row in pairwise(rows):
+        if row.at_ms - before.at_ms > _LONGEST_GAP_MS:
+            judged_ms = row.at_ms
+        while row.at_ms - judged_ms > LONGEST_APART_MS:
+            judged_ms += _APART_MS
+            found.append(_between(before, row, judged_ms))
+        if row.at_ms - judged_ms >= SHORTEST_APART_MS:
+            judged_ms = row.at_ms
+        found.append(row)
+    return found
+
+
+def _between(before: Row, after: Row, at_ms: int) -> Row:
+    """What it was at this time: amounts by then, and PSI in percent of the whole time between the rows."""
+    share = (at_ms - before.at_ms) / (after.at_ms - before.at_ms)
+    values = {kind: after.values[kind] for kind in _KINDS if kind in after.values}
+    for name in _AMOUNTS:
+        if name in after.values:
+            values[name] = before.values[name] + (after.values[name] - before.values[name]) * share
+    return Row(at_ms, values)
+
+
 def stalls(rows: list[Row], kind: str) -> list[tuple[float, int]] | None:
     """(avg10 in percent, running total in microseconds) at each row; None if there is no column of this kind."""
-    if kind in rows[0].values:
-        percents = [row.values[kind] for row in rows]
-    elif f"{kind}avg10" in rows[0].values:
-        percents = _percents_behind(rows, f"{kind}avg10")
-    else:
+    if kind not in rows[0].values:
         return None
     found: list[tuple[float, int]] = []
     average, total_us, before_ms = 0.0, 0, rows[0].at_ms
-    for row, percent in zip(rows, percents, strict=True):
-        elapsed_ms, before_ms = row.at_ms - before_ms, row.at_ms
+    for row in rows:
+        elapsed_ms, before_ms, percent = row.at_ms - before_ms, row.at_ms, row.values[kind]
         total_us += round(elapsed_ms * 10 * percent)
         fades = math.exp(-elapsed_ms / 1000 / _AVERAGED_OVER_S)
-        average = average * fades + percent * (1 - fades)
-        found.append((row.values.get(f"{kind}avg10", average), total_us))
+        average = row.values.get(f"{kind}avg10", average * fades + percent * (1 - fades))
+        found.append((average, total_us))
     return found
+
+
+def _with_percents(rows: list[Row]) -> list[Row]:
+    """The rows, with percentages of PSI where the table has averages alone."""
+    for kind in _KINDS:
+        name = f"{kind}avg10"
+        if name in rows[0].values and kind not in rows[0].values:
+            percents = _percents_behind(rows, name)
+            pairs = zip(rows, percents, strict=True)
+            rows = [Row(row.at_ms, {**row.values, kind: percent}) for row, percent in pairs]
+    return rows
 
 
 def _percents_behind(rows: list[Row], name: str) -> list[float]:

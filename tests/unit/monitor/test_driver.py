@@ -14,7 +14,18 @@ from bustd_monitor.ranking.what_may_die import Cause, Move
 from bustd_monitor.reporting.events import told
 from bustd_protocol.messages import Exited, Fate, Reason
 from bustd_shared.rules.protection import Protection
-from tests.unit.monitor.making import DEFAULTS, GIB, MIB, candidate, killer_hello, matchers, reading, verdict, victims
+from tests.unit.monitor.making import (
+    DEFAULTS,
+    GIB,
+    MIB,
+    candidate,
+    killer_hello,
+    matchers,
+    process,
+    reading,
+    verdict,
+    victims,
+)
 
 PLENTY, SHORT, VERY_SHORT = reading(12 * GIB), reading(0.8 * GIB), reading(0.3 * GIB)
 
@@ -27,8 +38,9 @@ class Stage:
         self.candidates = (candidate(101), candidate(102))
         self.second, self.hold_instead_ms, self.hold_ms = SHORT, 0, 0
         self.known: tuple = ()
+        self.bound: tuple | None = ()
         watch = lambda *_: self.done.append("watch")  # noqa: E731
-        search = SimpleNamespace(rank=self.rank, watch=watch, known=self.known_now)
+        search = SimpleNamespace(rank=self.rank, watch=watch, known=self.known_now, bound_to=self.bound_to)
         self.driver = Driver(config, Rules(config.victims, Protection(), 0), search, self)
 
     def reads(self, *readings) -> list:
@@ -47,6 +59,10 @@ class Stage:
     def known_now(self, terms, _refused, _now_ms) -> tuple:
         self.terms.append(terms)
         return self.known
+
+    def bound_to(self, node) -> tuple | None:
+        self.done.append(f"who is bound to {node}")
+        return self.bound
 
     # --- the performer
 
@@ -190,3 +206,22 @@ def test_where_a_condition_fires_it_is_asked_at_once_and_no_warning_told(stage):
     stage.reads(PLENTY)
     stage.now_ms += 1000
     assert stage.reads(SHORT) == ["rank", "ask for 101", "chosen: 101 in 0 us"]
+
+
+def test_a_full_node_is_told_of_with_what_is_bound_to_it_and_nothing_is_looked_at_before(stage):
+    assert stage.reads(PLENTY, PLENTY) == []
+    stage.bound = (process(77, comm=b"database", held_bytes=3 * GIB), process(78, comm=b"cache", held_bytes=GIB))
+    asked, said = stage.reads(PLENTY._replace(full_node=1))
+    assert asked == "who is bound to 1"
+    assert "NUMA node 1 is full, and 12.0 GiB are available" in said
+    assert "; the largest bound by cpuset.mems: 77 (database, 3072 MiB), 78 (cache, 1024 MiB). " in said
+    assert stage.reads(PLENTY._replace(full_node=1)) == [], "it is read and said once"
+
+
+@pytest.mark.parametrize(
+    ("bound", "told"),
+    [((), "; none of the largest processes is bound by cpuset.mems. "), (None, "(cpuset.mems, numactl). ")],
+)
+def test_of_a_full_node_it_is_said_whether_any_is_bound_to_it_as_far_as_that_is_known(stage, bound, told):
+    stage.bound = bound
+    assert told in stage.reads(PLENTY._replace(full_node=1))[-1]

@@ -58,6 +58,7 @@ ALL: tuple[Event, ...] = (
     actions.SwapWent(2 * GIB, GIB),
     actions.KernelKilled(2),
     actions.NodeIsFull(1, GIB),
+    actions.NodeIsFull(1, GIB, (process(101, comm=HOSTILE),)),
     actions.NothingGrows(),
     actions.StillSmall(process(101, comm=HOSTILE), GIB),
     actions.LessCameBack(process(101, comm=HOSTILE), GIB, MIB),

@@ -57,6 +57,19 @@ def test_after_the_victim_is_gone_and_nothing_came_back_the_next_may_be_taken():
     assert run.in_flight == run.kills[1]
 
 
+def test_of_a_full_node_no_process_is_named_because_cpusets_are_not_recorded():
+    data = trace(3, lambda at_ms: reading(GIB)._replace(full_node=1 if at_ms >= 1000 else -1), lambda _: [LEAK])
+    _, said = replayed(data)
+    assert [at_ms for at_ms, _ in said] == [1000]
+    assert "NUMA node 1 is full" in said[0][1] and "(cpuset.mems, numactl). bustd judges" in said[0][1]
+
+
+def test_what_the_kernel_killed_before_the_trace_began_is_not_said_when_memory_becomes_short():
+    data = trace(8, lambda at_ms: reading(LOW if at_ms >= 5000 else GIB)._replace(oom_kills=57), lambda _: [LEAK])
+    _, said = replayed(data)
+    assert said and not [sentence for _, sentence in said if "THE KERNEL HAS KILLED" in sentence]
+
+
 def test_another_process_with_the_victims_pid_is_not_the_victim():
     successor = LEAK._replace(start_ticks=LEAK.start_ticks + 5000, held_bytes=MIB)
     data = trace(20, low_from(5000, 9000), lambda at_ms: [OLDER, successor if at_ms >= 8000 else LEAK])

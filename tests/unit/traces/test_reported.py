@@ -44,6 +44,16 @@ def test_a_machine_that_stands_still_is_seen_although_much_is_called_available(p
     assert (rest.partition(":")[0], float(seconds) <= 31) == ("emergency fires", True)
 
 
+@pytest.mark.parametrize("every", [3, 4, 10, 20])
+def test_it_is_seen_as_well_where_rows_are_seconds_apart(printed, tmp_path, every):
+    """Half a second times `every` from one row to the next."""
+    head, *rows = (REPORTED / "earlyoom-361-more-free.csv").read_text().splitlines()
+    thinned = tmp_path / "thinned.csv"
+    thinned.write_text("\n".join([head, *rows[::every], ""]))
+    fired = [line for line in printed("earlyoom-361-more-free.csv") if " fires: " in line]
+    assert [line for line in printed(thinned) if " fires: " in line] == fired
+
+
 def test_of_the_programs_on_a_desktop_whose_tmpfs_fills_one_dies_and_no_second(printed):
     lines = printed("tmpfs-on-a-desktop.trace")
     assert lines[-1] == "1 kill."

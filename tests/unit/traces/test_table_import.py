@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bustd_monitor.conditions import stalled_seconds
+from bustd_monitor.conditions.stalled_seconds import Stalls
 from bustd_monitor.traces.format import Sensed
 from bustd_monitor.traces.records import TraceError
 from bustd_monitor.traces.table_import import parse_table, read_table
@@ -113,6 +115,74 @@ def test_what_is_more_than_its_total_is_cut():
     found, _ = readings(table("0,1024,9999,9999,5,7", columns=columns))
     assert (found[0].available, found[0].free, found[0].total) == (MIB, MIB, MIB)
     assert (found[0].swap_total, found[0].swap_free) == (7 * 1024, 7 * 1024)
+
+
+# Between rows that are far apart
+
+
+def seconds_judged(found) -> int:
+    """How many seconds of stalls were judged; between them there must be no gap."""
+    stalls = Stalls()
+    for at_ms, one in found.items():
+        stalls = stalled_seconds.advanced(stalls, one, at_ms)
+        assert stalls.late is None, at_ms
+    return len(stalls.seconds)
+
+
+@pytest.mark.parametrize("apart_s", [0.25, 0.61, 0.7, 0.79, 1, 1.2, 1.21, 1.3, 1.5, 1.9, 2, 3.3, 5, 10, 14.9, 15])
+def test_stalls_are_judged_without_a_gap_however_far_apart_the_rows_are(apart_s):
+    rows = [f"{row * apart_s:.3f},1024,0,60,40" for row in range(int(60 / apart_s) + 1)]
+    found, _ = readings(table(*rows, columns="time,MemAvailable,SwapFree,some,full"))
+    assert seconds_judged(found) >= 45
+    assert set(rows_at(rows)) <= set(found), "every row is a reading"
+
+
+@given(st.lists(st.integers(100, 15_000), min_size=1, max_size=30))
+def test_stalls_are_judged_without_a_gap_in_rows_that_come_at_any_time(gaps_ms):
+    times_ms = [sum(gaps_ms[:place]) for place in range(len(gaps_ms) + 1)]
+    rows = [f"{at_ms / 1000:.3f},1024,0,60" for at_ms in times_ms]
+    found, _ = readings(table(*rows, columns="time,MemAvailable,SwapFree,some"))
+    seconds_judged(found)
+    assert list(found) == sorted(found) and set(times_ms) <= set(found)
+    assert found[times_ms[-1]].pressure.some_total_us == times_ms[-1] * 600
+
+
+def rows_at(rows) -> list[int]:
+    return [round(float(row.partition(",")[0]) * 1000) for row in rows]
+
+
+def test_between_two_rows_amounts_change_evenly_and_programs_stall_for_the_same_share_of_the_time():
+    columns = "time,MemAvailable,SwapFree,MemTotal,AnonPages,some,full"
+    found, _ = readings(table("0,4096,1000,8192,1024,0,0", "4,2048,0,8192,3072,50,20", columns=columns))
+    assert list(found) == [0, 1000, 2000, 3000, 4000]
+    assert [one.available for one in found.values()] == [4 * MIB, 3.5 * MIB, 3 * MIB, 2.5 * MIB, 2 * MIB]
+    assert [one.swap_free // 1024 for one in found.values()] == [1000, 750, 500, 250, 0]
+    assert {one.total for one in found.values()} == {5 * MIB}
+    assert [one.pressure.some_total_us for one in found.values()] == [0, 500_000, 1_000_000, 1_500_000, 2_000_000]
+    assert [one.pressure.full_total_us for one in found.values()] == [0, 200_000, 400_000, 600_000, 800_000]
+
+
+def test_between_two_averages_they_move_as_the_kernels_do_and_the_totals_lead_to_them():
+    after = 40 * (1 - 2.718281828**-0.5)
+    found, _ = readings(table("0,1024,0,0", f"5,1024,0,{after}", columns="time,MemAvailable,SwapFree,some_avg10"))
+    assert found[5000].pressure == (after, 2_000_000, 0.0, 0)
+    assert [found[at].pressure.some_total_us for at in (1000, 2000, 3000, 4000)] == [
+        400_000,
+        800_000,
+        1_200_000,
+        1_600_000,
+    ]
+    assert found[2000].pressure.some_avg10 == pytest.approx(40 * (1 - 2.718281828**-0.2), abs=0.01)
+
+
+def test_in_a_gap_of_more_than_fifteen_seconds_nothing_is_made_up():
+    found, _ = readings(
+        table("0,1024,0,60", "15,1024,0,60", "30.001,1024,0,60", columns="time,MemAvailable,SwapFree,some")
+    )
+    assert list(found) == [*range(0, 16_000, 1000), 30_001]
+
+
+# What can't be taken as it stands
 
 
 def test_empty_lines_spaces_a_byte_order_mark_and_quotes_are_no_obstacle():
