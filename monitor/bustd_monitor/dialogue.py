@@ -28,7 +28,7 @@ from .conditions.table import killer_warnings
 from .config import MonitorConfig
 from .deadlines import earliest
 from .deciding.actions import Ask, Escalate, Flight
-from .deciding.events import Answered, Ended, Event, Noted, NotProtected, Ready, Warned
+from .deciding.events import Answered, Ended, Event, Noted
 from .deciding.requests import escalation, kill_request
 from .deciding.stages import Stage
 from .driver import Driver
@@ -36,7 +36,7 @@ from .ranking.search import CandidateSearch
 from .ranking.terms import Rules
 from .reclaimer import MOST_HELD, Reclaimer
 from .reporting import connection
-from .reporting.repeated import Repeated
+from .reporting.killer_news import KillerNews
 from .sensing.cgroup_sensor import AnySensor
 from .sensing.family_members import AnyMembers
 from .sensing.members import Member, MemberReader
@@ -84,8 +84,7 @@ class KillerDialogue:
         self._is_continuing = False
         self._escalation: Escalate | None = None
         self._term_grace_ms = 0
-        self._says_version = True
-        self._repeated = Repeated(tell)
+        self._news = KillerNews(tell)
 
     # --- what the driver wants
 
@@ -101,7 +100,7 @@ class KillerDialogue:
         """Without a killer a ranking would only take the processor from what starts it again."""
         if self._client.is_ready or self.driver.config.dry_run:
             return 0
-        self._repeated.tell(NotProtected(connection.UNREACHABLE), self._now_ms(), connection.UNREACHABLE)
+        self._news.unreachable(self._now_ms())
         return _UNREACHABLE_HOLD_MS
 
     def second_look(self) -> Reading | None:
@@ -134,16 +133,17 @@ class KillerDialogue:
         if self._client.is_overdue(now_ms):
             self._lose(connection.NO_ANSWER)
         self._reclaimer.keep(now_ms)
+        self._news.keep(now_ms)
         put_off_ms = self._put_off_ms()
         if put_off_ms is not None and now_ms >= put_off_ms:
             self._continue()
         trouble = self._client.keep(now_ms)
         if trouble:
-            self._repeated.tell(NotProtected(connection.not_connected(trouble)), now_ms, self._client.trouble)
+            self._news.not_connected(trouble, now_ms, self._client.trouble)
 
     def due_ms(self) -> int | None:
         """When `keep` must be called again, None while nothing is due."""
-        return earliest(self._client.due_ms(), self._reclaimer.due_ms, self._put_off_ms())
+        return earliest(self._client.due_ms(), self._reclaimer.due_ms, self._put_off_ms(), self._news.due_ms)
 
     def ping(self, now_ms: int) -> None:
         """Now and then, at a reading that is due anyway: a killer that hangs must be noticed before the crisis."""
@@ -257,14 +257,11 @@ class KillerDialogue:
 
     def _meet(self, hello: KillerHello) -> None:
         """A killer has said Hello: its limits are known, and so is the kill that it has in flight."""
-        self._repeated.forget()
-        self._tell(Ready(hello.pid))
-        for warning in killer_warnings(self.driver.config.conditions, limits_told(hello)):
-            self._tell(Warned(warning))
-        self._says_version = True
+        warnings = killer_warnings(self.driver.config.conditions, limits_told(hello))
+        is_told = self._news.met(hello.pid, tuple(warnings), self._now_ms())
         self._term_grace_ms = hello.term_grace_ms
         self.driver.met(hello)
-        if hello.flight_id:
+        if hello.flight_id and is_told:
             self._tell(Noted(connection.in_flight(hello)))
 
     def _send(self, request: KillRequest) -> None:
@@ -275,14 +272,11 @@ class KillerDialogue:
             self._lose(str(error))
 
     def _lose(self, why: str) -> None:
-        self._tell(NotProtected(connection.lost(self._forget(why))))
+        self._news.lost(self._forget(why), self._now_ms())
 
     def _lose_version(self, why: str) -> None:
         """Said once, and tried again after a minute: the other half may be updated by then."""
-        said = self._forget(why, _OTHER_VERSION_MS)
-        if self._says_version:
-            self._tell(NotProtected(connection.lost(said)))
-            self._says_version = False
+        self._news.lost_for_its_version(self._forget(why, _OTHER_VERSION_MS), self._now_ms())
 
     def _forget(self, why: str, pause_ms: int = 0) -> str:
         now_ms = self._now_ms()

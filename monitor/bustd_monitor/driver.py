@@ -12,8 +12,20 @@ from bustd_protocol.messages import Exited, KillerHello, Scope, Verdict
 
 from .config import MonitorConfig
 from .deciding import states
-from .deciding.actions import MOST_CANDIDATES, Action, Ask, Asked, Escalate, Flight, NodeIsFull, Rank, Scarce, ShortSoon
-from .deciding.events import Chosen, Event, NextAsked, StageChanged, Unjudged
+from .deciding.actions import (
+    MOST_CANDIDATES,
+    Action,
+    Ask,
+    Asked,
+    Escalate,
+    Flight,
+    NodeIsFull,
+    NoVictim,
+    Rank,
+    Scarce,
+    ShortSoon,
+)
+from .deciding.events import Chosen, Event, NextAsked, NotRead, StageChanged, Unjudged
 from .deciding.stages import Stage
 from .deciding.states import State
 from .deciding.worth_killing import in_their_turn, needed_bytes
@@ -22,8 +34,10 @@ from .ranking.search import CandidateSearch
 from .ranking.terms import Rules, Terms, terms_at
 from .ranking.together import may_die_together
 from .ranking.what_may_die import Shield
+from .reporting.repeated import Repeated
 from .sensing.processes import Process
 from .sensing.reading import Reading
+from .sensing.unread import ALL_READ
 
 TYPE_CHECKING = False
 
@@ -69,6 +83,7 @@ class Driver:
         self._rules = rules
         self._search = search
         self._performer = performer
+        self._repeated = Repeated(performer.tell)
         self._reading: Reading | None = None
         self._asked: Asked | None = None
 
@@ -164,10 +179,13 @@ class Driver:
             self.state, ranking.candidates, reading, now_ms, self.config.conditions, ranking.spared
         )
         took_us = (self._performer.now_ns() - started_ns) // 1000
-        self._perform(actions)
+        unread = ranking.unread
+        self._perform(tuple(one._replace(unread=unread) if isinstance(one, NoVictim) else one for one in actions))
         for action in actions:
             if isinstance(action, Ask):  # said only now: the request must not wait for the log
                 self._performer.tell(Chosen(action, self.config.conditions, took_us))
+                if unread != ALL_READ:
+                    self._repeated.tell(NotRead(unread), now_ms, "unread")
         unjudged = tuple(left for left in ranking.spared if left.shield is Shield.UNJUDGED)
         if unjudged:
             self._performer.tell(Unjudged(unjudged))

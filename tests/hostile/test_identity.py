@@ -218,8 +218,8 @@ def test_a_process_that_ends_while_its_facts_are_read_is_gone(
     """It may end after any of the reads: whether it lives is checked after all of them."""
     read, reads = process.read_file, iter(range(100))
 
-    def read_and_end(path: str, most_bytes: int = process.MOST_BYTES) -> bytes | None:
-        data = read(path, most_bytes)
+    def read_and_end(path: str, most_bytes: int = process.MOST_BYTES, **how: tuple[int, ...]) -> bytes | None:
+        data = read(path, most_bytes, **how)
         if next(reads) == last_read:
             victim.send_signal(signal.SIGKILL)
             victim.wait()

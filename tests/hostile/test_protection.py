@@ -178,7 +178,11 @@ def test_a_process_that_the_kernel_may_not_take_is_refused(
     """With a fake of this one file, because the machine's root may not be allowed to lower it."""
     read = process.read_file
     lying = Path(f"/proc/{victim.pid}/oom_score_adj")
-    monkeypatch.setattr(process, "read_file", lambda path: f"{adj}\n".encode() if Path(path) == lying else read(path))
+
+    def read_all_but_one(path: str, **how: tuple[int, ...]) -> bytes | None:
+        return f"{adj}\n".encode() if Path(path) == lying else read(path, **how)
+
+    monkeypatch.setattr(process, "read_file", read_all_but_one)
     with kills() as slot:
         with all_survive(bystander):
             assert slot.answer(request_for(victim.pid), guard(), 0).verdict.reason is reason

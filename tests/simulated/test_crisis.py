@@ -1,9 +1,16 @@
 """One crisis end to end, and an hour without one."""
 
+import errno
+import os
+import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest import mock
 
 import pytest
 
+from .files import Files
 from .machine import Machine
 from .memory import GIB, MIB
 from .processes import Plan, ramp, saw
@@ -73,3 +80,38 @@ def test_bytes_are_neither_lost_nor_made(name):
         else:
             assert 0 <= machine.swap_used <= machine.swap_total + 1
             assert machine.swap_used <= machine.swapped_out + 1
+
+
+@contextmanager
+def unreadable(number: int, since_s: float, machine: Machine) -> Iterator[None]:
+    """From this time on no file of a process can be opened."""
+    real = Files._of_process
+
+    def of_process(files: Files, parts: list[str]) -> object:
+        if machine.now_s >= since_s and int(parts[0]) > 1:
+            raise OSError(number, os.strerror(number))
+        return real(files, parts)
+
+    with mock.patch.object(Files, "_of_process", of_process):
+        yield
+
+
+@pytest.mark.parametrize("number", [errno.ENFILE, errno.EACCES])
+def test_where_no_process_can_be_read_the_line_says_so_and_why(number):
+    machine = desktop(4 * GIB)
+    machine.start(Plan("leak", ramp(400 * MIB), busy=0.5, starts_s=2.0))
+    with unreadable(number, 0, machine), simulated(machine) as run:
+        run.run(15)
+    (line,) = (line for _, line in run.said if "NOBODY TO KILL" in line)
+    assert re.search(r"NOBODY TO KILL; \d\d processes could not be read: (too many open files|permission denied)", line)
+
+
+def test_where_the_whole_system_has_no_file_left_both_halves_say_so():
+    machine = desktop(4 * GIB)
+    machine.start(Plan("leak", ramp(100 * MIB), busy=0.5, starts_s=2.0))
+    with unreadable(errno.ENFILE, 12.5, machine), simulated(machine) as run:
+        run.run(15)
+    assert [asked.answer for asked in run.killer.asked], "what was known of the leak still holds"
+    said = "\n".join(line for _, line in run.said)
+    assert "processes could not be read: too many open files in the whole system (fs.file-max)" in said
+    assert "the killer says kernel (Too many open files in system)" in said

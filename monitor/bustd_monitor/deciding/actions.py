@@ -10,6 +10,7 @@ from ..conditions.finding import Condition, Finding, Seen
 from ..ranking.order import Candidate
 from ..sensing.processes import Process
 from ..sensing.reading import Reading
+from ..sensing.unread import ALL_READ, Unread
 from .worth_killing import Relief
 
 MOST_CANDIDATES = 10
@@ -74,12 +75,14 @@ class NoVictim(NamedTuple):
     """No death would help. `largest`: of those that may be killed, None if there is none. `filled`: see Basis.
 
     `is_second`: it might help a little, but a process died for the same within a minute, and no process grows.
+    `unread`: which could not be judged, because they could not be read.
     """
 
     reading: Reading
     largest: Candidate | None
     filled: Filled = NOTHING
     is_second: bool = False
+    unread: Unread = ALL_READ
 
 
 def none_would_help(
@@ -134,9 +137,10 @@ class LessCameBack(NamedTuple):
 
 
 class CannotKill(NamedTuple):
-    """The killer can kill nothing at all."""
+    """The killer can kill nothing at all. `errno`: the kernel's error number, 0 if there was none."""
 
     reason: Reason
+    errno: int = 0
 
 
 class Scarce(NamedTuple):

@@ -11,6 +11,7 @@ from bustd_shared.daemon.record import NamedTuple
 from ..conditions.table import Conditions
 from ..ranking.what_may_die import Spared
 from ..sensing.reading import Reading
+from ..sensing.unread import Unread
 from .actions import Ask, Escalate, News
 from .stages import Stage
 
@@ -97,6 +98,12 @@ class Unjudged(NamedTuple):
     spared: tuple[Spared, ...]
 
 
+class NotRead(NamedTuple):
+    """A process was chosen although these could not be read: one of them might have come first."""
+
+    unread: Unread
+
+
 class StageChanged(NamedTuple):
     """The decisions are at another stage after this reading. Told only if `verbose` is set."""
 
@@ -131,6 +138,7 @@ Event = (
     | Answered
     | Ended
     | Unjudged
+    | NotRead
     | StageChanged
     | FillRateMeasured
     | Sleeping

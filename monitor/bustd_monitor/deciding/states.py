@@ -201,7 +201,7 @@ def on_verdict(state: State, asked: Asked, verdict: Verdict, now_ms: int) -> Ste
         return _over(state, now_ms + _BUSY_HOLD_MS), ()
     if reaction is Reaction.AWAIT_RATE:
         return _over(state, now_ms + verdict.retry_after_ms), ()
-    said: tuple[Action, ...] = (CannotKill(verdict.reason),) if reaction is Reaction.ALARM else ()
+    said: tuple[Action, ...] = (CannotKill(verdict.reason, verdict.errno),) if reaction is Reaction.ALARM else ()
     return _over(state, now_ms + _HOLD_MS[reaction]), said
 
 

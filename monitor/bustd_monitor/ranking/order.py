@@ -12,6 +12,7 @@ from bustd_protocol.messages import Scope
 from bustd_shared.daemon.record import NamedTuple
 
 from ..sensing.processes import Process
+from ..sensing.unread import ALL_READ, Unread
 from . import ending, what_may_die
 from .family import Family
 from .settings import Victims
@@ -77,10 +78,11 @@ class Candidate(NamedTuple):
 
 
 class Ranking(NamedTuple):
-    """The candidates, the first to die first, and who was left out."""
+    """The candidates, the first to die first; which were left out, and which could not be read."""
 
     candidates: tuple[Candidate, ...]
     spared: tuple[Spared, ...]
+    unread: Unread = ALL_READ
 
 
 class _Company(NamedTuple):

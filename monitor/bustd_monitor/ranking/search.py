@@ -115,7 +115,7 @@ class CandidateSearch:
             ranking = swapoff.put_first(ranking, self._table, terms, refused)
         finally:
             self._table.end_look()
-        return ranking._replace(spared=ranking.spared + self._tracked.spared())
+        return ranking._replace(spared=ranking.spared + self._tracked.spared(), unread=self._table.unread())
 
     def known(self, terms: Terms, refused: Refused, now_ms: int) -> tuple[Candidate, ...]:
         """The candidates as they are known from the last watch, without a look at any; none if that was long ago."""

@@ -170,9 +170,14 @@ class Tracked:
                 self.learn_commands()
 
     def _look_again(self, tracked: TrackedProcess, place: Place, now_ms: int) -> None:
-        """Read it again. It is no longer tracked if it is gone; a process that has its PID now is tracked instead."""
+        """Read it again. It is no longer tracked if it is gone; a process that has its PID now is tracked instead.
+
+        A lack of descriptors says nothing about it: then what was known of it stays.
+        """
         pid = tracked.process.pid
         process = self._table.read(pid, place[0])
+        if process is None and self._table.is_lacking(pid):
+            return
         if process is not None and process.start_ticks == tracked.process.start_ticks:
             self.gained_bytes += process.held_bytes - tracked.process.held_bytes
             self.shared_gained_bytes += process.shared_bytes - tracked.process.shared_bytes

@@ -16,7 +16,7 @@ from ..deciding.events import Event
 from ..ranking.order import Candidate
 from ..sensing.processes import Process
 from ..sensing.reading import Reading
-from . import connection, sentences
+from . import connection, sentences, unread
 
 TYPE_CHECKING = False
 
@@ -220,6 +220,7 @@ _TABLE: dict[type, Callable[[Any], Told]] = {
     events.Answered: _answered,
     events.Ended: _ended,
     events.Unjudged: lambda it: Told(UNJUDGED, sentences.unjudged(it.spared)),
+    events.NotRead: lambda it: Told(WARNED, unread.not_all_read(it.unread)),
     events.StageChanged: lambda it: Told(
         VERBOSE, sentences.phase_changed(it.before, it.after, it.reading), _memory(it.reading)
     ),

@@ -18,11 +18,16 @@ class Repeated:
 
     def tell(self, event: Event, now_ms: int, key: str) -> None:
         """Tell it if it is time to (monotonic milliseconds). `key`: what makes it the same."""
-        said_ms, pause_ms = self._said.get(key, (0, 0))
-        if pause_ms and now_ms - said_ms < pause_ms:
+        if now_ms < self.due_ms(key):
             return
+        _, pause_ms = self._said.get(key, (0, 0))
         self._said[key] = (now_ms, min(2 * pause_ms, _LONGEST_MS) or _FIRST_MS)
         self._tell(event)
+
+    def due_ms(self, key: str) -> int:
+        """From when on the same would be told."""
+        said_ms, pause_ms = self._said.get(key, (0, 0))
+        return said_ms + pause_ms
 
     def forget(self) -> None:
         """It is over: the next time everything is news."""

@@ -33,7 +33,8 @@ from ..ranking.order import Candidate
 from ..ranking.what_may_die import Spared
 from ..sensing.processes import SHORT_COMMAND_BYTES, Process
 from ..sensing.reading import Reading
-from . import reasons, unheld
+from ..sensing.unread import ALL_READ
+from . import reasons, unheld, unread
 
 DRY_RUN = "dry run: everything is decided and logged, nothing is ever killed"
 
@@ -181,7 +182,7 @@ def news(said: News) -> str:
             f"{size(said.claimed_bytes)}: others of its name, parent and size count by that for ten minutes"
         )
     if isinstance(said, CannotKill):
-        return f"CANNOT PROTECT THIS MACHINE: the killer says {said.reason.name.lower()}"
+        return f"CANNOT PROTECT THIS MACHINE: the killer says {said.reason.name.lower()}{_error(said.errno)}"
     return "the second look at the readings finds no shortage any more: no process is killed"
 
 
@@ -212,6 +213,8 @@ def _what_fills_memory(said: NoVictim) -> str:
         nobody = f"NOBODY WORTH KILLING: the largest that may be is {held}"
     if said.is_second:
         nobody += "; a process died for this within the last minute and did not grow either"
+    if said.unread != ALL_READ:
+        nobody += f"; {unread.words(said.unread)}"
     anonymous = max(reading.total - reading.available, 0)
     grew = unheld.grew(said.filled)
     return (
@@ -221,11 +224,16 @@ def _what_fills_memory(said: NoVictim) -> str:
     )
 
 
+def _error(number: int) -> str:
+    return f" ({os.strerror(number)})" if number else ""
+
+
 def verdict(answer: Verdict) -> str:
     """What the killer answered."""
     if answer.outcome is not Outcome.SIGNALLED:
         wait = f", again in {answer.retry_after_ms} ms" if answer.retry_after_ms else ""
-        return f"the killer: {answer.outcome.name.lower()}, {answer.reason.name.lower()}{wait}"
+        why = f"{answer.reason.name.lower()}{_error(answer.errno)}"
+        return f"the killer: {answer.outcome.name.lower()}, {why}{wait}"
     differs = [word for bit, word in ((DIFFERS_UID, "uid"), (DIFFERS_COMM, "name")) if answer.differs & bit]
     changed = f", its {' and '.join(differs)} had changed" if differs else ""
     return f"the killer: signalled {answer.signalled_count} in {answer.latency_us} us{changed}"

@@ -103,14 +103,23 @@ class MemberReader:
         if len(members) <= count:
             return [pid for pid, _ in members]
         pids = [pid for pid, _ in members]
-        return sorted(pids, key=lambda pid: resident_bytes(pid, self._proc), reverse=True)[:count]
+        return sorted(pids, key=self._size, reverse=True)[:count]
 
     def read(self, members: list[Member]) -> Iterator[Process]:
-        """What ranking knows of each of these, as far as they live: without its command line."""
+        """What ranking knows of each of these, as far as they can be read: without its command line."""
         for pid, start_ticks in members:
-            member = read_process(pid, 0, self._proc)
+            try:
+                member = read_process(pid, 0, self._proc)
+            except OSError:  # EMFILE, EACCES
+                continue
             if member is not None and member.start_ticks == start_ticks:
                 yield member
+
+    def _size(self, pid: int) -> int:
+        try:
+            return resident_bytes(pid, self._proc)
+        except OSError:
+            return 0
 
     def _group_of(self, process: Process) -> tuple[int, int]:
         """Its process group and session; (0, 0) if it is gone."""

@@ -14,14 +14,15 @@ from . import group_members, nodes, processes
 from .command_lines import CommandLines
 from .contents import amount, contents
 from .kin import Kin, read_kin
+from .last_pid import LastPid
 from .preferences import NO_USER, NONE, OWN_AVOID, asking_user, preference
 from .processes import CommandLine, Process
+from .unread import Unread, UnreadProcesses
 
 MOST_NEWCOMERS = 512
 """At most this many new PIDs are looked up one by one: a free PID or the id of a thread costs as much as a process."""
 _FEW = 32
 """Of more processes in a control group only the largest are read: what the others have in swap is not known."""
-_LOADAVG_BYTES = 128
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -49,11 +50,13 @@ class ProcessTable:
         trusted_uid: int = 0,
         only_descendants_of: int = 0,
         commands: CommandLines | None = None,
+        may_refuse: bool = False,
     ) -> None:
         """`hierarchy`: where the unified hierarchy of control groups is mounted, "" if it is not.
 
         `group`: only processes in this control group are looked at, "" for all. `trusted_uid`: the preferences of this
         user count beside root's. `only_descendants_of`: only descendants of this PID are looked at, 0 for all.
+        `may_refuse`: a process that refuses to be read is no news, as it may be another user's, which none may kill.
         """
         self._proc = proc
         self._hierarchy = hierarchy
@@ -63,12 +66,13 @@ class ProcessTable:
         self._few: dict[str, bool] = {}
         self._seen: dict[int, Process | None] | None = None
         """What was read since `begin_look`; None: no look is under way."""
+        self._unread = UnreadProcesses(may_refuse=may_refuse)
         self._ancestor = only_descendants_of
         self._not_asked_for = {1, os.getpid(), os.getppid()}
         self._commands = commands or CommandLines(proc)
         self._pids: Generator[int, None, None] | None = None
-        self._loadavg = _open_loadavg(proc)
-        self._last_pid = self._read_last_pid()
+        self._last_pid = LastPid(proc)
+        self._last_seen = self._last_pid.read()
 
     def walk(self, count: int) -> list[int] | None:
         """The next PIDs of a round, at most `count`, in the kernel's order.
@@ -79,6 +83,7 @@ class ProcessTable:
         pids: list[int] = []
         try:
             if self._pids is None:
+                self._unread.begin_round()
                 self._pids = self._listed()
             while len(pids) < count:
                 pid = next(self._pids, None)
@@ -86,12 +91,22 @@ class ProcessTable:
                     break
                 if self.may_be_looked_at(pid):
                     pids.append(pid)
-        except OSError:  # EMFILE, ENFILE, ENOMEM
+        except OSError as error:  # EMFILE, ENFILE, ENOMEM
+            self._unread.note_table(error)
             self.rewind()
             return None
         if not pids:
+            self._unread.end_round()
             self.rewind()
         return pids
+
+    def unread(self) -> Unread:
+        """Which processes could not be read since the last round began, and why."""
+        return self._unread.count()
+
+    def is_lacking(self, pid: int) -> bool:
+        """Whether a process was not read for a lack of descriptors or memory, which says nothing about it."""
+        return self._unread.is_lacking(pid)
 
     def pids(self) -> list[int]:
         """Every PID that may be looked at; none where they can't be listed now. It takes long."""
@@ -103,25 +118,37 @@ class ProcessTable:
     def newcomers(self) -> list[int] | None:
         """The PIDs that the kernel assigned since the last call, those of threads and of the dead too; None if unknown.
 
-        The kernel assigns PIDs in ascending order and shows the last one (proc_loadavg(5), the fifth field).
+        The kernel assigns PIDs in ascending order and shows the last one.
         """
-        last, before = self._read_last_pid(), self._last_pid
-        self._last_pid = last
+        last, before = self._last_pid.read(), self._last_seen
+        self._last_seen = last
         if last <= 0 or before <= 0 or not before <= last <= before + MOST_NEWCOMERS:
             return None
         return [pid for pid in range(before + 1, last + 1) if self._is_watched(pid) and self.may_be_looked_at(pid)]
 
     def score(self, pid: int) -> int:
-        """The kernel's oom_score; 0 if it is gone, but not only then (see processes.oom_score)."""
-        return processes.oom_score(pid, self._proc)
+        """The kernel's oom_score; 0 if it is gone or can't be read, but not only then (see processes.oom_score)."""
+        try:
+            return processes.oom_score(pid, self._proc)
+        except OSError as error:
+            self._unread.note(pid, error)
+            return 0
 
     def resident_bytes(self, pid: int) -> int:
-        """Resident memory, 0 if it is gone."""
-        return processes.resident_bytes(pid, self._proc)
+        """Resident memory, 0 if it is gone or can't be read."""
+        try:
+            return processes.resident_bytes(pid, self._proc)
+        except OSError as error:
+            self._unread.note(pid, error)
+            return 0
 
     def anonymous_bytes(self, pid: int) -> int:
-        """The part of that which is neither a file's nor shared, 0 if it is gone."""
-        return processes.anonymous_bytes(pid, self._proc)
+        """The part of that which is neither a file's nor shared, 0 if it is gone or can't be read."""
+        try:
+            return processes.anonymous_bytes(pid, self._proc)
+        except OSError as error:
+            self._unread.note(pid, error)
+            return 0
 
     def allowed_nodes(self, pid: int) -> frozenset[int] | None:
         """The NUMA nodes that it may use by its cpuset; None if it is gone."""
@@ -131,7 +158,11 @@ class ProcessTable:
         """Whether it is neither PID 1 nor bustd's own, nor outside of what is looked at."""
         if pid in self._not_asked_for:
             return False
-        return not self._ancestor or processes.descends_from(pid, self._ancestor, self._proc)
+        try:
+            return not self._ancestor or processes.descends_from(pid, self._ancestor, self._proc)
+        except OSError as error:
+            self._unread.note(pid, error)
+            return False
 
     def begin_look(self) -> None:
         """From now on to `end_look` no process is read twice: a decision asks for one process up to five times."""
@@ -142,7 +173,7 @@ class ProcessTable:
         self._seen = None
 
     def read(self, pid: int, score: int) -> Process | None:
-        """Read one process; None if it is gone, has no memory, is a thread, or has left the control group."""
+        """Read one process; None if it is gone, unreadable, without memory, a thread, or has left the control group."""
         if self._seen is None:
             return self._read(pid, score)
         if pid not in self._seen:
@@ -151,7 +182,13 @@ class ProcessTable:
         return process if process is None else process._replace(oom_score=score)
 
     def _read(self, pid: int, score: int) -> Process | None:
-        process = processes.read_process(pid, score, self._proc, self._group)
+        try:
+            process = processes.read_process(pid, score, self._proc, self._group)
+        except OSError as error:
+            self._unread.note(pid, error)
+            return None
+        if process is None:
+            self._unread.is_gone(pid)
         if process is None or not process.cgroup or not self._hierarchy:
             return process
         group = self._groups.get(process.cgroup)
@@ -201,9 +238,7 @@ class ProcessTable:
     def close(self) -> None:
         """Close the files."""
         self.rewind()
-        if self._loadavg >= 0:
-            os.close(self._loadavg)
-            self._loadavg = -1
+        self._last_pid.close()
 
     def _read_group(self, path: str) -> Group:
         wish, asking_uid = preference(self._hierarchy, path, self._trusted_uid), asking_user(self._hierarchy, path)
@@ -238,17 +273,11 @@ class ProcessTable:
                     yield int(entry.name)
 
     def _is_watched(self, pid: int) -> bool:
-        return processes.is_in_group(pid, self._group, self._proc)
-
-    def _read_last_pid(self) -> int:
-        """The PID that was assigned last, 0 if it is not known."""
-        if self._loadavg < 0:
-            return 0
         try:
-            words = os.pread(self._loadavg, _LOADAVG_BYTES, 0).split()
-        except OSError:
-            return 0
-        return int(words[4]) if len(words) > 4 and words[4].isdigit() else 0
+            return processes.is_in_group(pid, self._group, self._proc)
+        except OSError as error:
+            self._unread.note(pid, error)
+            return False
 
 
 def of_this_machine(*, only_uid: int, only_descendants_of: int, group: str = "") -> ProcessTable:
@@ -261,14 +290,5 @@ def of_this_machine(*, only_uid: int, only_descendants_of: int, group: str = "")
         group=group,
         trusted_uid=max(only_uid, 0),
         only_descendants_of=only_descendants_of,
+        may_refuse=only_uid != -1,
     )
-
-
-def _open_loadavg(proc: str) -> int:
-    """The descriptor; -1 if it can't be opened, or if lxcfs is mounted over it, which invents the last PID."""
-    try:
-        if os.stat(f"{proc}/loadavg").st_dev != os.stat(proc).st_dev:
-            return -1
-        return os.open(f"{proc}/loadavg", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return -1

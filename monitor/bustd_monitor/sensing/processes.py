@@ -1,4 +1,7 @@
-"""What ranking reads of one process in procfs. psutil takes ten times as long. A process that is gone is None."""
+"""What ranking reads of one process in procfs. psutil takes ten times as long. A process that is gone is None.
+
+OSError comes out where a process is there, or may be, and can't be read: sensing.unread has what that means.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,8 @@ from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.kernel import cgroup_paths, process, procfs
 from bustd_shared.rules.protection import is_system
 
-from .contents import contents
 from .traits import parse_traits
+from .unread import RAISED
 
 _SMALL_BYTES = 128
 LEAST_SHARED = 2**20
@@ -89,20 +92,20 @@ def oom_score(pid: int, proc: str = "/proc") -> int:
     Linux 5.9 also to any process below a thousandth of memory and swap.
     """
     try:
-        return int(contents(f"{proc}/{pid}/oom_score", _SMALL_BYTES))
+        return int(process.read_file(f"{proc}/{pid}/oom_score", _SMALL_BYTES, RAISED) or b"")
     except ValueError:
         return 0
 
 
 def resident_bytes(pid: int, proc: str = "/proc") -> int:
     """Resident memory from /proc/PID/statm, 0 if it is gone."""
-    words = contents(f"{proc}/{pid}/statm", _SMALL_BYTES).split()
+    words = (process.read_file(f"{proc}/{pid}/statm", _SMALL_BYTES, RAISED) or b"").split()
     return int(words[1]) * _PAGE_BYTES if len(words) > 1 and words[1].isdigit() else 0
 
 
 def anonymous_bytes(pid: int, proc: str = "/proc") -> int:
     """The part of resident memory that is neither a file's nor shared, 0 if it is gone."""
-    words = contents(f"{proc}/{pid}/statm", _SMALL_BYTES).split()
+    words = (process.read_file(f"{proc}/{pid}/statm", _SMALL_BYTES, RAISED) or b"").split()
     if len(words) < 3 or not words[1].isdigit() or not words[2].isdigit():
         return 0
     return max(int(words[1]) - int(words[2]), 0) * _PAGE_BYTES
@@ -121,10 +124,7 @@ def read_process(pid: int, oom_score: int, proc: str = "/proc", group: str = "")
         told = status
         return procfs.parse_status(status)
 
-    try:
-        entry = _read_entry(pid, proc, parse)
-    except OSError:  # no descriptor is left
-        return None
+    entry = _read_entry(pid, proc, parse)
     if entry is None:
         return None
     stat, status = entry.stat, entry.status
@@ -156,7 +156,7 @@ def read_process(pid: int, oom_score: int, proc: str = "/proc", group: str = "")
 def _read_entry(pid: int, proc: str, parse: process.Parse) -> process.ProcEntry | None:
     """What /proc shows, looked at again where a leader is a zombie and no thread with memory was found beside it."""
     for _ in range(_MOST_LOOKS):
-        entry = process.read_process(pid, proc, parse)
+        entry = process.read_process(pid, proc, parse, RAISED)
         if entry is None or entry.status.held_bytes is not None or entry.stat.state != b"Z" or entry.stat.is_dead:
             break
     return entry
@@ -190,13 +190,12 @@ def _text_of(command_line: bytes) -> str:
 
 def is_in_group(pid: int, group: str, proc: str = "/proc") -> bool:
     """Whether a process is in this control group or below it; every process is in ""."""
-    return not group or cgroup_paths.in_group(group, contents(f"{proc}/{pid}/cgroup"))
+    if not group:
+        return True
+    return cgroup_paths.in_group(group, process.read_file(f"{proc}/{pid}/cgroup", process.MOST_BYTES, RAISED) or b"")
 
 
 def descends_from(pid: int, ancestor: int, proc: str = "/proc") -> bool:
-    """Whether `ancestor` is its parent, its parent's parent, and so on; not if they can't be read."""
-    try:
-        stat = process.read_stat(pid, proc)
-        return stat is not None and ancestor in process.ancestors(stat, proc)
-    except OSError:
-        return False
+    """Whether `ancestor` is its parent, its parent's parent, and so on."""
+    stat = process.read_stat(pid, proc, RAISED)
+    return stat is not None and ancestor in process.ancestors(stat, proc)

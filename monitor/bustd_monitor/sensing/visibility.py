@@ -53,8 +53,13 @@ def unreadable_processes(proc: str = "/proc") -> str:
         os.listdir(proc)
     except OSError as error:
         return f"{proc} can't be listed ({error.strerror}): no process could be ranked"
-    if processes.read_process(os.getpid(), 0, proc) is None:
-        return f"{proc}/{os.getpid()} can't be read, not even by the monitor itself: no process could be ranked"
+    own, why = None, ""
+    try:
+        own = processes.read_process(os.getpid(), 0, proc)
+    except OSError as error:
+        why = f" ({error.strerror})"
+    if own is None:
+        return f"{proc}/{os.getpid()} can't be read{why}, not even by the monitor itself: no process could be ranked"
     return ""
 
 

@@ -8,6 +8,7 @@ from bustd_shared.kernel.cgroup_paths import is_member
 
 from ..sensing.kin import Kin
 from ..sensing.processes import NOT_ASKED, CommandLine, Process
+from ..sensing.unread import ALL_READ, Unread
 from .format import Header, Listed
 from .records import RecordedProcess
 
@@ -65,6 +66,14 @@ class RecordedTable:
 
     def end_look(self) -> None:
         """See begin_look."""
+
+    def unread(self) -> Unread:
+        """Not recorded."""
+        return ALL_READ
+
+    def is_lacking(self, _pid: int) -> bool:
+        """No read of a trace lacks a descriptor."""
+        return False
 
     def pids(self) -> list[int]:
         """Every recorded PID."""

@@ -1,8 +1,9 @@
 """What /proc/PID shows of one process: the one reader of both daemons.
 
-A process that has exited, is hidden or makes no sense is None. OSError comes out for a lack of descriptors alone
-(EMFILE, ENFILE), which says nothing about the process. Nothing here keeps the PID from being reused between two reads:
-the killer holds a pidfd meanwhile, and what the monitor read is checked by the killer.
+A process that has exited, is hidden or makes no sense is None. OSError comes out for what `raises` lists: a lack of
+descriptors or memory, which says nothing about the process, and more for a caller who asks for more. Nothing here keeps
+the PID from being reused between two reads: the killer holds a pidfd meanwhile, and what the monitor read is checked by
+the killer.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from . import cgroup_paths, procfs
 
 MOST_BYTES = 2**20
 """The longest file is the status of a process in 65536 groups (NGROUPS_MAX), about 720 KiB."""
+
+LACKING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 Parse = Callable[[bytes], procfs.Status | None]
 _ORDINARY_BYTES = 16_384
@@ -48,24 +51,25 @@ class ProcEntry(NamedTuple):
         return cgroup_paths.parse_path(self.membership or b"")
 
 
-def read_process(pid: int, proc: str = "/proc", parse: Parse = procfs.parse_status) -> ProcEntry | None:
+def read_process(
+    pid: int, proc: str = "/proc", parse: Parse = procfs.parse_status, raises: tuple[int, ...] = LACKING
+) -> ProcEntry | None:
     """The process of this PID, None for the id of another thread than the leader, which procfs shows too.
 
     `parse`: what reads the file status. The last one that it was given is the one that counts.
     """
     directory = f"{proc}/{pid}"
-    stat = read_stat(pid, proc)
-    adj = procfs.parse_oom_score_adj(read_file(f"{directory}/oom_score_adj") or b"") if stat else None
+    stat = read_stat(pid, proc, raises)
+    adj = procfs.parse_oom_score_adj(read_file(f"{directory}/oom_score_adj", raises=raises) or b"") if stat else None
     if stat is None or adj is None:
         return None
     status = None
     if stat.state == b"Z" and not stat.is_dead and not scores_nothing(pid, adj, proc):
         directory, status = _living_thread(directory, parse)
-    if status is None:
-        status = parse(read_file(f"{directory}/status") or b"")
+    status = status or parse(read_file(f"{directory}/status", raises=raises) or b"")
     if status is None or status.tgid not in (None, pid):
         return None
-    return ProcEntry(stat, adj, status, read_file(f"{directory}/cgroup"))
+    return ProcEntry(stat, adj, status, read_file(f"{directory}/cgroup", raises=raises))
 
 
 def scores_nothing(pid: int, adj: int, proc: str = "/proc") -> bool:
@@ -78,9 +82,9 @@ def scores_nothing(pid: int, adj: int, proc: str = "/proc") -> bool:
     return adj >= 0 and read_file(f"{proc}/{pid}/oom_score") == b"0\n"
 
 
-def read_stat(pid: int, proc: str = "/proc") -> procfs.Stat | None:
+def read_stat(pid: int, proc: str = "/proc", raises: tuple[int, ...] = LACKING) -> procfs.Stat | None:
     """/proc/PID/stat alone, of a process or of any thread."""
-    return procfs.parse_stat(read_file(f"{proc}/{pid}/stat") or b"")
+    return procfs.parse_stat(read_file(f"{proc}/{pid}/stat", raises=raises) or b"")
 
 
 def ancestors(stat: procfs.Stat, proc: str = "/proc") -> Iterator[int]:
@@ -98,24 +102,23 @@ def ancestors(stat: procfs.Stat, proc: str = "/proc") -> Iterator[int]:
         stat = above
 
 
-def read_file(path: str, most_bytes: int = MOST_BYTES) -> bytes | None:
+def read_file(path: str, most_bytes: int = MOST_BYTES, raises: tuple[int, ...] = LACKING) -> bytes | None:
     """The file to its end, or its first `most_bytes`; None if it can't be read, b"" where its path is too long to tell.
 
-    The kernel writes a file of /proc/PID in one piece: a read that comes back with less than it asked for has its end.
+    `raises`: the error numbers that come out as OSError instead. The kernel writes a file of /proc/PID in one piece: a
+    read that comes back with less than it asked for has its end.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            data = os.read(descriptor, min(_ORDINARY_BYTES, most_bytes))
+            return data if len(data) < _ORDINARY_BYTES else data + os.read(descriptor, most_bytes - _ORDINARY_BYTES)
+        finally:
+            os.close(descriptor)
     except OSError as error:
-        if error.errno in (errno.EMFILE, errno.ENFILE):
+        if error.errno in raises:
             raise
-        return None
-    try:
-        data = os.read(descriptor, min(_ORDINARY_BYTES, most_bytes))
-        return data if len(data) < _ORDINARY_BYTES else data + os.read(descriptor, most_bytes - _ORDINARY_BYTES)
-    except OSError as error:
         return b"" if error.errno == errno.ENAMETOOLONG else None
-    finally:
-        os.close(descriptor)
 
 
 def _living_thread(directory: str, parse: Parse) -> tuple[str, procfs.Status | None]:
@@ -126,7 +129,7 @@ def _living_thread(directory: str, parse: Parse) -> tuple[str, procfs.Status | N
     try:
         threads = os.listdir(f"{directory}/task")
     except OSError as error:
-        if error.errno in (errno.EMFILE, errno.ENFILE):
+        if error.errno in LACKING:
             raise
         threads = []
     for thread in reversed(threads):

@@ -329,7 +329,7 @@ def test_a_leak_whose_thread_is_always_another_does_not_hide_behind_400_that_a_t
             sys.settrace(None)
             reads, held = [], []
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(process, "read_file", lambda *args: reads.append(args) or read_file(*args))
+                patch.setattr(process, "read_file", lambda *args, **how: reads.append(args) or read_file(*args, **how))
                 for _ in range(200):
                     victim = open_victim(traced)
                     assert isinstance(victim, Victim), victim
@@ -386,7 +386,7 @@ def test_dead_threads_that_a_tracer_keeps_neither_hold_the_killer_nor_its_slot(t
                 pass
             reads = []
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(process, "read_file", lambda *args: reads.append(args) or read_file(*args))
+                patch.setattr(process, "read_file", lambda *args, **how: reads.append(args) or read_file(*args, **how))
                 victim = open_victim(traced)
             assert isinstance(victim, Victim)
             assert (victim.entry.stat.state, victim.entry.stat.threads) == (b"Z", 401)

@@ -469,6 +469,99 @@ def test_whatever_a_killer_of_another_version_says_it_is_known_by_its_header(sce
     assert limits.VERSION != 7
 
 
+# A killer that does not stay
+
+
+class Restless:
+    """A monitor whose memory is short, and a killer that hangs up as soon as it has said something, or nothing."""
+
+    def __init__(self, it: Scene, killer: Listener) -> None:
+        self.it, self.killer = it, killer
+        self.calls = 0
+        it.reading = SHORT
+        it.candidates = ()
+
+    def passes(self, seconds: int, answer=killer_hello) -> list[str]:
+        """This time goes by, a turn each half of a second. What was said of the connection in it."""
+        self.it.said.clear()
+        for _ in range(2 * seconds):
+            self.it.now_ms += 400
+            self.it.turns()
+            if self.killer.is_called_and_says(answer):
+                self.calls += 1
+                self.killer.hang_up()
+        return [line.partition(" the killer")[0] for line in self.it.said if " the killer" in line]
+
+    def comes_to_stay(self) -> None:
+        while not self.killer.is_called_and_says(killer_hello):
+            self.it.turns()
+
+
+@pytest.fixture
+def restless(scene, tmp_path):
+    killer = Listener(tmp_path / "killer.sock")
+    yield Restless(scene(path=str(killer.path)), killer)
+    killer.close()
+
+
+def test_a_killer_that_says_hello_and_hangs_up_is_told_of_with_growing_pauses(restless):
+    said = restless.passes(300)
+    assert restless.calls > 150
+    assert 12 <= len(said) < 40
+    assert {*said} == {"connected to", "lost"} and said[-1] == "lost", "and as it is: nothing can be killed"
+    assert len(restless.passes(300)) <= 4
+    assert restless.calls > 300
+
+
+def test_its_warnings_are_not_said_more_often_than_that_it_is_there(restless):
+    restless.passes(300, lambda request_id: killer_hello(request_id)._replace(available_percent=1))
+    warnings = [line for line in restless.it.said if "still refuses" in line]
+    assert len({*warnings}) >= 1
+    meetings = sum(line.startswith("connected to") for line in restless.it.said)
+    assert len(warnings) == meetings * len({*warnings}) and meetings < 20
+
+
+def test_a_killer_that_hangs_up_before_it_has_said_hello_is_told_of_with_growing_pauses(restless):
+    said = restless.passes(300, Bye(0, Farewell.SHUTDOWN))
+    assert restless.calls > 150
+    assert {*said} == {"lost"} and 6 <= len(said) < 20
+
+
+def test_the_one_that_stays_after_many_that_did_not_is_told_of_within_ten_seconds(restless):
+    restless.passes(300)
+    restless.comes_to_stay()
+    restless.it.said.clear()
+    restless.it.turns(50)
+    assert not any("connected" in line for line in restless.it.said)
+    restless.it.turns(60)
+    assert sum("connected to the killer" in line for line in restless.it.said) == 1
+    restless.it.turns(300)
+    assert sum("connected to the killer" in line for line in restless.it.said) == 1
+
+
+def test_after_a_connection_that_has_lasted_its_end_and_the_next_are_news(restless):
+    restless.passes(300)
+    restless.comes_to_stay()
+    restless.it.turns(120)
+    restless.it.said.clear()
+    restless.killer.hang_up()
+    restless.it.turns()
+    assert any(line.startswith("lost the killer") for line in restless.it.said)
+    restless.it.said.clear()
+    restless.comes_to_stay()
+    restless.it.turns(2)
+    assert any(line.startswith("connected to the killer") for line in restless.it.said)
+
+
+def test_no_sleep_is_longer_than_until_the_one_that_stays_is_told_of(restless):
+    restless.passes(300)
+    restless.comes_to_stay()
+    restless.it.reading = PLENTY
+    restless.it.turns(2)
+    due_ms = restless.it.loop._dialogue.due_ms()
+    assert due_ms is not None and restless.it.now_ms < due_ms <= restless.it.now_ms + 10_000
+
+
 # What does not die with the victim
 
 

@@ -12,6 +12,7 @@ from bustd_monitor.ranking.order import Ranking
 from bustd_monitor.ranking.terms import Rules
 from bustd_monitor.ranking.what_may_die import Cause, Move
 from bustd_monitor.reporting.events import told
+from bustd_monitor.sensing.unread import ALL_READ
 from bustd_protocol.messages import Exited, Fate, Reason
 from bustd_shared.rules.protection import Protection
 from tests.unit.monitor.making import (
@@ -39,6 +40,7 @@ class Stage:
         self.second, self.hold_instead_ms, self.hold_ms = SHORT, 0, 0
         self.known: tuple = ()
         self.bound: tuple | None = ()
+        self.unread = ALL_READ
         watch = lambda *_: self.done.append("watch")  # noqa: E731
         search = SimpleNamespace(rank=self.rank, watch=watch, known=self.known_now, bound_to=self.bound_to)
         self.driver = Driver(config, Rules(config.victims, Protection(), 0), search, self)
@@ -54,7 +56,7 @@ class Stage:
     def rank(self, terms, _refused, _now_ms) -> Ranking:
         self.terms.append(terms)
         self.done.append("rank")
-        return Ranking(self.candidates, ())
+        return Ranking(self.candidates, (), self.unread)
 
     def known_now(self, terms, _refused, _now_ms) -> tuple:
         self.terms.append(terms)

@@ -1,5 +1,6 @@
 """The table of events: nothing that can be told lacks words, a kind or a place in the catalog."""
 
+import errno
 import re
 import types
 import typing
@@ -17,6 +18,7 @@ from bustd_monitor.deciding.worth_killing import Relief
 from bustd_monitor.event_log import LONGEST_ENTRY_BYTES, entry
 from bustd_monitor.ranking.what_may_die import Shield, Spared
 from bustd_monitor.reporting.events import KINDS, Told, told
+from bustd_monitor.sensing.unread import Unread
 from bustd_protocol.messages import Exited, Fate, KillRequest, Reason, Scope, Signal
 from tests.unit.monitor.making import DEFAULTS, GIB, MIB, candidate, finding, process, reading, verdict
 from tests.unit.packaging.test_packages import PACKAGING
@@ -46,6 +48,7 @@ ALL: tuple[Event, ...] = (
     *(Ended(Exited(7, fate, 40), REQUEST, reading()) for fate in Fate),
     Ended(Exited(7, Fate.GONE, 40), None, None),
     events.Unjudged((Spared(process(1), Shield.UNJUDGED, "is too long"),)),
+    events.NotRead(Unread(((errno.ENFILE, 37),))),
     events.StageChanged(Stage.CALM, Stage.WATCH, reading()),
     events.FillRateMeasured(6 * GIB),
     events.Sleeping(250),

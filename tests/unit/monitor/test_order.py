@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bustd_monitor.ranking.order import Candidate, Terms, rank
+from bustd_monitor.ranking.order import Candidate, Ranking, Terms, rank
 from bustd_monitor.ranking.settings import Victims
 from bustd_monitor.ranking.what_may_die import Cause, Move, Shield, Spared, protection
 from bustd_monitor.sensing.preferences import AVOID, OMIT
@@ -247,7 +247,7 @@ def test_an_ordinary_users_monitor_leaves_others_alone():
 
 
 def test_without_processes_there_is_nobody():
-    assert rank([], terms()) == ((), ())
+    assert rank([], terms()) == Ranking((), ())
 
 
 PROCESSES = st.lists(

@@ -15,6 +15,7 @@ from bustd_monitor.sensing.processes import (
     TOO_LONG,
     CommandLine,
     Process,
+    anonymous_bytes,
     descends_from,
     is_in_group,
     oom_score,
@@ -242,21 +243,52 @@ def test_this_process_descends_from_its_parent():
     assert not descends_from(os.getppid(), os.getpid())
 
 
-def test_without_a_descriptor_left_a_process_counts_as_gone_and_nothing_is_raised():
+READERS = {
+    "process": lambda pid: read_process(pid, 1),
+    "oom_score": oom_score,
+    "resident": resident_bytes,
+    "anonymous": anonymous_bytes,
+    "descent": lambda pid: descends_from(pid, 1),
+    "group": lambda pid: is_in_group(pid, "/a"),
+}
+
+
+def test_without_a_descriptor_left_no_process_is_taken_for_gone():
     def read_everything():
         pid = os.getppid()
         resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
-        return (
-            read_process(pid, 1),
-            oom_score(pid),
-            resident_bytes(pid),
-            read_command(pid),
-            descends_from(pid, 1),
-            is_in_group(pid, "/a"),
-        )
+        return {name: error_of(read, pid) for name, read in READERS.items()}, read_command(pid)
 
     unread = ("", "can't be read: Too many open files")
-    assert in_child(read_everything) == (None, 0, 0, unread, False, False)
+    assert in_child(read_everything) == (dict.fromkeys(READERS, errno.EMFILE), unread)
+
+
+def error_of(read, pid) -> int:
+    try:
+        read(pid)
+    except OSError as error:
+        return error.errno
+    return 0
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+def test_what_keeps_a_process_from_being_read_comes_out(monkeypatch, read, number):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "open", refuse)
+    assert error_of(read, 10) == number
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.ESRCH])
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+def test_that_a_process_is_gone_is_no_error(monkeypatch, read, number):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "open", refuse)
+    assert not read(10)
 
 
 def test_a_process_with_a_file_that_can_be_opened_and_not_read_counts_as_gone(proc):

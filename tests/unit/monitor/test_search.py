@@ -10,6 +10,7 @@ from bustd_monitor.ranking.search import CandidateSearch
 from bustd_monitor.ranking.what_may_die import Shield
 from bustd_monitor.sensing import processes
 from bustd_monitor.sensing.command_lines import MOST_LONG_BYTES, CommandLines
+from bustd_monitor.sensing.last_pid import LastPid
 from bustd_monitor.sensing.process_table import ProcessTable
 from bustd_protocol.messages import Scope
 from bustd_shared.kernel.cgroups import MOST_MEMBERS
@@ -51,7 +52,7 @@ class Scene:
 
     def show_last_pid(self) -> None:
         """From here on /proc/loadavg is there, which was not at the start."""
-        self.table._loadavg = os.open(f"{self.proc.path}/loadavg", os.O_RDONLY)
+        self.table._last_pid = LastPid(self.proc.path)
 
     def rank(self, terms: Terms = PLAIN, refused: frozenset = NONE_REFUSED) -> list[int]:
         return [chosen.process.pid for chosen in self.search.rank(terms, refused, self.now_ms).candidates]
@@ -638,7 +639,7 @@ def test_a_flood_of_newcomers_does_not_stop_the_walk_for_long(scene):
     scene.proc.last_pid(100)
     scene.show_last_pid()
     for _ in range(20):
-        scene.proc.last_pid(scene.table._last_pid + 500)
+        scene.proc.last_pid(scene.table._last_seen + 500)
         scene.watch()
     assert scene.search._allowance >= -1200
 
