@@ -26,6 +26,7 @@ from .machine import Machine
 from .memory import Kind
 
 _ROOTS = ("/proc", "/sys")
+_TMPFS = ("/dev/shm", b"/dev/shm")
 _FIRST_DESCRIPTOR = 1_000_000
 OWN_PID, OWN_PARENT = 400, 399
 """What the monitor takes itself and its parent for: PIDs that no simulated process has."""
@@ -239,6 +240,11 @@ def shown(machine: Machine, cause: Callable[[int], str] = lambda signal: f"signa
         data = files.reader(str(file))()
         return io.BytesIO(data) if "b" in mode else io.StringIO(data.decode())
 
+    def stat(path: str, *rest: object, **more: object) -> object:
+        if path in _TMPFS:
+            return SimpleNamespace(st_dev=os.makedev(0, 24), st_mode=0o041777)
+        return files.stat(path) if _is_ours(path) else real["stat"](path, *rest, **more)
+
     replacements = {
         "open": lambda path, *rest, **more: files.open(path) if _is_ours(path) else real["open"](path, *rest, **more),
         "pread": lambda fd, n, at: files.pread(fd, n, at) if is_simulated(fd) else real["pread"](fd, n, at),
@@ -248,8 +254,8 @@ def shown(machine: Machine, cause: Callable[[int], str] = lambda signal: f"signa
             [one.name for one in files.entries(path)] if _is_ours(path) else real["listdir"](path)
         ),
         "scandir": lambda path=".": scandir(path) if _is_ours(path) else real["scandir"](path),
-        "stat": lambda path, *rest, **more: files.stat(path) if _is_ours(path) else real["stat"](path, *rest, **more),
-        "statvfs": lambda path: files.space_of(path) if path == "/dev/shm" else real["statvfs"](path),
+        "stat": stat,
+        "statvfs": lambda path: files.space_of(path) if path in _TMPFS else real["statvfs"](path),
         "getxattr": no_attribute,
         "pidfd_open": files.hold,
         "getpid": lambda: OWN_PID,

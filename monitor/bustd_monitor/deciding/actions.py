@@ -5,12 +5,13 @@ from __future__ import annotations
 from bustd_protocol.messages import Reason, Signal
 from bustd_shared.daemon.record import NamedTuple
 
-from ..conditions.filled import NOTHING, Filled
+from ..conditions.filled import UNKNOWN, Unheld
 from ..conditions.finding import Condition, Finding, Seen
 from ..ranking.order import Candidate
 from ..sensing.processes import Process
 from ..sensing.reading import Reading
 from ..sensing.unread import ALL_READ, Unread
+from .still_deaths import Again
 from .worth_killing import Relief
 
 MOST_CANDIDATES = 10
@@ -41,30 +42,33 @@ class Rank(NamedTuple):
 class Basis(NamedTuple):
     """What a choice rests on: what was seen at the second look, and what the death of the first brings.
 
-    `needed_bytes`: what must come back for the shortage to be over. `filled`: what grew that no process holds, where no
-    candidate grows.
+    `needed_bytes`: what must come back for the shortage to be over.
     """
 
     seen: Seen
     relief: Relief
     needed_bytes: int
-    filled: Filled = NOTHING
 
 
 class Ask(NamedTuple):
-    """Ask the killer for this candidate. `basis` None: it is the next after a refusal."""
+    """Ask the killer for this candidate. `basis` None: it is the next after a refusal.
+
+    `unheld`: what fills memory and is held by no process, where no candidate grows.
+    """
 
     candidate: Candidate
     finding: Finding
     runners_up: tuple[Candidate, ...]
     basis: Basis | None = None
+    unheld: Unheld = UNKNOWN
 
 
 class Escalate(NamedTuple):
-    """Ask for SIGKILL for the process in flight."""
+    """Ask for SIGKILL for the process in flight. `unheld`: see Ask, as it was when that process was chosen."""
 
     flight: Flight
     finding: Finding
+    unheld: Unheld = UNKNOWN
 
 
 class ShortageIsOver(NamedTuple):
@@ -72,25 +76,25 @@ class ShortageIsOver(NamedTuple):
 
 
 class NoVictim(NamedTuple):
-    """No death would help. `largest`: of those that may be killed, None if there is none. `filled`: see Basis.
+    """No death would help. `largest`: of those that may be killed, None if there is none. `unheld`: see Ask.
 
-    `is_second`: it might help a little, but a process died for the same within a minute, and no process grows.
+    `again`: a death might help a little, but there was one for the same already, and no process grows; else None.
     `unread`: which could not be judged, because they could not be read.
     """
 
     reading: Reading
     largest: Candidate | None
-    filled: Filled = NOTHING
-    is_second: bool = False
+    unheld: Unheld = UNKNOWN
+    again: Again | None = None
     unread: Unread = ALL_READ
 
 
 def none_would_help(
-    candidates: tuple[Candidate, ...], reading: Reading, filled_by: Filled, *, is_second: bool = False
+    candidates: tuple[Candidate, ...], reading: Reading, unheld: Unheld = UNKNOWN, again: Again | None = None
 ) -> NoVictim:
     """That no death would help, of these."""
     largest = max(candidates, key=lambda one: one.held_bytes, default=None)
-    return NoVictim(reading, largest, filled_by, is_second and largest is not None)
+    return NoVictim(reading, largest, unheld, again if largest is not None else None)
 
 
 class SwapWent(NamedTuple):

@@ -10,7 +10,7 @@ from bustd_protocol.messages import Exited, Fate, KillerHello, Reason, Scope, Si
 from bustd_protocol.reactions import REACTIONS, Reaction
 from bustd_shared.daemon.record import NamedTuple
 
-from ..conditions import filled, table, trends
+from ..conditions import table, trends
 from ..conditions.finding import Finding, Seen
 from ..conditions.table import Conditions, findings
 from ..conditions.trends import Trends
@@ -18,7 +18,7 @@ from ..ranking.books import Shortfall
 from ..ranking.order import Candidate
 from ..ranking.what_may_die import Spared
 from ..sensing.reading import Reading
-from . import outlook, returning
+from . import outlook, returning, still_deaths
 from .actions import (
     MOST_CANDIDATES,
     Action,
@@ -41,7 +41,8 @@ from .outlook import Outlook
 from .requests import finding_for
 from .returning import Claim
 from .stages import Event, Stage, next_phase
-from .worth_killing import enough_of_the_cause, first_worth_asking_for, still_small, takes_memory
+from .still_deaths import StillDeaths, Stillness
+from .worth_killing import enough_of_the_cause, first_worth_asking_for, needed_bytes, still_small, takes_memory
 
 READINGS_BEFORE_A_KILL = 2
 """A monitor that has just come up asks for no kill before it has seen this many."""
@@ -60,8 +61,6 @@ _QUEUE_HOLD_MS = 500
 _BUSY_HOLD_MS, _RETURN_LOOK_MS = 200, 50
 _SPARED_MS, _MOST_SPARED = 600_000, 64
 """A process that SIGTERM did not end, and that lived because memory was no longer short, gets SIGKILL the next time."""
-_DEARER_MS = 60_000
-"""After a death for which no process grew, a second one has to be worth more for this time."""
 
 
 class State(NamedTuple):
@@ -71,8 +70,8 @@ class State(NamedTuple):
     process was worth it. `refused` (PID, start time) are not asked for before it is quiet again; the `stuck` among them
     are not asked for as long as they live. `spared` (PID, start time, until when) get SIGKILL at once. `chosen`
     (ms, bytes): when the last victim had been read, and what was left then. `claim`: what its death was to bring, until
-    that is back. `books`: the deaths that brought less. `still_death_ms`: when a process died last in a shortage for
-    which no process grew. `nothing_grows`: so it was at the last ranking. `outlook`: for warnings.
+    that is back. `books`: the deaths that brought less. `still`: the deaths for which no process grew.
+    `stillness`: what fills memory, as it was at the last ranking. `outlook`: for warnings.
     """
 
     stage: Stage = Stage.CALM
@@ -87,8 +86,8 @@ class State(NamedTuple):
     spared: tuple[tuple[int, int, int], ...] = ()
     no_victim_said_ms: int | None = None
     flight: Flight | None = None
-    still_death_ms: int | None = None
-    nothing_grows: bool = False
+    still: StillDeaths = still_deaths.NONE
+    stillness: Stillness = Stillness()
     found: tuple[Finding, ...] = ()
     chosen: tuple[int, int] | None = None
     claim: Claim | None = None
@@ -115,7 +114,8 @@ def _looked_at(state: State, reading: Reading, now_ms: int, conditions: Conditio
     if now_ms < state.ahead_hold_until_ms and state.stage is not Stage.SETTLE:
         found = tuple(one if one.filled_ahead is None else one._replace(fires=False) for one in found)
     readings = min(state.readings + 1, READINGS_BEFORE_A_KILL)
-    state = state._replace(trends=advanced, found=found, readings=readings)
+    still = still_deaths.advanced(state.still, reading, now_ms)
+    state = state._replace(trends=advanced, found=found, readings=readings, still=still)
     state, actions = _on_findings(state, now_ms)
     return state, (*told, *actions)
 
@@ -149,28 +149,25 @@ def on_ranking(
     firing = firing_now(state)
     if not firing:
         return _over(state, now_ms), (ShortageIsOver(),)
-    nothing_grows = not any(takes_memory(one.process, reading) for one in candidates)
-    state = state._replace(nothing_grows=nothing_grows)
-    filled_by = filled.grown(state.trends.fillers, reading) if nothing_grows else filled.NOTHING
-    has_one_died = state.still_death_ms is not None and now_ms - state.still_death_ms < _DEARER_MS
-    is_second = nothing_grows and has_one_died and conditions.floor.relief_percent > 0
-    small = still_small(firing, candidates, spared, enough_of_the_cause(reading, conditions.floor), filled_by.together)
+    floor, still = conditions.floor, Stillness()
+    if not any(takes_memory(one.process, reading) for one in candidates):
+        still = still_deaths.seen(state.still, state.trends.fillers, reading, needed_bytes(reading, floor), now_ms)
+    state, unheld = state._replace(stillness=still), still.unheld
+    small = still_small(firing, candidates, spared, enough_of_the_cause(reading, floor), unheld.grown.together)
     if small is not None:
         return _no_victim(state, StillSmall(small, reading.available), now_ms, _STILL_SMALL_HOLD_MS)
-    second = filled_by.together if is_second else None
-    finding, choice = first_worth_asking_for(firing, candidates, reading, conditions.floor, second)
+    finding, choice = first_worth_asking_for(firing, candidates, reading, floor, still.again)
     if not choice.candidates:
-        news = none_would_help(candidates, reading, filled_by, is_second=is_second)
+        news = none_would_help(candidates, reading, unheld, still.again)
         if any(one.filled_ahead is None for one in firing):
             return _no_victim(state, news, now_ms, _NO_VICTIM_HOLD_MS)
         # Memory is not short yet: whatever else fires must not wait.
         state = state._replace(ahead_hold_until_ms=now_ms + _AHEAD_HOLD_MS)
         return _no_victim(state, NothingGrows() if candidates else news, now_ms, 0)
-    first, *others = choice.candidates
-    queue = tuple(others[: _LONGEST_QUEUE - 1])
+    first, queue = choice.candidates[0], choice.candidates[1:_LONGEST_QUEUE]
     state = state._replace(finding=finding, queue=queue, no_victim_said_ms=None, chosen=(now_ms, reading.unheld_bytes))
-    basis = Basis(seen, choice.relief, choice.needed_bytes, filled_by)
-    return state, (Ask(first, finding_for(first, finding, state.spared, now_ms), queue[:MOST_CANDIDATES], basis),)
+    basis, finding = Basis(seen, choice.relief, choice.needed_bytes), finding_for(first, finding, state.spared, now_ms)
+    return state, (Ask(first, finding, queue[:MOST_CANDIDATES], basis, unheld),)
 
 
 def on_verdict(state: State, asked: Asked, verdict: Verdict, now_ms: int) -> Step:
@@ -180,13 +177,11 @@ def on_verdict(state: State, asked: Asked, verdict: Verdict, now_ms: int) -> Ste
     process, reaction = asked.candidate.process, REACTIONS[verdict.reason]
     if verdict.reason is Reason.NONE:
         flight = Flight(process.pid, process.start_ticks, asked.signal)
-        still_ms = now_ms if state.nothing_grows else state.still_death_ms
+        still = still_deaths.bringing(state.stillness.deaths, asked.candidate.brings_bytes)
         claim = returning.claim_of(asked.candidate, state.chosen, state.trends)
-        flying = _moved(state, Event.FLYING)
-        return flying._replace(flight=flight, queue=(), still_death_ms=still_ms, claim=claim), ()
+        return _moved(state, Event.FLYING)._replace(flight=flight, queue=(), still=still, claim=claim), ()
     if asked.candidate.scope is not Scope.PROCESS and reaction in _REFUSES_THE_COMPANY and state.finding is not None:
-        alone = asked.candidate.alone()
-        ask = Ask(alone, finding_for(alone, state.finding, state.spared, now_ms), state.queue[:MOST_CANDIDATES])
+        ask = _next(state, asked.candidate.alone(), state.finding, state.queue, now_ms)
         if asked.candidate.family is not None:  # alone it may hold too little: then the next family is one without it
             state = state._replace(refused=state.refused | {(process.pid, process.start_ticks)})
         return _moved(state, Event.NEXT), (ask,)
@@ -194,8 +189,7 @@ def on_verdict(state: State, asked: Asked, verdict: Verdict, now_ms: int) -> Ste
         state = state._replace(refused=state.refused | {(process.pid, process.start_ticks)})
         if state.queue and state.finding is not None:
             first, left = state.queue[0], state.queue[1:]
-            ask = Ask(first, finding_for(first, state.finding, state.spared, now_ms), left[:MOST_CANDIDATES])
-            return _moved(state, Event.NEXT)._replace(queue=left), (ask,)
+            return _moved(state, Event.NEXT)._replace(queue=left), (_next(state, first, state.finding, left, now_ms),)
         return _over(state, now_ms + _QUEUE_HOLD_MS), ()
     if reaction is Reaction.AWAIT_EXIT:
         return _over(state, now_ms + _BUSY_HOLD_MS), ()
@@ -220,9 +214,9 @@ def on_exited(state: State, exited: Exited, now_ms: int) -> State:
         spared = (*state.spared, (flight.pid, flight.start_ticks, now_ms + _SPARED_MS))
         state = state._replace(spared=spared[-_MOST_SPARED:])
     claim = returning.awaited_from(state.claim, exited.fate, now_ms) if state.claim else None
-    state = state._replace(flight=None, claim=claim, trends=trends.after_death(state.trends))
-    ahead = outlook.after_death(state.outlook)
-    return _moved(state._replace(refused=refused, stuck=stuck, outlook=ahead), Event.EXITED)
+    after, ahead = trends.after_death(state.trends), outlook.after_death(state.outlook)
+    state = state._replace(flight=None, claim=claim, trends=after, outlook=ahead, refused=refused, stuck=stuck)
+    return _moved(state, Event.EXITED)
 
 
 def on_hello(state: State, hello: KillerHello) -> State:
@@ -240,6 +234,12 @@ def on_resumed(state: State, flight: Flight) -> State:
 def on_lost(state: State, hold_until_ms: int) -> State:
     """The killer is gone or does not answer: what was asked for is void, and what is in flight its Hello will tell."""
     return _held(_moved(state, Event.LOST)._replace(flight=None, queue=(), finding=None, claim=None), hold_until_ms)
+
+
+def _next(state: State, first: Candidate, finding: Finding, left: tuple[Candidate, ...], now_ms: int) -> Ask:
+    """Ask for this one after a refusal."""
+    its, others = finding_for(first, finding, state.spared, now_ms), left[:MOST_CANDIDATES]
+    return Ask(first, its, others, None, state.stillness.unheld)
 
 
 def firing_now(state: State) -> list[Finding]:
@@ -267,7 +267,7 @@ def _maybe_escalated(state: State, firing: list[Finding], now_ms: int) -> Step:
     if not urgent or flight is None or flight.signal == Signal.KILL or now_ms < state.hold_until_ms:
         return state, ()
     flight = flight._replace(signal=Signal.KILL)
-    return state._replace(flight=flight), (Escalate(flight, urgent[0]),)
+    return state._replace(flight=flight), (Escalate(flight, urgent[0], state.stillness.unheld),)
 
 
 def _escalation_answered(state: State, verdict: Verdict, now_ms: int) -> State:

@@ -15,6 +15,7 @@ from ..ranking.what_may_die import Cause, Shield, Spared
 from ..sensing.preferences import OWN_AVOID
 from ..sensing.processes import Process
 from ..sensing.reading import Reading
+from .still_deaths import Again
 
 _ALWAYS_NOTICEABLE = 2**30
 """However high the floor is set: a share of this much is help on any machine."""
@@ -89,17 +90,19 @@ def first_worth_asking_for(
     candidates: tuple[Candidate, ...],
     reading: Reading,
     floor: Floor,
-    second_filled_bytes: int | None,
+    again: Again | None,
 ) -> tuple[Finding, Choice]:
     """The first finding with a candidate that is worth asking for, and the choice; else the last, and an empty choice.
 
-    `second_filled_bytes`: see worth_a_second; None where this death is not such a one.
+    `again`: see worth_a_second; None where this death is not such a one.
     """
+    short = [one for one in firing if one.filled_ahead is None]
+    is_urgent = any(one.signal is Signal.KILL or one.condition.needs_time for one in short)
     for finding in firing:
         worthy = candidates if finding.filled_ahead is None else worth_it_ahead(candidates, finding.filled_ahead)
         choice = worth_asking_for(worthy, reading, floor)
-        if second_filled_bytes is not None:
-            choice = worth_a_second(choice, second_filled_bytes)
+        if again is not None and floor.relief_percent > 0:
+            choice = worth_a_second(choice, again, is_urgent=is_urgent)
         if choice.candidates:
             break
     return finding, choice
@@ -212,18 +215,21 @@ def takes_memory(process: Process, reading: Reading) -> bool:
     return grows(process) or process.gained_bytes >= max(_NOTICEABLY_GAINED, reading.ram >> 10)
 
 
-def worth_a_second(choice: Choice, filled_bytes: int) -> Choice:
-    """What is left of a choice in which no process grows, where one has died for nothing that grew within a minute.
+def worth_a_second(choice: Choice, again: Again, *, is_urgent: bool) -> Choice:
+    """What is left of a choice in which no process grows, where one has died already for nothing that grew.
 
-    Then what fills memory is probably held by no process, and one innocent program after another would die for it.
-    Where that is seen, none dies; otherwise only one that holds half of what is missing.
+    Then what fills memory is probably held by no process, and one innocent program after another would die for it. So
+    only one dies that holds half of what is missing. Where it is seen that something else fills memory, it dies only if
+    the machine would not live on without that (`is_urgent`), and if what it holds lasts long enough: see still_deaths.
     """
     if choice.candidates and choice.candidates[0].takes_swap_away:
         return choice
-    if filled_bytes >= choice.needed_bytes // 4:
-        return choice._replace(candidates=(), relief=Relief.NONE)
-    large = tuple(one for one in choice.candidates if one.brings_bytes >= choice.needed_bytes // 2)
-    return choice._replace(candidates=large, relief=choice.relief if large else Relief.NONE)
+    least, least_ms = choice.needed_bytes // 2, again.must_last_ms if again.is_filled else 0
+    left: tuple[Candidate, ...] = ()
+    if is_urgent or not again.is_filled:
+        large = (one for one in choice.candidates if one.brings_bytes >= least)
+        left = tuple(one for one in large if again.lasts_ms(one.brings_bytes) >= least_ms)
+    return choice._replace(candidates=left, relief=choice.relief if left else Relief.NONE)
 
 
 def worth_it_ahead(candidates: tuple[Candidate, ...], filled_ahead: int) -> tuple[Candidate, ...]:

@@ -104,12 +104,13 @@ def fill_rate(per_second: int, why: str) -> str:
 def asking_for_the_next(ask: Ask) -> str:
     """The killer is asked for another process after it has refused."""
     alone = "" if ask.candidate.scope is not Scope.PROCESS else " alone"
-    return f"asking for the next: {victim(ask.candidate.process)}{alone}"
+    return f"asking for the next: {victim(ask.candidate.process)}{alone}{_and(unheld.fills(ask.unheld))}"
 
 
 def urgent(action: Escalate) -> str:
     """The process in flight gets SIGKILL."""
-    return f"{action.finding.name} is urgent now: SIGKILL for {action.flight.pid}, which is in flight"
+    which = f"SIGKILL for {action.flight.pid}, which is in flight"
+    return f"{action.finding.name} is urgent now: {which}{_and(unheld.fills(action.unheld))}"
 
 
 def decision(ask: Ask, conditions: Conditions, took_us: int) -> str:
@@ -124,14 +125,16 @@ def choice(ask: Ask, conditions: Conditions, boottime_s: float | None = None) ->
     others = ", ".join(_runner_up(other) for other in ask.runners_up[:_SHOWN])
     beyond = grounds(ask.finding, ask.basis.seen, conditions)
     ending = reasons.ending(chosen, ask.finding.signal)
-    remarks = "".join(
-        f"; {words}" for words in (beyond, relief(ask.basis), unheld.grew(ask.basis.filled), ending) if words
-    )
+    remarks = "".join(_and(words) for words in (beyond, relief(ask.basis), unheld.fills(ask.unheld), ending))
     return (
         f"{ask.finding.name} fires: {readings(reading)}; SIG{ask.finding.signal.name} for "
         f"{victim(chosen.process, boottime_s)}, "
         f"{reasons.place(chosen)}; after it {others or 'none'}{remarks}"
     )
+
+
+def _and(clause: str) -> str:
+    return f"; {clause}" if clause else ""
 
 
 def _runner_up(other: Candidate) -> str:
@@ -211,16 +214,16 @@ def _what_fills_memory(said: NoVictim) -> str:
         process = largest.process
         held = f"{process.pid} ({printable(process.comm)}) with {size(largest.held_bytes)}"
         nobody = f"NOBODY WORTH KILLING: the largest that may be is {held}"
-    if said.is_second:
-        nobody += "; a process died for this within the last minute and did not grow either"
+        if said.again is not None:
+            nobody += _and(unheld.not_again(said.again, said.unheld, largest.brings_bytes, reading.fullest_tmpfs))
     if said.unread != ALL_READ:
         nobody += f"; {unread.words(said.unread)}"
     anonymous = max(reading.total - reading.available, 0)
-    grew = unheld.grew(said.filled)
+    kernel = f", the kernel {size(reading.kernel)}" if reading.kernel else ""
     return (
         f"memory is short and there is {nobody}; of {size(reading.ram)}, tmpfs and shared memory hold "
-        f"{size(reading.shared)}, huge pages {size(reading.hugetlb)}, all programs {size(anonymous)}"
-        + (f"; {grew}" if grew else "")
+        f"{size(reading.shared)}, huge pages {size(reading.hugetlb)}{kernel}, all programs {size(anonymous)}"
+        f"{_and(unheld.grew(said.unheld))}"
     )
 
 

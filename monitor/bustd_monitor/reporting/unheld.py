@@ -3,19 +3,77 @@
 from __future__ import annotations
 
 from bustd_monitor.amounts import size
+from bustd_shared.daemon.log import printable
 
-from ..conditions.filled import Filled
+from ..conditions.filled import Filled, Unheld
+from ..deciding.still_deaths import Again
 
-_TOOK = ("tmpfs and shared memory took", "huge pages took", "the kernel took", "drivers or a balloon took")
-_NAMES = (*_TOOK, "RAM is smaller by", "swap is smaller by")
-_LEAST = 64 * 2**20
+_WHO = ("tmpfs and shared memory", "huge pages", "the kernel", "drivers or a balloon")
+_HOLD = ("hold", "hold", "holds", "hold")
+_TOOK = (*(f"{who} took" for who in _WHO), "RAM is smaller by", "swap is smaller by")
+_TOOK_UNREAD = (*_TOOK[:2], "the kernel took", "the kernel, drivers or a balloon took", *_TOOK[4:])
+"""Where the kernel's own memory was not read."""
+_GIVE_BACK = (
+    "delete files of a tmpfs (df -t tmpfs)",
+    "reserve fewer huge pages (vm.nr_hugepages)",
+    "see what the kernel holds (/proc/slabinfo)",
+    "give this machine more memory, or unload the driver",
+    "give this machine its memory back",
+    "switch swap on again (swapon)",
+)
+_LEAST, _LEAST_PART = 64 * 2**20, 64
+"""Less, or a smaller part of RAM, comes and goes at any time."""
+_MUCH_PART = 8
 
 
-def grew(filled: Filled) -> str:
+def grew(unheld: Unheld) -> str:
     """A clause that names what grew in the last minute, the most first; "" where nothing of this kind did."""
-    amounts = sorted(zip(filled, _NAMES, strict=True), reverse=True)
-    parts = [f"{name} {size(amount)}" for amount, name in amounts if amount >= _LEAST]
-    return f"no process grows: in the last minute {', '.join(parts)}" if parts else ""
+    took = _took(unheld)
+    return f"no process grows: in the last minute {took}" if took else ""
+
+
+def fills(unheld: Unheld) -> str:
+    """A clause that names what grew, and what holds an eighth of RAM or more; "" where there is neither."""
+    amounts = sorted(zip(unheld.held, _WHO, _HOLD, strict=False), reverse=True)
+    held = [f"{who} {hold} {size(amount)}" for amount, who, hold in amounts if amount * _MUCH_PART >= unheld.ram > 0]
+    took = _took(unheld)
+    parts = [*([f"in the last minute {took}"] if took else []), *([f"{', '.join(held)} of RAM"] if held else [])]
+    return f"no process grows: {'; '.join(parts)}" if parts else ""
+
+
+def not_again(again: Again, unheld: Unheld, largest_bytes: int, fullest_tmpfs: bytes) -> str:
+    """Why no more processes die, after those that died for what fills memory; and what a person can do."""
+    if not again.is_filled:
+        return "a process died for this within the last minute and did not grow either"
+    died = "a process" if again.deaths == 1 else f"{again.deaths} processes"
+    took = ", ".join(f"{what} {size(amount)}" for amount, what in _most_first(again.filled, _words(unheld)) if amount)
+    lasts_s = again.lasts_ms(largest_bytes) // 1000
+    return (
+        f"{died} that did not grow died for this, the last {again.elapsed_ms // 1000} s ago, and {took} since: no more "
+        "are killed for it, unless memory is all but gone and what one holds would last for "
+        f"{again.must_last_ms // 1000} s (that of the largest: {lasts_s} s); {_give_back(again.filled, fullest_tmpfs)}"
+    )
+
+
+def _give_back(filled: Filled, fullest_tmpfs: bytes) -> str:
+    """What a person can do about the most of it."""
+    words = _most_first(filled, _GIVE_BACK)[0][1]
+    is_tmpfs = words == _GIVE_BACK[0] and fullest_tmpfs
+    return f"{words}: the fullest is {printable(fullest_tmpfs)}" if is_tmpfs else words
+
+
+def _took(unheld: Unheld) -> str:
+    least = min(_LEAST, max(unheld.ram // _LEAST_PART, 1))
+    amounts = _most_first(unheld.grown, _words(unheld))
+    return ", ".join(f"{name} {size(amount)}" for amount, name in amounts if amount >= least)
+
+
+def _words(unheld: Unheld) -> tuple[str, ...]:
+    return _TOOK if unheld.held.kernel else _TOOK_UNREAD
+
+
+def _most_first(amounts: Filled, words: tuple[str, ...]) -> list[tuple[int, str]]:
+    return sorted(zip(amounts, words, strict=True), reverse=True)
 
 
 def swap_went(before: int, now: int) -> str:

@@ -52,7 +52,9 @@ class Reading(NamedTuple):
     `swap_usable` is the part of `swap_free` that can still relieve memory. `shared` is tmpfs and shared memory.
     `compressed`: what zram and zswap take of memory for what is in swap.
     `tmpfs` is the part of `shared` that is in files of a tmpfs (sensing.tmpfs), `hugetlb` is set aside for huge pages:
-    the death of a process frees neither. `pressure` and `refaults` are None where the kernel has none or they were not
+    the death of a process frees neither. `tmpfs_held`: what these files hold in memory and in swap together, 0 where
+    that was not read; `fullest_tmpfs`: where the one that holds most is mounted, b"" if that is not known.
+    `pressure` and `refaults` are None where the kernel has none or they were not
     read.
 
     `kernel` is memory of the kernel that can't be reclaimed, 0 where it was not read, `page_tables` are of programs.
@@ -85,6 +87,8 @@ class Reading(NamedTuple):
     tmpfs: int = 0
     full_node: int = -1
     compressed: int = 0
+    tmpfs_held: int = 0
+    fullest_tmpfs: bytes = b""
 
     @property
     def room_bytes(self) -> int:

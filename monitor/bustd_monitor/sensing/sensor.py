@@ -118,6 +118,7 @@ class Sensor:
         of_zfs = self._arc.available_bytes(available, now_ms, is_stalling=is_stalling)
         available = min(available + of_zfs, meminfo.total)
         total = meminfo._replace(available=available).user_space
+        in_tmpfs = self._tmpfs.held_bytes()
         return Reading(
             ram=meminfo.total,
             free=meminfo.free if quick is None else quick.free,
@@ -134,7 +135,9 @@ class Sensor:
             page_tables=unfreeable.page_tables,
             refaults=self._refaults(pressure, may_be_scarce),
             unlimited=unlimited,
-            tmpfs=min(self._tmpfs.held_bytes(), unfreeable.shared),
+            tmpfs=min(in_tmpfs, unfreeable.shared),
+            tmpfs_held=in_tmpfs,
+            fullest_tmpfs=self._tmpfs.fullest,
             **self._read_seldom(now_ms, OFTEN_MS)._asdict(),
         )
 

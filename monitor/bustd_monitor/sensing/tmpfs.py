@@ -60,6 +60,8 @@ class Tmpfs:
     def __init__(self, proc: str = "/proc") -> None:
         self._segments = HeldFile(f"{proc}/sysvipc/shm", _SEGMENTS_BYTES)
         self._points: list[bytes] = []
+        self.fullest = b""
+        """Where the one is mounted that held most when they were asked last; b"" if none held anything."""
         try:
             self._mountinfo = os.open(f"{proc}/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
@@ -73,13 +75,16 @@ class Tmpfs:
         """What all of them hold now. A tmpfs that can't be asked holds nothing that is known."""
         if self._mountinfo >= 0 and self._poll.poll(0):
             self._list()
-        held = parse_segments(self._segments.read())
+        held, most, self.fullest = parse_segments(self._segments.read()), 0, b""
         for point in self._points:
             try:
                 found = os.statvfs(point)
             except OSError:
                 continue
-            held += (found.f_blocks - found.f_bfree) * found.f_frsize
+            used = (found.f_blocks - found.f_bfree) * found.f_frsize
+            held += used
+            if used > most:
+                most, self.fullest = used, point
         return held
 
     def close(self) -> None:

@@ -43,6 +43,7 @@ NOT_RECORDED = {
     "shared_swapped_bytes": "ranking works it out from what processes and their control groups have in swap",
     "copied_bytes": "ranking works it out from what a process and its parent hold",
     "twins": "ranking works it out from memory_print",
+    "fullest_tmpfs": "a path may tell what is nobody's business, and it decides nothing",
 }
 """Fields that are left out of a trace and read as their default, and why."""
 

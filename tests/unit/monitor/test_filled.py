@@ -1,17 +1,16 @@
-"""What fills memory and is held by no process, and that a second death for it is dearer than the first."""
+"""What fills memory and is held by no process, and what others did."""
 
 import pytest
 
-from bustd_monitor.conditions.filled import NOTHING, Filled, advanced, grown
+from bustd_monitor.conditions import filled
+from bustd_monitor.conditions.filled import NOTHING, UNKNOWN, Filled, Unheld, advanced, grown
 from bustd_monitor.deciding import states
-from bustd_monitor.deciding.actions import Ask, Asked, KernelKilled, NoVictim, SwapWent
+from bustd_monitor.deciding.actions import KernelKilled, SwapWent
 from bustd_monitor.deciding.events import Event, NotProtected
 from bustd_monitor.deciding.states import State
-from bustd_monitor.deciding.worth_killing import Choice, Relief, worth_a_second
 from bustd_monitor.reporting import sentences, unheld
 from bustd_monitor.reporting.repeated import Repeated
-from bustd_protocol.messages import Exited, Fate, Signal
-from tests.unit.monitor.making import DEFAULTS, GIB, MIB, candidate, reading, verdict
+from tests.unit.monitor.making import DEFAULTS, GIB, MIB, reading
 
 CONDITIONS = DEFAULTS.conditions
 
@@ -65,68 +64,47 @@ def test_what_a_calm_monitor_read_seventy_seconds_ago_is_compared_with():
 
 
 def test_it_is_named_the_most_first_and_small_change_is_not():
-    said = unheld.grew(Filled(shared=100 * MIB, kernel=GIB, other=MIB))
+    grew = Filled(shared=100 * MIB, kernel=GIB, other=MIB)
+    said = unheld.grew(Unheld(grew, Filled(kernel=GIB), 16 * GIB))
     assert said == (
         "no process grows: in the last minute the kernel took 1024 MiB, tmpfs and shared memory took 100 MiB"
     )
-    assert unheld.grew(NOTHING) == ""
+    assert unheld.grew(UNKNOWN) == unheld.grew(Unheld(NOTHING, NOTHING, GIB)) == ""
 
 
-# The second death
+@pytest.mark.parametrize(("ram_mib", "least_mib"), [(128, 2), (512, 8), (1024, 16), (4096, 64), (2**20, 64)])
+def test_on_a_small_machine_less_is_named(ram_mib, least_mib):
+    for less, is_named in ((0, True), (1, False)):
+        found = Unheld(Filled(shared=least_mib * MIB - less), Filled(shared=GIB, kernel=GIB), ram_mib * MIB)
+        assert bool(unheld.grew(found)) is is_named
 
 
-@pytest.mark.parametrize(("filled_mib", "left"), [(0, [102]), (24, [102]), (25, []), (4096, [])])
-def test_a_second_death_for_nothing_that_grows_must_bring_half_of_what_is_missing_and_not_be_for_a_tmpfs(
-    filled_mib, left
-):
-    small, large = candidate(101, held_bytes=49 * MIB), candidate(102, held_bytes=50 * MIB)
-    choice = worth_a_second(Choice((small, large), Relief.PART, 100 * MIB), filled_mib * MIB)
-    assert [one.process.pid for one in choice.candidates] == left
-    assert choice.relief is (Relief.PART if left else Relief.NONE)
+def test_what_holds_an_eighth_of_ram_is_named_however_slowly_it_came_to_that():
+    fillers = advanced((), machine(shared=2 * GIB, kernel=2 * GIB - 1), 0)
+    found = filled.unheld(fillers, machine(shared=2 * GIB, kernel=2 * GIB - 1))
+    assert unheld.fills(found) == "no process grows: tmpfs and shared memory hold 2048 MiB of RAM"
+    assert unheld.fills(filled.unheld(fillers, machine(shared=3 * GIB, kernel=3 * GIB))) == (
+        "no process grows: in the last minute the kernel took 1024 MiB, tmpfs and shared memory took 1024 MiB; "
+        "tmpfs and shared memory hold 3072 MiB, the kernel holds 3072 MiB of RAM"
+    )
+    assert unheld.fills(filled.unheld((), machine())) == unheld.fills(UNKNOWN) == ""
 
 
-def after_a_death(gained_bytes: int) -> State:
-    """A process of 300 MiB has died for a floor, and memory is as short as before."""
-    victim = candidate(101, held_bytes=300 * MIB, gained_bytes=gained_bytes)
-    state = State()
-    for now_ms in (0, 100):
-        state, _ = states.on_reading(state, filling_tmpfs(now_ms), now_ms, CONDITIONS)
-    state, (ask,) = states.on_ranking(state, (victim,), filling_tmpfs(100), 100, CONDITIONS)
-    assert isinstance(ask, Ask)
-    state, _ = states.on_verdict(state, Asked(ask.candidate, Signal.TERM), verdict(), 110)
-    return states.on_exited(state, Exited(1, Fate.GONE, 40), 150)
+def test_where_the_kernels_own_memory_was_not_read_it_may_be_the_kernel_and_how_much_drivers_hold_is_not_known():
+    found = filled.unheld(advanced((), machine(), 0), machine(other=8 * GIB))
+    assert unheld.fills(found) == "no process grows: in the last minute the kernel, drivers or a balloon took 8192 MiB"
+    known = filled.unheld(advanced((), machine(kernel=GIB), 0), machine(kernel=GIB, other=8 * GIB))
+    assert "drivers or a balloon took 8192 MiB; drivers or a balloon hold 8192 MiB of RAM" in unheld.fills(known)
 
 
-def filling_tmpfs(now_ms: int):
-    return reading(GIB)._replace(shared=int((4 + now_ms / 1000) * GIB))
+def test_what_is_free_and_not_available_is_held_by_no_driver():
+    now = machine(kernel=GIB, other=3 * GIB)
+    assert filled.unheld((), now._replace(free=now.available + 2 * GIB)).held.other == GIB
 
 
-def second_choice(state: State, now_ms: int, *candidates, conditions=CONDITIONS):
-    state, _ = states.on_reading(state, filling_tmpfs(now_ms), now_ms, conditions)
-    return states.on_ranking(state, candidates, filling_tmpfs(now_ms), now_ms, conditions)[1][0]
-
-
-def test_one_innocent_program_after_another_does_not_die_for_a_tmpfs():
-    still, leak = candidate(102, held_bytes=300 * MIB), candidate(103, held_bytes=300 * MIB, gained_bytes=200 * MIB)
-    state = after_a_death(gained_bytes=0)
-    said = second_choice(state, 5000, still)
-    assert isinstance(said, NoVictim)
-    assert (said.is_second, said.filled.shared > GIB) == (True, True)
-    assert "no process grows: in the last minute tmpfs and shared memory took" in sentences.news(said)
-    assert "within the last minute and did not grow either" in sentences.news(said)
-    assert isinstance(second_choice(state, 5000, still, leak), Ask), "one that grows is another matter"
-    assert isinstance(second_choice(state, 61_000, still), Ask), "a minute later"
-
-
-def test_where_any_death_counts_as_help_a_second_one_does_too():
-    still = candidate(102, held_bytes=300 * MIB)
-    anything = CONDITIONS._replace(floor=CONDITIONS.floor._replace(relief_percent=0))
-    assert isinstance(second_choice(after_a_death(gained_bytes=0), 5000, still, conditions=anything), Ask)
-
-
-def test_after_a_leak_that_grew_the_next_death_costs_no_more_than_the_first():
-    still = candidate(102, held_bytes=300 * MIB)
-    assert isinstance(second_choice(after_a_death(gained_bytes=200 * MIB), 5000, still), Ask)
+def test_what_of_a_tmpfs_is_in_swap_counts_as_well():
+    fillers = advanced((), machine(shared=GIB), 0)
+    assert grown(fillers, machine(shared=GIB)._replace(tmpfs_held=3 * GIB)) == Filled(shared=2 * GIB)
 
 
 # What others did

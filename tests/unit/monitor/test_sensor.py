@@ -67,6 +67,14 @@ def test_a_filled_tmpfs_does_not_count_as_memory_that_programs_can_have(proc, op
     assert sensor.read().total == 4000 * KIB
 
 
+def test_what_a_tmpfs_holds_in_swap_as_well_is_told_beside_what_of_it_is_in_memory(proc, opened, monkeypatch):
+    sensor = opened()
+    monkeypatch.setattr(sensor._tmpfs, "held_bytes", lambda: 2**40)
+    monkeypatch.setattr(sensor._tmpfs, "fullest", b"/dev/shm")
+    reading = sensor.read()
+    assert (reading.tmpfs, reading.tmpfs_held, reading.fullest_tmpfs) == (reading.shared, 2**40, b"/dev/shm")
+
+
 def test_each_reading_is_of_its_moment(proc, opened):
     sensor = opened()
     proc.meminfo(total_kib=20_000, available_kib=1, anonymous_kib=2, swap_total_kib=7, swap_free_kib=6)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from bustd_monitor.conditions import filled
 from bustd_monitor.conditions.trends import Trends
 from bustd_monitor.deciding import stages, states
 from bustd_monitor.deciding.actions import (
@@ -149,7 +150,7 @@ def test_the_second_look_decides_on_the_condition_and_on_the_signal():
 
 def test_when_there_is_nobody_to_kill_it_says_so_and_tries_again_a_second_later():
     state, (said,) = acting()
-    assert said == NoVictim(FIRING, largest=None)
+    assert said == NoVictim(FIRING, largest=None, unheld=filled.unheld((), FIRING))
     assert (state.stage, state.hold_until_ms) == (Stage.WATCH, 1200)
 
 

@@ -3,10 +3,12 @@
 import pytest
 
 from bustd_monitor.conditions import trends
+from bustd_monitor.conditions.filled import Filled
 from bustd_monitor.conditions.trends import SwapFall, Trends
 from bustd_monitor.deciding import states
 from bustd_monitor.deciding.actions import SwapWent
 from bustd_monitor.deciding.states import State
+from bustd_monitor.deciding.still_deaths import Again
 from bustd_monitor.deciding.worth_killing import Relief, worth_a_second, worth_asking_for, worth_it_ahead
 from bustd_monitor.ranking.order import Ranking, Terms
 from bustd_monitor.ranking.swapoff import put_first
@@ -73,7 +75,8 @@ def test_it_is_asked_for_whatever_else_is_worth_a_death(proc):
     candidates = (first(proc), DATABASE)
     choice = worth_asking_for(candidates, reading(GIB), conditions().floor)
     assert (choice.candidates, choice.relief) == (candidates, Relief.WHOLE)
-    assert worth_a_second(choice, 100 * GIB) == choice
+    again = Again(1, 1000, Filled(shared=100 * GIB), 100 * GIB, is_filled=True, must_last_ms=30_000)
+    assert worth_a_second(choice, again, is_urgent=False) == choice
     assert worth_it_ahead(candidates, 2**60) == candidates[:1]
 
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -84,6 +85,7 @@ def test_a_file_in_a_tmpfs_counts_and_a_memfd_does_not(tmp_path):
         try:
             file.write_bytes(bytes(16 * MIB))
             assert 14 * MIB <= held.held_bytes() - before <= 40 * MIB
+            assert Path(os.fsdecode(held.fullest)).is_mount()
         finally:
             file.unlink(missing_ok=True)
         assert held.held_bytes() - before < 12 * MIB
@@ -108,7 +110,20 @@ def test_a_mount_that_its_path_does_not_lead_to_is_not_asked(tmp_path):
         held.close()
 
 
+def test_the_fullest_is_the_one_that_holds_most_now(tmp_path, monkeypatch):
+    used = {b"/a": 2, b"/b": 3}
+    found = Tmpfs(str(tmp_path))
+    found._points = list(used)
+    monkeypatch.setattr(os, "statvfs", lambda at: SimpleNamespace(f_blocks=used[at], f_bfree=0, f_frsize=4096))
+    assert (found.held_bytes(), found.fullest) == (5 * 4096, b"/b")
+    used |= {b"/b": 1}
+    assert (found.held_bytes(), found.fullest) == (3 * 4096, b"/a")
+    used |= {b"/a": 0, b"/b": 0}
+    assert (found.held_bytes(), found.fullest) == (0, b"")
+    found.close()
+
+
 def test_without_any_of_these_files_nothing_is_known(tmp_path):
     held = Tmpfs(str(tmp_path))
-    assert held.held_bytes() == 0
+    assert (held.held_bytes(), held.fullest) == (0, b"")
     held.close()

@@ -4,6 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bustd_monitor.conditions import filled
+from bustd_monitor.conditions.filled import NOTHING
 from bustd_monitor.conditions.filling import Filling, Rate
 from bustd_monitor.conditions.finding import Seen
 from bustd_monitor.conditions.trends import Trends
@@ -11,6 +13,7 @@ from bustd_monitor.deciding import states
 from bustd_monitor.deciding.actions import Ask, Basis, NothingGrows, NoVictim
 from bustd_monitor.deciding.stages import Stage
 from bustd_monitor.deciding.states import State
+from bustd_monitor.deciding.still_deaths import Again
 from bustd_monitor.deciding.worth_killing import (
     Choice,
     Relief,
@@ -62,7 +65,8 @@ def test_what_a_forked_child_keeps_is_no_help():
     assert (pids(choice.candidates), choice.relief) == ([202], Relief.PART)
     assert worth_asking_for((copied,), FIRING, FLOOR).relief is Relief.NONE
     assert worth_asking_for((with_copies(101, 900, 600),), FIRING, FLOOR).relief is Relief.PART
-    second = worth_a_second(Choice((with_copies(101, 900, 851), with_copies(102, 900, 850)), Relief.PART, 100 * MIB), 0)
+    choice = Choice((with_copies(101, 900, 851), with_copies(102, 900, 850)), Relief.PART, 100 * MIB)
+    second = worth_a_second(choice, Again(1, 5000, NOTHING, 0, is_filled=False, must_last_ms=0), is_urgent=False)
     assert pids(second.candidates) == [102]
 
 
@@ -123,7 +127,7 @@ def test_whoever_is_left_out_holds_less_than_whoever_is_taken_and_the_order_stay
 
 def test_where_nobody_would_help_nobody_is_asked_for_and_it_is_said_once_in_ten_seconds():
     state, (said,) = ranked(State(readings=2), holding(20), FILLED_TMPFS)
-    assert said == NoVictim(FILLED_TMPFS, *holding(20))
+    assert said == NoVictim(FILLED_TMPFS, *holding(20), filled.unheld((), FILLED_TMPFS))
     assert (state.stage, state.hold_until_ms) == (Stage.WATCH, 1200)
     for now_ms in (1300, 5000, 10_199):
         state, actions = ranked(state, holding(20), FILLED_TMPFS, now_ms)
@@ -212,7 +216,9 @@ def test_a_small_one_that_grows_a_little_or_nobody_at_all_holds_back_the_forecas
     after, (said,) = states.on_ranking(
         State(Stage.ACT, trends=Trends(filling=rate)), candidates, reading(3 * GIB), 200, CONDITIONS
     )
-    assert said == (NothingGrows() if candidates else NoVictim(reading(3 * GIB), largest=None))
+    assert said == (
+        NothingGrows() if candidates else NoVictim(reading(3 * GIB), None, filled.unheld((), reading(3 * GIB)))
+    )
     assert (after.ahead_hold_until_ms, after.hold_until_ms) == (400, 200)
 
 

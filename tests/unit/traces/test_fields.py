@@ -137,7 +137,7 @@ def test_what_the_sensors_told_the_recorder_is_what_a_replay_is_told():
     header, (sensed, listed) = decoded(b"".join(written))
     table = RecordedTable(header)
     table.show(listed)
-    assert sensed.reading == reading
+    assert sensed.reading == reading._replace(**defaults_of(Reading))
     found = table.read(process.pid, table.score(process.pid))
     command, trouble = table.command(found)
     assert found._replace(command=command, command_trouble=trouble) == process._replace(**defaults_of(Process))
