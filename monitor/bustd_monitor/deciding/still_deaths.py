@@ -25,7 +25,7 @@ from ..conditions import filled
 from ..conditions.filled import NOTHING, UNKNOWN, Filled, Fillers, Unheld
 from ..sensing.reading import Reading
 
-_RECENT_MS = 60_000
+RECENT_MS = 60_000
 """For so long one more must bring half of what is missing, even if nothing is seen that fills memory."""
 _SECOND_LASTS_MS, _DEARER = 30_000, 10
 """How long the second must last at the rate of filling, and how many times as long each further one."""
@@ -104,7 +104,7 @@ def advanced(deaths: StillDeaths, reading: Reading, now_ms: int) -> StillDeaths:
         return deaths
     held = filled.amounts(reading).together
     most = max(deaths.most_bytes, held)
-    given_back = most - held if now_ms - deaths.last_ms >= _RECENT_MS else 0
+    given_back = most - held if now_ms - deaths.last_ms >= RECENT_MS else 0
     if given_back >= reading.ram // _GIVEN_BACK_PART and given_back * 2 >= most - deaths.amounts.together:
         return NONE
     return deaths._replace(most_bytes=most)
@@ -119,9 +119,9 @@ def _again(deaths: StillDeaths, last_minute: Filled, reading: Reading, needed_by
     if not deaths.number:
         return None
     elapsed_ms = max(now_ms - deaths.last_ms, 1)
-    is_recent = elapsed_ms < _RECENT_MS
+    is_recent = elapsed_ms < RECENT_MS
     since = filled.difference(reading, deaths.amounts)
-    per_second = max(since.together * 1000 // elapsed_ms, last_minute.together * 1000 // _RECENT_MS)
+    per_second = max(since.together * 1000 // elapsed_ms, last_minute.together * 1000 // RECENT_MS)
     took = max(since, last_minute, key=lambda one: one.together) if is_recent else since
     is_most = is_recent or took.together * 2 >= deaths.left_bytes - reading.unheld_bytes
     is_filled = is_most and took.together >= needed_bytes // _NOTICEABLE_PART

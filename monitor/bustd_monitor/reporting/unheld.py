@@ -6,7 +6,7 @@ from bustd_monitor.amounts import size
 from bustd_shared.daemon.log import printable
 
 from ..conditions.filled import Filled, Unheld
-from ..deciding.still_deaths import Again
+from ..deciding.still_deaths import RECENT_MS, Again
 
 _WHO = ("tmpfs and shared memory", "huge pages", "the kernel", "drivers or a balloon")
 _HOLD = ("hold", "hold", "holds", "hold")
@@ -47,10 +47,11 @@ def not_again(again: Again, unheld: Unheld, largest_bytes: int, fullest_tmpfs: b
         return "a process died for this within the last minute and did not grow either"
     died = "a process" if again.deaths == 1 else f"{again.deaths} processes"
     took = ", ".join(f"{what} {size(amount)}" for amount, what in _most_first(again.filled, _words(unheld)) if amount)
+    since = "in the last minute" if again.elapsed_ms < RECENT_MS else "since"
     lasts_s = again.lasts_ms(largest_bytes) // 1000
     return (
-        f"{died} that did not grow died for this, the last {again.elapsed_ms // 1000} s ago, and {took} since: no more "
-        "are killed for it, unless memory is all but gone and what one holds would last for "
+        f"{died} that did not grow died for this, the last {again.elapsed_ms // 1000} s ago, and {took} {since}: no "
+        "more are killed for it, unless memory is all but gone and what one holds would last for "
         f"{again.must_last_ms // 1000} s (that of the largest: {lasts_s} s); {_give_back(again.filled, fullest_tmpfs)}"
     )
 
