@@ -148,7 +148,7 @@ class Driver:
     # --- what is done about it
 
     def _perform(self, actions: tuple[Action, ...]) -> None:
-        for action in actions:
+        for action in sorted(actions, key=lambda one: isinstance(one, NodeIsFull)):  # no kill waits for its walk
             if isinstance(action, Rank):
                 self._rank(action.finding)
             elif isinstance(action, Ask):
@@ -156,11 +156,17 @@ class Driver:
             elif isinstance(action, Scarce | ShortSoon):
                 self._performer.tell(action._replace(candidates=self._known()))
             elif isinstance(action, NodeIsFull):
-                self._performer.tell(action._replace(bound=self._search.bound_to(action.node)))
+                self._tell_of_node(action)
             else:
                 if isinstance(action, Escalate):
                     self._performer.escalate(action)
                 self._performer.tell(action)
+
+    def _tell_of_node(self, full: NodeIsFull) -> None:
+        """The processes are looked for only where the line is due: it may come and go all the time."""
+        now_ms, key = self._now_ms(), f"node {full.node}"
+        if now_ms >= self._repeated.due_ms(key):
+            self._repeated.tell(full._replace(bound=self._search.bound_to(full.node)), now_ms, key)
 
     def _rank(self, finding: Finding) -> None:
         """Rank, look at the readings a second time, and ask for the first."""
@@ -185,7 +191,7 @@ class Driver:
             if isinstance(action, Ask):  # said only now: the request must not wait for the log
                 self._performer.tell(Chosen(action, self.config.conditions, took_us))
                 if unread != ALL_READ:
-                    self._repeated.tell(NotRead(unread), now_ms, "unread")
+                    self._repeated.tell(NotRead(unread), now_ms, f"unread {unread.reasons}")
         unjudged = tuple(left for left in ranking.spared if left.shield is Shield.UNJUDGED)
         if unjudged:
             self._performer.tell(Unjudged(unjudged))

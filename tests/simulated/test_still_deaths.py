@@ -5,7 +5,7 @@ import pytest
 from .machine import Machine
 from .memory import GIB, MIB
 from .oom import KERNEL
-from .processes import Plan, ramp
+from .processes import Plan, ramp, saw
 from .running import Simulation, simulated
 from .table import beside
 
@@ -34,6 +34,16 @@ def test_a_tmpfs_that_takes_nearly_all_of_ram_costs_two_programs_and_the_log_say
     assert "tmpfs and shared memory took" in told[-1]
     assert "delete files of a tmpfs (df -t tmpfs): the fullest is /dev/shm" in told[-1]
     assert all("no process grows: " in line for _, line in run.said if " fires: " in line)
+
+
+def test_small_programs_that_breathe_change_nothing_for_the_idle_ones():
+    machine = filling(16 * GIB, 0.7)
+    for number in range(3):
+        machine.start(Plan(f"tab-{number}", saw(100 * MIB, 250 * MIB, 36.0 + 6 * number), busy=0.1))
+    with simulated(machine) as run:
+        run.run(MINUTES * 60)
+    idle = [death for death in machine.deaths if death.cause != KERNEL and death.process.plan.name[:7] == "program"]
+    assert len(idle) <= 2, run.report()
 
 
 @pytest.mark.parametrize("ram", [4 * GIB, 16 * GIB])

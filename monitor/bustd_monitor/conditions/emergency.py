@@ -96,7 +96,7 @@ def demands(reading: Reading, emergency: Emergency) -> str:
     """In the units of this machine."""
     least = size(reading.total * emergency.available_percent / 100)
     swap = f" and usable swap at most {size(_least_swap(reading, emergency))}" if reading.swap_total else ""
-    extreme = f" (by {max(emergency.full_ms_per_second, _EXTREME_MS)} ms: with any swap)" if swap else ""
+    extreme = f" (or by {max(emergency.full_ms_per_second, _EXTREME_MS)} ms, however much swap is free)" if swap else ""
     return (
         f"PSI full growing by {emergency.full_ms_per_second} ms a second over {emergency.seconds} s{extreme}, "
         f"{_REFAULTED_PERCENT} % of what was reclaimed refaulted, available at most "

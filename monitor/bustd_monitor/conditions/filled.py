@@ -80,7 +80,8 @@ def unheld(fillers: Fillers, reading: Reading) -> Unheld:
         return UNKNOWN
     held = amounts(reading)
     other = max(held.other - max(reading.free - reading.available, 0), 0) if reading.kernel else 0
-    return Unheld(grown(fillers, reading), held._replace(other=other, ram_lost=0, swap_lost=0), reading.ram)
+    held = held._replace(shared=reading.shared, other=other, ram_lost=0, swap_lost=0)  # in memory
+    return Unheld(grown(fillers, reading), held, reading.ram)
 
 
 def difference(reading: Reading, before: Filled) -> Filled:

@@ -19,6 +19,8 @@ from .stalled_seconds import Stalls, lasts, machine_reclaims, refaulted_percent
 _REFAULTED_PERCENT = 5
 """Programs that thrash while they compute refaulted 11 to 34 % of what was reclaimed (vm-thrash-computing); a program
 that reads or fills much at once, next to nothing."""
+_MUCH, _MUCH_PART = 8 * 2**20, 1024
+"""So many bytes refaulted in a second are much, or this part of RAM if that is more."""
 _SURELY_SHORT = 3
 """With a third of the limit available there is hardly any page cache left, whatever is refaulted."""
 _HARDLY_ANYTHING = 4 * 2**20
@@ -74,7 +76,7 @@ def judge(seen: Seen, pressure: Pressure) -> Finding:
     if pressure.psi_some_avg10:  # with 0 nothing needs to stall
         stalls = seen.trends.stalls
         stalled = stalled and _is_the_machines(stalls, int(pressure.psi_some_avg10 * 10))
-        stalled = stalled and (reading.available * _SURELY_SHORT <= least_available or _is_missed(stalls))
+        stalled = stalled and (reading.available * _SURELY_SHORT <= least_available or _is_missed(stalls, reading.ram))
     headroom = max(reading.free - least_free, reading.available - least_available, reading.swap_free - least_swap, 0)
     return Finding(CONDITION, scarce, scarce and stalled, headroom, Signal.TERM)
 
@@ -89,14 +91,20 @@ def _is_the_machines(stalls: Stalls, some_ms: int) -> bool:
     return reclaims is True and sum(second.some_ms for second in seconds) >= some_ms * len(seconds)
 
 
-def _is_missed(stalls: Stalls) -> bool:
-    """What was reclaimed in these seconds is read again; or stalls brought hardly anything; or neither is known."""
+def _is_missed(stalls: Stalls, ram: int) -> bool:
+    """What was reclaimed in these seconds is read again; or stalls brought hardly anything; or neither is known.
+
+    A user that reads files makes the share of refaults small, and so the amount counts as well.
+    """
     seconds = stalls.window
     refaulted = refaulted_percent(seconds, has_limited=not stalls.is_of_unlimited)
     if refaulted is None or refaulted[0] >= _REFAULTED_PERCENT:
         return True
-    reclaimed = sum(second.refaults.all_reclaimed for second in seconds if second.refaults is not None)
-    return reclaimed < _HARDLY_ANYTHING * len(seconds)
+    known = [second.refaults for second in seconds if second.refaults is not None]
+    amount = sum(one.anonymous + one.file for one in known)
+    if stalls.is_of_unlimited and amount >= max(_MUCH, ram // _MUCH_PART) * len(known):
+        return True
+    return sum(one.all_reclaimed for one in known) < _HARDLY_ANYTHING * len(known)
 
 
 def demands(reading: Reading, pressure: Pressure) -> str:

@@ -13,7 +13,7 @@ from .stalled_seconds import BARELY_MS, LONGEST_APART_MS, Second, Stalls, lasts,
 
 _RECLAIMED_AT_LEAST = 16 * 2**20
 """Wherever the machine itself is short, the kernel reclaims this much in half a minute."""
-_LATELY_SECONDS = 10
+_RECENT_SECONDS = 10
 
 _BLIND_SECONDS = 10
 """Where refaults can't be read, stalls must last for this long: a control group may stall at its own limit."""
@@ -120,12 +120,12 @@ def _stalls_blindly(stalls: Stalls, stall: Stall) -> bool:
 def _has_lasted(stalls: Stalls, stall: Stall) -> bool:
     """Even a working set that only moves to swap must arrive at some time; a control group may stay at its limit.
 
-    A slow disk may take ten minutes for it, in which programs stall for a tenth of the time: lately it is more.
+    A slow disk may take ten minutes for it, in which programs stall for a tenth of the time: a thrash is more.
     """
     if not 0 <= stalls.since_ms <= stalls.marked_ms - stall.patience_seconds * 1000:
         return False
-    lately = stalls.seconds[-_LATELY_SECONDS:] or stalls.window
-    if sum(second.full_ms for second in lately) < stall.full_ms_per_second * len(lately):
+    recent = stalls.seconds[-_RECENT_SECONDS:] or stalls.window
+    if sum(second.full_ms for second in recent) < stall.full_ms_per_second * len(recent):
         return False
     if stalls.refaults is None:
         return True
@@ -146,7 +146,7 @@ def demands(reading: Reading, stall: Stall) -> str:
         f"{stall.seconds} s, and {stall.refault_percent} % of what was reclaimed refaulted; "
         f"if that is files, available at most {stall.thrash_available_percent:g} %; "
         f"or PSI full growing by {BARELY_MS} ms in each of {stall.patience_seconds} s, and by "
-        f"{stall.full_ms_per_second} on the average of the last {_LATELY_SECONDS}"
+        f"{stall.full_ms_per_second} on the average of the last {_RECENT_SECONDS}"
     )
 
 

@@ -18,7 +18,7 @@ from ..ranking.books import Shortfall
 from ..ranking.order import Candidate
 from ..ranking.what_may_die import Spared
 from ..sensing.reading import Reading
-from . import outlook, returning, still_deaths
+from . import outlook, returning, still_deaths, worth_killing
 from .actions import (
     MOST_CANDIDATES,
     Action,
@@ -42,7 +42,7 @@ from .requests import finding_for
 from .returning import Claim
 from .stages import Event, Stage, next_phase
 from .still_deaths import StillDeaths, Stillness
-from .worth_killing import enough_of_the_cause, first_worth_asking_for, needed_bytes, still_small, takes_memory
+from .worth_killing import enough_of_the_cause, first_worth_asking_for, needed_bytes, still_small
 
 READINGS_BEFORE_A_KILL = 2
 """A monitor that has just come up asks for no kill before it has seen this many."""
@@ -70,7 +70,7 @@ class State(NamedTuple):
     process was worth it. `refused` (PID, start time) are not asked for before it is quiet again; the `stuck` among them
     are not asked for as long as they live. `spared` (PID, start time, until when) get SIGKILL at once. `chosen`
     (ms, bytes): when the last victim had been read, and what was left then. `claim`: what its death was to bring, until
-    that is back. `books`: the deaths that brought less. `still`: the deaths for which no process grew.
+    that is back. `books`: the deaths that brought less. `still`: the deaths of those that did not grow.
     `stillness`: what fills memory, as it was at the last ranking. `outlook`: for warnings.
     """
 
@@ -149,9 +149,8 @@ def on_ranking(
     firing = firing_now(state)
     if not firing:
         return _over(state, now_ms), (ShortageIsOver(),)
-    floor, still = conditions.floor, Stillness()
-    if not any(takes_memory(one.process, reading) for one in candidates):
-        still = still_deaths.seen(state.still, state.trends.fillers, reading, needed_bytes(reading, floor), now_ms)
+    floor, gained, fillers = conditions.floor, worth_killing.most_gained(candidates, reading.ram), state.trends.fillers
+    still = still_deaths.seen(state.still, fillers, reading, needed_bytes(reading, floor), gained, now_ms)
     state, unheld = state._replace(stillness=still), still.unheld
     small = still_small(firing, candidates, spared, enough_of_the_cause(reading, floor), unheld.grown.together)
     if small is not None:
@@ -177,7 +176,8 @@ def on_verdict(state: State, asked: Asked, verdict: Verdict, now_ms: int) -> Ste
     process, reaction = asked.candidate.process, REACTIONS[verdict.reason]
     if verdict.reason is Reason.NONE:
         flight = Flight(process.pid, process.start_ticks, asked.signal)
-        still = still_deaths.bringing(state.stillness.deaths, asked.candidate.brings_bytes)
+        is_still = not worth_killing.takes_memory(process, state.stillness.ram)
+        still = still_deaths.bringing(state.stillness, asked.candidate.brings_bytes) if is_still else state.still
         claim = returning.claim_of(asked.candidate, state.chosen, state.trends)
         return _moved(state, Event.FLYING)._replace(flight=flight, queue=(), still=still, claim=claim), ()
     if asked.candidate.scope is not Scope.PROCESS and reaction in _REFUSES_THE_COMPANY and state.finding is not None:

@@ -102,7 +102,7 @@ def first_worth_asking_for(
         worthy = candidates if finding.filled_ahead is None else worth_it_ahead(candidates, finding.filled_ahead)
         choice = worth_asking_for(worthy, reading, floor)
         if again is not None and floor.relief_percent > 0:
-            choice = worth_a_second(choice, again, is_urgent=is_urgent)
+            choice = worth_a_second(choice, again, reading.ram, is_urgent=is_urgent)
         if choice.candidates:
             break
     return finding, choice
@@ -210,25 +210,34 @@ def _moved_by_adj(candidate: Candidate) -> int:
     return sum(move.moved_bytes for move in candidate.moves if move.cause is Cause.OOM_SCORE_ADJ)
 
 
-def takes_memory(process: Process, reading: Reading) -> bool:
+def takes_memory(process: Process, ram: int) -> bool:
     """Whether it grows; of a very large process a sixteenth in ten seconds is too much to ask."""
-    return grows(process) or process.gained_bytes >= max(_NOTICEABLY_GAINED, reading.ram >> 10)
+    return grows(process) or process.gained_bytes >= max(_NOTICEABLY_GAINED, ram >> 10)
 
 
-def worth_a_second(choice: Choice, again: Again, *, is_urgent: bool) -> Choice:
-    """What is left of a choice in which no process grows, where one has died already for nothing that grew.
+def most_gained(candidates: tuple[Candidate, ...], ram: int) -> int:
+    """What the one gained that takes memory fastest, 0 if none does."""
+    return max((one.process.gained_bytes for one in candidates if takes_memory(one.process, ram)), default=0)
+
+
+def worth_a_second(choice: Choice, again: Again, ram: int, *, is_urgent: bool) -> Choice:
+    """What is left of a choice where a process has died already that did not take memory.
 
     Then what fills memory is probably held by no process, and one innocent program after another would die for it. So
-    only one dies that holds half of what is missing. Where it is seen that something else fills memory, it dies only if
-    the machine would not live on without that (`is_urgent`), and if what it holds lasts long enough: see still_deaths.
+    of those that do not take memory only one dies that holds half of what is missing. Where it is seen that something
+    else fills memory, it dies only if the machine would not live on without that (`is_urgent`), and if what it holds
+    lasts long enough: see still_deaths.
     """
     if choice.candidates and choice.candidates[0].takes_swap_away:
         return choice
     least, least_ms = choice.needed_bytes // 2, again.must_last_ms if again.is_filled else 0
-    left: tuple[Candidate, ...] = ()
-    if is_urgent or not again.is_filled:
-        large = (one for one in choice.candidates if one.brings_bytes >= least)
-        left = tuple(one for one in large if again.lasts_ms(one.brings_bytes) >= least_ms)
+    may_die = is_urgent or not again.is_filled
+
+    def is_worth_it(one: Candidate) -> bool:
+        lasts = one.brings_bytes >= least and again.lasts_ms(one.brings_bytes) >= least_ms
+        return takes_memory(one.process, ram) or (may_die and lasts)
+
+    left = tuple(one for one in choice.candidates if is_worth_it(one))
     return choice._replace(candidates=left, relief=choice.relief if left else Relief.NONE)
 
 

@@ -247,10 +247,10 @@ TABLE = (
         "of theirs dies first, if that brings as much or all that is missing. It moves no process of another user.",
         applied_by="deciding.worth_killing.as_its_user_asks"),
     Ground("a second death",
-        "Where no process grows, and one has died for that within the last minute, a process that holds less than half "
-        "of what is missing is left out. Where something else fills memory, that is so until it gives something back, "
-        "and one more dies only at the last moment, and only if what it holds then lasts for half a minute; for each "
-        "further one ten times as long.",
+        "Where a process has died within the last minute that did not take memory, another such process that holds "
+        "less than half of what is missing is left out. Where something else fills memory, that is so until half of "
+        "what it took is given back, and one more dies only at the last moment, and only if what it holds then lasts "
+        "for half a minute; for each further one ten times as long.",
         applied_by="deciding.worth_killing.worth_a_second"),
     Ground("one of many hands",
         "Where no single process runs away, small processes of one parent or one name that gained more than all others "

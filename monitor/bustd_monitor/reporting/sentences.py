@@ -215,7 +215,7 @@ def _what_fills_memory(said: NoVictim) -> str:
         held = f"{process.pid} ({printable(process.comm)}) with {size(largest.held_bytes)}"
         nobody = f"NOBODY WORTH KILLING: the largest that may be is {held}"
         if said.again is not None:
-            nobody += _and(unheld.not_again(said.again, said.unheld, largest.brings_bytes, reading.fullest_tmpfs))
+            nobody += _and(unheld.not_again(said.again, said.unheld, largest.brings_bytes, reading))
     if said.unread != ALL_READ:
         nobody += f"; {unread.words(said.unread)}"
     anonymous = max(reading.total - reading.available, 0)

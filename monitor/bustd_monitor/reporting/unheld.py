@@ -7,6 +7,7 @@ from bustd_shared.daemon.log import printable
 
 from ..conditions.filled import Filled, Unheld
 from ..deciding.still_deaths import RECENT_MS, Again
+from ..sensing.reading import Reading
 
 _WHO = ("tmpfs and shared memory", "huge pages", "the kernel", "drivers or a balloon")
 _HOLD = ("hold", "hold", "holds", "hold")
@@ -41,26 +42,35 @@ def fills(unheld: Unheld) -> str:
     return f"no process grows: {'; '.join(parts)}" if parts else ""
 
 
-def not_again(again: Again, unheld: Unheld, largest_bytes: int, fullest_tmpfs: bytes) -> str:
+def not_again(again: Again, unheld: Unheld, largest_bytes: int, reading: Reading) -> str:
     """Why no more processes die, after those that died for what fills memory; and what a person can do."""
     if not again.is_filled:
         return "a process died for this within the last minute and did not grow either"
     died = "a process" if again.deaths == 1 else f"{again.deaths} processes"
     took = ", ".join(f"{what} {size(amount)}" for amount, what in _most_first(again.filled, _words(unheld)) if amount)
     since = "in the last minute" if again.elapsed_ms < RECENT_MS else "since"
-    lasts_s = again.lasts_ms(largest_bytes) // 1000
     return (
-        f"{died} that did not grow died for this, the last {again.elapsed_ms // 1000} s ago, and {took} {since}: no "
-        "more are killed for it, unless memory is all but gone and what one holds would last for "
-        f"{again.must_last_ms // 1000} s (that of the largest: {lasts_s} s); {_give_back(again.filled, fullest_tmpfs)}"
+        f"{died} that did not grow died for this, the last {_span(again.elapsed_ms)} ago, and {took} {since}: no more "
+        "are killed for it, unless memory is all but gone, and one holds half of what is missing, which would last for "
+        f"{_span(again.must_last_ms)} (what the largest holds: {_span(again.lasts_ms(largest_bytes))}); "
+        f"{_give_back(again.filled, reading)}"
     )
 
 
-def _give_back(filled: Filled, fullest_tmpfs: bytes) -> str:
+def _span(ms: int) -> str:
+    """In a unit that is easy to read."""
+    seconds = ms // 1000
+    return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"
+
+
+def _give_back(filled: Filled, reading: Reading) -> str:
     """What a person can do about the most of it."""
     words = _most_first(filled, _GIVE_BACK)[0][1]
-    is_tmpfs = words == _GIVE_BACK[0] and fullest_tmpfs
-    return f"{words}: the fullest is {printable(fullest_tmpfs)}" if is_tmpfs else words
+    if words != _GIVE_BACK[0]:
+        return words
+    if 0 < reading.tmpfs * 2 < reading.shared:
+        return "most of the shared memory is in no file of a tmpfs: a graphics driver, memfd_create(2) or shmget(2)"
+    return f"{words}: the fullest is {printable(reading.fullest_tmpfs)}" if reading.fullest_tmpfs else words
 
 
 def _took(unheld: Unheld) -> str:

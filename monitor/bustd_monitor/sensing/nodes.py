@@ -75,13 +75,13 @@ class Nodes:
             self._kept = read_kept(self._proc) or self._kept
 
     def full(self) -> int:
-        """The number of the node that is fullest, if it is full; -1 if none is. A full one stays so up to 5 %."""
+        """The number of a node that is full, -1 if none is. It stays so up to 5 %, whichever others fill meanwhile."""
         nodes = [node for held in self._files if (node := parse_node(held.read())) is not None]
         kept = self._kept
         shares = {one.number: 100 * one.available(kept.get(one.number, _UNKNOWN)) / one.total for one in nodes}
-        number = min(shares, key=lambda one: shares[one], default=-1)
-        most_percent = _FREE_AGAIN_PERCENT if number == self._full else _FULL_PERCENT
-        self._full = number if number >= 0 and shares[number] <= most_percent else -1
+        if shares.get(self._full, 100) > _FREE_AGAIN_PERCENT:
+            number = min(shares, key=lambda one: shares[one], default=-1)
+            self._full = number if shares.get(number, 100) <= _FULL_PERCENT else -1
         return self._full
 
     def close(self) -> None:

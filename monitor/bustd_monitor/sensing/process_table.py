@@ -129,26 +129,32 @@ class ProcessTable:
     def score(self, pid: int) -> int:
         """The kernel's oom_score; 0 if it is gone or can't be read, but not only then (see processes.oom_score)."""
         try:
-            return processes.oom_score(pid, self._proc)
+            amount_read = processes.oom_score(pid, self._proc)
         except OSError as error:
             self._unread.note(pid, error)
             return 0
+        self._unread.is_known(pid)
+        return amount_read
 
     def resident_bytes(self, pid: int) -> int:
         """Resident memory, 0 if it is gone or can't be read."""
         try:
-            return processes.resident_bytes(pid, self._proc)
+            amount_read = processes.resident_bytes(pid, self._proc)
         except OSError as error:
             self._unread.note(pid, error)
             return 0
+        self._unread.is_known(pid)
+        return amount_read
 
     def anonymous_bytes(self, pid: int) -> int:
         """The part of that which is neither a file's nor shared, 0 if it is gone or can't be read."""
         try:
-            return processes.anonymous_bytes(pid, self._proc)
+            amount_read = processes.anonymous_bytes(pid, self._proc)
         except OSError as error:
             self._unread.note(pid, error)
             return 0
+        self._unread.is_known(pid)
+        return amount_read
 
     def allowed_nodes(self, pid: int) -> frozenset[int] | None:
         """The NUMA nodes that it may use by its cpuset; None if it is gone."""
@@ -187,8 +193,7 @@ class ProcessTable:
         except OSError as error:
             self._unread.note(pid, error)
             return None
-        if process is None:
-            self._unread.is_gone(pid)
+        self._unread.is_known(pid)
         if process is None or not process.cgroup or not self._hierarchy:
             return process
         group = self._groups.get(process.cgroup)

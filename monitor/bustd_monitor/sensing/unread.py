@@ -29,6 +29,11 @@ class Unread(NamedTuple):
     processes: tuple[tuple[int, int], ...] = ()
     table: int = 0
 
+    @property
+    def reasons(self) -> list[int]:
+        """The error numbers, each once."""
+        return sorted({self.table, *(number for number, _ in self.processes)})
+
 
 ALL_READ = Unread()
 
@@ -51,10 +56,11 @@ class UnreadProcesses:
         """The process table could not be listed."""
         self._now[_THE_TABLE] = error.errno or 0
 
-    def is_gone(self, pid: int) -> None:
-        """It has exited: nothing is missed of it."""
-        self._now.pop(pid, None)
-        self._before.pop(pid, None)
+    def is_known(self, pid: int) -> None:
+        """It was read, or has exited: nothing is missed of it."""
+        if self._now or self._before:
+            self._now.pop(pid, None)
+            self._before.pop(pid, None)
 
     def is_lacking(self, pid: int) -> bool:
         """Whether this one could not be read for a lack of descriptors or memory."""

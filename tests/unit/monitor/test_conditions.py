@@ -132,6 +132,16 @@ def test_programs_that_read_or_fill_much_beside_a_full_page_cache_are_no_pressur
     assert the("pressure", reading(available, pressure=psi(99)), stalls).fires is fires
 
 
+@pytest.mark.parametrize(
+    ("refaulted", "is_of_unlimited", "fires"), [(16, True, True), (15, True, False), (16, False, False)]
+)
+def test_who_reads_much_beside_a_thrash_can_not_hide_it(refaulted, is_of_unlimited, fires):
+    """16 GiB of RAM, of which a 1024th is refaulted in each second, and a hundred times as much is reclaimed."""
+    second = Second(0, 999, Refaults(0, refaulted * MIB, 1600 * MIB))
+    stalls = Stalls(2000, refaults=Refaults(1, 1, 1), seconds=(second,) * 2, is_of_unlimited=is_of_unlimited)
+    assert the("pressure", reading(2 * GIB, pressure=psi(99)), stalls).fires is fires
+
+
 def test_where_nothing_is_known_of_reclaim_pressure_needs_ten_seconds_of_stalls():
     pressed = reading(GIB, pressure=psi(99))
     assert the("pressure", pressed, stalls_of(*[0] * 10, some_ms=250)).fires

@@ -20,6 +20,7 @@ from tests.unit.monitor.making import (
     GIB,
     MIB,
     candidate,
+    conditions,
     killer_hello,
     matchers,
     process,
@@ -227,3 +228,21 @@ def test_a_full_node_is_told_of_with_what_is_bound_to_it_and_nothing_is_looked_a
 def test_of_a_full_node_it_is_said_whether_any_is_bound_to_it_as_far_as_that_is_known(stage, bound, told):
     stage.bound = bound
     assert told in stage.reads(PLENTY._replace(full_node=1))[-1]
+
+
+def test_of_nodes_that_fill_and_empty_all_the_time_it_is_said_with_growing_pauses(stage):
+    told = []
+    for _ in range(30):
+        told += stage.reads(PLENTY._replace(full_node=1))
+        stage.reads(PLENTY)
+        stage.now_ms += 800
+    assert told.count("who is bound to 1") == len(told) // 2 == 5, "after 1, 2, 4 and 8 seconds"
+
+
+def test_no_kill_waits_for_the_look_at_what_is_bound():
+    """A node can be full where `floor` is raised: then the machine is short as well."""
+    stage = Stage(DEFAULTS._replace(conditions=conditions(floor={"available_percent": 50, "available_mib": 10_000})))
+    stage.second = reading(5 * GIB)
+    assert [done.split()[0] for done in stage.reads(PLENTY, reading(5 * GIB)._replace(full_node=1))] == [
+        *("rank", "ask", "chosen:", "who", "NUMA")
+    ]

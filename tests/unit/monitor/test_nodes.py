@@ -123,6 +123,14 @@ def test_the_fullest_node_is_full_at_two_percent_and_until_it_has_five(tree, ful
         assert full() == (1 if is_full else -1), free
 
 
+def test_of_two_full_nodes_that_take_turns_the_first_stays_the_full_one(tree, full):
+    for first, second in [(100, 150), (150, 100), (100, 150), (490, 50)]:
+        tree.has("0-1", node0=meminfo(0, first), node1=meminfo(1, second))
+        assert full() == 0
+    tree.has("0-1", node0=meminfo(0, 500), node1=meminfo(1, 50))
+    assert full() == 1
+
+
 def test_of_two_the_fuller_one_is_named(tree, full):
     tree.has("0,2", node0=meminfo(0, 100), node2=meminfo(2, 50))
     assert full() == 2

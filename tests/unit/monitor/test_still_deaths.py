@@ -61,10 +61,11 @@ def test_after_an_hour_no_second_program_dies_for_a_tmpfs_that_still_fills():
     assert (said.again.deaths, said.again.is_filled, said.again.filled) == (1, True, Filled(shared=GIB))
     assert sentences.news(said) == (
         "memory is short and there is NOBODY WORTH KILLING: the largest that may be is 102 (leak) with 900 MiB; "
-        "a process that did not grow died for this, the last 3599 s ago, and tmpfs and shared memory took 1024 MiB "
-        "since: no more are killed for it, unless memory is all but gone and what one holds would last for 30 s (that "
-        "of the largest: 3163 s); delete files of a tmpfs (df -t tmpfs): the fullest is /dev/shm; of 16.0 GiB, tmpfs "
-        "and shared memory hold 5120 MiB, huge pages 0 KiB, the kernel 256 MiB, all programs 15.0 GiB"
+        "a process that did not grow died for this, the last 59 min ago, and tmpfs and shared memory took 1024 MiB "
+        "since: no more are killed for it, unless memory is all but gone, and one holds half of what is missing, which "
+        "would last for 30 s (what the largest holds: 52 min); delete files of a tmpfs (df -t tmpfs): the fullest is "
+        "/dev/shm; of 16.0 GiB, tmpfs and shared memory hold 5120 MiB, huge pages 0 KiB, the kernel 256 MiB, all "
+        "programs 15.0 GiB"
     )
 
 
@@ -87,13 +88,15 @@ def test_one_that_lasts_too_short_is_spared_also_at_the_last_moment():
 def test_what_fills_memory_has_given_back_half_of_what_it_took_and_all_is_as_at_first():
     state = killed(State(), 0, short(4), still(pid=101))
     state = seen(state, (70_000, short(6, available=3 * GIB)), (80_000, short(4.9, available=4 * GIB)))
+    assert state.still.number == 1, "within ten minutes it may come and go"
+    state = seen(state, (610_000, short(4.9, available=4 * GIB)))
     assert state.still == NONE
     assert isinstance(choice_at(state, HOUR_MS, short(6), still()), Ask)
 
 
 def test_a_file_that_is_deleted_while_others_come_is_no_relief():
     state = killed(State(), 0, short(4), still(pid=101))
-    state = seen(state, (70_000, short(6, available=3 * GIB)), (80_000, short(5.5, available=3 * GIB)))
+    state = seen(state, (70_000, short(6, available=3 * GIB)), (700_000, short(5.5, available=3 * GIB)))
     assert state.still.number == 1
     assert still_deaths.advanced(StillDeaths(), short(4), 80_000) == NONE
 
@@ -104,11 +107,23 @@ def test_what_comes_and_goes_right_after_a_death_is_no_relief():
     assert state.still.number == 1
 
 
-def test_a_process_that_grows_may_die_and_then_all_is_as_at_first():
+def test_a_process_that_grows_may_die_whatever_fills_memory_beside_it():
     state = killed(State(), 0, short(4), still(pid=101))
     leak = candidate(103, held_bytes=900 * MIB, gained_bytes=500 * MIB)
     assert isinstance(choice_at(state, HOUR_MS, short(5), leak), Ask)
-    assert killed(state, HOUR_MS, short(5), leak).still == NONE
+    assert killed(state, HOUR_MS, short(5), leak).still.number == 1, "its death says nothing about the tmpfs"
+
+
+def test_a_small_program_that_breathes_does_not_let_the_large_idle_ones_die():
+    breathes = candidate(103, held_bytes=300 * MIB, gained_bytes=30 * MIB)
+    state = killed(State(), 0, short(4), still(pid=101), breathes)
+    state = seen(state, (300_000, short(5)))
+    said = choice_at(state, 360_000, short(5.5), still())
+    assert isinstance(said, NoVictim)
+    said = choice_at(state, 360_000, short(5.5), still(), breathes)
+    assert isinstance(said, Ask)
+    assert said.candidate.process.pid == 103
+    assert "tmpfs and shared memory took" in sentences.decision(said, CONDITIONS, 1)
 
 
 def test_a_slow_leak_is_not_taken_for_what_a_tmpfs_did():
@@ -137,11 +152,20 @@ def test_where_any_death_counts_as_help_a_second_one_does_too():
     assert isinstance(choice_at(state, HOUR_MS, short(5), still(), conditions=anything), Ask)
 
 
+@pytest.mark.parametrize(
+    ("in_files", "advice"), [(5.0, "the fullest is /dev/shm"), (0.1, "in no file of a tmpfs: a graphics driver")]
+)
+def test_files_are_to_be_deleted_only_where_they_hold_most_of_it(in_files, advice):
+    state = killed(State(), 0, short(4), still(pid=101))
+    filled_up = short(5)._replace(tmpfs=int(in_files * GIB))
+    assert advice in sentences.news(choice_at(state, HOUR_MS, filled_up, still()))
+
+
 @pytest.mark.parametrize(("is_urgent", "left"), [(False, []), (True, [102])])
 def test_one_that_lasts_must_also_hold_half_of_what_is_missing(is_urgent, left):
     small, large = candidate(101, held_bytes=49 * MIB), candidate(102, held_bytes=50 * MIB)
     again = Again(1, HOUR_MS, Filled(shared=GIB), MIB // 2, is_filled=True, must_last_ms=30_000)
-    choice = worth_a_second(Choice((small, large), Relief.PART, 100 * MIB), again, is_urgent=is_urgent)
+    choice = worth_a_second(Choice((small, large), Relief.PART, 100 * MIB), again, 16 * GIB, is_urgent=is_urgent)
     assert [one.process.pid for one in choice.candidates] == left
     assert choice.relief is (Relief.PART if left else Relief.NONE)
 

@@ -76,7 +76,7 @@ def test_it_is_asked_for_whatever_else_is_worth_a_death(proc):
     choice = worth_asking_for(candidates, reading(GIB), conditions().floor)
     assert (choice.candidates, choice.relief) == (candidates, Relief.WHOLE)
     again = Again(1, 1000, Filled(shared=100 * GIB), 100 * GIB, is_filled=True, must_last_ms=30_000)
-    assert worth_a_second(choice, again, is_urgent=False) == choice
+    assert worth_a_second(choice, again, 16 * GIB, is_urgent=False) == choice
     assert worth_it_ahead(candidates, 2**60) == candidates[:1]
 
 

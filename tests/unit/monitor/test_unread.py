@@ -96,6 +96,14 @@ def test_one_that_is_gone_since_is_no_longer_counted(scene):
     assert scene.table.unread() == ALL_READ
 
 
+def test_one_that_is_read_after_all_is_no_longer_counted(scene):
+    scene.refused = {101: errno.EMFILE}
+    assert scene.round() == Unread(((errno.EMFILE, 1),))
+    scene.refused = {}
+    scene.read(101)
+    assert scene.table.unread() == ALL_READ
+
+
 def test_what_a_round_could_not_read_counts_until_the_next_has_ended(scene):
     scene.refused = {101: errno.ENFILE}
     scene.round()

@@ -66,7 +66,7 @@ def test_what_a_forked_child_keeps_is_no_help():
     assert worth_asking_for((copied,), FIRING, FLOOR).relief is Relief.NONE
     assert worth_asking_for((with_copies(101, 900, 600),), FIRING, FLOOR).relief is Relief.PART
     choice = Choice((with_copies(101, 900, 851), with_copies(102, 900, 850)), Relief.PART, 100 * MIB)
-    second = worth_a_second(choice, Again(1, 5000, NOTHING, 0, is_filled=False, must_last_ms=0), is_urgent=False)
+    second = worth_a_second(choice, Again(1, 5000, NOTHING, 0, is_filled=False, must_last_ms=0), GIB, is_urgent=False)
     assert pids(second.candidates) == [102]
 
 
