@@ -102,6 +102,11 @@ def test_what_is_free_and_not_available_is_held_by_no_driver():
     assert filled.unheld((), now._replace(free=now.available + 2 * GIB)).held.other == GIB
 
 
+def test_what_of_a_tmpfs_is_in_swap_is_not_said_to_be_in_ram():
+    now = machine(shared=2 * GIB)._replace(tmpfs_held=12 * GIB)
+    assert filled.unheld((), now).held.shared == 2 * GIB
+
+
 def test_what_of_a_tmpfs_is_in_swap_counts_as_well():
     fillers = advanced((), machine(shared=GIB), 0)
     assert grown(fillers, machine(shared=GIB)._replace(tmpfs_held=3 * GIB)) == Filled(shared=2 * GIB)
