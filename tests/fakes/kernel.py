@@ -269,7 +269,7 @@ class Kernel:
                  ("AnonPages", TOTAL_KIB - available))  # fmt: skip
         return procfs.parse_meminfo(b"".join(b"%s: %d kB\n" % (name.encode(), kib) for name, kib in lines))
 
-    def _read_file(self, path: str, _most_bytes: int = 0, **_how: object) -> bytes | None:
+    def _read_file(self, path: str, *_how: object, **_more: object) -> bytes | None:
         if path.endswith("/memory.oom.group"):
             return b"1\n" if path.removesuffix("/memory.oom.group") in self.oom_groups else b"0\n"
         _, proc, pid, *rest = path.split("/")

@@ -88,8 +88,8 @@ def while_the_facts_are_read(place: Path) -> None:
         old = victims.start(20)
         reads, started = iter(range(100)), []
 
-        def read(path: str, most_bytes: int = process.MOST_BYTES) -> bytes | None:
-            data = really_read(path, most_bytes)
+        def read(path: str, **how: tuple[int, ...]) -> bytes | None:
+            data = really_read(path, **how)
             if next(reads) == last:  # noqa: B023
                 started.append(succeed(old))  # noqa: B023
             return data

@@ -5,7 +5,7 @@ import pytest
 from tests.support import footprint
 from tests.support.footprint import Footprint
 
-MOST_LINES, MOST_OWN_MODULES, MOST_MODULES, MOST_PRIVATE_KIB = 1525, 28, 83, 1840
+MOST_LINES, MOST_OWN_MODULES, MOST_MODULES, MOST_PRIVATE_KIB = 1527, 28, 83, 1840
 """What it is; memory a little rounded up. What issue 12 wants is in footprint."""
 
 

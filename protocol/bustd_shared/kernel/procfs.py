@@ -60,6 +60,9 @@ class Status(NamedTuple):
     shared_bytes: int = 0
 
 
+_AMOUNTS = b"MemFree: SwapTotal: SwapFree: AnonPages: Active(anon): Inactive(anon): Shmem:".split()
+
+
 class Meminfo(NamedTuple):
     """/proc/meminfo, in bytes. `available` None: this kernel or container does not have the line."""
 
@@ -126,15 +129,13 @@ def parse_meminfo(data: bytes) -> Meminfo | None:
     In a container AnonPages may be missing or another machine's (lxcfs). The lists of anonymous pages are the
     container's own: they hold what is not locked of it, and shared memory.
     """
-    names = (b"MemTotal:", b"MemFree:", b"MemAvailable:", b"SwapTotal:", b"SwapFree:")
-    total, free, available, swap_total, swap_free = [field_bytes(data, name) for name in names]
+    total, available = field_bytes(data, b"MemTotal:"), field_bytes(data, b"MemAvailable:")
     if not total:
         return None
-    lines = (b"AnonPages:", b"Active(anon):", b"Inactive(anon):", b"Shmem:")
-    mapped, active, inactive, shared = [field_bytes(data, name) or 0 for name in lines]
-    anonymous = min(max(mapped, active + inactive - shared), total) if mapped else 0
-    of_ram = min(free or 0, total), None if available is None else min(available, total), anonymous
-    return Meminfo(total, *of_ram, swap_total or 0, min(swap_free or 0, swap_total or 0))
+    free, swap_total, swap_free, mapped, *lists = [field_bytes(data, name) or 0 for name in _AMOUNTS]
+    anonymous = min(max(mapped, lists[0] + lists[1] - lists[2]), total) if mapped else 0
+    of_ram = min(free, total), None if available is None else min(available, total), anonymous
+    return Meminfo(total, *of_ram, swap_total, min(swap_free, swap_total))
 
 
 def parse_unit(data: bytes) -> str:
