@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 from bustd_shared.daemon.record import NamedTuple
 from bustd_shared.kernel import cgroup_paths, cgroups
@@ -128,33 +128,24 @@ class ProcessTable:
 
     def score(self, pid: int) -> int:
         """The kernel's oom_score; 0 if it is gone or can't be read, but not only then (see processes.oom_score)."""
-        try:
-            amount_read = processes.oom_score(pid, self._proc)
-        except OSError as error:
-            self._unread.note(pid, error)
-            return 0
-        self._unread.is_known(pid)
-        return amount_read
+        return self._amount(processes.oom_score, pid)
 
     def resident_bytes(self, pid: int) -> int:
         """Resident memory, 0 if it is gone or can't be read."""
-        try:
-            amount_read = processes.resident_bytes(pid, self._proc)
-        except OSError as error:
-            self._unread.note(pid, error)
-            return 0
-        self._unread.is_known(pid)
-        return amount_read
+        return self._amount(processes.resident_bytes, pid)
 
     def anonymous_bytes(self, pid: int) -> int:
         """The part of that which is neither a file's nor shared, 0 if it is gone or can't be read."""
+        return self._amount(processes.anonymous_bytes, pid)
+
+    def _amount(self, reader: Callable[[int, str], int], pid: int) -> int:
         try:
-            amount_read = processes.anonymous_bytes(pid, self._proc)
+            read = reader(pid, self._proc)
         except OSError as error:
             self._unread.note(pid, error)
             return 0
         self._unread.is_known(pid)
-        return amount_read
+        return read
 
     def allowed_nodes(self, pid: int) -> frozenset[int] | None:
         """The NUMA nodes that it may use by its cpuset; None if it is gone."""
